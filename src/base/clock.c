@@ -1,0 +1,81 @@
+/*
+ * clock.c
+ *	  The time that deadlines are measured against.
+ *
+ * Real time, unless pg_workflow.clock holds another one: then every deadline
+ * that this session sets or tests goes by that.  Background workers never see
+ * the setting, because it belongs to a session.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+static TimestampTz fake_now = 0;
+static bool is_faked = false;
+
+/*
+ * Returns the present time of this session's clock.
+ */
+TimestampTz
+wf_now(void)
+{
+	return is_faked ? fake_now : GetCurrentTimestamp();
+}
+
+/*
+ * Accepts an empty text or a point in time.  A relative word such as
+ * "tomorrow" is resolved once, here.
+ */
+bool
+wf_clock_check(char **newval, void **extra, GucSource source)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	TimestampTz *parsed = NULL;
+	bool		ok = true;
+
+	if (*newval == NULL || **newval == '\0')
+		return true;
+
+	parsed = (TimestampTz *) malloc(sizeof(TimestampTz));
+	if (parsed == NULL)
+		return false;
+
+	PG_TRY();
+	{
+		*parsed = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
+														  CStringGetDatum(*newval),
+														  ObjectIdGetDatum(InvalidOid),
+														  Int32GetDatum(-1)));
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		FlushErrorState();
+		ok = false;
+	}
+	PG_END_TRY();
+
+	if (!ok)
+	{
+		free(parsed);
+		GUC_check_errdetail("\"%s\" is not a point in time.", *newval);
+		return false;
+	}
+	*extra = parsed;
+
+	return true;
+}
+
+/*
+ * Takes over what wf_clock_check() parsed.
+ */
+void
+wf_clock_assign(const char *newval, void *extra)
+{
+	is_faked = (extra != NULL);
+	if (is_faked)
+		fake_now = *(TimestampTz *) extra;
+}

@@ -1,0 +1,16 @@
+/*
+ * clock.h
+ *	  The time that deadlines are measured against.
+ */
+#ifndef WF_BASE_CLOCK_H
+#define WF_BASE_CLOCK_H
+
+#include "datatype/timestamp.h"
+#include "utils/guc.h"
+
+extern TimestampTz wf_now(void);
+
+extern bool wf_clock_check(char **newval, void **extra, GucSource source);
+extern void wf_clock_assign(const char *newval, void *extra);
+
+#endif							/* WF_BASE_CLOCK_H */

@@ -1,0 +1,65 @@
+/*
+ * compat.h
+ *	  Differences between server versions 15 to 18, behind names of our own.
+ *
+ * The only file that looks at PG_VERSION_NUM.
+ */
+#ifndef WF_BASE_COMPAT_H
+#define WF_BASE_COMPAT_H
+
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/memutils.h"
+#include "utils/wait_event.h"
+#if PG_VERSION_NUM >= 170000
+#include "storage/dsm_registry.h"
+#include "utils/resowner.h"
+#endif
+#if PG_VERSION_NUM >= 180000
+#include "storage/waiteventset.h"
+#endif
+
+/* Wait event of a worker or a claim with nothing to do. */
+static inline uint32
+wf_wait_event(const char *name, uint32 *cached)
+{
+#if PG_VERSION_NUM >= 170000
+	if (*cached == 0)
+		*cached = WaitEventExtensionNew(name);
+	return *cached;
+#else
+	(void) name;
+	(void) cached;
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
+static inline WaitEventSet *
+wf_create_wait_event_set(int nevents)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(NULL, nevents);
+#else
+	return CreateWaitEventSet(TopMemoryContext, nevents);
+#endif
+}
+
+/* Index of this process in ProcGlobal->allProcs. */
+static inline int
+wf_my_proc_number(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return GetNumberFromPGProc(MyProc);
+#else
+	return MyProc->pgprocno;
+#endif
+}
+
+/*
+ * Returns a zeroed block of shared memory of that name, which all processes
+ * share, whether or not the library is preloaded.  The first caller
+ * initialises it with init().
+ */
+extern void *wf_shared_block(const char *name, Size size, void (*init) (void *block));
+
+#endif							/* WF_BASE_COMPAT_H */

@@ -1,0 +1,98 @@
+/*
+ * config.c
+ *	  All settings, in one place.
+ *
+ * Every setting but pg_workflow.clock belongs to the server's configuration
+ * and takes effect on reload: none needs a restart.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "base/config.h"
+#include "base/clock.h"
+#include "utils/guc.h"
+
+char	   *wf_secrets_dir = NULL;
+int			wf_effects_mode = WF_EFFECTS_ON;
+char	   *wf_clock_setting = NULL;
+bool		wf_workers_enabled = true;
+int			wf_max_workers = 4;
+int			wf_worker_idle_timeout_ms = 60000;
+int			wf_max_in_flight = 256;
+int			wf_max_response_kb = 1024;
+int			wf_max_request_kb = 1024;
+
+static const struct config_enum_entry effects_modes[] = {
+	{"on", WF_EFFECTS_ON, false},
+	{"dry_run", WF_EFFECTS_DRY_RUN, false},
+	{"off", WF_EFFECTS_OFF, false},
+	{NULL, 0, false}
+};
+
+static void
+define_effect_settings(void)
+{
+	DefineCustomEnumVariable("pg_workflow.effects",
+							 "Whether outside actions are carried out.",
+							 "dry_run logs what would be sent; off leaves every effect waiting.",
+							 &wf_effects_mode, WF_EFFECTS_ON, effects_modes,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_workflow.secrets_dir",
+							   "Directory with one file for each secret that endpoints name.",
+							   NULL,
+							   &wf_secrets_dir, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_workflow.max_in_flight",
+							"Most outside calls that one http worker has under way at once.",
+							NULL,
+							&wf_max_in_flight, 256, 1, 10000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_workflow.max_request",
+							"Largest request body that is sent, unless the endpoint says less.",
+							NULL,
+							&wf_max_request_kb, 1024, 1, 65536,
+							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_workflow.max_response",
+							"Largest response body that is kept, counted after decompression.",
+							NULL,
+							&wf_max_response_kb, 1024, 1, 65536,
+							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+}
+
+static void
+define_worker_settings(void)
+{
+	DefineCustomBoolVariable("pg_workflow.workers",
+							 "Whether the launcher starts background workers.",
+							 NULL,
+							 &wf_workers_enabled, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_workflow.max_workers",
+							"Most background workers in one database.",
+							NULL,
+							&wf_max_workers, 4, 1, 64,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_workflow.worker_idle_timeout",
+							"How long an http or sql worker stays with nothing to do.",
+							NULL,
+							&wf_worker_idle_timeout_ms, 60000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_workflow.clock",
+							   "Time that workflow.run() of this session goes by, for tests.",
+							   "Empty means the real time; background workers ignore it.",
+							   &wf_clock_setting, "",
+							   PGC_SUSET, 0, wf_clock_check, wf_clock_assign, NULL);
+}
+
+/*
+ * Defines every setting.  Never raises: the library may be loaded by any
+ * session at any time.
+ */
+void
+wf_config_init(void)
+{
+	define_effect_settings();
+	define_worker_settings();
+	MarkGUCPrefixReserved("pg_workflow");
+}

@@ -1,0 +1,27 @@
+/*
+ * config.h
+ *	  Settings of pg_workflow, documented where they are defined.
+ */
+#ifndef WF_BASE_CONFIG_H
+#define WF_BASE_CONFIG_H
+
+typedef enum WfEffectsMode
+{
+	WF_EFFECTS_ON,
+	WF_EFFECTS_DRY_RUN,
+	WF_EFFECTS_OFF,
+} WfEffectsMode;
+
+extern char *wf_secrets_dir;
+extern int	wf_effects_mode;		/* WfEffectsMode */
+extern char *wf_clock_setting;
+extern bool wf_workers_enabled;
+extern int	wf_max_workers;
+extern int	wf_worker_idle_timeout_ms;
+extern int	wf_max_in_flight;
+extern int	wf_max_response_kb;
+extern int	wf_max_request_kb;
+
+extern void wf_config_init(void);
+
+#endif							/* WF_BASE_CONFIG_H */

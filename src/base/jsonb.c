@@ -1,0 +1,167 @@
+/*
+ * jsonb.c
+ *	  Reading and building jsonb values.
+ */
+#include "postgres.h"
+
+#include "base/jsonb.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+
+JsonbValue *
+wf_jsonb_get(Jsonb *object, const char *key)
+{
+	if (object == NULL || !JB_ROOT_IS_OBJECT(object))
+		return NULL;
+
+	return getKeyJsonValueFromContainer(&object->root, key, strlen(key), NULL);
+}
+
+/*
+ * The same of a value found inside another one.
+ */
+JsonbValue *
+wf_jsonb_value_get(JsonbValue *object, const char *key)
+{
+	if (object == NULL || object->type != jbvBinary ||
+		!JsonContainerIsObject(object->val.binary.data))
+		return NULL;
+
+	return getKeyJsonValueFromContainer(object->val.binary.data,
+										key, strlen(key), NULL);
+}
+
+/*
+ * Returns a string as it is, another value as JSON text, and NULL for null.
+ */
+char *
+wf_jsonb_value_text(JsonbValue *value)
+{
+	if (value == NULL || value->type == jbvNull)
+		return NULL;
+	if (value->type == jbvString)
+		return pnstrdup(value->val.string.val, value->val.string.len);
+
+	return wf_jsonb_to_cstring(JsonbValueToJsonb(value));
+}
+
+char *
+wf_jsonb_get_text(Jsonb *object, const char *key)
+{
+	return wf_jsonb_value_text(wf_jsonb_get(object, key));
+}
+
+Jsonb *
+wf_jsonb_get_jsonb(Jsonb *object, const char *key)
+{
+	JsonbValue *value = wf_jsonb_get(object, key);
+
+	return value == NULL ? NULL : JsonbValueToJsonb(value);
+}
+
+bool
+wf_jsonb_get_bool(Jsonb *object, const char *key, bool otherwise)
+{
+	JsonbValue *value = wf_jsonb_get(object, key);
+
+	return value != NULL && value->type == jbvBool ? value->val.boolean : otherwise;
+}
+
+int
+wf_jsonb_get_int(Jsonb *object, const char *key, int otherwise)
+{
+	JsonbValue *value = wf_jsonb_get(object, key);
+
+	if (value == NULL || value->type != jbvNumeric)
+		return otherwise;
+
+	return DatumGetInt32(DirectFunctionCall1(numeric_int4,
+											 NumericGetDatum(value->val.numeric)));
+}
+
+Jsonb *
+wf_jsonb_from_cstring(const char *json)
+{
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
+}
+
+char *
+wf_jsonb_to_cstring(Jsonb *value)
+{
+	return JsonbToCString(NULL, &value->root, VARSIZE(value));
+}
+
+Jsonb *
+wf_jsonb_from_text(const char *string)
+{
+	JsonbValue	value;
+
+	if (string == NULL)
+		value.type = jbvNull;
+	else
+	{
+		value.type = jbvString;
+		value.val.string.val = unconstify(char *, string);
+		value.val.string.len = strlen(string);
+	}
+
+	return JsonbValueToJsonb(&value);
+}
+
+Jsonb *
+wf_jsonb_empty_object(void)
+{
+	return wf_jsonb_from_cstring("{}");
+}
+
+bool
+wf_jsonb_is_object(Jsonb *value)
+{
+	return value != NULL && JB_ROOT_IS_OBJECT(value);
+}
+
+Jsonb *
+wf_jsonb_merge(Jsonb *left, Jsonb *right)
+{
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat,
+											  JsonbPGetDatum(left),
+											  JsonbPGetDatum(right)));
+}
+
+/*
+ * Returns {key: value}.  Serialises through text, which is where the versions
+ * of the server agree on how an object is built.
+ */
+static Jsonb *
+pair(const char *key, Jsonb *value)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	escape_json(&json, key);
+	appendStringInfoChar(&json, ':');
+	if (value == NULL)
+		appendStringInfoString(&json, "null");
+	else
+		(void) JsonbToCString(&json, &value->root, VARSIZE(value));
+	appendStringInfoChar(&json, '}');
+
+	return wf_jsonb_from_cstring(json.data);
+}
+
+Jsonb *
+wf_jsonb_with(Jsonb *object, const char *key, Jsonb *value)
+{
+	return wf_jsonb_merge(object, pair(key, value));
+}
+
+Jsonb *
+wf_jsonb_without(Jsonb *object, const char *key)
+{
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_delete,
+											  JsonbPGetDatum(object),
+											  CStringGetTextDatum(key)));
+}

@@ -1,0 +1,23 @@
+/*
+ * owner.h
+ *	  Doing the inner work of a public function with the extension's rights.
+ */
+#ifndef WF_BASE_OWNER_H
+#define WF_BASE_OWNER_H
+
+typedef struct WfCaller
+{
+	Oid			role;			/* who called */
+	int			sec_context;
+	int			guc_level;
+} WfCaller;
+
+extern void wf_enter_owner(WfCaller *caller);
+extern void wf_leave_owner(const WfCaller *caller);
+
+extern void wf_enter_role(Oid role, WfCaller *caller);
+extern void wf_leave_role(const WfCaller *caller);
+
+extern char *wf_role_name(Oid role);
+
+#endif							/* WF_BASE_OWNER_H */

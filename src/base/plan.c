@@ -1,0 +1,137 @@
+/*
+ * plan.c
+ *	  Named, prepared statements for hot paths.
+ *
+ * A plan is prepared on first use and kept as long as the backend lives; the
+ * plan cache revalidates it when tables change.  Callers are connected to SPI
+ * and run as the owner of the extension (base/owner.h), which also fixes the
+ * search path that the statements are analyzed under.
+ */
+#include "postgres.h"
+
+#include "base/plan.h"
+#include "utils/builtins.h"
+
+/*
+ * Adds the plan's name to errors raised while it runs.
+ */
+static void
+plan_error_context(void *arg)
+{
+	errcontext("pg_workflow statement \"%s\"", ((WfPlan *) arg)->name);
+}
+
+static void
+prepare_and_keep(WfPlan *plan)
+{
+	SPIPlanPtr	prepared = SPI_prepare(plan->sql, plan->nargs, plan->argtypes);
+
+	if (prepared == NULL)
+		elog(ERROR, "could not prepare statement \"%s\": %s",
+			 plan->name, SPI_result_code_string(SPI_result));
+	if (SPI_keepplan(prepared) != 0)
+		elog(ERROR, "could not keep statement \"%s\"", plan->name);
+	plan->prepared = prepared;
+}
+
+/*
+ * Runs a plan inside the caller's SPI connection and returns the number of
+ * rows.  Raises an error unless SPI reports the result that the plan expects,
+ * so callers need not check.
+ */
+uint64
+wf_plan_execute(WfPlan *plan, Datum *values, const char *nulls)
+{
+	return wf_plan_execute_limit(plan, values, nulls, 0);
+}
+
+/*
+ * The same, stopping after limit rows; 0 means all.
+ */
+uint64
+wf_plan_execute_limit(WfPlan *plan, Datum *values, const char *nulls, long limit)
+{
+	ErrorContextCallback frame;
+	int			result;
+
+	frame.callback = plan_error_context;
+	frame.arg = plan;
+	frame.previous = error_context_stack;
+	error_context_stack = &frame;
+
+	if (plan->prepared == NULL)
+		prepare_and_keep(plan);
+
+	result = SPI_execute_plan(plan->prepared, values, nulls,
+							  plan->read_only, limit);
+	if (result != plan->expected)
+		elog(ERROR, "unexpected SPI result: %s",
+			 SPI_result_code_string(result));
+
+	error_context_stack = frame.previous;
+
+	return SPI_processed;
+}
+
+/*
+ * Returns a column of a result row, in SPI's memory.
+ */
+Datum
+wf_result_datum(uint64 row, int column, bool *isnull)
+{
+	bool		ignored;
+
+	Assert(row < SPI_tuptable->numvals);
+
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column,
+						 isnull == NULL ? &ignored : isnull);
+}
+
+bool
+wf_result_is_null(uint64 row, int column)
+{
+	bool		isnull;
+
+	(void) wf_result_datum(row, column, &isnull);
+
+	return isnull;
+}
+
+/*
+ * Returns a text column as a new C string, or NULL.
+ */
+char *
+wf_result_text(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = wf_result_datum(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+int64
+wf_result_int8(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = wf_result_datum(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+int32
+wf_result_int4(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = wf_result_datum(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
+/*
+ * Returns a text datum, or 0 for NULL.
+ */
+Datum
+wf_text_datum(const char *text)
+{
+	return text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
+}

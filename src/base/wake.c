@@ -1,0 +1,322 @@
+/*
+ * wake.c
+ *	  Waking, at commit, the processes that wait for what was committed.
+ *
+ * A process that waits for work registers what it waits for, then looks for
+ * work, then sleeps on its latch: whatever commits after the registration
+ * finds it and sets the latch, so no wake-up is lost and nobody polls.  A
+ * transaction that makes work notes the topic; the transaction's end sets the
+ * latches, once, after the rows are visible.
+ *
+ * Where a background worker of the topic is missing, the maintenance worker
+ * of the database is woken instead and told which topic was missed, so that
+ * it can start one.
+ *
+ * A transaction that is prepared wakes everybody too: its second phase may be
+ * committed by a session that knows nothing of us, so the maintenance worker
+ * is told to look again until prepared transactions are gone.
+ *
+ * The registrations live in a block of shared memory with a slot for each
+ * process of the server.  A slot is written by its own process only, under the
+ * lock; "missed" is written by others with atomics.
+ */
+#include "postgres.h"
+
+#include "access/twophase.h"
+#include "access/xact.h"
+#include "base/compat.h"
+#include "base/wake.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+
+typedef struct Slot
+{
+	bool		in_use;
+	uint8		topic;			/* WfWakeTopic */
+	Oid			database;
+	uint32		queue_hash;		/* 0: any queue */
+	pg_atomic_uint32 missed;	/* bits of WfWakeTopic nobody listened to */
+} Slot;
+
+typedef struct WakeBlock
+{
+	LWLock		lock;
+	int			tranche;		/* set once */
+	int			used_slots;		/* slots beyond were never used */
+	Slot		slots[FLEXIBLE_ARRAY_MEMBER];
+} WakeBlock;
+
+/* What the present transaction will wake. */
+#define MAX_PENDING 16
+typedef struct Pending
+{
+	WfWakeTopic topic;
+	uint32		queue_hash;
+} Pending;
+
+static WakeBlock *block = NULL;
+static Pending pending[MAX_PENDING];
+static int	n_pending = 0;
+static bool pending_all_queues = false;	/* more queues than we can tell apart */
+static bool exit_hook_set = false;
+
+#if PG_VERSION_NUM < 170000
+static shmem_request_hook_type previous_request_hook = NULL;
+#endif
+
+static Size
+block_size(void)
+{
+	return offsetof(WakeBlock, slots) + sizeof(Slot) * ProcGlobal->allProcCount;
+}
+
+static void
+init_block(void *memory)
+{
+	WakeBlock  *new_block = memory;
+
+	new_block->tranche = LWLockNewTrancheId();
+	LWLockInitialize(&new_block->lock, new_block->tranche);
+	for (int i = 0; i < ProcGlobal->allProcCount; i++)
+		pg_atomic_init_u32(&new_block->slots[i].missed, 0);
+}
+
+static WakeBlock *
+wake_block(void)
+{
+	if (block == NULL)
+	{
+		block = wf_shared_block("pg_workflow wake", block_size(), init_block);
+		LWLockRegisterTranche(block->tranche, "pg_workflow wake");
+	}
+
+	return block;
+}
+
+static uint32
+hash_queue(const char *queue)
+{
+	uint32		hash;
+
+	if (queue == NULL)
+		return 0;
+	hash = hash_bytes((const unsigned char *) queue, strlen(queue));
+
+	return hash == 0 ? 1 : hash;
+}
+
+static bool
+slot_listens(const Slot *slot, WfWakeTopic topic, uint32 queue_hash, Oid database)
+{
+	return slot->in_use && slot->topic == topic &&
+		(topic == WF_WAKE_LAUNCHER || slot->database == database) &&
+		(slot->queue_hash == 0 || queue_hash == 0 || slot->queue_hash == queue_hash);
+}
+
+/*
+ * Sets the latches of all listeners; returns how many.  Called at the end of
+ * transactions: must neither allocate nor raise.
+ */
+static int
+wake_listeners(WfWakeTopic topic, uint32 queue_hash, uint32 missed)
+{
+	int			woken = 0;
+
+	LWLockAcquire(&block->lock, LW_SHARED);
+	for (int i = 0; i < block->used_slots; i++)
+	{
+		Slot	   *slot = &block->slots[i];
+
+		if (!slot_listens(slot, topic, queue_hash, MyDatabaseId))
+			continue;
+		if (missed != 0)
+			pg_atomic_fetch_or_u32(&slot->missed, missed);
+		SetLatch(&ProcGlobal->allProcs[i].procLatch);
+		woken++;
+	}
+	LWLockRelease(&block->lock);
+
+	return woken;
+}
+
+static void
+wake_topic(WfWakeTopic topic, uint32 queue_hash)
+{
+	int			woken = wake_listeners(topic, queue_hash, 0);
+
+	if (woken == 0 && (topic == WF_WAKE_SQL || topic == WF_WAKE_HTTP) &&
+		wake_listeners(WF_WAKE_MAINTENANCE, 0, 1 << topic) == 0)
+		wake_listeners(WF_WAKE_LAUNCHER, 0, 0);
+}
+
+static void
+wake_pending(void)
+{
+	for (int i = 0; i < n_pending; i++)
+		wake_topic(pending[i].topic, pending[i].queue_hash);
+	if (pending_all_queues)
+		for (int topic = WF_WAKE_TASK; topic <= WF_WAKE_MAINTENANCE; topic++)
+			wake_topic(topic, 0);
+}
+
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	if (n_pending > 0)
+	{
+		if (event == XACT_EVENT_COMMIT)
+			wake_pending();
+		else if (event == XACT_EVENT_PREPARE)
+			wake_listeners(WF_WAKE_MAINTENANCE, 0, 1 << WF_WAKE_MAINTENANCE);
+	}
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+		event == XACT_EVENT_PREPARE)
+	{
+		n_pending = 0;
+		pending_all_queues = false;
+	}
+}
+
+#if PG_VERSION_NUM < 170000
+/*
+ * Preloaded: asks for the block on top of the server's own shared memory.
+ * The number of processes is not known yet as such; it is what InitProcGlobal
+ * will compute from MaxBackends.
+ */
+static void
+request_shared_memory(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(offsetof(WakeBlock, slots) +
+						   sizeof(Slot) * (MaxBackends + NUM_AUXILIARY_PROCS +
+										   max_prepared_xacts + 16));
+}
+#endif
+
+/*
+ * Called when the library is loaded.
+ */
+void
+wf_wake_init(void)
+{
+#if PG_VERSION_NUM < 170000
+	if (process_shared_preload_libraries_in_progress)
+	{
+		previous_request_hook = shmem_request_hook;
+		shmem_request_hook = request_shared_memory;
+	}
+#endif
+	RegisterXactCallback(on_transaction_end, NULL);
+}
+
+/*
+ * Notes that the present transaction makes work of a topic; a queue narrows
+ * WF_WAKE_TASK to those who wait on it.
+ */
+void
+wf_wake_at_commit(WfWakeTopic topic, const char *queue)
+{
+	uint32		queue_hash = hash_queue(queue);
+
+	(void) wake_block();		/* the transaction's end must not allocate */
+	for (int i = 0; i < n_pending; i++)
+		if (pending[i].topic == topic &&
+			(pending[i].queue_hash == 0 || pending[i].queue_hash == queue_hash))
+			return;
+	if (n_pending == MAX_PENDING)
+	{
+		pending_all_queues = true;
+		return;
+	}
+	pending[n_pending].topic = topic;
+	pending[n_pending].queue_hash = queue_hash;
+	n_pending++;
+}
+
+/*
+ * Wakes at once, outside of transactions.
+ */
+void
+wf_wake_now(WfWakeTopic topic, const char *queue)
+{
+	(void) wake_block();
+	wake_topic(topic, hash_queue(queue));
+}
+
+static void
+unlisten_at_exit(int code, Datum arg)
+{
+	wf_wake_unlisten();
+}
+
+/*
+ * Registers this process as waiting for a topic (and queue, or NULL for any).
+ * Look for work only after this call; then sleep on MyLatch.
+ */
+void
+wf_wake_listen(WfWakeTopic topic, const char *queue)
+{
+	int			me = wf_my_proc_number();
+	Slot	   *slot;
+
+	slot = &wake_block()->slots[me];
+	if (!exit_hook_set)
+	{
+		before_shmem_exit(unlisten_at_exit, (Datum) 0);
+		exit_hook_set = true;
+	}
+
+	LWLockAcquire(&block->lock, LW_EXCLUSIVE);
+	slot->topic = topic;
+	slot->database = MyDatabaseId;
+	slot->queue_hash = hash_queue(queue);
+	slot->in_use = true;
+	block->used_slots = Max(block->used_slots, me + 1);
+	LWLockRelease(&block->lock);
+}
+
+/*
+ * Ends the registration of this process; harmless when there is none.
+ */
+void
+wf_wake_unlisten(void)
+{
+	Slot	   *slot;
+
+	if (block == NULL)
+		return;
+	slot = &block->slots[wf_my_proc_number()];
+	LWLockAcquire(&block->lock, LW_EXCLUSIVE);
+	slot->in_use = false;
+	LWLockRelease(&block->lock);
+	pg_atomic_write_u32(&slot->missed, 0);
+}
+
+/*
+ * Returns and forgets the topics (as bits) that nobody listened to.
+ */
+uint32
+wf_wake_take_missed(void)
+{
+	return pg_atomic_exchange_u32(&wake_block()->slots[wf_my_proc_number()].missed, 0);
+}
+
+/*
+ * Tells whether some process of the database listens to a topic now.
+ */
+bool
+wf_wake_anyone_listens(WfWakeTopic topic, Oid database)
+{
+	bool		found = false;
+
+	LWLockAcquire(&wake_block()->lock, LW_SHARED);
+	for (int i = 0; i < block->used_slots && !found; i++)
+		found = slot_listens(&block->slots[i], topic, 0, database);
+	LWLockRelease(&block->lock);
+
+	return found;
+}

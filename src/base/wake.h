@@ -1,0 +1,27 @@
+/*
+ * wake.h
+ *	  Waking, at commit, the processes that wait for what was committed.
+ */
+#ifndef WF_BASE_WAKE_H
+#define WF_BASE_WAKE_H
+
+typedef enum WfWakeTopic
+{
+	WF_WAKE_TASK,				/* claims that wait on a queue */
+	WF_WAKE_SQL,				/* sql workers */
+	WF_WAKE_HTTP,				/* http workers */
+	WF_WAKE_MAINTENANCE,		/* timers, leases; starts missing workers */
+	WF_WAKE_LAUNCHER,			/* cluster-wide: databases to look at */
+} WfWakeTopic;
+
+extern void wf_wake_init(void);
+
+extern void wf_wake_at_commit(WfWakeTopic topic, const char *queue);
+extern void wf_wake_now(WfWakeTopic topic, const char *queue);
+
+extern void wf_wake_listen(WfWakeTopic topic, const char *queue);
+extern void wf_wake_unlisten(void);
+extern uint32 wf_wake_take_missed(void);
+extern bool wf_wake_anyone_listens(WfWakeTopic topic, Oid database);
+
+#endif							/* WF_BASE_WAKE_H */

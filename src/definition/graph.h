@@ -1,0 +1,104 @@
+/*
+ * graph.h
+ *	  A compiled version of a workflow, as the engine reads it.
+ *
+ * A graph is immutable and lives until the backend ends or the definitions are
+ * invalidated; do not keep a pointer to one across transactions.
+ */
+#ifndef WF_DEFINITION_GRAPH_H
+#define WF_DEFINITION_GRAPH_H
+
+#include "datatype/timestamp.h"
+#include "utils/jsonb.h"
+
+typedef enum WfActivityKind
+{
+	WF_ACTIVITY_NONE,			/* waits for send */
+	WF_ACTIVITY_FINAL,			/* ends the item */
+	WF_ACTIVITY_SQL,
+	WF_ACTIVITY_HTTP,
+	WF_ACTIVITY_MODEL,
+	WF_ACTIVITY_TASK,
+	WF_ACTIVITY_REVIEW,
+	WF_ACTIVITY_EXCEPTION,
+	WF_ACTIVITY_WAIT,
+	WF_ACTIVITY_GATE,			/* decided at once, as are the next two */
+	WF_ACTIVITY_VALIDATE,
+	WF_ACTIVITY_THEN,
+} WfActivityKind;
+
+/* Target of a transition that leads back to the item's origin. */
+#define WF_TO_ORIGIN (-1)
+
+typedef struct WfTransition
+{
+	const char *event;
+	int			to;				/* index of a state, or WF_TO_ORIGIN */
+	bool		from_any;		/* declared under any.on */
+} WfTransition;
+
+typedef struct WfState
+{
+	const char *name;
+	WfActivityKind kind;
+	Jsonb	   *activity;		/* the object under sql, http, ...; NULL for none
+								 * and final */
+	const char *then_event;		/* with WF_ACTIVITY_THEN */
+	const char *queue;			/* NULL where the activity needs none */
+	const char *result_key;		/* "as": where the result is stored; NULL where
+								 * none is (gate, validate, then, final) */
+	const char *outcome;		/* of a final state, else NULL */
+	Jsonb	   *retry;			/* the policy object, laid over "default"; NULL where
+								 * the activity needs none */
+	int64		timeout_us;		/* of the visit; 0 for none */
+	const char *timeout_event;
+	int			ntransitions;
+	WfTransition *transitions;	/* own ones first, then those of "any" */
+} WfState;
+
+typedef struct WfGraph
+{
+	const char *workflow;
+	int			version;
+	const char *owner;
+	const char *definer;		/* role name */
+	Jsonb	   *document;
+	int			nkey_parts;
+	const char **key_parts;		/* selectors */
+	Jsonb	   *input_schema;	/* or NULL */
+	int			initial;		/* index of a state */
+	int			nstates;
+	WfState    *states;
+	bool	   *reachable;		/* [from * nstates + to], over any events */
+	struct HTAB *by_name;
+} WfGraph;
+
+/* Outcome of the built-in final state CANCELLED. */
+#define WF_STATE_CANCELLED	"CANCELLED"
+
+/* The compiled version; raises WF012 when there is none. */
+extern const WfGraph *wf_graph(const char *workflow, int version);
+
+/* The version that new items get; raises WF012, or WF008 when retired or paused. */
+extern const WfGraph *wf_active_graph(const char *workflow);
+
+/* NULL when there is no such state; CANCELLED is known in every graph. */
+extern const WfState *wf_graph_state(const WfGraph *graph, const char *name);
+
+/* NULL when the state does not handle the event. */
+extern const WfTransition *wf_state_transition(const WfState *state, const char *event);
+
+/* The transition that leads there, for an UPDATE of the state; NULL if none. */
+extern const WfTransition *wf_state_transition_to(const WfGraph *graph,
+												  const WfState *state,
+												  const char *to,
+												  const char *origin);
+
+/* Whether some state that can be reached from here handles the event. */
+extern bool wf_event_possible_later(const WfGraph *graph, const WfState *from,
+									const char *event);
+
+/* "approve, reject, escalate": for messages. */
+extern char *wf_state_events(const WfState *state);
+
+#endif							/* WF_DEFINITION_GRAPH_H */

@@ -1,0 +1,156 @@
+/*
+ * effect.h
+ *	  The ledger of outside actions.
+ *
+ * The order of commits is the promise: "sending" is committed and flushed
+ * before any byte leaves; a "sending" row whose sender is gone is "unknown",
+ * never "pending".  Callers are connected to SPI and run as the owner of the
+ * extension; submitted_by names the role whose rights the sending uses.
+ */
+#ifndef WF_EFFECT_EFFECT_H
+#define WF_EFFECT_EFFECT_H
+
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+
+typedef struct WfIntent
+{
+	const char *endpoint;		/* name of the foreign server */
+	const char *key;
+	const char *kind;			/* http, model, call, guard, revert */
+	const char *submitted_by;
+	int64		item_id;		/* 0: none */
+	const char *item_state;
+	int			item_seq;
+	int64		reverts;		/* effect that this one reverts, or 0 */
+	const char *method;
+	const char *path;
+	Jsonb	   *headers;		/* object of strings, or NULL */
+	Jsonb	   *body;			/* sent as JSON; NULL: none */
+	int			timeout_ms;		/* 0: the endpoint's */
+
+	/*
+	 * How to go on, resolved when the state was entered: {"before": {method,
+	 * path}, "revert": {method, path, body} (unrendered: it sees before),
+	 * "external_id": selector, "output": selector, "version": text}
+	 */
+	Jsonb	   *spec;
+} WfIntent;
+
+typedef enum WfReservation
+{
+	WF_RESERVED,				/* pending: send it */
+	WF_RESERVED_DONE,			/* succeeded before: use its result */
+	WF_RESERVED_BUSY,			/* sending or unknown or held: wait for it */
+} WfReservation;
+
+/*
+ * Reserves an effect, or finds it again by (endpoint, key).  Another request
+ * under the same key raises WF005, unless the first is proven not applied:
+ * then a new generation "key#2" is reserved.  *effect_id is set always.
+ */
+extern WfReservation wf_effect_reserve(const WfIntent *intent, int64 *effect_id);
+
+typedef enum WfDisposition
+{
+	WF_EFFECT_SUCCEEDED,
+	WF_EFFECT_FAILED,			/* refused for good, not applied */
+	WF_EFFECT_AGAIN,			/* pending again, from next_at on */
+	WF_EFFECT_BEFORE_DONE,		/* previous value is stored: send the action */
+	WF_EFFECT_UNKNOWN,			/* will be resolved by policy (again: next_at) */
+	WF_EFFECT_HELD,				/* a person is asked */
+	WF_EFFECT_BLOCKED,			/* until its cause changes */
+	WF_EFFECT_DEAD,				/* attempts spent, not applied */
+	WF_EFFECT_STALE,			/* recorded as late evidence only */
+} WfDisposition;
+
+typedef struct WfEffectOutcome
+{
+	int64		effect_id;
+	WfDisposition disposition;
+	TimestampTz next_at;		/* with AGAIN */
+	bool		charged;
+	const char *error_class;	/* NULL on success */
+	const char *message;
+	Jsonb	   *result;			/* on success: {status, headers, body}, or the
+								 * model's parsed output */
+	int64		model_output_id;	/* 0: none */
+} WfEffectOutcome;
+
+/* What an exchange came to, in values (the worker translates WfHttpResult). */
+typedef struct WfExchange
+{
+	int			phase;			/* WfHttpPhase */
+	int			curl_code;
+	bool		refused_by_guard;
+	bool		body_truncated;
+	int			status;
+	Jsonb	   *headers;		/* object: lower-case names, strings */
+	const char *body;
+	size_t		body_length;
+	int64		retry_after_ms; /* -1: not said */
+	double		total_ms;
+	const char *error;
+} WfExchange;
+
+/*
+ * Everything the sender needs, in values; the worker makes a WfHttpRequest of
+ * it.  Values are in the current memory context and hold secrets.
+ */
+typedef struct WfWire
+{
+	int64		effect_id;
+	const char *token;
+	int			attempt;
+	bool		is_before;
+	const char *method;
+	const char *url;
+	List	   *header_names;	/* of char * */
+	List	   *header_values;	/* of char *, same length */
+	const char *body;
+	size_t		body_length;
+	int			timeout_ms;
+	int			connect_timeout_ms;
+	size_t		max_response;
+	bool		allow_http;
+	bool		fresh_connection;
+	List	   *allow_private;	/* of char * */
+	const char *ca_file;
+} WfWire;
+
+/*
+ * Marks a pending effect as sending, with a new token and attempt number, and
+ * builds what goes on the wire.  Returns NULL, with *outcome filled, when
+ * nothing is to be sent: succeeded already, blocked (grant, secret, server
+ * missing), held, or effects are off.  The caller commits and flushes before
+ * it sends.
+ */
+extern WfWire *wf_effect_begin_send(int64 effect_id, const char *worker,
+									WfEffectOutcome *outcome);
+
+/*
+ * Records what an attempt came to.  policy: the activity's object
+ * (NULL: the default).
+ */
+extern WfEffectOutcome wf_effect_record(int64 effect_id, const char *token,
+										const WfExchange *exchange,
+										Jsonb *policy);
+
+/*
+ * Turns the effects that a vanished sender left "sending" into "unknown" and
+ * applies the endpoint's rule: pending again where the receiver deduplicates,
+ * else held.  Returns the outcomes, one for each (List of WfEffectOutcome *).
+ */
+extern List *wf_effect_reclaim_lost(int limit);
+
+/* Where an effect stands, for a job that waits for it. */
+extern WfEffectOutcome wf_effect_standing(int64 effect_id);
+
+/* The item moved on: cancels what has not begun; what is sending ends alone. */
+extern void wf_effect_cancel_visit(int64 item_id, int seq);
+
+/* Most calls that may be under way to the endpoint of an effect at once. */
+extern int	wf_effect_max_in_flight(int64 effect_id, int32 *endpoint_id);
+
+#endif							/* WF_EFFECT_EFFECT_H */

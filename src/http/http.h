@@ -1,0 +1,91 @@
+/*
+ * http.h
+ *	  The outbound HTTP client: libcurl's multi interface on one descriptor.
+ *
+ * Knows no tables and no transactions.  One attempt is at most one wire send;
+ * redirects are never followed.  No callback raises an error; results are
+ * read with wf_http_next_result() after wf_http_pump().
+ */
+#ifndef WF_HTTP_HTTP_H
+#define WF_HTTP_HTTP_H
+
+#include "nodes/pg_list.h"
+
+typedef struct WfHttpHeader
+{
+	const char *name;
+	const char *value;
+} WfHttpHeader;
+
+typedef struct WfHttpRequest
+{
+	int64		id;				/* the caller's, given back with the result */
+	const char *method;
+	const char *url;
+	int			nheaders;
+	WfHttpHeader *headers;
+	const char *body;			/* NULL for none */
+	size_t		body_length;
+	int			timeout_ms;
+	int			connect_timeout_ms;
+	size_t		max_response;	/* bytes, counted after decompression */
+	bool		allow_http;
+	bool		fresh_connection;	/* for targets without deduplication */
+	List	   *allow_private;	/* of char *: CIDR ranges that are allowed */
+	const char *ca_file;		/* or NULL */
+} WfHttpRequest;
+
+/* How far an attempt came: what is known about the other side. */
+typedef enum WfHttpPhase
+{
+	WF_HTTP_NOT_SENT,			/* no byte of the request left */
+	WF_HTTP_SENT,				/* it may have, and no status came back */
+	WF_HTTP_ANSWERED,			/* a status line was received */
+} WfHttpPhase;
+
+typedef struct WfHttpResult
+{
+	int64		id;
+	WfHttpPhase phase;
+	int			curl_code;		/* 0: the exchange ended well */
+	bool		refused_by_guard;	/* address policy or scheme */
+	bool		body_truncated; /* over max_response */
+	int			status;			/* 0 when none */
+	int			nheaders;
+	WfHttpHeader *headers;		/* names in lower case */
+	char	   *body;			/* palloc'd, NUL-terminated beyond its length */
+	size_t		body_length;
+	int64		retry_after_ms; /* -1: not said */
+	double		total_ms;
+	char	   *error;			/* for people; NULL when none */
+} WfHttpResult;
+
+typedef struct WfHttpClient WfHttpClient;
+
+/* One client a process; freed by wf_http_client_close() or at exit. */
+extern WfHttpClient *wf_http_client_open(int max_in_flight);
+extern void wf_http_client_close(WfHttpClient *client);
+
+/* The descriptor to put into a WaitEventSet (readable: call pump). */
+extern int	wf_http_client_fd(const WfHttpClient *client);
+
+/* How many calls are under way. */
+extern int	wf_http_in_flight(const WfHttpClient *client);
+
+/*
+ * Starts a call.  Copies what it needs.  A request that is wrong in itself
+ * (header injection, forbidden header, bad URL, refused scheme) is not sent;
+ * its result is queued at once with phase WF_HTTP_NOT_SENT.
+ */
+extern void wf_http_start(WfHttpClient *client, const WfHttpRequest *request);
+
+/* Moves all calls on; call when the descriptor is readable or time is up. */
+extern void wf_http_pump(WfHttpClient *client);
+
+/* How long to wait at most before the next pump; -1: for the descriptor only. */
+extern long wf_http_timeout_ms(WfHttpClient *client);
+
+/* The next finished call, in the current memory context; NULL when none. */
+extern WfHttpResult *wf_http_next_result(WfHttpClient *client);
+
+#endif							/* WF_HTTP_HTTP_H */

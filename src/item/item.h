@@ -1,0 +1,102 @@
+/*
+ * item.h
+ *	  Items, their transitions, and what entering a state sets going.
+ *
+ * There is one way for an item to move: wf_item_move() updates its row, and
+ * the trigger on workflow.item judges, logs and enters the new state, in the
+ * same transaction.  A direct UPDATE of the state takes the same way.
+ * Callers are connected to SPI and run as the owner of the extension.
+ */
+#ifndef WF_ITEM_ITEM_H
+#define WF_ITEM_ITEM_H
+
+#include "datatype/timestamp.h"
+#include "definition/graph.h"
+#include "effect/effect.h"
+#include "queue/queue.h"
+#include "utils/jsonb.h"
+
+typedef struct WfItem
+{
+	int64		item_id;
+	const char *workflow;
+	int			version;
+	const char *key;
+	const char *state;
+	int			seq;
+	const char *origin;			/* or NULL */
+	const char *outcome;		/* or NULL: the item lives */
+	bool		is_paused;
+	const char *submitted_by;
+	int			priority;
+	Jsonb	   *data;
+} WfItem;
+
+/* A value that travels with a move: what happened, who did it and why. */
+typedef struct WfMove
+{
+	const char *event;
+	const char *kind;			/* send, engine, review, replay, cancel */
+	const char *actor;
+	const char *reason;			/* or NULL */
+	Jsonb	   *event_data;		/* what the event carried; logged; or NULL */
+	Jsonb	   *data;			/* the item's whole new data, or NULL: as it is */
+} WfMove;
+
+/* Locks and reads an item; raises WF012. */
+extern WfItem *wf_item_lock(int64 item_id);
+
+/*
+ * Moves a locked item along the transition of the event; raises WF001 when its
+ * state does not handle it.  Returns the item as it is after all that followed
+ * at once.
+ */
+extern WfItem *wf_item_move(const WfItem *item, const WfMove *move);
+
+/*
+ * A job of an item succeeded: finishes the job and raises the event ("ok", or
+ * what the activity said) with its result stored under the state's name.  For
+ * a job that stands alone it only finishes it.
+ */
+extern void wf_item_complete_job(const WfJob *job, const char *event,
+								 Jsonb *result, const char *actor);
+
+/*
+ * A job failed: the policy of its state decides.  When it is spent, raises
+ * "error" where the state handles it; else the job stays as a dead letter.
+ */
+extern void wf_item_fail_job(const WfJob *job, const char *error_class,
+							 const char *message, int64 retry_after_us,
+							 Jsonb *detail, const char *actor);
+
+/* The same, when it is known already that no attempt is left. */
+extern void wf_item_fail_job_for_good(const WfJob *job, const char *error_class,
+									  const char *message, Jsonb *detail,
+									  const char *actor);
+
+/*
+ * An effect of a job settled or changed; the job is finished, retried, parked
+ * or failed accordingly.  The one place that maps effects to jobs.
+ */
+extern void wf_item_effect_settled(const WfEffectOutcome *outcome, const char *actor);
+
+/*
+ * Runs a claimed sql activity: calls the function as the definer of the
+ * version and completes the job.  Raises what the function raises; the caller
+ * wraps it into a subtransaction.
+ */
+extern void wf_item_run_sql(const WfJob *job, const char *actor);
+
+/*
+ * Fires timers that are due; returns how many.  At most limit; with
+ * only_item not 0, of that item only.
+ */
+extern int	wf_item_fire_timers(int limit, const char *actor);
+
+/* When the next timer is due; 0 when there is none. */
+extern TimestampTz wf_item_next_timer(void);
+
+/* The retry policy object of the state that a job belongs to; NULL: none. */
+extern Jsonb *wf_item_job_policy(const WfJob *job);
+
+#endif							/* WF_ITEM_ITEM_H */

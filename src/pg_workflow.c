@@ -1,0 +1,24 @@
+/*
+ * pg_workflow.c
+ *	  Entry point of the library: one line a room, in dependency order.
+ */
+#include "postgres.h"
+
+#include "base/config.h"
+#include "base/wake.h"
+#include "fmgr.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+/*
+ * Loading the library never fails: it may be loaded by any session, at any
+ * time, preloaded or not.
+ */
+void
+_PG_init(void)
+{
+	wf_config_init();
+	wf_wake_init();
+}

@@ -1,0 +1,133 @@
+/*
+ * queue.h
+ *	  Queues and jobs.
+ *
+ * Callers are connected to SPI and run as the owner of the extension.
+ */
+#ifndef WF_QUEUE_QUEUE_H
+#define WF_QUEUE_QUEUE_H
+
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+
+typedef struct WfNewJob
+{
+	const char *queue;
+	const char *kind;			/* task, sql, http, model, review, exception */
+	const char *status;			/* NULL: ready; or waiting */
+	const char *waiting_on;		/* with status waiting */
+	int			priority;
+	TimestampTz run_at;
+	int64		item_id;		/* 0: stands alone */
+	const char *state;
+	int			seq;
+	int64		effect_id;		/* 0: none */
+	const char *key;
+	const char *group_key;
+	Jsonb	   *payload;
+} WfNewJob;
+
+typedef struct WfJob
+{
+	int64		job_id;
+	const char *queue;
+	const char *kind;
+	const char *status;
+	int64		item_id;		/* 0: stands alone */
+	const char *state;
+	int			seq;
+	int64		effect_id;		/* 0: none */
+	int			attempt;
+	const char *token;
+	const char *worker;
+	TimestampTz claimed_at;
+	TimestampTz lease_until;	/* 0: bound to the session */
+	Jsonb	   *payload;
+} WfJob;
+
+/*
+ * Stores a job and wakes whoever runs its kind, at commit.  The queue must
+ * exist (WF012) and have room (WF009).  With a key that a living job of the
+ * queue has, returns that job's id.
+ */
+extern int64 wf_queue_enqueue(const WfNewJob *job);
+
+/*
+ * Claims up to limit ready jobs of a kind, in all queues that are not paused,
+ * within their rate limits and max_running; bound to this session.  Returns a
+ * List of WfJob *.  For workers.
+ */
+extern List *wf_queue_claim_kind(const char *kind, const char *worker, int limit);
+
+/* When the next ready job of the kind is due; 0 when there is none. */
+extern TimestampTz wf_queue_next_due(const char *kind);
+
+/* Locks a claimed job; raises WF004 (stale token) or WF012. */
+extern WfJob *wf_queue_lock_claimed(int64 job_id, const char *token);
+
+/* Locks a job whoever holds it; NULL when it is gone. */
+extern WfJob *wf_queue_lock(int64 job_id);
+
+/* The job succeeded: records the attempt, deletes the job. */
+extern void wf_queue_finish(const WfJob *job, Jsonb *detail);
+
+typedef enum WfFailure
+{
+	WF_FAILURE_RETRY,			/* the job is ready again, later */
+	WF_FAILURE_DEAD,			/* the job is a dead letter now */
+} WfFailure;
+
+/*
+ * The job failed: records the attempt; the policy object (NULL: the queue's
+ * own) decides.  retry_after_us: -1 when nobody asked for a delay.
+ */
+extern WfFailure wf_queue_fail(const WfJob *job, Jsonb *policy,
+							   const char *error_class, const char *message,
+							   int64 retry_after_us, Jsonb *detail);
+
+/* The job waits, uncharged, for something named (effect, blocked, ...). */
+extern void wf_queue_park(const WfJob *job, const char *waiting_on,
+						  const char *error_class, const char *message);
+
+/* A waiting or dead job is ready again at a time. */
+extern void wf_queue_unpark(int64 job_id, TimestampTz run_at, bool reset_attempts);
+
+/* Gives a claimed job back without charging an attempt. */
+extern void wf_queue_release(const WfJob *job, TimestampTz run_at);
+
+/* Deletes a job without an attempt (its item moved on). */
+extern void wf_queue_drop(int64 job_id);
+
+/*
+ * Gives back the jobs whose lease has ended or whose session is gone, each
+ * charged as an attempt 'lost'; returns how many.  At most limit.
+ */
+extern int	wf_queue_reclaim_lost(int limit);
+
+/* When the next lease ends; 0 when none is running on time. */
+extern TimestampTz wf_queue_next_lease_end(void);
+
+/* Records an attempt that is not a job's own, for example of a sql batch. */
+typedef struct WfAttempt
+{
+	int64		job_id;
+	int64		effect_id;
+	int64		item_id;
+	const char *queue;
+	const char *kind;
+	int			attempt;
+	const char *worker;
+	TimestampTz started_at;
+	const char *outcome;
+	const char *error_class;
+	const char *message;
+	Jsonb	   *detail;
+} WfAttempt;
+
+extern void wf_queue_record_attempt(const WfAttempt *attempt);
+
+/* Called when the library is loaded: session-end hook is set on first claim. */
+extern void wf_queue_init(void);
+
+#endif							/* WF_QUEUE_QUEUE_H */
