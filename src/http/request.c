@@ -1,0 +1,372 @@
+/*
+ * request.c
+ *	  From a request in values to a libcurl handle that is ready to send.
+ *
+ * Everything that comes from outside is checked here, after all templating:
+ * method, URL, header names and values.  What is wrong is refused, never
+ * dropped or mended.  Options that could make libcurl send more than was asked
+ * (redirects, authentication rounds, proxies, cookies, netrc) are off.
+ */
+#include "postgres.h"
+
+#include "http/call.h"
+
+#define MAX_URL_LENGTH		8192
+#define MAX_HEADERS			100
+#define MAX_HEADER_BYTES	(64 * 1024)
+
+/* An idle connection may be closed by the other side at any moment. */
+#define MAX_IDLE_SECONDS	50L
+/* So that a changed certificate or address takes effect. */
+#define MAX_LIFETIME_SECONDS 600L
+
+/* Headers that libcurl writes itself, or that change what a message means. */
+static const char *const forbidden_headers[] = {
+	"host", "content-length", "transfer-encoding", "connection", "keep-alive",
+	"te", "trailer", "upgrade", "expect",
+};
+
+static bool
+refuse(WfHttpCall *call, CURLcode code, const char *problem)
+{
+	call->code = code;
+	strlcpy(call->problem, problem, sizeof(call->problem));
+
+	return false;
+}
+
+static bool
+is_token(const char *text)
+{
+	static const char *const others = "!#$%&'*+-.^_`|~";
+
+	if (*text == '\0')
+		return false;
+	for (const char *c = text; *c != '\0'; c++)
+		if (!isalnum((unsigned char) *c) && strchr(others, *c) == NULL)
+			return false;
+
+	return true;
+}
+
+static bool
+is_clean_value(const char *text)
+{
+	for (const unsigned char *c = (const unsigned char *) text; *c != '\0'; c++)
+		if ((*c < 0x20 && *c != '\t') || *c == 0x7f)
+			return false;
+
+	return true;
+}
+
+static bool
+is_forbidden_header(const char *name)
+{
+	for (int i = 0; i < lengthof(forbidden_headers); i++)
+		if (pg_strcasecmp(name, forbidden_headers[i]) == 0)
+			return true;
+
+	return pg_strncasecmp(name, "proxy-", 6) == 0;
+}
+
+static bool
+check_header(WfHttpCall *call, const WfHttpHeader *header)
+{
+	char		problem[256];
+
+	if (!is_token(header->name))
+		return refuse(call, CURLE_BAD_FUNCTION_ARGUMENT,
+					  "a header name is not a token of RFC 9110");
+	if (is_forbidden_header(header->name))
+	{
+		snprintf(problem, sizeof(problem), "header \"%s\" may not be set", header->name);
+		return refuse(call, CURLE_BAD_FUNCTION_ARGUMENT, problem);
+	}
+	if (!is_clean_value(header->value))
+	{
+		snprintf(problem, sizeof(problem),
+				 "the value of header \"%s\" contains a control character", header->name);
+		return refuse(call, CURLE_BAD_FUNCTION_ARGUMENT, problem);
+	}
+
+	return true;
+}
+
+static bool
+check_headers(WfHttpCall *call, const WfHttpRequest *request)
+{
+	size_t		nbytes = 0;
+
+	for (int i = 0; i < request->nheaders; i++)
+	{
+		if (!check_header(call, &request->headers[i]))
+			return false;
+		nbytes += strlen(request->headers[i].name) + strlen(request->headers[i].value) + 4;
+	}
+	if (request->nheaders > MAX_HEADERS || nbytes > MAX_HEADER_BYTES)
+		return refuse(call, CURLE_BAD_FUNCTION_ARGUMENT, "the request has too many headers");
+
+	return true;
+}
+
+static bool
+check_method(WfHttpCall *call, const char *method)
+{
+	if (!is_token(method) || strlen(method) > 20)
+		return refuse(call, CURLE_BAD_FUNCTION_ARGUMENT,
+					  "the method is not a token of RFC 9110");
+	if (pg_strcasecmp(method, "CONNECT") == 0 || pg_strcasecmp(method, "TRACE") == 0)
+		return refuse(call, CURLE_BAD_FUNCTION_ARGUMENT, "the method is not supported");
+
+	return true;
+}
+
+static bool
+check_scheme(WfHttpCall *call, CURLU *url, bool allow_http)
+{
+	char	   *scheme = NULL;
+	bool		is_https;
+	bool		is_http;
+
+	if (curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK)
+		return refuse(call, CURLE_URL_MALFORMAT, "the URL has no scheme");
+	is_https = strcmp(scheme, "https") == 0;
+	is_http = strcmp(scheme, "http") == 0;
+	curl_free(scheme);
+
+	if (is_https || (is_http && allow_http))
+		return true;
+	call->scheme_refused = true;
+
+	return refuse(call, CURLE_UNSUPPORTED_PROTOCOL,
+				  is_http ? "http is not allowed for this endpoint, only https"
+				  : "the scheme of the URL is not https");
+}
+
+/*
+ * Parses the URL with the parser that will also send it.
+ */
+static bool
+check_url(WfHttpCall *call, const WfHttpRequest *request)
+{
+	CURLU	   *url;
+	bool		ok;
+
+	if (strlen(request->url) > MAX_URL_LENGTH || !is_clean_value(request->url) ||
+		strpbrk(request->url, " \t") != NULL)
+		return refuse(call, CURLE_URL_MALFORMAT,
+					  "the URL is too long or contains a space or a control character");
+	url = curl_url();
+	if (url == NULL)
+		return refuse(call, CURLE_OUT_OF_MEMORY, "out of memory");
+
+	if (curl_url_set(url, CURLUPART_URL, request->url,
+					 CURLU_DISALLOW_USER | CURLU_PATH_AS_IS) != CURLUE_OK)
+		ok = refuse(call, CURLE_URL_MALFORMAT,
+					"the URL is malformed or names a user");
+	else
+		ok = check_scheme(call, url, request->allow_http);
+	curl_url_cleanup(url);
+
+	return ok;
+}
+
+static bool
+append_header(WfHttpCall *call, const char *line)
+{
+	struct curl_slist *longer = curl_slist_append(call->headers, line);
+
+	if (longer == NULL)
+		return refuse(call, CURLE_OUT_OF_MEMORY, "out of memory");
+	call->headers = longer;
+
+	return true;
+}
+
+/*
+ * An empty value is written "Name;": "Name:" would remove the header.
+ */
+static bool
+copy_header(WfHttpCall *call, const WfHttpHeader *header)
+{
+	size_t		size = strlen(header->name) + strlen(header->value) + 3;
+	char	   *line = malloc(size);
+	bool		ok;
+
+	if (line == NULL)
+		return refuse(call, CURLE_OUT_OF_MEMORY, "out of memory");
+	if (*header->value == '\0')
+		snprintf(line, size, "%s;", header->name);
+	else
+		snprintf(line, size, "%s: %s", header->name, header->value);
+	ok = append_header(call, line);
+	free(line);
+
+	return ok;
+}
+
+static bool
+copy_headers(WfHttpCall *call, const WfHttpRequest *request)
+{
+	bool		has_content_type = false;
+
+	for (int i = 0; i < request->nheaders; i++)
+	{
+		const WfHttpHeader *header = &request->headers[i];
+
+		if (pg_strcasecmp(header->name, "content-type") == 0)
+			has_content_type = true;
+		/* libcurl then also decompresses, and the cap counts what comes out */
+		if (pg_strcasecmp(header->name, "accept-encoding") == 0)
+			(void) curl_easy_setopt(call->easy, CURLOPT_ACCEPT_ENCODING, header->value);
+		else if (!copy_header(call, header))
+			return false;
+	}
+
+	/* no waiting for "100 Continue", no invented type */
+	return append_header(call, "Expect:") &&
+		(has_content_type || append_header(call, "Content-Type:"));
+}
+
+static bool
+method_takes_body(const char *method)
+{
+	return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||
+		strcmp(method, "PATCH") == 0;
+}
+
+static bool
+set_method_and_body(WfHttpCall *call, const WfHttpRequest *request)
+{
+	CURL	   *easy = call->easy;
+
+	if (strcmp(request->method, "HEAD") == 0)
+		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+	else if (request->body != NULL || method_takes_body(request->method))
+	{
+		call->body = malloc(request->body_length + 1);
+		if (call->body == NULL)
+			return refuse(call, CURLE_OUT_OF_MEMORY, "out of memory");
+		if (request->body_length > 0)
+			memcpy(call->body, request->body, request->body_length);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_length);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body);
+	}
+	else
+		curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+
+	if (curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method) != CURLE_OK)
+		return refuse(call, CURLE_OUT_OF_MEMORY, "out of memory");
+
+	return true;
+}
+
+/*
+ * Closes every door that could lead elsewhere or send more than once.
+ */
+static bool
+set_limits(CURL *easy, const WfHttpRequest *request)
+{
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+	curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	curl_easy_setopt(easy, CURLOPT_UNRESTRICTED_AUTH, 0L);
+	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, MAX_IDLE_SECONDS);
+	curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, MAX_LIFETIME_SECONDS);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) request->timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) request->connect_timeout_ms);
+	if (request->fresh_connection)
+	{
+		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+		curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+		curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	}
+
+	return curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR,
+							request->allow_http ? "http,https" : "https") == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_NOPROXY, "*") == CURLE_OK;
+}
+
+static bool
+set_tls(CURL *easy, const char *ca_file)
+{
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+
+	return ca_file == NULL || curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file) == CURLE_OK;
+}
+
+static void
+set_callbacks(WfHttpCall *call)
+{
+	CURL	   *easy = call->easy;
+
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, wf_guard_open_socket);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &call->guard);
+	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, wf_guard_before_send);
+	curl_easy_setopt(easy, CURLOPT_PREREQDATA, &call->guard);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, wf_received_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, &call->received);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, wf_received_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, &call->received);
+}
+
+/*
+ * Checks a request and makes the handle that will send it.  Returns false,
+ * with call->code and call->problem set, when it is not to be sent.
+ */
+bool
+wf_call_prepare(WfHttpCall *call, const WfHttpRequest *request)
+{
+	call->id = request->id;
+	call->received.max_body = request->max_response;
+	if (!check_method(call, request->method) || !check_url(call, request) ||
+		!check_headers(call, request))
+		return false;
+
+	call->easy = curl_easy_init();
+	if (call->easy == NULL || !wf_guard_allow(&call->guard, request->allow_private) ||
+		!set_limits(call->easy, request) || !set_tls(call->easy, request->ca_file) ||
+		curl_easy_setopt(call->easy, CURLOPT_URL, request->url) != CURLE_OK)
+		return refuse(call, CURLE_OUT_OF_MEMORY, "out of memory");
+	set_callbacks(call);
+	if (!set_method_and_body(call, request) || !copy_headers(call, request))
+		return false;
+	curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
+
+	return true;
+}
+
+static void
+wipe_and_free(char *memory, size_t length)
+{
+	if (memory != NULL)
+		explicit_bzero(memory, length);
+	free(memory);
+}
+
+/*
+ * Frees all that a call holds; header lines may be secrets.
+ */
+void
+wf_call_free(WfHttpCall *call)
+{
+	if (call->easy != NULL)
+		curl_easy_cleanup(call->easy);
+	for (struct curl_slist *each = call->headers; each != NULL; each = each->next)
+		explicit_bzero(each->data, strlen(each->data));
+	curl_slist_free_all(call->headers);
+	free(call->body);
+	free(call->guard.allowed);
+	wipe_and_free(call->received.head, call->received.head_length);
+	free(call->received.body);
+	free(call);
+}
