@@ -84,7 +84,7 @@ typedef struct WfExchange
 	int			phase;			/* WfHttpPhase */
 	int			curl_code;
 	bool		refused_by_guard;
-	const char *refused_address;	/* or NULL */
+	const char *refused_ranges; /* as allow_private would list them, or NULL */
 	bool		body_truncated;
 	int			status;
 	Jsonb	   *headers;		/* object: lower-case names, strings */

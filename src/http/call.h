@@ -29,7 +29,7 @@ typedef struct WfGuard
 	bool		refused_one;
 	bool		resend_refused; /* libcurl wanted to send a second time */
 	int			nsends;			/* 0 or 1 */
-	char		refused_address[INET6_ADDRSTRLEN];
+	char		refused_ranges[4 * (INET6_ADDRSTRLEN + 5)];
 } WfGuard;
 
 /* What has come back so far, within bounds. */

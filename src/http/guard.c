@@ -216,11 +216,18 @@ note_refusal(WfGuard *guard, const WfAddressRange *address)
 {
 	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
 	bool		is_ipv4 = memcmp(address->address, mapped, sizeof(mapped)) == 0;
+	size_t		length = strlen(guard->refused_ranges);
+	char		range[INET6_ADDRSTRLEN + 5];
 
 	guard->refused_one = true;
 	(void) inet_ntop(is_ipv4 ? AF_INET : AF_INET6,
 					 is_ipv4 ? address->address + 12 : address->address,
-					 guard->refused_address, sizeof(guard->refused_address));
+					 range, INET6_ADDRSTRLEN);
+	strlcat(range, is_ipv4 ? "/32" : "/128", sizeof(range));
+	if (strstr(guard->refused_ranges, range) == NULL &&
+		length + strlen(range) + 1 < sizeof(guard->refused_ranges))
+		snprintf(guard->refused_ranges + length, sizeof(guard->refused_ranges) - length,
+				 "%s%s", length == 0 ? "" : ",", range);
 }
 
 static bool

@@ -49,7 +49,8 @@ typedef struct WfHttpResult
 	WfHttpPhase phase;
 	int			curl_code;		/* 0: the exchange ended well */
 	bool		refused_by_guard;	/* address policy or scheme */
-	char	   *refused_address;	/* the one refused, or NULL (scheme) */
+	char	   *refused_ranges; /* as allow_private would list them; NULL when it
+								 * was not an address */
 	bool		body_truncated; /* over max_response, or too many headers */
 	int			status;			/* 0 when none */
 	int			nheaders;

@@ -273,8 +273,8 @@ wf_call_result(const WfHttpCall *call)
 	result->curl_code = received->is_out_of_memory ? CURLE_OUT_OF_MEMORY : call->code;
 	result->refused_by_guard = call->scheme_refused ||
 		(guard->refused_one && !guard->passed_one && guard->nsends == 0);
-	if (result->refused_by_guard && guard->refused_address[0] != '\0')
-		result->refused_address = pstrdup(guard->refused_address);
+	if (result->refused_by_guard && guard->refused_ranges[0] != '\0')
+		result->refused_ranges = pstrdup(guard->refused_ranges);
 	result->body_truncated = received->is_over;
 	result->status = received->status;
 	copy_received_headers(result, received);
