@@ -1,0 +1,1 @@
+../../examples/crm_enrichment/server.pl
