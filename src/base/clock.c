@@ -25,6 +25,14 @@ wf_now(void)
 	return is_faked ? fake_now : GetCurrentTimestamp();
 }
 
+int64
+wf_interval_us(const Interval *interval)
+{
+	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+
+	return days * USECS_PER_DAY + interval->time;
+}
+
 /*
  * Accepts an empty text or a point in time.  A relative word such as
  * "tomorrow" is resolved once, here.

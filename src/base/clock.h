@@ -10,6 +10,9 @@
 
 extern TimestampTz wf_now(void);
 
+/* Length of an interval in microseconds; a month counts as 30 days. */
+extern int64 wf_interval_us(const Interval *interval);
+
 extern bool wf_clock_check(char **newval, void **extra, GucSource source);
 extern void wf_clock_assign(const char *newval, void *extra);
 

@@ -46,6 +46,9 @@ extern WfRetryPolicy *wf_default_policy(void);
  */
 extern WfRetryPolicy *wf_policy_from_jsonb(Jsonb *object, const WfRetryPolicy *base);
 
+/* The same for its errors only, of which an unknown key is one here. */
+extern void wf_policy_check(Jsonb *object);
+
 /*
  * attempt: attempts charged so far, this one included.  retry_after_us: what
  * the other side asked for, or -1.  random01: in [0, 1), for the jitter.
@@ -57,6 +60,12 @@ extern WfRetryDecision wf_retry_decide(const WfRetryPolicy *policy, int attempt,
 /* The known error classes; whether repeating can mend one. */
 extern bool wf_error_class_is_known(const char *error_class);
 extern bool wf_error_class_is_transient(const char *error_class);
+
+/* Whether a policy may repeat the class by time at all. */
+extern bool wf_error_class_is_repeatable(const char *error_class);
+
+/* Raises invalid_parameter_value, with the list, for an unknown class. */
+extern void wf_require_error_class(const char *error_class);
 
 /* The class of an SQLSTATE: deadlock, serialization, timeout, ... permanent. */
 extern const char *wf_classify_sqlstate(int sqlstate);
