@@ -35,7 +35,7 @@ my %INDUSTRY = (
 
 my $HEDGE = qr/\b(?:unclear|rumou?r|not sure|apparently|maybe|conflicting|might be|outdated|unconfirmed)\b/i;
 my $SIGNAL = qr/\b(?:budget|pilot|evaluating|tender|RFP|rollout|replac\w+|renewal|decision)\b/i;
-my $REFUSE = qr/ignore (?:all |the )?(?:previous|prior|above) instructions/i;
+my $REFUSE = qr/ignore\s+(?:all\s+|the\s+)?(?:previous|prior|above)\s+instructions/i;
 
 sub new { return bless { requests => 0 }, shift }
 
@@ -133,7 +133,7 @@ sub find_industry
 	return {
 		name     => $first,
 		strength => $hits{$first} > 5 ? 1 : $hits{$first} / 5,
-		clarity  => $hits{$first} / ($hits{$first} + 0.5 * ($second ? $hits{$second} : 0)) };
+		clarity  => $hits{$first} / ($hits{$first} + 0.3 * ($second ? $hits{$second} : 0)) };
 }
 
 sub find_employees
