@@ -1,10 +1,15 @@
 # pg_workflow
 #
-#   make            build (installs what is missing, as root)
-#   make demo       the whole enrichment flow, on a throw-away server
-#   make test       every test
-#   make lint       the checks that run in seconds
-#   make indent     lay out the C sources
+#   make             build (installs what is missing, as root)
+#   make install     put it where PG_CONFIG points
+#   make demo        the whole enrichment flow, on a throw-away server
+#   make test        every check and every test
+#   make lint        the checks that run in seconds
+#   make indent      lay out the C sources
+#   make test-matrix the same tests on other servers, in chroots
+#
+#   make check-regress check-isolation check-tap   one kind of test;
+#                    TESTS="queue item" picks files by name
 
 EXTENSION   = pg_workflow
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
@@ -19,6 +24,11 @@ PG_CFLAGS   = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
               -Wno-missing-field-initializers
 SHLIB_LINK  = -lcurl
 
+# No bitcode, hence no clang, unless it is asked for on the command line.
+ifneq ($(origin with_llvm), command line)
+override with_llvm := no
+endif
+
 # ---- SQL -------------------------------------------------------------------
 # The order is the dependency order; a piece may use only the pieces above it.
 SQL_PIECES  = header tables base schema definition retry queue effect item review \
@@ -28,23 +38,57 @@ DATA_built  = $(INSTALL_SQL)
 DATA        = $(wildcard sql/released/*.sql sql/upgrade/*.sql)
 EXTRA_CLEAN = build
 
-# ---- tests -----------------------------------------------------------------
-# Every regress and isolation run starts its own throw-away server.
-REGRESS        = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
-REGRESS_OPTS   = --inputdir=test --outputdir=build/regress \
-                 --temp-instance=build/regress/server --temp-config=test/postgresql.conf
-ISOLATION      = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
-ISOLATION_OPTS = --inputdir=test --outputdir=build/isolation \
-                 --temp-instance=build/isolation/server --temp-config=test/postgresql.conf \
-                 --load-extension=$(EXTENSION)
-
+# ---- server ----------------------------------------------------------------
+# What is missing is installed before anything else: make remakes a makefile
+# that it includes, and then starts again, with pg_config in place.
 PG_CONFIG ?= pg_config
+
+all:
+
+include build/prepared.mk
+
+build/prepared.mk: tools/prepare
+	@tools/prepare $(PG_CONFIG)
+	@mkdir -p $(@D)
+	@touch $@
+
+ifneq ($(wildcard build/prepared.mk),)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
+endif
 
 # PGXS itself does not notice a changed header.
 $(OBJS) $(OBJS:.o=.bc): $(H_FILES)
 
 $(INSTALL_SQL): $(SQL_PIECES:%=sql/%.sql) $(EXTENSION).control
-	mkdir -p $(@D)
+	@mkdir -p $(@D)
 	cat $(SQL_PIECES:%=sql/%.sql) > $@
+
+# ---- tests -----------------------------------------------------------------
+# Every run starts its own throw-away servers under build/.
+TESTS =
+RUN_TESTS = PG_CONFIG='$(PG_CONFIG)' PGXS='$(PGXS)' tools/run_tests
+
+.PHONY: test installcheck check-regress check-isolation check-tap lint indent demo test-matrix
+
+test:
+	@$(MAKE) -s all install
+	@PG_CONFIG='$(PG_CONFIG)' MAKE='$(MAKE)' tools/test
+
+installcheck: test
+
+check-regress check-isolation check-tap: check-%: all install
+	@$(RUN_TESTS) $* $(TESTS)
+
+lint:
+	@PG_CONFIG='$(PG_CONFIG)' tools/lint
+
+indent:
+	@PG_CONFIG='$(PG_CONFIG)' tools/indent $(C_FILES) $(H_FILES)
+
+demo:
+	@$(MAKE) -s all install
+	@PG_CONFIG='$(PG_CONFIG)' tools/demo
+
+test-matrix:
+	@tools/test_matrix

@@ -1,3 +1,127 @@
 --
--- grants
+-- grants: who may do what.  Nothing is granted to PUBLIC.
 --
+
+-- What each kind of role may call and read.
+CREATE FUNCTION workflow._role_kinds()
+RETURNS TABLE (kind text, functions text[], views text[]) LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  VALUES
+    ('submitter', '{submit,submit_many,send,call,where_is,timeline}'::text[],
+                  '{items}'::text[]),
+    ('worker',    '{enqueue,enqueue_many,claim,complete,complete_many,fail,extend,release,
+                    wait_for_job,send,begin_effect,finish_effect,where_is}',
+                  '{items,queues}'),
+    ('reviewer',  '{decide,decide_many,claim_review,release_review,delegate,where_is,timeline}',
+                  '{items,review_inbox}'),
+    ('operator',  '{cancel,pause,resume,pause_workflow,resume_workflow,pause_queue,resume_queue,
+                    create_queue,enqueue,send,replay,replay_job,redrive,resolve,record_evidence,revert,
+                    start_workers,run,where_is,timeline,if_run_again,verify,health}',
+                  '{*}'),
+    ('designer',  '{define,document,diagram,create_queue,schema_errors,schema_valid,submit,send,run,
+                    where_is,timeline,if_run_again,verify}',
+                  '{*}'),
+    ('monitor',   '{document,diagram,where_is,timeline,if_run_again,verify,health}',
+                  '{*}')
+$$;
+COMMENT ON FUNCTION workflow._role_kinds() IS
+  'Inner: the functions (all overloads of a name) and views (* is all) that each kind of role is granted';
+
+-- Gives a role what a kind of role has.
+CREATE FUNCTION workflow._grant_kind(role_name text, kind text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  allowed record;
+  object  record;
+BEGIN
+  SELECT k.functions, k.views INTO allowed FROM workflow._role_kinds() AS k WHERE k.kind = kind;
+  EXECUTE format('GRANT USAGE ON SCHEMA workflow TO %I', role_name);
+  FOR object IN
+    SELECT p.oid::regprocedure AS name
+    FROM pg_proc AS p
+    WHERE p.pronamespace = 'workflow'::regnamespace AND p.proname = ANY (allowed.functions)
+  LOOP
+    EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %I', object.name, role_name);
+  END LOOP;
+  FOR object IN
+    SELECT c.oid::regclass AS name
+    FROM pg_class AS c
+    WHERE c.relnamespace = 'workflow'::regnamespace AND c.relkind = 'v' AND c.relname NOT LIKE '\_%'
+      AND (c.relname = ANY (allowed.views) OR allowed.views = '{*}')
+  LOOP
+    EXECUTE format('GRANT SELECT ON %s TO %I', object.name, role_name);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION workflow._grant_kind(text, text) IS 'Inner: gives a role the privileges of a kind';
+
+CREATE FUNCTION workflow._grant_role(caller text, role text, kind text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  kinds text := (SELECT string_agg(k.kind, ', ' ORDER BY k.kind) FROM workflow._role_kinds() AS k);
+  owner name := (SELECT r.rolname FROM pg_extension AS e JOIN pg_roles AS r ON r.oid = e.extowner
+                 WHERE e.extname = 'pg_workflow');
+BEGIN
+  IF NOT pg_has_role(caller, owner, 'USAGE') THEN
+    RAISE EXCEPTION 'permission denied to grant the privileges of pg_workflow'
+      USING ERRCODE = 'insufficient_privilege',
+            DETAIL = format('Role "%s" is neither a superuser nor "%s", who owns the extension.', caller, owner);
+  END IF;
+  IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role) THEN
+    RAISE EXCEPTION 'role "%" does not exist', role
+      USING ERRCODE = 'undefined_object',
+            HINT = format('CREATE ROLE %I;', role);
+  END IF;
+  IF NOT EXISTS (SELECT FROM workflow._role_kinds() AS k WHERE k.kind = kind) THEN
+    RAISE EXCEPTION 'unknown kind of role "%"', kind
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('The kinds are: %s.', kinds),
+            HINT = format('SELECT workflow.grant_role(%L, ''monitor'');', role);
+  END IF;
+  PERFORM workflow._grant_kind(role, kind);
+  PERFORM workflow._note(caller, 'grant_role', NULL::bigint, 'role:' || role, NULL::text,
+                         jsonb_build_object('kind', kind));
+END
+$$;
+COMMENT ON FUNCTION workflow._grant_role(text, text, text) IS 'Inner: grant_role()';
+
+CREATE FUNCTION workflow.grant_role(role text, kind text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.grant_role(text, text) IS
+  'Gives a role the privileges of a kind: submitter, worker, reviewer, operator, designer or monitor; for the owner of the extension';
+
+-- Functions are open to everybody until they are closed; so are free-standing types.
+DO $close$
+DECLARE
+  object record;
+BEGIN
+  FOR object IN
+    SELECT p.oid::regprocedure AS name FROM pg_catalog.pg_proc AS p
+    WHERE p.pronamespace = 'workflow'::regnamespace
+  LOOP
+    EXECUTE pg_catalog.format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', object.name);
+  END LOOP;
+  FOR object IN
+    SELECT t.oid::regtype AS name
+    FROM pg_catalog.pg_type AS t LEFT JOIN pg_catalog.pg_class AS c ON c.oid = t.typrelid
+    WHERE t.typnamespace = 'workflow'::regnamespace AND t.typelem = 0 AND coalesce(c.relkind, 'c') = 'c'
+  LOOP
+    EXECUTE pg_catalog.format('REVOKE ALL ON TYPE %s FROM PUBLIC', object.name);
+  END LOOP;
+END
+$close$;
+
+-- Whoever watches the server may watch the workflows.
+SELECT workflow._grant_kind('pg_monitor', 'monitor');
+
+-- The owner of the database dumps and restores it, superuser or not, and hands
+-- out the kinds of roles (if the extension is theirs).
+GRANT USAGE ON SCHEMA workflow TO pg_database_owner;
+GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA workflow TO pg_database_owner;
+GRANT SELECT, USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA workflow TO pg_database_owner;
+GRANT EXECUTE ON FUNCTION workflow.grant_role(text, text) TO pg_database_owner;
