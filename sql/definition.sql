@@ -1,3 +1,358 @@
 --
--- definition
+-- definition: documents, their versions, and the pictures of them.
 --
+
+-- ---------------------------------------------------------------- immutable
+
+CREATE FUNCTION workflow._refuse_definition_change() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RAISE EXCEPTION 'versions of workflows are immutable'
+    USING ERRCODE = 'object_not_in_prerequisite_state',
+          DETAIL = format('%s of workflow.definition was refused: items are pinned to their versions.', TG_OP),
+          HINT = 'Call workflow.define() with the changed document; it becomes the next version.';
+END
+$$;
+COMMENT ON FUNCTION workflow._refuse_definition_change() IS
+  'Inner: refuses changes of stored versions';
+
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON workflow.definition
+  FOR EACH STATEMENT EXECUTE FUNCTION workflow._refuse_definition_change();
+
+CREATE FUNCTION workflow._definition_changed() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_definition_changed';
+COMMENT ON FUNCTION workflow._definition_changed() IS
+  'Inner: makes every session compile its graphs anew';
+
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON workflow.definition
+  FOR EACH STATEMENT EXECUTE FUNCTION workflow._definition_changed();
+ALTER TABLE workflow.definition ENABLE ALWAYS TRIGGER changed;
+
+-- ------------------------------------------------------------------ functions
+
+-- Where a text names a function f(bigint, jsonb) returns jsonb that a role may call.
+CREATE FUNCTION workflow._resolve_function(
+  definer text, name text, path text[],
+  OUT qualified text, OUT problem text, OUT hint text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  parts text[];
+  func record;
+BEGIN
+  BEGIN
+    parts := parse_ident(name);
+  EXCEPTION WHEN invalid_parameter_value THEN
+    parts := NULL;
+  END;
+  IF parts IS NULL OR cardinality(parts) > 2 THEN
+    problem := format('"%s" is not the name of a function', name);
+    hint := 'write schema.function';
+    RETURN;
+  END IF;
+
+  SELECT p.oid, p.prorettype, p.proretset, p.prokind, n.nspname, p.proname INTO func
+  FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+  WHERE p.proname = parts[cardinality(parts)]
+    AND p.proargtypes = ARRAY['bigint'::regtype, 'jsonb'::regtype]::oidvector
+    AND CASE WHEN cardinality(parts) = 2 THEN n.nspname = parts[1] ELSE n.nspname = ANY (path) END
+  ORDER BY array_position(path, n.nspname::text) LIMIT 1;
+
+  IF NOT FOUND THEN
+    problem := format('there is no function %s(bigint, jsonb)', name);
+    hint := format('create it: CREATE FUNCTION %s(item_id bigint, data jsonb) RETURNS jsonb', name);
+  ELSIF func.prorettype <> 'jsonb'::regtype OR func.proretset OR func.prokind <> 'f' THEN
+    problem := format('function %s(bigint, jsonb) does not return one jsonb', name);
+    hint := 'let it return its result as jsonb';
+  ELSIF NOT has_schema_privilege(definer, func.nspname, 'USAGE') THEN
+    problem := format('role "%s" may not use schema %I', definer, func.nspname);
+    hint := format('GRANT USAGE ON SCHEMA %I TO %I', func.nspname, definer);
+  ELSIF NOT has_function_privilege(definer, func.oid, 'EXECUTE') THEN
+    problem := format('role "%s" may not execute function %s(bigint, jsonb)', definer, name);
+    hint := format('GRANT EXECUTE ON FUNCTION %I.%I(bigint, jsonb) TO %I', func.nspname, func.proname, definer);
+  ELSE
+    qualified := format('%I.%I', func.nspname, func.proname);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._resolve_function(text, text, text[]) IS
+  'Inner: the full name of an sql activity''s function, or what is wrong with it';
+
+-- --------------------------------------------------------------------- queues
+
+-- The columns of a queue that options (of a document, or of create_queue) say.
+CREATE FUNCTION workflow._queue_from_options(
+  name text, options jsonb, defined_by text) RETURNS workflow.queue
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  queue workflow.queue;
+BEGIN
+  queue.queue := name;
+  queue.owner := options ->> 'owner';
+  queue.sla := (options ->> 'sla')::interval;
+  queue.escalate_to := ARRAY(SELECT jsonb_array_elements_text(options -> 'escalate_to'));
+  queue.rate_count := (options #>> '{rate_limit,count}')::int;
+  queue.rate_per := (options #>> '{rate_limit,per}')::interval;
+  queue.max_running := (options ->> 'max_running')::int;
+  queue.max_length := (options ->> 'max_length')::int;
+  queue.priority := coalesce((options ->> 'priority')::int, 0);
+  queue.lease := (options ->> 'lease')::interval;
+  queue.retry := options -> 'retry';
+  queue.dead_letter_retention := (options ->> 'dead_letter_retention')::interval;
+  queue.defined_by := defined_by;
+  RETURN queue;
+END
+$$;
+COMMENT ON FUNCTION workflow._queue_from_options(text, jsonb, text) IS
+  'Inner: a row of workflow.queue as options describe it';
+
+-- What keeps a definer from describing a queue so: somebody else described it otherwise.
+CREATE FUNCTION workflow._queue_conflict(name text, options jsonb, defined_by text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  stored workflow.queue;
+  wanted workflow.queue := workflow._queue_from_options(name, options, defined_by);
+  differs text;
+BEGIN
+  SELECT * INTO stored FROM workflow.queue AS q WHERE q.queue = name;
+  IF NOT FOUND OR stored.defined_by = defined_by THEN
+    RETURN NULL;
+  END IF;
+  SELECT string_agg(w.key, ', ' ORDER BY w.key) INTO differs
+  FROM jsonb_each(to_jsonb(wanted)) AS w
+  JOIN jsonb_each(to_jsonb(stored)) AS s ON s.key = w.key
+  WHERE w.value IS DISTINCT FROM s.value
+    AND CASE WHEN w.key IN ('rate_count', 'rate_per') THEN options ? 'rate_limit' ELSE options ? w.key END;
+  IF differs IS NULL THEN
+    RETURN NULL;
+  END IF;
+  RETURN format('queue "%s" was defined by %s with another %s', name, stored.defined_by, differs);
+END
+$$;
+COMMENT ON FUNCTION workflow._queue_conflict(text, jsonb, text) IS
+  'Inner: why a queue cannot be described so, because others described it otherwise; null when it can';
+
+-- Creates a queue, or changes one that the same definer created; others' stay as they are.
+CREATE FUNCTION workflow._ensure_queue(name text, options jsonb, defined_by text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  wanted workflow.queue := workflow._queue_from_options(name, options, defined_by);
+  problem text;
+BEGIN
+  INSERT INTO workflow.queue AS q
+    (queue, owner, sla, escalate_to, rate_count, rate_per, max_running, max_length,
+     priority, lease, retry, dead_letter_retention, defined_by)
+  SELECT wanted.queue, wanted.owner, wanted.sla, wanted.escalate_to, wanted.rate_count, wanted.rate_per,
+         wanted.max_running, wanted.max_length, wanted.priority, wanted.lease, wanted.retry,
+         wanted.dead_letter_retention, wanted.defined_by
+  ON CONFLICT (queue) DO UPDATE
+    SET owner = excluded.owner, sla = excluded.sla, escalate_to = excluded.escalate_to,
+        rate_count = excluded.rate_count, rate_per = excluded.rate_per,
+        max_running = excluded.max_running, max_length = excluded.max_length,
+        priority = excluded.priority, lease = excluded.lease, retry = excluded.retry,
+        dead_letter_retention = excluded.dead_letter_retention
+    WHERE q.defined_by = excluded.defined_by;
+
+  problem := workflow._queue_conflict(name, options, defined_by);
+  IF problem IS NOT NULL THEN
+    RAISE EXCEPTION '%', problem
+      USING ERRCODE = 'duplicate_object',
+            DETAIL = 'Queues are shared by name.',
+            HINT = 'Use the queue as it is, or choose another name.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._ensure_queue(text, jsonb, text) IS
+  'Inner: creates a queue of a document, or changes one of its own; refuses to change that of others';
+
+-- -------------------------------------------------------------------- storing
+
+-- Refuses a role that is no member of the role that defined the first version.
+CREATE FUNCTION workflow._require_definer(name text, definer text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  first_definer text;
+BEGIN
+  SELECT w.definer INTO first_definer FROM workflow.workflow AS w WHERE w.workflow = name;
+  IF NOT FOUND
+     OR EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = definer AND r.rolsuper)
+     OR EXISTS (SELECT FROM pg_roles AS r
+                WHERE r.rolname = first_definer AND pg_has_role(definer, r.oid, 'MEMBER')) THEN
+    RETURN;
+  END IF;
+  RAISE EXCEPTION 'role "%" may not define a version of workflow "%"', definer, name
+    USING ERRCODE = 'insufficient_privilege',
+          DETAIL = format('Its first version was defined by "%s"; later ones need membership in that role.', first_definer),
+          HINT = format('GRANT %I TO %I', first_definer, definer);
+END
+$$;
+COMMENT ON FUNCTION workflow._require_definer(text, text) IS
+  'Inner: refuses a role that may not define versions of a workflow';
+
+-- Creates what a document describes under "queues".
+CREATE FUNCTION workflow._ensure_queues(document jsonb, owner text) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT count(workflow._ensure_queue(q.key, jsonb_build_object('owner', owner) || q.value,
+                                      'workflow:' || (document ->> 'workflow')))
+  FROM (SELECT * FROM jsonb_each(document -> 'queues') AS e ORDER BY e.key) AS q
+$$;
+COMMENT ON FUNCTION workflow._ensure_queues(jsonb, text) IS
+  'Inner: creates the queues of a document';
+
+-- Concurrent calls for one workflow take turns on its row of workflow.workflow.
+CREATE FUNCTION workflow._store_definition(
+  definer text, name text, document json, functions jsonb, OUT version int, OUT created boolean)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  content bytea := sha256(convert_to(document::jsonb::text, 'UTF8'));
+  owner text := coalesce(document ->> 'owner', definer);
+BEGIN
+  created := false;
+  SELECT d.version INTO version FROM workflow.definition AS d
+  WHERE d.workflow = name AND d.hash = content;
+  IF FOUND THEN
+    RETURN;
+  END IF;
+
+  INSERT INTO workflow.workflow AS w (workflow, owner, definer) VALUES (name, owner, definer)
+  ON CONFLICT DO NOTHING;
+  PERFORM FROM workflow.workflow AS w WHERE w.workflow = name FOR UPDATE;
+  PERFORM workflow._require_definer(name, definer);
+  SELECT d.version INTO version FROM workflow.definition AS d
+  WHERE d.workflow = name AND d.hash = content;
+  IF FOUND THEN
+    RETURN;
+  END IF;
+
+  SELECT coalesce(max(d.version), 0) + 1 INTO version
+  FROM workflow.definition AS d WHERE d.workflow = name;
+  INSERT INTO workflow.definition (workflow, version, hash, document, definer, owner, functions)
+  VALUES (name, version, content, document, definer, owner, functions);
+  UPDATE workflow.workflow AS w SET owner = owner, active_version = version WHERE w.workflow = name;
+  PERFORM workflow._ensure_queues(document::jsonb, owner);
+  created := true;
+END
+$$;
+COMMENT ON FUNCTION workflow._store_definition(text, text, json, jsonb) IS
+  'Inner: stores a checked document as the next version, unless its content is stored already';
+
+CREATE FUNCTION workflow.define(
+  document json, OUT workflow text, OUT version int, OUT created boolean)
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_define';
+COMMENT ON FUNCTION workflow.define(json) IS
+  'Checks a document whole, stores it as the next version of its workflow and creates its queues; the same content gives the same version';
+
+-- -------------------------------------------------------------------- reading
+
+-- The version asked for, or the latest; WF012 when there is none.
+CREATE FUNCTION workflow._definition(name text, version int) RETURNS workflow.definition
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  stored workflow.definition;
+BEGIN
+  SELECT d.* INTO stored FROM workflow.definition AS d
+  WHERE d.workflow = name AND (d.version = _definition.version OR _definition.version IS NULL)
+  ORDER BY d.version DESC LIMIT 1;
+  IF stored.workflow IS NULL THEN
+    RAISE EXCEPTION 'workflow "%" %', name,
+        CASE WHEN version IS NULL THEN 'does not exist' ELSE format('has no version %s', version) END
+      USING ERRCODE = 'WF012',
+            DETAIL = coalesce((SELECT 'Versions that exist: ' || string_agg(d.version::text, ', ' ORDER BY d.version) || '.'
+                               FROM workflow.definition AS d WHERE d.workflow = name),
+                              'No version of it is stored.'),
+            HINT = 'SELECT workflow, active_version FROM workflow.workflow shows the workflows.';
+  END IF;
+  RETURN stored;
+END
+$$;
+COMMENT ON FUNCTION workflow._definition(text, int) IS
+  'Inner: a stored version, by default the latest; WF012 when there is none';
+
+CREATE FUNCTION workflow.document(name text, version int DEFAULT NULL) RETURNS json
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.document(text, int) IS
+  'The document of a version of a workflow, as it was defined; by default the latest';
+
+CREATE FUNCTION workflow._document(caller text, name text, version int) RETURNS json
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT d.document FROM workflow._definition(name, version) AS d
+$$;
+COMMENT ON FUNCTION workflow._document(text, text, int) IS
+  'Inner: workflow.document()';
+
+CREATE FUNCTION workflow._document_faults(
+  document json, definer text, functions jsonb,
+  OUT severity text, OUT code text, OUT state text, OUT path text, OUT problem text, OUT hint text)
+RETURNS SETOF record
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_document_faults';
+COMMENT ON FUNCTION workflow._document_faults(json, text, jsonb) IS
+  'Inner: everything that the check of a document finds';
+
+CREATE FUNCTION workflow.check(
+  name text, version int DEFAULT NULL,
+  OUT severity text, OUT code text, OUT state text, OUT problem text, OUT hint text)
+RETURNS SETOF record
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.check(text, int) IS
+  'What is wrong or doubtful in a version of a workflow, by default the latest, as the database is now';
+
+CREATE FUNCTION workflow._check(
+  caller text, name text, version int,
+  OUT severity text, OUT code text, OUT state text, OUT problem text, OUT hint text)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT f.severity, f.code, f.state, f.path || ': ' || f.problem, f.hint
+  FROM workflow._definition(name, version) AS d,
+       workflow._document_faults(d.document, d.definer, d.functions) WITH ORDINALITY AS f
+  ORDER BY f.severity, f.ordinality
+$$;
+COMMENT ON FUNCTION workflow._check(text, text, int) IS
+  'Inner: workflow.check()';
+
+-- ------------------------------------------------------------------ templates
+
+CREATE FUNCTION workflow._render(template jsonb, data jsonb) RETURNS jsonb
+LANGUAGE C STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'wf_sql_render';
+COMMENT ON FUNCTION workflow._render(jsonb, jsonb) IS
+  'Inner: a body with its selectors and placeholders filled in';
+
+CREATE FUNCTION workflow._select(selector text, data jsonb) RETURNS jsonb
+LANGUAGE C STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'wf_sql_select';
+COMMENT ON FUNCTION workflow._select(text, jsonb) IS
+  'Inner: the one value that a selector finds, or null';
+
+CREATE FUNCTION workflow._render_text(template text, data jsonb) RETURNS text
+LANGUAGE C STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'wf_sql_render_text';
+COMMENT ON FUNCTION workflow._render_text(text, jsonb) IS
+  'Inner: a text with its placeholders filled in';
+
+CREATE FUNCTION workflow._render_path(template text, data jsonb) RETURNS text
+LANGUAGE C STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'wf_sql_render_path';
+COMMENT ON FUNCTION workflow._render_path(text, jsonb) IS
+  'Inner: a path with its placeholders filled in, percent-encoded';
+
+CREATE FUNCTION workflow._render_key(parts jsonb, data jsonb) RETURNS text
+LANGUAGE C STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'wf_sql_render_key';
+COMMENT ON FUNCTION workflow._render_key(jsonb, jsonb) IS
+  'Inner: the parts of a key, filled in, escaped and joined by colons';

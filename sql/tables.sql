@@ -31,11 +31,15 @@ CREATE TABLE workflow.definition (
   document   json NOT NULL,
   definer    text NOT NULL,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  owner      text NOT NULL,
+  functions  jsonb NOT NULL DEFAULT '{}',
   PRIMARY KEY (workflow, version),
   UNIQUE (workflow, hash)
 );
 COMMENT ON TABLE workflow.definition IS 'Immutable versions of workflow documents';
 COMMENT ON COLUMN workflow.definition.hash IS 'SHA-256 of the canonical (jsonb) form of the document';
+COMMENT ON COLUMN workflow.definition.owner IS 'Owner that the document names, else the definer';
+COMMENT ON COLUMN workflow.definition.functions IS 'Full names of the functions of sql activities, by the name in the document';
 COMMENT ON COLUMN workflow.definition.definer IS 'Role whose rights sql, http and model activities of this version use';
 
 -- ---------------------------------------------------------------------- item

@@ -165,3 +165,85 @@ wf_jsonb_without(Jsonb *object, const char *key)
 											  JsonbPGetDatum(object),
 											  CStringGetTextDatum(key)));
 }
+
+/*
+ * Returns a whole document as a value; what is in it is not copied.
+ */
+JsonbValue *
+wf_jsonb_root(Jsonb *document)
+{
+	JsonbValue *root = palloc0(sizeof(JsonbValue));
+
+	if (JB_ROOT_IS_SCALAR(document))
+	{
+		(void) JsonbExtractScalar(&document->root, root);
+		return root;
+	}
+	root->type = jbvBinary;
+	root->val.binary.data = &document->root;
+	root->val.binary.len = VARSIZE(document) - VARHDRSZ;
+
+	return root;
+}
+
+bool
+wf_jsonb_value_is_object(const JsonbValue *value)
+{
+	return value != NULL && value->type == jbvBinary &&
+		JsonContainerIsObject(value->val.binary.data);
+}
+
+bool
+wf_jsonb_value_is_array(const JsonbValue *value)
+{
+	return value != NULL && value->type == jbvBinary &&
+		JsonContainerIsArray(value->val.binary.data);
+}
+
+/*
+ * Returns the members of an object in the order of jsonb: by length of the
+ * key, then bytewise.
+ */
+WfMember *
+wf_jsonb_members(const JsonbValue *object, int *count)
+{
+	WfMember   *members;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	key;
+
+	*count = 0;
+	if (!wf_jsonb_value_is_object(object))
+		return NULL;
+
+	members = palloc(sizeof(WfMember) *
+					 Max(1, JsonContainerSize(object->val.binary.data)));
+	iterator = JsonbIteratorInit(object->val.binary.data);
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		members[*count].key = pnstrdup(key.val.string.val, key.val.string.len);
+		(void) JsonbIteratorNext(&iterator, &members[*count].value, true);
+		(*count)++;
+	}
+
+	return members;
+}
+
+JsonbValue *
+wf_jsonb_elements(const JsonbValue *array, int *count)
+{
+	JsonbValue *elements;
+
+	*count = 0;
+	if (!wf_jsonb_value_is_array(array))
+		return NULL;
+
+	*count = JsonContainerSize(array->val.binary.data);
+	elements = palloc(sizeof(JsonbValue) * Max(1, *count));
+	for (int i = 0; i < *count; i++)
+		elements[i] = *getIthJsonbValueFromContainer(array->val.binary.data, i);
+
+	return elements;
+}

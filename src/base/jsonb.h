@@ -20,6 +20,22 @@ extern bool wf_jsonb_get_bool(Jsonb *object, const char *key, bool otherwise);
 extern int	wf_jsonb_get_int(Jsonb *object, const char *key, int otherwise);
 
 extern char *wf_jsonb_value_text(JsonbValue *value);
+
+/* A whole document as a value: a scalar, or jbvBinary. */
+extern JsonbValue *wf_jsonb_root(Jsonb *document);
+extern bool wf_jsonb_value_is_object(const JsonbValue *value);
+extern bool wf_jsonb_value_is_array(const JsonbValue *value);
+
+/* The members of an object, the elements of an array; none of anything else. */
+typedef struct WfMember
+{
+	const char *key;
+	JsonbValue	value;
+} WfMember;
+
+extern WfMember *wf_jsonb_members(const JsonbValue *object, int *count);
+extern JsonbValue *wf_jsonb_elements(const JsonbValue *array, int *count);
+
 extern Jsonb *wf_jsonb_from_cstring(const char *json);
 extern char *wf_jsonb_to_cstring(Jsonb *value);
 extern Jsonb *wf_jsonb_from_text(const char *string);	/* a JSON string, or null */

@@ -1,55 +1,416 @@
 /*
  * template.c
  *	  Values of a document that are taken from an item's data.
+ *
+ * A string of a document is one of three things: a selector ("$.a"), which
+ * stands for the JSON value it finds; a text with placeholders ("/x/{$.a}"),
+ * which stays a text; or a literal.  A backslash before the "$" that would
+ * begin a selector or a placeholder makes it an ordinary character.
+ *
+ * Everything here is a pure function of the template and the data.
  */
 #include "postgres.h"
 
 #include "definition/template.h"
 
-Jsonb *
-wf_render(Jsonb *template, Jsonb *data)
+#include "base/jsonb.h"
+#include "definition/definition_internal.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+
+/* Where a value is put: decides what is escaped and what may be missing. */
+typedef enum Place
 {
-	elog(ERROR, "wf_render is not built yet");
+	IN_BODY,
+	IN_TEXT,
+	IN_PATH,
+} Place;
+
+bool
+wf_is_selector(const char *string)
+{
+	return string[0] == '$' && (string[1] == '.' || string[1] == '\0');
+}
+
+/*
+ * Returns the one value that a selector finds, or NULL.
+ */
+static Jsonb *
+evaluate(const char *selector, Jsonb *data)
+{
+	Datum		path = DirectFunctionCall1(jsonpath_in, CStringGetDatum(selector));
+	Jsonb	   *found;
+
+	found = DatumGetJsonbP(DirectFunctionCall4(jsonb_path_query_array,
+											   JsonbPGetDatum(data), path,
+											   JsonbPGetDatum(wf_jsonb_empty_object()),
+											   BoolGetDatum(false)));
+	if (JB_ROOT_COUNT(found) == 0)
+		return NULL;
+	if (JB_ROOT_COUNT(found) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("selector \"%s\" finds %d values", selector,
+						(int) JB_ROOT_COUNT(found)),
+				 errdetail("A selector stands for one value."),
+				 errhint("Select the whole array, or one element of it such as [0].")));
+
+	return JsonbValueToJsonb(getIthJsonbValueFromContainer(&found->root, 0));
+}
+
+/*
+ * Returns the text of the value that a selector finds: a string as it is,
+ * another value as JSON.  NULL for null and for nothing.
+ */
+static char *
+evaluate_text(const char *selector, Jsonb *data)
+{
+	Jsonb	   *found = evaluate(selector, data);
+
+	return found == NULL ? NULL : wf_jsonb_value_text(wf_jsonb_root(found));
+}
+
+static char *
+require_text(const char *selector, Jsonb *data)
+{
+	char	   *text = evaluate_text(selector, data);
+
+	if (text == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("selector \"%s\" finds nothing", selector),
+				 errdetail("A key, a path or a text cannot be made of a value that is missing or null."),
+				 errhint("Put the value into the item's data before this state, or correct the selector.")));
+
+	return text;
+}
+
+/*
+ * Returns the "}" that closes the placeholder whose selector begins here, or
+ * NULL.  Braces and quoted strings inside the selector are skipped.
+ */
+static const char *
+closing_brace(const char *selector)
+{
+	int			depth = 0;
+	bool		quoted = false;
+
+	for (const char *p = selector; *p != '\0'; p++)
+	{
+		if (quoted)
+		{
+			if (*p == '\\' && p[1] != '\0')
+				p++;
+			else if (*p == '"')
+				quoted = false;
+		}
+		else if (*p == '"')
+			quoted = true;
+		else if (*p == '{')
+			depth++;
+		else if (*p == '}' && depth-- == 0)
+			return p;
+	}
+
+	return NULL;
+}
+
+static bool
+begins_placeholder(const char *p)
+{
+	return p[0] == '{' && p[1] == '$' && (p[2] == '.' || p[2] == '}');
+}
+
+/*
+ * Appends a value to a path, so that nothing in it can end the path segment.
+ * An empty one is refused: "/accounts/" is another place than "/accounts/7".
+ */
+static void
+append_path_value(StringInfo out, const char *value, const char *selector)
+{
+	if (value[0] == '\0' && strchr(out->data, '?') == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("selector \"%s\" finds an empty text, which cannot be part of a path",
+						selector),
+				 errdetail("The request would go to another path than the definition says."),
+				 errhint("Correct the value in the item's data.")));
+
+	for (const unsigned char *p = (const unsigned char *) value; *p != '\0'; p++)
+	{
+		if ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+			(*p >= '0' && *p <= '9') || strchr("-._~", *p) != NULL)
+			appendStringInfoChar(out, *p);
+		else
+			appendStringInfo(out, "%%%02X", *p);
+	}
+}
+
+static void
+append_placeholder(StringInfo out, const char *selector, Jsonb *data, Place place)
+{
+	char	   *value;
+
+	switch (place)
+	{
+		case IN_BODY:
+			value = evaluate_text(selector, data);
+			appendStringInfoString(out, value == NULL ? "null" : value);
+			break;
+		case IN_TEXT:
+			appendStringInfoString(out, require_text(selector, data));
+			break;
+		case IN_PATH:
+			append_path_value(out, require_text(selector, data), selector);
+			break;
+	}
+}
+
+/*
+ * Returns a text with its placeholders filled in and its escapes taken out.
+ */
+static char *
+interpolate(const char *template, Jsonb *data, Place place)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (const char *p = template; *p != '\0'; p++)
+	{
+		if (begins_placeholder(p))
+		{
+			const char *end = closing_brace(p + 1);
+
+			if (end == NULL)
+				ereport(ERROR,
+						(errcode(ERRCODE_DATA_EXCEPTION),
+						 errmsg("placeholder in \"%s\" is not closed", template),
+						 errdetail("A \"{$\" begins a selector that ends with \"}\"."),
+						 errhint("Close it, or write \"{\\$\" for the two characters.")));
+			append_placeholder(&out, pnstrdup(p + 1, end - p - 1), data, place);
+			p = end;
+		}
+		else if (p[0] == '\\' && p[1] == '$' && (p == template || p[-1] == '{'))
+			continue;
+		else
+			appendStringInfoChar(&out, *p);
+	}
+
+	return out.data;
 }
 
 Jsonb *
 wf_select(const char *selector, Jsonb *data)
 {
-	elog(ERROR, "wf_select is not built yet");
+	if (wf_is_selector(selector))
+		return evaluate(selector, data);
+
+	return wf_jsonb_from_text(interpolate(selector, data, IN_BODY));
 }
 
 char *
 wf_render_text(const char *template, Jsonb *data)
 {
-	elog(ERROR, "wf_render_text is not built yet");
+	if (wf_is_selector(template))
+		return require_text(template, data);
+
+	return interpolate(template, data, IN_TEXT);
+}
+
+/*
+ * Refuses a path with a segment "." or "..", which means another place.
+ */
+static void
+require_plain_segments(const char *path)
+{
+	const char *segment = path;
+
+	for (const char *p = path;; p++)
+	{
+		if (*p != '/' && *p != '?' && *p != '\0')
+			continue;
+		if ((p - segment == 1 && segment[0] == '.') ||
+			(p - segment == 2 && segment[0] == '.' && segment[1] == '.'))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("path \"%s\" has a segment \".\" or \"..\"", path),
+					 errdetail("The request would go to another path than the definition says."),
+					 errhint("Correct the value in the item's data.")));
+		if (*p != '/')
+			return;
+		segment = p + 1;
+	}
 }
 
 char *
 wf_render_path(const char *template, Jsonb *data)
 {
-	elog(ERROR, "wf_render_path is not built yet");
+	char	   *path = interpolate(wf_is_selector(template) ?
+								   psprintf("{%s}", template) : template,
+								   data, IN_PATH);
+
+	require_plain_segments(path);
+
+	return path;
+}
+
+static void
+append_rendered_string(StringInfo out, const char *template, Jsonb *data)
+{
+	Jsonb	   *value;
+
+	if (!wf_is_selector(template))
+	{
+		escape_json(out, interpolate(template, data, IN_BODY));
+		return;
+	}
+	value = evaluate(template, data);
+	appendStringInfoString(out, value == NULL ? "null" : wf_jsonb_to_cstring(value));
+}
+
+/*
+ * Appends the JSON text of a rendered value.
+ */
+static void
+append_rendered(StringInfo out, JsonbValue *template, Jsonb *data)
+{
+	int			count;
+
+	check_stack_depth();
+	if (template->type == jbvString)
+		append_rendered_string(out, wf_jsonb_value_text(template), data);
+	else if (wf_jsonb_value_is_object(template))
+	{
+		WfMember   *members = wf_jsonb_members(template, &count);
+
+		appendStringInfoChar(out, '{');
+		for (int i = 0; i < count; i++)
+		{
+			if (i > 0)
+				appendStringInfoChar(out, ',');
+			escape_json(out, members[i].key);
+			appendStringInfoChar(out, ':');
+			append_rendered(out, &members[i].value, data);
+		}
+		appendStringInfoChar(out, '}');
+	}
+	else if (wf_jsonb_value_is_array(template))
+	{
+		JsonbValue *elements = wf_jsonb_elements(template, &count);
+
+		appendStringInfoChar(out, '[');
+		for (int i = 0; i < count; i++)
+		{
+			if (i > 0)
+				appendStringInfoChar(out, ',');
+			append_rendered(out, &elements[i], data);
+		}
+		appendStringInfoChar(out, ']');
+	}
+	else
+		appendStringInfoString(out, wf_jsonb_to_cstring(JsonbValueToJsonb(template)));
+}
+
+Jsonb *
+wf_render(Jsonb *template, Jsonb *data)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	append_rendered(&json, wf_jsonb_root(template), data);
+
+	return wf_jsonb_from_cstring(json.data);
+}
+
+/*
+ * Appends a part of a key so that no other list of parts gives the same text.
+ */
+static void
+append_key_part(StringInfo key, const char *part)
+{
+	for (const char *p = part; *p != '\0'; p++)
+	{
+		if (*p == ':' || *p == '\\')
+			appendStringInfoChar(key, '\\');
+		appendStringInfoChar(key, *p);
+	}
 }
 
 char *
 wf_render_key(const char *const *parts, int nparts, Jsonb *data)
 {
-	elog(ERROR, "wf_render_key is not built yet");
+	StringInfoData key;
+
+	initStringInfo(&key);
+	for (int i = 0; i < nparts; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(&key, ':');
+		append_key_part(&key, wf_render_text(parts[i], data));
+	}
+
+	return key.data;
 }
 
+/*
+ * The same of the parts as a document has them: an array of strings, or one
+ * string.
+ */
 char *
 wf_render_key_jsonb(Jsonb *parts, Jsonb *data)
 {
-	elog(ERROR, "wf_render_key_jsonb is not built yet");
-}
+	JsonbValue *root = wf_jsonb_root(parts);
+	JsonbValue *elements = root;
+	int			count = 1;
+	const char **texts;
 
-bool
-wf_is_selector(const char *string)
-{
-	elog(ERROR, "wf_is_selector is not built yet");
+	if (wf_jsonb_value_is_array(root))
+		elements = wf_jsonb_elements(root, &count);
+	texts = palloc(sizeof(char *) * Max(1, count));
+	for (int i = 0; i < count; i++)
+	{
+		texts[i] = wf_jsonb_value_text(&elements[i]);
+		if (texts[i] == NULL)
+			texts[i] = "null";
+	}
+
+	return wf_render_key(texts, count, data);
 }
 
 bool
 wf_selector_is_valid(const char *selector, char **problem)
 {
-	elog(ERROR, "wf_selector_is_valid is not built yet");
+	return wf_text_is_input(jsonpath_in, selector, NULL, problem);
+}
+
+/*
+ * Whether a string of a document, selector or text, is well-formed.
+ */
+bool
+wf_template_is_valid(const char *template, char **problem)
+{
+	if (wf_is_selector(template))
+		return wf_selector_is_valid(template, problem);
+
+	for (const char *p = template; *p != '\0'; p++)
+	{
+		const char *end;
+
+		if (!begins_placeholder(p))
+			continue;
+		end = closing_brace(p + 1);
+		if (end == NULL)
+		{
+			*problem = pstrdup("a \"{$\" is not closed by \"}\"");
+			return false;
+		}
+		if (!wf_selector_is_valid(pnstrdup(p + 1, end - p - 1), problem))
+			return false;
+		p = end;
+	}
+
+	return true;
 }

@@ -35,4 +35,7 @@ extern char *wf_render_key_jsonb(Jsonb *parts, Jsonb *data);
 extern bool wf_is_selector(const char *string);
 extern bool wf_selector_is_valid(const char *selector, char **problem);
 
+/* Whether any string of a template is well-formed. */
+extern bool wf_template_is_valid(const char *template, char **problem);
+
 #endif							/* WF_DEFINITION_TEMPLATE_H */

@@ -1,0 +1,400 @@
+/*
+ * check_activity.c
+ *	  The kinds of activity: their fields and what is allowed in them.
+ */
+#include "postgres.h"
+
+#include "base/jsonb.h"
+#include "base/plan.h"
+#include "catalog/pg_type.h"
+#include "definition/definition_internal.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+
+#define WHY_QUEUE	"name the queue that the work waits in"
+#define WHY_KEY		"give the business parts that identify the action, so that it never happens twice"
+
+static const char *const methods[] = {
+	"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
+};
+
+/* ----------------------------------------------------------------------- sql */
+
+/*
+ * The function is looked up now, along the definer's search path, and is
+ * called by its full name ever after.
+ */
+static void
+check_function(WfCheck *check, JsonbValue *value)
+{
+	static WfPlan function_plan = {
+		.name = "resolve_function",
+		.expected = SPI_OK_SELECT,
+		.nargs = 3,
+		.argtypes = {TEXTOID, TEXTOID, TEXTARRAYOID},
+		.sql = "SELECT f.qualified, f.problem, f.hint "
+		"FROM workflow._resolve_function($1, $2, $3) AS f",
+	};
+	char	   *name = wf_jsonb_value_text(value);
+	char	   *resolved = wf_jsonb_get_text(check->functions, name);
+	Datum		values[3];
+	char	   *problem;
+
+	values[0] = CStringGetTextDatum(check->definer);
+	values[1] = CStringGetTextDatum(resolved != NULL ? resolved : name);
+	values[2] = check->search_path;
+	wf_plan_execute(&function_plan, values, NULL);
+	problem = wf_result_text(0, 2);
+	if (problem != NULL)
+		wf_check_error(check, "bad_function", wf_result_text(0, 3), "%s", problem);
+	else
+		check->functions = wf_jsonb_with(check->functions, name,
+										 wf_jsonb_from_text(wf_result_text(0, 1)));
+}
+
+static const WfField sql_fields[] = {
+	{"function", WF_TEXT, "name a function f(item_id bigint, data jsonb) returns jsonb", check_function},
+	{"queue", WF_TEXT, WHY_QUEUE, wf_check_queue_name},
+	{"retry", WF_TEXT | WF_OBJECT, NULL, wf_check_retry},
+	{NULL}
+};
+
+static void
+check_sql(WfCheck *check, JsonbValue *value)
+{
+	wf_check_object(check, value, sql_fields);
+}
+
+/* ---------------------------------------------------------------------- http */
+
+static void
+check_method(WfCheck *check, JsonbValue *value)
+{
+	char	   *text = wf_jsonb_value_text(value);
+
+	for (int i = 0; i < lengthof(methods); i++)
+		if (strcmp(text, methods[i]) == 0)
+			return;
+	wf_check_error(check, "bad_value",
+				   wf_did_you_mean(text, methods, lengthof(methods)),
+				   "\"%s\" is not an HTTP method", text);
+}
+
+static void
+check_path(WfCheck *check, JsonbValue *value)
+{
+	char	   *text = wf_jsonb_value_text(value);
+
+	if (text[0] != '/')
+		wf_check_error(check, "bad_path", "the endpoint's url comes before it",
+					   "a path begins with \"/\"");
+	wf_check_template(check, value);
+}
+
+static bool
+is_header_name(const char *name)
+{
+	if (*name == '\0')
+		return false;
+	for (const char *p = name; *p != '\0'; p++)
+		if (*p <= ' ' || *p >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", *p) != NULL)
+			return false;
+
+	return true;
+}
+
+static void
+check_headers(WfCheck *check, JsonbValue *value)
+{
+	int			count;
+	WfMember   *members = wf_jsonb_members(value, &count);
+
+	for (int i = 0; i < count; i++)
+	{
+		int			mark = wf_check_enter(check, members[i].key);
+
+		if (!is_header_name(members[i].key))
+			wf_check_error(check, "bad_header", NULL, "is not the name of a header");
+		if (wf_check_type(check, &members[i].value, WF_TEXT))
+			wf_check_template(check, &members[i].value);
+		wf_check_leave(check, mark);
+	}
+}
+
+/* A request that goes with another: read before, or revert. */
+static const WfField request_fields[] = {
+	{"method", WF_TEXT, "say how it is sent", check_method},
+	{"path", WF_TEXT, "say where it is sent", check_path},
+	{"headers", WF_OBJECT, NULL, check_headers},
+	{"body", WF_ANY, NULL, wf_check_template},
+	{NULL}
+};
+
+static void
+check_request(WfCheck *check, JsonbValue *value)
+{
+	wf_check_object(check, value, request_fields);
+}
+
+static const WfField http_fields[] = {
+	{"endpoint", WF_TEXT, "name a foreign server of the wrapper workflow_http", NULL},
+	{"queue", WF_TEXT, WHY_QUEUE, wf_check_queue_name},
+	{"method", WF_TEXT, "say how it is sent", check_method},
+	{"path", WF_TEXT, "say where it is sent", check_path},
+	{"headers", WF_OBJECT, NULL, check_headers},
+	{"body", WF_ANY, NULL, wf_check_template},
+	{"key", WF_TEXT | WF_ARRAY, WHY_KEY, wf_check_key},
+	{"before", WF_OBJECT, NULL, check_request},
+	{"revert", WF_OBJECT, NULL, check_request},
+	{"external_id", WF_TEXT, NULL, wf_check_selector},
+	{"retry", WF_TEXT | WF_OBJECT, NULL, wf_check_retry},
+	{NULL}
+};
+
+static void
+check_http(WfCheck *check, JsonbValue *value)
+{
+	wf_check_object(check, value, http_fields);
+}
+
+/* --------------------------------------------------------------------- model */
+
+static const WfField model_fields[] = {
+	{"endpoint", WF_TEXT, "name a foreign server of the wrapper workflow_http", NULL},
+	{"queue", WF_TEXT, WHY_QUEUE, wf_check_queue_name},
+	{"method", WF_TEXT, NULL, check_method},
+	{"path", WF_TEXT, "say where it is sent", check_path},
+	{"headers", WF_OBJECT, NULL, check_headers},
+	{"body", WF_ANY, "say what the model is asked", wf_check_template},
+	{"version", WF_TEXT, NULL, NULL},
+	{"output", WF_TEXT, NULL, wf_check_selector},
+	{"retry", WF_TEXT | WF_OBJECT, NULL, wf_check_retry},
+	{NULL}
+};
+
+static void
+check_model(WfCheck *check, JsonbValue *value)
+{
+	wf_check_object(check, value, model_fields);
+}
+
+/* -------------------------------------------------- task, exception and wait */
+
+static const WfField task_fields[] = {
+	{"queue", WF_TEXT, WHY_QUEUE, wf_check_queue_name},
+	{"retry", WF_TEXT | WF_OBJECT, NULL, wf_check_retry},
+	{NULL}
+};
+
+static void
+check_task(WfCheck *check, JsonbValue *value)
+{
+	wf_check_object(check, value, task_fields);
+}
+
+static const WfField exception_fields[] = {
+	{"queue", WF_TEXT, WHY_QUEUE, wf_check_queue_name},
+	{NULL}
+};
+
+static void
+check_exception(WfCheck *check, JsonbValue *value)
+{
+	wf_check_object(check, value, exception_fields);
+}
+
+static void
+check_wait_for(WfCheck *check, JsonbValue *value)
+{
+	if (wf_jsonb_value_text(value)[0] == '$')
+		wf_check_selector(check, value);
+	else
+		wf_check_interval(check, value);
+}
+
+static void
+check_wait_until(WfCheck *check, JsonbValue *value)
+{
+	char	   *text = wf_jsonb_value_text(value);
+
+	if (text[0] == '$')
+		wf_check_selector(check, value);
+	else if (!wf_text_is_input(timestamptz_in, text, NULL, NULL))
+		wf_check_error(check, "bad_time", "write for example \"2030-01-31 09:00+00\"",
+					   "\"%s\" is neither a point in time nor a selector", text);
+}
+
+static const WfField wait_fields[] = {
+	{"for", WF_TEXT, NULL, check_wait_for},
+	{"until", WF_TEXT, NULL, check_wait_until},
+	{NULL}
+};
+
+static void
+check_wait(WfCheck *check, JsonbValue *value)
+{
+	wf_check_object(check, value, wait_fields);
+	if ((wf_jsonb_value_get(value, "for") == NULL) ==
+		(wf_jsonb_value_get(value, "until") == NULL))
+		wf_check_error(check, "bad_wait", NULL, "has to have \"for\" or \"until\", one of them");
+}
+
+/* -------------------------------------------------------------------- review */
+
+static const WfField review_fields[] = {
+	{"queue", WF_TEXT, WHY_QUEUE, wf_check_queue_name},
+	{"decisions", WF_ARRAY, "name the events that a person may choose from", wf_check_texts},
+	{"show", WF_TEXT | WF_ARRAY | WF_OBJECT, NULL, wf_check_template},
+	{"editable", WF_TEXT, NULL, wf_check_selector},
+	{"four_eyes", WF_BOOL, NULL, NULL},
+	{"reason_required", WF_ARRAY, NULL, wf_check_texts},
+	{"on_overdue", WF_TEXT, NULL, NULL},
+	{NULL}
+};
+
+static bool
+has_element(JsonbValue *array, const char *text)
+{
+	int			count;
+	JsonbValue *elements = wf_jsonb_elements(array, &count);
+
+	for (int i = 0; i < count; i++)
+		if (elements[i].type == jbvString &&
+			strcmp(wf_jsonb_value_text(&elements[i]), text) == 0)
+			return true;
+
+	return false;
+}
+
+static void
+check_review(WfCheck *check, JsonbValue *value)
+{
+	JsonbValue *decisions = wf_jsonb_value_get(value, "decisions");
+	JsonbValue *required = wf_jsonb_value_get(value, "reason_required");
+	int			count;
+	JsonbValue *elements = wf_jsonb_elements(required, &count);
+
+	wf_check_object(check, value, review_fields);
+	for (int i = 0; i < count && wf_jsonb_value_is_array(decisions); i++)
+	{
+		char	   *text = elements[i].type == jbvString ? wf_jsonb_value_text(&elements[i]) : NULL;
+		int			mark = wf_check_enter(check, "reason_required");
+
+		(void) wf_check_enter_element(check, i);
+		if (text != NULL && !has_element(decisions, text))
+			wf_check_error(check, "unknown_decision", NULL,
+						   "\"%s\" is not one of the decisions", text);
+		wf_check_leave(check, mark);
+	}
+}
+
+/* -------------------------------------------------- gate, validate and then */
+
+static const WfField tier_fields[] = {
+	{"at_least", WF_NUMBER, "give the least value of the tier", NULL},
+	{"event", WF_TEXT, "name the event that the tier raises", NULL},
+	{NULL}
+};
+
+static const WfField last_tier_fields[] = {
+	{"otherwise", WF_TEXT, NULL, NULL},
+	{NULL}
+};
+
+static bool
+is_descending(JsonbValue *above, JsonbValue *below)
+{
+	return DatumGetBool(DirectFunctionCall2(numeric_gt,
+											NumericGetDatum(above->val.numeric),
+											NumericGetDatum(below->val.numeric)));
+}
+
+/*
+ * Tiers leave no hole and do not overlap when they descend and end with
+ * "otherwise".
+ */
+static void
+check_tiers(WfCheck *check, JsonbValue *value)
+{
+	int			count;
+	JsonbValue *tiers = wf_jsonb_elements(value, &count);
+	JsonbValue *above = NULL;
+	bool		has_otherwise = false;
+
+	for (int i = 0; i < count; i++)
+	{
+		JsonbValue *least = wf_jsonb_value_get(&tiers[i], "at_least");
+		int			mark = wf_check_enter_element(check, i);
+
+		if (has_otherwise)
+			wf_check_error(check, "gate_overlap", "\"otherwise\" comes last",
+						   "the tier is never reached");
+		if (wf_jsonb_value_get(&tiers[i], "otherwise") != NULL)
+		{
+			wf_check_object(check, &tiers[i], last_tier_fields);
+			has_otherwise = true;
+		}
+		else
+			wf_check_object(check, &tiers[i], tier_fields);
+		if (least != NULL && least->type == jbvNumeric)
+		{
+			if (above != NULL && !is_descending(above, least))
+				wf_check_error(check, "gate_overlap", "order the tiers from the highest down",
+							   "\"at_least\" is not below that of the tier before");
+			above = least;
+		}
+		wf_check_leave(check, mark);
+	}
+	if (!has_otherwise)
+		wf_check_error(check, "gate_hole", "add {\"otherwise\": \"event\"} as the last tier",
+					   "values below the last tier have no event");
+}
+
+static const WfField gate_fields[] = {
+	{"value", WF_TEXT, "select the number that decides", wf_check_selector},
+	{"tiers", WF_ARRAY, "give the tiers from the highest down", check_tiers},
+	{NULL}
+};
+
+static void
+check_gate(WfCheck *check, JsonbValue *value)
+{
+	wf_check_object(check, value, gate_fields);
+}
+
+static const WfField validate_fields[] = {
+	{"value", WF_TEXT, "select the value to validate", wf_check_selector},
+	{"schema", WF_OBJECT | WF_BOOL, "give a JSON Schema", wf_check_schema},
+	{NULL}
+};
+
+static void
+check_validate(WfCheck *check, JsonbValue *value)
+{
+	wf_check_object(check, value, validate_fields);
+}
+
+const WfActivityShape wf_activity_shapes[] = {
+	{"sql", WF_ACTIVITY_SQL, WF_OBJECT, check_sql},
+	{"http", WF_ACTIVITY_HTTP, WF_OBJECT, check_http},
+	{"model", WF_ACTIVITY_MODEL, WF_OBJECT, check_model},
+	{"task", WF_ACTIVITY_TASK, WF_OBJECT, check_task},
+	{"review", WF_ACTIVITY_REVIEW, WF_OBJECT, check_review},
+	{"exception", WF_ACTIVITY_EXCEPTION, WF_OBJECT, check_exception},
+	{"wait", WF_ACTIVITY_WAIT, WF_OBJECT, check_wait},
+	{"gate", WF_ACTIVITY_GATE, WF_OBJECT, check_gate},
+	{"validate", WF_ACTIVITY_VALIDATE, WF_OBJECT, check_validate},
+	{"then", WF_ACTIVITY_THEN, WF_TEXT, NULL},
+	{NULL}
+};
+
+const char *
+wf_activity_name(WfActivityKind kind)
+{
+	for (const WfActivityShape *shape = wf_activity_shapes; shape->name != NULL; shape++)
+		if (shape->kind == kind)
+			return shape->name;
+
+	return kind == WF_ACTIVITY_FINAL ? "final" : "none";
+}

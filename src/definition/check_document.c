@@ -1,0 +1,105 @@
+/*
+ * check_document.c
+ *	  The whole check of a document: its top, then its parts, then its graph.
+ *
+ * Each step goes on after faults of the one before, so that all are found in
+ * one run; the graph is compiled of what is right.
+ */
+#include "postgres.h"
+
+#include "base/jsonb.h"
+#include "definition/definition_internal.h"
+
+static void
+check_workflow_name(WfCheck *check, JsonbValue *value)
+{
+	char	   *name = wf_jsonb_value_text(value);
+
+	if (strchr(name, ':') != NULL)
+		wf_check_error(check, "bad_name", "a \":\" separates the workflow from the key of an item",
+					   "the name of a workflow cannot contain \":\"");
+	if (strspn(name, "0123456789") == strlen(name))
+		wf_check_error(check, "bad_name", "a number is taken for the id of an item",
+					   "the name of a workflow cannot consist of digits");
+}
+
+static void
+check_initial(WfCheck *check, JsonbValue *value)
+{
+	JsonbValue *states = wf_jsonb_value_get(check->root, "states");
+	char	   *name = wf_jsonb_value_text(value);
+	int			count;
+	WfMember   *members;
+	const char **names;
+
+	if (wf_jsonb_value_get(states, name) != NULL)
+		return;
+	members = wf_jsonb_members(states, &count);
+	names = palloc(sizeof(char *) * Max(1, count));
+	for (int i = 0; i < count; i++)
+		names[i] = members[i].key;
+	wf_check_error(check, "unknown_state", wf_did_you_mean(name, names, count),
+				   "there is no state \"%s\"", name);
+}
+
+static const WfField document_fields[] = {
+	{"workflow", WF_TEXT, "name the workflow", check_workflow_name},
+	{"description", WF_TEXT, NULL, NULL},
+	{"owner", WF_TEXT, NULL, NULL},
+	{"key", WF_TEXT | WF_ARRAY, NULL, wf_check_key},
+	{"input_schema", WF_OBJECT | WF_BOOL, NULL, wf_check_schema},
+	{"initial", WF_TEXT, "name the state that items start in", check_initial},
+	{"retry", WF_OBJECT, NULL, wf_check_policies},
+	{"queues", WF_OBJECT, NULL, wf_check_queues},
+	{"activities", WF_OBJECT, NULL, wf_check_activities},
+	{"states", WF_OBJECT, "describe the states", wf_check_states},
+	{"any", WF_OBJECT, NULL, wf_check_any},
+	{NULL}
+};
+
+static WfCheck *
+begin_check(const char *json, const char *definer, Datum search_path,
+			Jsonb *functions)
+{
+	WfCheck    *check = palloc0(sizeof(WfCheck));
+	JsonbValue *name;
+
+	check->document = wf_jsonb_from_cstring(json);
+	check->root = wf_jsonb_root(check->document);
+	check->definer = definer;
+	check->search_path = search_path;
+	check->functions = functions;
+	initStringInfo(&check->path);
+	appendStringInfoChar(&check->path, '$');
+	name = wf_jsonb_value_get(check->root, "workflow");
+	if (name != NULL && name->type == jbvString)
+		check->workflow = wf_jsonb_value_text(name);
+
+	return check;
+}
+
+static void
+check_compiled(WfCheck *check)
+{
+	WfSource	source = {0};
+
+	source.workflow = check->workflow == NULL ? "" : check->workflow;
+	source.owner = check->definer;
+	source.definer = check->definer;
+	source.document = check->document;
+	wf_check_graph(check, wf_graph_compile(&source));
+}
+
+WfCheck *
+wf_check_document(const char *json, const char *definer, Datum search_path,
+				  Jsonb *functions)
+{
+	WfCheck    *check = begin_check(json, definer, search_path, functions);
+
+	wf_check_duplicate_keys(check, json);
+	wf_check_object(check, check->root, document_fields);
+	if (wf_jsonb_value_is_object(wf_jsonb_value_get(check->root, "states")))
+		check_compiled(check);
+
+	return check;
+}

@@ -1,0 +1,269 @@
+/*
+ * check_policy.c
+ *	  Retry policies and queues of a document.
+ */
+#include "postgres.h"
+
+#include "base/jsonb.h"
+#include "base/plan.h"
+#include "catalog/pg_type.h"
+#include "definition/definition_internal.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+static const char *const error_classes[] = {
+	"timeout", "connection", "rate_limited", "overloaded", "deadlock",
+	"serialization", "unavailable", "validation", "schema", "refused",
+	"truncated", "unauthorized", "not_found", "conflict", "permanent",
+	"unknown_outcome", "poison",
+};
+
+/* ------------------------------------------------------------------ policies */
+
+static void
+check_jitter(WfCheck *check, JsonbValue *value)
+{
+	char	   *text = wf_jsonb_value_text(value);
+
+	if (strcmp(text, "full") != 0 && strcmp(text, "none") != 0)
+		wf_check_error(check, "bad_value", NULL, "\"%s\" is not \"full\" or \"none\"", text);
+}
+
+static void
+check_factor(WfCheck *check, JsonbValue *value)
+{
+	Datum		number = NumericGetDatum(value->val.numeric);
+
+	if (DatumGetBool(DirectFunctionCall2(numeric_lt, number,
+										 DirectFunctionCall1(int8_numeric, Int64GetDatum(1)))))
+		wf_check_error(check, "bad_number", NULL, "has to be at least 1");
+}
+
+static const WfField backoff_fields[] = {
+	{"initial", WF_TEXT, NULL, wf_check_interval},
+	{"factor", WF_NUMBER, NULL, check_factor},
+	{"max", WF_TEXT, NULL, wf_check_interval},
+	{"jitter", WF_TEXT, NULL, check_jitter},
+	{NULL}
+};
+
+static void
+check_backoff(WfCheck *check, JsonbValue *value)
+{
+	wf_check_object(check, value, backoff_fields);
+}
+
+static void
+check_error_classes(WfCheck *check, JsonbValue *value)
+{
+	int			count;
+	JsonbValue *elements = wf_jsonb_elements(value, &count);
+
+	for (int i = 0; i < count; i++)
+	{
+		int			mark = wf_check_enter_element(check, i);
+		char	   *name = wf_jsonb_value_text(&elements[i]);
+		bool		known = false;
+
+		for (int j = 0; name != NULL && j < lengthof(error_classes); j++)
+			known = known || strcmp(name, error_classes[j]) == 0;
+		if (!known)
+			wf_check_error(check, "unknown_class",
+						   wf_did_you_mean(name == NULL ? "" : name, error_classes,
+										   lengthof(error_classes)),
+						   "\"%s\" is not an error class", name == NULL ? "null" : name);
+		wf_check_leave(check, mark);
+	}
+}
+
+const WfField wf_policy_fields[] = {
+	{"owner", WF_TEXT, NULL, NULL},
+	{"dead_letter", WF_TEXT, NULL, wf_check_queue_name},
+	{"max_attempts", WF_NUMBER, NULL, wf_check_positive_int},
+	{"timeout", WF_TEXT, NULL, wf_check_interval},
+	{"backoff", WF_OBJECT, NULL, check_backoff},
+	{"retry_on", WF_ARRAY, NULL, check_error_classes},
+	{"alert_after", WF_NUMBER, NULL, wf_check_positive_int},
+	{NULL}
+};
+
+/*
+ * "retry" at the top: policies by name.  "default" is what the others are laid
+ * over, so its cap is everybody's.
+ */
+void
+wf_check_policies(WfCheck *check, JsonbValue *policies)
+{
+	int			count;
+	WfMember   *members = wf_jsonb_members(policies, &count);
+	JsonbValue *otherwise = wf_jsonb_value_get(policies, "default");
+	bool		is_capped = wf_jsonb_value_get(otherwise, "max_attempts") != NULL;
+
+	for (int i = 0; i < count; i++)
+	{
+		int			mark = wf_check_enter(check, members[i].key);
+
+		wf_check_object(check, &members[i].value, wf_policy_fields);
+		if (!is_capped && wf_jsonb_value_is_object(&members[i].value) &&
+			wf_jsonb_value_get(&members[i].value, "max_attempts") == NULL)
+			wf_check_error(check, "retry_without_cap",
+						   "give it, or the policy \"default\", \"max_attempts\"",
+						   "the policy has no cap");
+		wf_check_leave(check, mark);
+	}
+}
+
+/*
+ * "retry" of an activity: the name of a policy, or an object.
+ */
+void
+wf_check_retry(WfCheck *check, JsonbValue *value)
+{
+	JsonbValue *policies = wf_jsonb_value_get(check->root, "retry");
+	char	   *name;
+	int			count;
+	WfMember   *members;
+	const char **names;
+
+	if (value->type != jbvString)
+	{
+		wf_check_object(check, value, wf_policy_fields);
+		return;
+	}
+
+	name = wf_jsonb_value_text(value);
+	if (wf_jsonb_value_get(policies, name) != NULL || strcmp(name, "default") == 0)
+		return;
+	members = wf_jsonb_members(policies, &count);
+	names = palloc(sizeof(char *) * Max(1, count));
+	for (int i = 0; i < count; i++)
+		names[i] = members[i].key;
+	wf_check_error(check, "unknown_policy", wf_did_you_mean(name, names, count),
+				   "there is no retry policy \"%s\"", name);
+}
+
+/* -------------------------------------------------------------------- queues */
+
+static const WfField rate_limit_fields[] = {
+	{"count", WF_NUMBER, "how many may start", wf_check_positive_int},
+	{"per", WF_TEXT, "in what time", wf_check_interval},
+	{NULL}
+};
+
+static void
+check_rate_limit(WfCheck *check, JsonbValue *value)
+{
+	wf_check_object(check, value, rate_limit_fields);
+}
+
+static void
+check_queue_retry(WfCheck *check, JsonbValue *value)
+{
+	wf_check_object(check, value, wf_policy_fields);
+}
+
+/* The owner defaults to the document's, which defaults to the definer. */
+static const WfField queue_fields[] = {
+	{"owner", WF_TEXT, NULL, NULL},
+	{"sla", WF_TEXT, "how long work may wait before somebody is told", wf_check_interval},
+	{"escalate_to", WF_ARRAY, "who is told, in order", wf_check_texts},
+	{"rate_limit", WF_OBJECT, NULL, check_rate_limit},
+	{"max_running", WF_NUMBER, NULL, wf_check_positive_int},
+	{"max_length", WF_NUMBER, NULL, wf_check_positive_int},
+	{"priority", WF_NUMBER, NULL, wf_check_int},
+	{"lease", WF_TEXT, NULL, wf_check_interval},
+	{"retry", WF_OBJECT, NULL, check_queue_retry},
+	{"dead_letter_retention", WF_TEXT, NULL, wf_check_interval},
+	{"description", WF_TEXT, NULL, NULL},
+	{NULL}
+};
+
+/*
+ * A queue of that name that somebody else defined otherwise is a fault.
+ */
+static void
+check_queue_conflict(WfCheck *check, const char *name, JsonbValue *options)
+{
+	static WfPlan conflict_plan = {
+		.name = "queue_conflict",
+		.expected = SPI_OK_SELECT,
+		.nargs = 3,
+		.argtypes = {TEXTOID, JSONBOID, TEXTOID},
+		.sql = "SELECT workflow._queue_conflict($1, $2, $3)",
+	};
+	Datum		values[3];
+	char	   *problem;
+
+	values[0] = CStringGetTextDatum(name);
+	values[1] = JsonbPGetDatum(JsonbValueToJsonb(options));
+	values[2] = CStringGetTextDatum(psprintf("workflow:%s",
+											 check->workflow == NULL ? "" : check->workflow));
+	wf_plan_execute(&conflict_plan, values, NULL);
+	problem = wf_result_text(0, 1);
+	if (problem != NULL)
+		wf_check_error(check, "queue_conflict",
+					   "use it as it is by leaving it out of \"queues\", or choose another name",
+					   "%s", problem);
+}
+
+void
+wf_check_queues(WfCheck *check, JsonbValue *queues)
+{
+	int			count;
+	WfMember   *members = wf_jsonb_members(queues, &count);
+
+	for (int i = 0; i < count; i++)
+	{
+		int			mark = wf_check_enter(check, members[i].key);
+		int			before = list_length(check->faults);
+
+		if (members[i].key[0] == '\0')
+			wf_check_error(check, "empty", NULL, "a queue has to have a name");
+		wf_check_object(check, &members[i].value, queue_fields);
+		if (list_length(check->faults) == before)
+			check_queue_conflict(check, members[i].key, &members[i].value);
+		wf_check_leave(check, mark);
+	}
+}
+
+static bool
+queue_is_stored(const char *name)
+{
+	static WfPlan queue_plan = {
+		.name = "queue_is_stored",
+		.expected = SPI_OK_SELECT,
+		.nargs = 1,
+		.argtypes = {TEXTOID},
+		.sql = "SELECT 1 FROM workflow.queue WHERE queue = $1",
+	};
+	Datum		value = CStringGetTextDatum(name);
+
+	return wf_plan_execute(&queue_plan, &value, NULL) > 0;
+}
+
+/*
+ * The name of a queue of this document, or of one that exists.
+ */
+void
+wf_check_queue_name(WfCheck *check, JsonbValue *value)
+{
+	JsonbValue *queues = wf_jsonb_value_get(check->root, "queues");
+	char	   *name = wf_jsonb_value_text(value);
+	WfMember   *members;
+	const char **names;
+	char	   *nearest;
+	int			count;
+
+	if (wf_jsonb_value_get(queues, name) != NULL || queue_is_stored(name))
+		return;
+
+	members = wf_jsonb_members(queues, &count);
+	names = palloc(sizeof(char *) * Max(1, count));
+	for (int i = 0; i < count; i++)
+		names[i] = members[i].key;
+	nearest = wf_did_you_mean(name, names, count);
+	wf_check_error(check, "unknown_queue",
+				   nearest != NULL ? nearest :
+				   "describe it under \"queues\" with owner, sla and escalate_to",
+				   "there is no queue \"%s\"", name);
+}

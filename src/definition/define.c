@@ -1,0 +1,240 @@
+/*
+ * define.c
+ *	  workflow.define(), and the inner functions that show what it would say.
+ *
+ * The document is checked whole before anything is written; one error then
+ * lists all faults.  Storing is in sql/definition.sql.
+ */
+#include "postgres.h"
+
+#include "base/jsonb.h"
+#include "base/owner.h"
+#include "base/plan.h"
+#include "base/sqlstate.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "definition/definition_internal.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+static const char *const severity_names[] = {"error", "warning", "notice"};
+
+/*
+ * Returns the caller's search path as text[], for looking up the functions
+ * that a document names.
+ */
+static Datum
+search_path_of_caller(void)
+{
+	List	   *schemas = fetch_search_path(true);
+	Datum	   *names = palloc(sizeof(Datum) * Max(1, list_length(schemas)));
+	int			n = 0;
+	ListCell   *cell;
+
+	foreach(cell, schemas)
+	{
+		char	   *name = get_namespace_name(lfirst_oid(cell));
+
+		if (name != NULL && !isTempNamespace(lfirst_oid(cell)))
+			names[n++] = CStringGetTextDatum(name);
+	}
+
+	return PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* ------------------------------------------------------------------- raising */
+
+/*
+ * Returns "$.path: problem; hint".
+ */
+static char *
+describe(const WfFault *fault)
+{
+	return fault->hint == NULL ? psprintf("%s: %s", fault->path, fault->problem) :
+		psprintf("%s: %s; %s", fault->path, fault->problem, fault->hint);
+}
+
+static void
+raise_errors(const WfCheck *check)
+{
+	StringInfoData lines;
+	int			count = 0;
+	ListCell   *cell;
+
+	initStringInfo(&lines);
+	foreach(cell, check->faults)
+	{
+		const WfFault *fault = lfirst(cell);
+
+		if (fault->severity == WF_SEVERITY_ERROR)
+			appendStringInfo(&lines, "%s%s", count++ > 0 ? "\n" : "", describe(fault));
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_WF_DEFINITION_INVALID),
+			 errmsg("definition of workflow \"%s\" is invalid: %d %s",
+					check->workflow == NULL ? "" : check->workflow,
+					count, count == 1 ? "fault" : "faults"),
+			 errdetail_internal("%s", lines.data),
+			 errhint("Mend the document at these paths and call workflow.define() again; nothing was stored.")));
+}
+
+static void
+raise_warnings(const WfCheck *check)
+{
+	ListCell   *cell;
+
+	foreach(cell, check->faults)
+	{
+		const WfFault *fault = lfirst(cell);
+
+		if (fault->severity == WF_SEVERITY_WARNING)
+			ereport(WARNING,
+					(errcode(ERRCODE_WARNING),
+					 errmsg("%s: %s", fault->path, fault->problem),
+					 fault->hint == NULL ? 0 : errhint("%s", fault->hint)));
+	}
+}
+
+/* ------------------------------------------------------------------- storing */
+
+/*
+ * Stores a checked document; returns its version, and in *created whether it
+ * is a new one.
+ */
+static int
+store(const WfCheck *check, const char *json, bool *created)
+{
+	static WfPlan store_plan = {
+		.name = "store_definition",
+		.expected = SPI_OK_SELECT,
+		.nargs = 4,
+		.argtypes = {TEXTOID, TEXTOID, JSONOID, JSONBOID},
+		.sql = "SELECT s.version, s.created "
+		"FROM workflow._store_definition($1, $2, $3, $4) AS s",
+	};
+	Datum		values[4];
+
+	values[0] = CStringGetTextDatum(check->definer);
+	values[1] = CStringGetTextDatum(check->workflow);
+	values[2] = CStringGetTextDatum(json);	/* json is text inside */
+	values[3] = JsonbPGetDatum(check->functions);
+	wf_plan_execute(&store_plan, values, NULL);
+	*created = DatumGetBool(wf_result_datum(0, 2, NULL));
+
+	return wf_result_int4(0, 1);
+}
+
+static Datum
+make_result(FunctionCallInfo fcinfo, const char *workflow, int version, bool created)
+{
+	TupleDesc	description;
+	Datum		values[3];
+	bool		nulls[3] = {false, false, false};
+
+	if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "define was called where no row can be returned");
+	values[0] = CStringGetTextDatum(workflow);
+	values[1] = Int32GetDatum(version);
+	values[2] = BoolGetDatum(created);
+
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls));
+}
+
+PG_FUNCTION_INFO_V1(wf_define);
+
+/*
+ * define(document json) returns (workflow text, version int, created bool)
+ *
+ * Checks and stores a document, as the role that calls.  The same content
+ * gives the same version and writes nothing.
+ */
+Datum
+wf_define(PG_FUNCTION_ARGS)
+{
+	char	   *json = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *definer = wf_role_name(GetUserId());
+	Datum		search_path = search_path_of_caller();
+	MemoryContext callers_context = CurrentMemoryContext;
+	WfCaller	caller;
+	WfCheck    *check;
+	char	   *workflow;
+	int			version;
+	bool		created;
+
+	wf_enter_owner(&caller);
+	SPI_connect();
+	check = wf_check_document(json, definer, search_path, wf_jsonb_empty_object());
+	if (wf_check_has_errors(check))
+		raise_errors(check);
+	raise_warnings(check);
+	version = store(check, json, &created);
+	workflow = MemoryContextStrdup(callers_context, check->workflow);
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	return make_result(fcinfo, workflow, version, created);
+}
+
+PG_FUNCTION_INFO_V1(wf_document_faults);
+
+/*
+ * _document_faults(document json, definer text, functions jsonb) returns setof
+ * (severity, code, state, path, problem, hint)
+ *
+ * What the check finds in a stored document.
+ */
+Datum
+wf_document_faults(PG_FUNCTION_ARGS)
+{
+	char	   *json = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *definer = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Jsonb	   *functions = PG_GETARG_JSONB_P(2);
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	WfCheck    *check;
+	ListCell   *cell;
+
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	check = wf_check_document(json, definer, search_path_of_caller(), functions);
+	foreach(cell, check->faults)
+	{
+		const WfFault *fault = lfirst(cell);
+		Datum		values[6];
+		bool		nulls[6] = {false};
+
+		values[0] = CStringGetTextDatum(severity_names[fault->severity]);
+		values[1] = CStringGetTextDatum(fault->code);
+		values[2] = wf_text_datum(fault->state);
+		nulls[2] = fault->state == NULL;
+		values[3] = CStringGetTextDatum(fault->path);
+		values[4] = CStringGetTextDatum(fault->problem);
+		values[5] = wf_text_datum(fault->hint);
+		nulls[5] = fault->hint == NULL;
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	SPI_finish();
+
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(wf_definition_changed);
+
+/*
+ * Statement trigger on workflow.definition: every backend compiles its graphs
+ * anew after this commits.
+ */
+Datum
+wf_definition_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		elog(ERROR, "wf_definition_changed was not called as a trigger");
+	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+
+	return PointerGetDatum(NULL);
+}

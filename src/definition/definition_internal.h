@@ -1,0 +1,174 @@
+/*
+ * definition_internal.h
+ *	  What the files of this room share: the fault collector and the compiler.
+ */
+#ifndef WF_DEFINITION_INTERNAL_H
+#define WF_DEFINITION_INTERNAL_H
+
+#include "definition/graph.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+
+/* ---- input.c: texts that have to be the input of a type ---- */
+
+/*
+ * Whether a type's input function accepts a text; *value (unless NULL) is what
+ * it returns, *problem the message of its refusal.  Only for input functions
+ * that look at nothing but the text.
+ */
+extern bool wf_text_is_input(PGFunction input, const char *text,
+							 Datum *value, char **problem);
+
+/* An interval as microseconds; false when the text is none. */
+extern bool wf_interval_from_text(const char *text, int64 *microseconds);
+
+/* ---- fault.c: the collector ---- */
+
+typedef enum WfSeverity
+{
+	WF_SEVERITY_ERROR,			/* define refuses the document */
+	WF_SEVERITY_WARNING,		/* define says it */
+	WF_SEVERITY_NOTICE,			/* only workflow.check() says it */
+} WfSeverity;
+
+typedef struct WfFault
+{
+	WfSeverity	severity;
+	const char *code;			/* one word, for programs */
+	const char *path;			/* "$.states.A.http.key" */
+	const char *state;			/* or NULL */
+	const char *problem;
+	const char *hint;			/* or NULL */
+} WfFault;
+
+/* One check of one document. */
+typedef struct WfCheck
+{
+	Jsonb	   *document;
+	JsonbValue *root;
+	const char *workflow;		/* or NULL when the document does not say */
+	const char *definer;		/* name of the role */
+	Datum		search_path;	/* text[]: where functions are looked up */
+	StringInfoData path;		/* where the check stands */
+	const char *state;			/* the state it is in, or NULL */
+	List	   *faults;			/* of WfFault * */
+	Jsonb	   *functions;		/* names of functions as written: as resolved */
+} WfCheck;
+
+/* Goes down to a member or an element; leave() takes what enter() returned. */
+extern int	wf_check_enter(WfCheck *check, const char *key);
+extern int	wf_check_enter_element(WfCheck *check, int index);
+extern void wf_check_leave(WfCheck *check, int mark);
+
+/* Adds a fault where the check stands.  hint may be NULL. */
+extern void wf_check_error(WfCheck *check, const char *code, const char *hint,
+						   const char *problem,...) pg_attribute_printf(4, 5);
+extern void wf_check_warning(WfCheck *check, const char *code, const char *hint,
+							 const char *problem,...) pg_attribute_printf(4, 5);
+extern bool wf_check_has_errors(const WfCheck *check);
+
+/* "did you mean "x"?", or NULL when no candidate is near. */
+extern char *wf_did_you_mean(const char *word, const char *const *candidates, int n);
+
+/* ---- shape.c: objects with known members ---- */
+
+#define WF_TEXT		0x01		/* a string that is not empty */
+#define WF_NUMBER	0x02
+#define WF_BOOL		0x04
+#define WF_OBJECT	0x08
+#define WF_ARRAY	0x10
+#define WF_NULL		0x20
+#define WF_ANY		0x3F
+
+typedef struct WfField
+{
+	const char *name;
+	int			types;
+	const char *required;		/* why it has to be there; NULL: it need not */
+	void		(*check) (WfCheck *check, JsonbValue *value);	/* or NULL */
+} WfField;
+
+/* Checks the members of an object against the fields; the last has no name. */
+extern void wf_check_object(WfCheck *check, JsonbValue *object, const WfField *fields);
+
+/* Whether a value has one of the types; adds a fault when not. */
+extern bool wf_check_type(WfCheck *check, const JsonbValue *value, int types);
+
+/* Checks that serve several fields. */
+extern void wf_check_interval(WfCheck *check, JsonbValue *value);
+extern void wf_check_positive_int(WfCheck *check, JsonbValue *value);
+extern void wf_check_int(WfCheck *check, JsonbValue *value);
+extern void wf_check_selector(WfCheck *check, JsonbValue *value);
+extern void wf_check_template(WfCheck *check, JsonbValue *value);	/* deep */
+extern void wf_check_key(WfCheck *check, JsonbValue *value);
+extern void wf_check_texts(WfCheck *check, JsonbValue *value);	/* array, not empty */
+extern void wf_check_schema(WfCheck *check, JsonbValue *value);
+
+/* ---- check_policy.c, check_activity.c, check_state.c, check_graph.c ---- */
+
+extern const WfField wf_policy_fields[];
+
+extern void wf_check_policies(WfCheck *check, JsonbValue *policies);
+extern void wf_check_retry(WfCheck *check, JsonbValue *value);
+extern void wf_check_queues(WfCheck *check, JsonbValue *queues);
+extern void wf_check_queue_name(WfCheck *check, JsonbValue *value);
+
+/* The kinds of activity by the key that says them; the last has no name. */
+typedef struct WfActivityShape
+{
+	const char *name;
+	WfActivityKind kind;
+	int			types;
+	void		(*check) (WfCheck *check, JsonbValue *value);
+} WfActivityShape;
+
+extern const WfActivityShape wf_activity_shapes[];
+extern const char *wf_activity_name(WfActivityKind kind);
+
+extern void wf_check_states(WfCheck *check, JsonbValue *states);
+extern void wf_check_activities(WfCheck *check, JsonbValue *activities);
+extern void wf_check_any(WfCheck *check, JsonbValue *any);
+extern void wf_check_graph(WfCheck *check, const WfGraph *graph);
+
+/* Whether a state is left in the transaction that enters it. */
+extern bool wf_state_is_instant(const WfState *state);
+
+/* Names of the events that a state raises by itself (List of char *). */
+extern List *wf_state_raised_events(const WfState *state);
+
+/* ---- duplicate.c ---- */
+
+/* Adds a fault for every key that an object of the JSON text has twice. */
+extern void wf_check_duplicate_keys(WfCheck *check, const char *json);
+
+/* ---- check_document.c ---- */
+
+/*
+ * Finds every fault of a document.  Connected to SPI, as owner; fills
+ * check->faults and check->functions.  functions: those that were resolved
+ * when the document was stored, else an empty object.
+ */
+extern WfCheck *wf_check_document(const char *json, const char *definer,
+								  Datum search_path, Jsonb *functions);
+
+/* ---- compile.c ---- */
+
+typedef struct WfSource
+{
+	const char *workflow;
+	int			version;
+	const char *owner;
+	const char *definer;
+	Jsonb	   *document;
+	Jsonb	   *functions;		/* or NULL */
+} WfSource;
+
+/*
+ * Compiles a document into the current memory context.  Of a document with
+ * faults, what is wrong is left out.
+ */
+extern WfGraph *wf_graph_compile(const WfSource *source);
+
+#endif							/* WF_DEFINITION_INTERNAL_H */

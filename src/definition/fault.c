@@ -1,0 +1,167 @@
+/*
+ * fault.c
+ *	  The collector of a document's faults.
+ *
+ * A check walks down the document and says where it stands; what it finds is
+ * added with that path.  Nothing is raised before the walk is over, so that a
+ * person sees all faults at once.
+ */
+#include "postgres.h"
+
+#include "definition/definition_internal.h"
+#include "utils/json.h"
+#include "utils/varlena.h"
+
+/* Longest word that the distance is computed for (a limit of the server). */
+#define LONGEST_WORD 255
+
+static bool
+is_plain_key(const char *key)
+{
+	if (*key == '\0')
+		return false;
+	for (const char *p = key; *p != '\0'; p++)
+		if (!(*p == '_' || *p == '-' || (*p >= '0' && *p <= '9') ||
+			  (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z')))
+			return false;
+
+	return true;
+}
+
+int
+wf_check_enter(WfCheck *check, const char *key)
+{
+	int			mark = check->path.len;
+
+	if (is_plain_key(key))
+		appendStringInfo(&check->path, ".%s", key);
+	else
+	{
+		appendStringInfoChar(&check->path, '[');
+		escape_json(&check->path, key);
+		appendStringInfoChar(&check->path, ']');
+	}
+
+	return mark;
+}
+
+int
+wf_check_enter_element(WfCheck *check, int index)
+{
+	int			mark = check->path.len;
+
+	appendStringInfo(&check->path, "[%d]", index);
+
+	return mark;
+}
+
+void
+wf_check_leave(WfCheck *check, int mark)
+{
+	check->path.len = mark;
+	check->path.data[mark] = '\0';
+}
+
+static void
+add(WfCheck *check, WfSeverity severity, const char *code, const char *hint,
+	char *problem)
+{
+	WfFault    *fault = palloc(sizeof(WfFault));
+
+	fault->severity = severity;
+	fault->code = code;
+	fault->path = pstrdup(check->path.data);
+	fault->state = check->state;
+	fault->problem = problem;
+	fault->hint = hint;
+	check->faults = lappend(check->faults, fault);
+}
+
+static char *format(const char *problem, va_list args_at_start) pg_attribute_printf(1, 0);
+
+static char *
+format(const char *problem, va_list args_at_start)
+{
+	StringInfoData text;
+	int			needed;
+
+	initStringInfo(&text);
+	do
+	{
+		va_list		args;
+
+		va_copy(args, args_at_start);
+		needed = appendStringInfoVA(&text, problem, args);
+		va_end(args);
+		if (needed > 0)
+			enlargeStringInfo(&text, needed);
+	} while (needed > 0);
+
+	return text.data;
+}
+
+void
+wf_check_error(WfCheck *check, const char *code, const char *hint,
+			   const char *problem,...)
+{
+	va_list		args;
+
+	va_start(args, problem);
+	add(check, WF_SEVERITY_ERROR, code, hint, format(problem, args));
+	va_end(args);
+}
+
+void
+wf_check_warning(WfCheck *check, const char *code, const char *hint,
+				 const char *problem,...)
+{
+	va_list		args;
+
+	va_start(args, problem);
+	add(check, WF_SEVERITY_WARNING, code, hint, format(problem, args));
+	va_end(args);
+}
+
+bool
+wf_check_has_errors(const WfCheck *check)
+{
+	ListCell   *cell;
+
+	foreach(cell, check->faults)
+		if (((WfFault *) lfirst(cell))->severity == WF_SEVERITY_ERROR)
+			return true;
+
+	return false;
+}
+
+/*
+ * Near is: at most a third of the word wrong, and at least one letter.
+ */
+char *
+wf_did_you_mean(const char *word, const char *const *candidates, int n)
+{
+	int			length = strlen(word);
+	int			best = Max(2, length / 3) + 1;
+	const char *nearest = NULL;
+
+	if (length > LONGEST_WORD)
+		return NULL;
+
+	for (int i = 0; i < n; i++)
+	{
+		int			other = strlen(candidates[i]);
+		int			distance;
+
+		if (other > LONGEST_WORD)
+			continue;
+		distance = varstr_levenshtein_less_equal(word, length, candidates[i], other,
+												 1, 1, 1, best, true);
+		if (distance < best && distance < Max(length, other))
+		{
+			best = distance;
+			nearest = candidates[i];
+		}
+	}
+
+	return nearest == NULL ? NULL : psprintf("did you mean \"%s\"?", nearest);
+}
