@@ -39,3 +39,8 @@ END
 $$;
 COMMENT ON FUNCTION workflow._item_id(text) IS
   'Inner: the id of the item that a text names, workflow:key or digits; WF012 when there is none';
+
+CREATE FUNCTION workflow._now() RETURNS timestamptz
+LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'wf_sql_now';
+COMMENT ON FUNCTION workflow._now() IS
+  'Inner: the time that deadlines are measured against: real, or that of pg_workflow.clock';

@@ -87,3 +87,14 @@ wf_clock_assign(const char *newval, void *extra)
 	if (is_faked)
 		fake_now = *(TimestampTz *) extra;
 }
+
+/*
+ * _now() returns timestamptz: wf_now() for statements of SQL.
+ */
+PG_FUNCTION_INFO_V1(wf_sql_now);
+
+Datum
+wf_sql_now(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(wf_now());
+}
