@@ -81,7 +81,9 @@ COMMENT ON COLUMN workflow.item.route IS 'Part of the key that decides where the
 COMMENT ON COLUMN workflow.item.input_ref IS 'Where a large input is kept outside: a URI or table:key';
 COMMENT ON COLUMN workflow.item.data IS 'The input, with the results of activities added under their names';
 
--- Partitioned by month; partitions are made when first needed.
+-- A ring of twelve partitions, one for each month of the year; the default of
+-- "month" puts a row into its place.  All are members of the extension, so that
+-- a dump carries their rows and a restore needs no right to make tables.
 CREATE TABLE workflow.transition (
   item_id    bigint NOT NULL,
   seq        int NOT NULL,
@@ -94,9 +96,23 @@ CREATE TABLE workflow.transition (
   at         timestamptz NOT NULL,
   version    int NOT NULL,
   data       jsonb,
-  PRIMARY KEY (item_id, seq, at)
-) PARTITION BY RANGE (at);
+  month      smallint NOT NULL DEFAULT pg_catalog.date_part('month', pg_catalog.now()),
+  PRIMARY KEY (item_id, seq, month)
+) PARTITION BY LIST (month);
+DO $ring$
+DECLARE
+  name text;
+BEGIN
+  FOR month IN 1 .. 12
+  LOOP
+    name := 'workflow.transition_' || pg_catalog.lpad(month::text, 2, '0');
+    EXECUTE pg_catalog.format('CREATE TABLE %s PARTITION OF workflow.transition FOR VALUES IN (%s)', name, month);
+    EXECUTE pg_catalog.format('COMMENT ON TABLE %s IS ''Transitions logged in month %s of a year''', name, month);
+  END LOOP;
+END
+$ring$;
 COMMENT ON TABLE workflow.transition IS 'Append-only log of transitions; (item_id, seq) orders it';
+COMMENT ON COLUMN workflow.transition.month IS 'Month of the year in which the row was written; retention empties the months that are over';
 COMMENT ON COLUMN workflow.transition.kind IS 'What caused it: submit, send, engine (an activity, a gate, a timer), review, direct (an UPDATE), replay, cancel';
 COMMENT ON COLUMN workflow.transition.actor IS 'Role (or worker) that caused it';
 COMMENT ON COLUMN workflow.transition.data IS 'What the event carried';
