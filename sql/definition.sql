@@ -356,3 +356,136 @@ CREATE FUNCTION workflow._render_key(parts jsonb, data jsonb) RETURNS text
 LANGUAGE C STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'wf_sql_render_key';
 COMMENT ON FUNCTION workflow._render_key(jsonb, jsonb) IS
   'Inner: the parts of a key, filled in, escaped and joined by colons';
+
+-- --------------------------------------------------------------------- graphs
+
+CREATE FUNCTION workflow._graph_states(
+  name text, version int,
+  OUT state text, OUT kind text, OUT queue text, OUT result_key text, OUT outcome text,
+  OUT timeout_us bigint, OUT timeout_event text, OUT retry jsonb)
+RETURNS SETOF record
+LANGUAGE C STRICT STABLE AS 'MODULE_PATHNAME', 'wf_graph_states';
+COMMENT ON FUNCTION workflow._graph_states(text, int) IS
+  'Inner: the states of a version as the engine reads them';
+
+CREATE FUNCTION workflow._graph_transitions(
+  name text, version int,
+  OUT state text, OUT event text, OUT to_state text, OUT from_any boolean)
+RETURNS SETOF record
+LANGUAGE C STRICT STABLE AS 'MODULE_PATHNAME', 'wf_graph_transitions';
+COMMENT ON FUNCTION workflow._graph_transitions(text, int) IS
+  'Inner: the transitions of a version as the engine reads them';
+
+CREATE FUNCTION workflow._active_version(name text) RETURNS int
+LANGUAGE C STRICT STABLE AS 'MODULE_PATHNAME', 'wf_active_version';
+COMMENT ON FUNCTION workflow._active_version(text) IS
+  'Inner: the version that new items get; WF012 or WF008 when there is none';
+
+CREATE FUNCTION workflow._event_possible_later(name text, version int, state text, event text) RETURNS boolean
+LANGUAGE C STRICT STABLE AS 'MODULE_PATHNAME', 'wf_event_possible';
+COMMENT ON FUNCTION workflow._event_possible_later(text, int, text, text) IS
+  'Inner: whether an event can still be handled by a state that comes after this one';
+
+-- -------------------------------------------------------------------- diagram
+
+-- A text as a label of Mermaid: what would end it is written as an entity.
+CREATE FUNCTION workflow._mermaid_label(label text) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT replace(replace(replace(replace(regexp_replace(label, '[\n\r\t]+', ' ', 'g'),
+                                         '#', '#35;'), ';', '#59;'), ':', '#58;'), '"', '#34;')
+$$;
+COMMENT ON FUNCTION workflow._mermaid_label(text) IS
+  'Inner: a text that can stand as a label in a Mermaid diagram';
+
+-- The states of a document in its order, each with a name that Mermaid takes.
+CREATE FUNCTION workflow._diagram_states(
+  document json, OUT state text, OUT id text, OUT body json, OUT kind text, OUT ordinal bigint)
+RETURNS SETOF record
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT e.key,
+         CASE WHEN e.key ~ '^[A-Za-z][A-Za-z0-9_]*$'
+                   AND lower(e.key) NOT IN ('state', 'end', 'note', 'as', 'direction', 'class', 'classdef',
+                                            'style', 'fork', 'join', 'choice', 'default', 'any_state', 'origin')
+              THEN e.key ELSE 's' || e.ordinality END,
+         e.value,
+         coalesce((SELECT k.key FROM json_each(e.value) AS k
+                   WHERE k.key IN ('sql', 'http', 'model', 'task', 'review', 'exception', 'wait',
+                                   'gate', 'validate', 'then', 'activity', 'final')
+                   ORDER BY k.key LIMIT 1), 'event'),
+         e.ordinality
+  FROM json_each(document -> 'states') WITH ORDINALITY AS e
+$$;
+COMMENT ON FUNCTION workflow._diagram_states(json) IS
+  'Inner: the states of a document as a diagram shows them';
+
+-- The lines of a Mermaid state diagram, in the order of the document.
+CREATE FUNCTION workflow._mermaid(document json) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  WITH state AS (SELECT * FROM workflow._diagram_states(document)),
+  target AS (
+    SELECT s.state, s.id FROM state AS s
+    UNION ALL SELECT '@origin', 'origin'
+    UNION ALL SELECT 'CANCELLED', 'CANCELLED' WHERE NOT EXISTS (SELECT FROM state AS s WHERE s.state = 'CANCELLED')
+  ),
+  edge AS (
+    SELECT s.id AS from_id, t.id AS to_id, o.key AS event, s.ordinal, o.ordinality AS place
+    FROM state AS s, json_each_text(s.body -> 'on') WITH ORDINALITY AS o JOIN target AS t ON t.state = o.value
+    UNION ALL
+    SELECT 'any_state', t.id, o.key, 1000000, o.ordinality
+    FROM json_each_text(document #> '{any,on}') WITH ORDINALITY AS o JOIN target AS t ON t.state = o.value
+  ),
+  line AS (
+    SELECT 0 AS part, 0::bigint AS ordinal, 0::bigint AS place, 'stateDiagram-v2' AS text
+    UNION ALL
+    SELECT 1, s.ordinal, 0, format('    state "%s" as %s', workflow._mermaid_label(s.state), s.id)
+    FROM state AS s WHERE s.id <> s.state
+    UNION ALL
+    SELECT 1, 1000000, 0, '    state "any other state" as any_state' WHERE EXISTS (SELECT FROM edge WHERE from_id = 'any_state')
+    UNION ALL
+    SELECT 1, 1000001, 0, '    state "where it came from" as origin' WHERE EXISTS (SELECT FROM edge WHERE to_id = 'origin')
+    UNION ALL
+    SELECT 2, s.ordinal, 0, format('    %s : %s', s.id, workflow._mermaid_label(s.kind || coalesce(
+             ' ' || coalesce(s.body #>> '{sql,function}', s.body ->> 'activity', s.body ->> 'final',
+                             s.body #>> '{http,endpoint}', s.body #>> '{model,endpoint}',
+                             s.body #>> ARRAY[s.kind, 'queue']), '')))
+    FROM state AS s WHERE s.kind NOT IN ('event', 'then')
+    UNION ALL
+    SELECT 3, 0, 0, '    [*] --> ' || s.id FROM state AS s WHERE s.state = document ->> 'initial'
+    UNION ALL
+    SELECT 4, e.ordinal, e.place, format('    %s --> %s : %s', e.from_id, e.to_id, workflow._mermaid_label(e.event))
+    FROM edge AS e
+    UNION ALL
+    SELECT 5, s.ordinal, 0, format('    %s --> [*]', s.id) FROM state AS s WHERE s.kind = 'final'
+  )
+  SELECT string_agg(l.text, E'\n' ORDER BY l.part, l.ordinal, l.place) || E'\n' FROM line AS l
+$$;
+COMMENT ON FUNCTION workflow._mermaid(json) IS
+  'Inner: the state diagram of a document as Mermaid text';
+
+CREATE FUNCTION workflow.diagram(name text, version int DEFAULT NULL, format text DEFAULT 'mermaid') RETURNS text
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.diagram(text, int, text) IS
+  'The picture of a version of a workflow, by default the latest, as Mermaid text';
+
+CREATE FUNCTION workflow._diagram(caller text, name text, version int, format text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF format IS DISTINCT FROM 'mermaid' THEN
+    RAISE EXCEPTION 'diagram format "%" is not supported', format
+      USING ERRCODE = 'feature_not_supported',
+            DETAIL = 'Diagrams are drawn as Mermaid text.',
+            HINT = pg_catalog.format('SELECT workflow.diagram(%L)', name);
+  END IF;
+  RETURN (SELECT workflow._mermaid(d.document) FROM workflow._definition(name, version) AS d);
+END
+$$;
+COMMENT ON FUNCTION workflow._diagram(text, text, int, text) IS
+  'Inner: workflow.diagram()';
