@@ -66,6 +66,9 @@ BEGIN
   ELSIF func.prorettype <> 'jsonb'::regtype OR func.proretset OR func.prokind <> 'f' THEN
     problem := format('function %s(bigint, jsonb) does not return one jsonb', name);
     hint := 'let it return its result as jsonb';
+  ELSIF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = definer) THEN
+    problem := format('role "%s", who defined this version, does not exist', definer);
+    hint := 'define the workflow again, as a role that exists';
   ELSIF NOT has_schema_privilege(definer, func.nspname, 'USAGE') THEN
     problem := format('role "%s" may not use schema %I', definer, func.nspname);
     hint := format('GRANT USAGE ON SCHEMA %I TO %I', func.nspname, definer);
@@ -199,7 +202,7 @@ $$;
 COMMENT ON FUNCTION workflow._require_definer(text, text) IS
   'Inner: refuses a role that may not define versions of a workflow';
 
--- Creates what a document describes under "queues".
+-- Creates what a document describes under "queues"; what others described stays.
 CREATE FUNCTION workflow._ensure_queues(document jsonb, owner text) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
@@ -207,6 +210,8 @@ AS $$
   SELECT count(workflow._ensure_queue(q.key, jsonb_build_object('owner', owner) || q.value,
                                       'workflow:' || (document ->> 'workflow')))
   FROM (SELECT * FROM jsonb_each(document -> 'queues') AS e ORDER BY e.key) AS q
+  WHERE NOT EXISTS (SELECT FROM workflow.queue AS s
+                    WHERE s.queue = q.key AND s.defined_by <> 'workflow:' || (document ->> 'workflow'))
 $$;
 COMMENT ON FUNCTION workflow._ensure_queues(jsonb, text) IS
   'Inner: creates the queues of a document';
@@ -253,7 +258,7 @@ COMMENT ON FUNCTION workflow._store_definition(text, text, json, jsonb) IS
 
 CREATE FUNCTION workflow.define(
   document json, OUT workflow text, OUT version int, OUT created boolean)
-LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_define';
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_define';
 COMMENT ON FUNCTION workflow.define(json) IS
   'Checks a document whole, stores it as the next version of its workflow and creates its queues; the same content gives the same version';
 

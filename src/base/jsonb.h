@@ -38,7 +38,8 @@ extern JsonbValue *wf_jsonb_elements(const JsonbValue *array, int *count);
 
 extern Jsonb *wf_jsonb_from_cstring(const char *json);
 extern char *wf_jsonb_to_cstring(Jsonb *value);
-extern Jsonb *wf_jsonb_from_text(const char *string);	/* a JSON string, or null */
+extern Jsonb *wf_jsonb_from_text(const char *string);	/* a JSON string, or
+														 * null */
 extern Jsonb *wf_jsonb_empty_object(void);
 extern bool wf_jsonb_is_object(Jsonb *value);
 

@@ -77,7 +77,7 @@ check_method(WfCheck *check, JsonbValue *value)
 		if (strcmp(text, methods[i]) == 0)
 			return;
 	wf_check_error(check, "bad_value",
-				   wf_did_you_mean(text, methods, lengthof(methods)),
+				   "write GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS",
 				   "\"%s\" is not an HTTP method", text);
 }
 
@@ -282,7 +282,7 @@ check_review(WfCheck *check, JsonbValue *value)
 		int			mark = wf_check_enter(check, "reason_required");
 
 		(void) wf_check_enter_element(check, i);
-		if (text != NULL && !has_element(decisions, text))
+		if (text !=NULL && !has_element(decisions, text))
 			wf_check_error(check, "unknown_decision", NULL,
 						   "\"%s\" is not one of the decisions", text);
 		wf_check_leave(check, mark);

@@ -80,7 +80,7 @@ check_place(WfCheck *check, const WfGraph *graph, int index)
 		!graph->reachable[graph->initial * graph->nstates + index])
 		wf_check_warning(check, "unreachable_state", "let an event lead to it, or remove it",
 						 "no event leads to this state");
-	if (state->kind != WF_ACTIVITY_FINAL && state->ntransitions == 0)
+	if (state->kind != WF_ACTIVITY_FINAL && state->ntransitions == 0 && !is_cancelled)
 		wf_check_warning(check, "dead_end", "add \"on\", or make the state \"final\"",
 						 "no event leads out of this state");
 	if (state->kind == WF_ACTIVITY_SQL && state->ntransitions > 0 &&

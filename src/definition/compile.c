@@ -106,7 +106,7 @@ activity_holder(JsonbValue *root, JsonbValue *state)
 	char	   *name = get_text(state, "activity");
 
 	return name == NULL ? state :
-		get_object(get_object(root, "activities"), name);
+				get_object(get_object(root, "activities"), name);
 }
 
 /*
@@ -125,7 +125,8 @@ with_resolved_function(Jsonb *activity, Jsonb *functions)
 static void
 read_activity(const WfSource *source, JsonbValue *holder, WfState *state)
 {
-	state->kind = WF_ACTIVITY_NONE;
+	state	  ->kind = WF_ACTIVITY_NONE;
+
 	for (const WfActivityShape *shape = wf_activity_shapes; shape->name != NULL; shape++)
 	{
 		JsonbValue *value = wf_jsonb_value_get(holder, shape->name);
@@ -134,19 +135,19 @@ read_activity(const WfSource *source, JsonbValue *holder, WfState *state)
 			continue;
 		if (shape->kind == WF_ACTIVITY_THEN && value->type == jbvString)
 		{
-			state->kind = WF_ACTIVITY_THEN;
-			state->then_event = wf_jsonb_value_text(value);
+			state	  ->kind = WF_ACTIVITY_THEN;
+			state	  ->then_event = wf_jsonb_value_text(value);
 		}
 		else if (wf_jsonb_value_is_object(value))
 		{
-			state->kind = shape->kind;
-			state->activity = JsonbValueToJsonb(value);
-			state->queue = get_text(value, "queue");
+			state	  ->kind = shape->kind;
+			state	  ->activity = JsonbValueToJsonb(value);
+			state	  ->queue = get_text(value, "queue");
 		}
 		break;
 	}
 	if (state->kind == WF_ACTIVITY_SQL)
-		state->activity = with_resolved_function(state->activity, source->functions);
+		state	  ->activity = with_resolved_function(state->activity, source->functions);
 }
 
 static void
@@ -162,7 +163,7 @@ read_timeout(JsonbValue *holder, WfState *state)
 		get_text(timeout, "after");
 	event = get_text(timeout, "event");
 	if (after != NULL && wf_interval_from_text(after, &state->timeout_us))
-		state->timeout_event = event == NULL ? "timeout" : event;
+		state	  ->timeout_event = event == NULL ? "timeout" : event;
 }
 
 /* ---------------------------------------------------------------- policies */
@@ -273,16 +274,18 @@ read_state(const WfSource *source, JsonbValue *root, JsonbValue *own, WfState *s
 {
 	JsonbValue *holder = activity_holder(root, own);
 
-	state->outcome = get_text(own, "final");
+	state	  ->outcome = get_text(own, "final");
+
 	if (state->outcome != NULL)
 	{
-		state->kind = WF_ACTIVITY_FINAL;
+		state	  ->kind = WF_ACTIVITY_FINAL;
+
 		return;
 	}
 	read_activity(source, holder, state);
 	read_timeout(wf_jsonb_value_get(own, "timeout") != NULL ? own : holder, state);
-	state->result_key = result_key(state, own, holder);
-	state->retry = resolve_policy(root, state);
+	state	  ->result_key = result_key(state, own, holder);
+	state	  ->retry = resolve_policy(root, state);
 }
 
 static void
@@ -322,17 +325,17 @@ add_transitions(const WfGraph *graph, WfState *state, JsonbValue *on, bool from_
 	for (int i = 0; i < count; i++)
 	{
 		char	   *target = members[i].value.type == jbvString ?
-			wf_jsonb_value_text(&members[i].value) : NULL;
+		wf_jsonb_value_text(&members[i].value) : NULL;
 		bool		to_origin = target != NULL && strcmp(target, TO_ORIGIN) == 0;
 		int			to = target == NULL ? -1 : find_index(graph, target);
 
 		if ((to < 0 && !to_origin) ||
 			(from_any && wf_state_transition(state, members[i].key) != NULL))
 			continue;
-		state->transitions[state->ntransitions].event = members[i].key;
-		state->transitions[state->ntransitions].to = to_origin ? WF_TO_ORIGIN : to;
-		state->transitions[state->ntransitions].from_any = from_any;
-		state->ntransitions++;
+		state	  ->transitions[state->ntransitions].event = members[i].key;
+		state	  ->transitions[state->ntransitions].to = to_origin ? WF_TO_ORIGIN : to;
+		state	  ->transitions[state->ntransitions].from_any = from_any;
+		state	  ->ntransitions++;
 	}
 }
 
@@ -353,7 +356,8 @@ read_transitions(JsonbValue *root, WfGraph *graph)
 		if (state->kind == WF_ACTIVITY_FINAL)
 			continue;
 		(void) wf_jsonb_members(on, &nown);
-		state->transitions = palloc0(sizeof(WfTransition) * Max(1, nown + nany));
+		state	  ->transitions = palloc0(sizeof(WfTransition) * Max(1, nown + nany));
+
 		add_transitions(graph, state, on, false);
 		add_transitions(graph, state, any, true);
 	}
@@ -378,34 +382,50 @@ can_be_origin(const WfGraph *graph, const WfState *state)
 	return false;
 }
 
+/* States that are known to be reached and whose ways out were not taken yet. */
+typedef struct Frontier
+{
+	bool	   *reached;
+	int		   *stack;
+	int			depth;
+} Frontier;
+
+static void
+reach(Frontier *frontier, int state)
+{
+	if (frontier->reached[state])
+		return;
+	frontier->reached[state] = true;
+	frontier->stack[frontier->depth++] = state;
+}
+
+static void
+reach_targets(Frontier *frontier, const WfGraph *graph, int from, const bool *origins)
+{
+	const WfState *state = &graph->states[from];
+
+	for (int i = 0; i < state->ntransitions; i++)
+	{
+		if (state->transitions[i].to >= 0)
+			reach(frontier, state->transitions[i].to);
+		else
+			for (int j = 0; j < graph->nstates; j++)
+				if (origins[j])
+					reach(frontier, j);
+	}
+}
+
 /*
  * Marks everything that can be reached from a state in one step or more.
  */
 static void
 mark_reachable(WfGraph *graph, int from, const bool *origins, int *stack)
 {
-	bool	   *reached = &graph->reachable[from * graph->nstates];
-	int			depth = 0;
+	Frontier	frontier = {&graph->reachable[from * graph->nstates], stack, 0};
 
-	stack[depth++] = from;
-	while (depth > 0)
-	{
-		const WfState *state = &graph->states[stack[--depth]];
-
-		for (int i = 0; i < state->ntransitions; i++)
-		{
-			int			to = state->transitions[i].to;
-
-			for (int next = 0; next < graph->nstates; next++)
-			{
-				if (to == WF_TO_ORIGIN ? !origins[next] : next != to)
-					continue;
-				if (!reached[next])
-					stack[depth++] = next;
-				reached[next] = true;
-			}
-		}
-	}
+	reach_targets(&frontier, graph, from, origins);
+	while (frontier.depth > 0)
+		reach_targets(&frontier, graph, stack[--frontier.depth], origins);
 }
 
 static void

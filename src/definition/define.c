@@ -146,6 +146,19 @@ make_result(FunctionCallInfo fcinfo, const char *workflow, int version, bool cre
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls));
 }
 
+static char *
+require_document(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("document is null"),
+				 errdetail("There is nothing to define."),
+				 errhint("The least document is {\"workflow\": ..., \"initial\": ..., \"states\": {...}}.")));
+
+	return text_to_cstring(PG_GETARG_TEXT_PP(0));
+}
+
 PG_FUNCTION_INFO_V1(wf_define);
 
 /*
@@ -157,7 +170,7 @@ PG_FUNCTION_INFO_V1(wf_define);
 Datum
 wf_define(PG_FUNCTION_ARGS)
 {
-	char	   *json = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *json = require_document(fcinfo);
 	char	   *definer = wf_role_name(GetUserId());
 	Datum		search_path = search_path_of_caller();
 	MemoryContext callers_context = CurrentMemoryContext;

@@ -57,7 +57,7 @@ is_member(List *keys, const char *key)
 
 	foreach(cell, keys)
 		if (strcmp(lfirst(cell), key) == 0)
-			return true;
+		return true;
 
 	return false;
 }

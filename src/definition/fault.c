@@ -129,19 +129,19 @@ wf_check_has_errors(const WfCheck *check)
 
 	foreach(cell, check->faults)
 		if (((WfFault *) lfirst(cell))->severity == WF_SEVERITY_ERROR)
-			return true;
+		return true;
 
 	return false;
 }
 
 /*
- * Near is: at most a third of the word wrong, and at least one letter.
+ * Near is: one letter of a short word wrong, else two or a third of them.
  */
 char *
 wf_did_you_mean(const char *word, const char *const *candidates, int n)
 {
 	int			length = strlen(word);
-	int			best = Max(2, length / 3) + 1;
+	int			best = (length < 4 ? 1 : Max(2, length / 3)) + 1;
 	const char *nearest = NULL;
 
 	if (length > LONGEST_WORD)

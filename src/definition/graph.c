@@ -28,7 +28,7 @@ wf_state_transition_to(const WfGraph *graph, const WfState *state,
 	{
 		const WfTransition *transition = &state->transitions[i];
 		const char *target = transition->to == WF_TO_ORIGIN ? origin :
-			graph->states[transition->to].name;
+		graph->states[transition->to].name;
 
 		if (target != NULL && strcmp(target, to) == 0)
 			return transition;
@@ -67,8 +67,8 @@ bool
 wf_state_is_instant(const WfState *state)
 {
 	return state->kind == WF_ACTIVITY_GATE ||
-		state->kind == WF_ACTIVITY_VALIDATE ||
-		state->kind == WF_ACTIVITY_THEN;
+	state->kind == WF_ACTIVITY_VALIDATE ||
+	state->kind == WF_ACTIVITY_THEN;
 }
 
 static List *

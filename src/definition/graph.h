@@ -41,15 +41,15 @@ typedef struct WfState
 {
 	const char *name;
 	WfActivityKind kind;
-	Jsonb	   *activity;		/* the object under sql, http, ...; NULL for none
-								 * and final */
+	Jsonb	   *activity;		/* the object under sql, http, ...; NULL for
+								 * none and final */
 	const char *then_event;		/* with WF_ACTIVITY_THEN */
 	const char *queue;			/* NULL where the activity needs none */
-	const char *result_key;		/* "as": where the result is stored; NULL where
-								 * none is (gate, validate, then, final) */
+	const char *result_key;		/* "as": where the result is stored; NULL
+								 * where none is (gate, validate, then, final) */
 	const char *outcome;		/* of a final state, else NULL */
-	Jsonb	   *retry;			/* the policy object, laid over "default"; NULL where
-								 * the activity needs none */
+	Jsonb	   *retry;			/* the policy object, laid over "default";
+								 * NULL where the activity needs none */
 	int64		timeout_us;		/* of the visit; 0 for none */
 	const char *timeout_event;
 	int			ntransitions;

@@ -39,9 +39,11 @@ put_state(ReturnSetInfo *rsinfo, const WfState *state)
 	put_text(values, nulls, 4, state->outcome);
 	values[5] = Int64GetDatum(state->timeout_us);
 	nulls[5] = state->timeout_us == 0;
+
 	put_text(values, nulls, 6, state->timeout_event);
 	values[7] = JsonbPGetDatum(state->retry);
 	nulls[7] = state->retry == NULL;
+
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
@@ -138,8 +140,9 @@ wf_event_possible(PG_FUNCTION_ARGS)
 	SPI_connect();
 	graph = graph_of_call(fcinfo);
 	state = wf_graph_state(graph, text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	possible = state != NULL &&
-		wf_event_possible_later(graph, state, text_to_cstring(PG_GETARG_TEXT_PP(3)));
+	possible = state !=NULL &&
+				wf_event_possible_later(graph, state, text_to_cstring(PG_GETARG_TEXT_PP(3)));
+
 	SPI_finish();
 
 	PG_RETURN_BOOL(possible);

@@ -216,7 +216,7 @@ apply_type(WfSchemaWalk *walk, JsonbValue *schema, JsonbValue *value, JsonbValue
 {
 	int			count = 1;
 	JsonbValue *types = wf_jsonb_value_is_array(value) ?
-		wf_jsonb_elements(value, &count) : value;
+	wf_jsonb_elements(value, &count) : value;
 	StringInfoData names;
 
 	initStringInfo(&names);

@@ -79,6 +79,7 @@ wf_schema_report(WfSchemaWalk *walk, const char *message,...)
 	error->schema_path = pstrdup(walk->schema_path.data);
 	error->keyword = walk->keyword;
 	error->message = text.data;
+
 	walk->errors = lappend(walk->errors, error);
 }
 

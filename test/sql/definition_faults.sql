@@ -1,0 +1,84 @@
+--
+-- Definition: every fault of a document is listed at once, with its path.
+--
+CREATE EXTENSION pg_workflow;
+
+-- the faults of a document, or of a part of one put into an empty frame
+CREATE FUNCTION faults(document json) RETURNS TABLE (severity text, code text, path text, problem text, hint text)
+LANGUAGE sql AS $$
+  SELECT f.severity, f.code, f.path, f.problem, f.hint
+  FROM workflow._document_faults(document, current_user, '{}') AS f
+$$;
+CREATE FUNCTION state_faults(state text) RETURNS TABLE (code text, path text, problem text, hint text)
+LANGUAGE sql AS $$
+  SELECT f.code, f.path, f.problem, f.hint
+  FROM faults(format('{"workflow": "w", "initial": "S", "queues": {"q": {"sla": "1 h", "escalate_to": ["x"]}},
+                       "states": {"S": %s, "END": {"final": "done"}},
+                       "any": {"on": {"ok": "END", "valid": "END", "timeout": "END"}}}', state)::json) AS f
+$$;
+
+-- one error names them all
+SELECT * FROM workflow.define('{
+  "workflow": "broken", "initial": "STRT", "qeues": {}, "owner": 7,
+  "queues": {"q": {"sla": "soon", "escalate_to": []}, "r": {"owner": "me"}},
+  "retry": {"default": {"retry_on": ["timeouts"], "backoff": {"jitter": "some", "factor": 0.5}, "timeout": "-1 s"}},
+  "states": {
+    "START": {"sql": {"function": "nothing.here", "queue": "p"}, "task": {"queue": "q"}, "on": {"ok": "ENDE"}},
+    "END": {"final": "done", "on": {"again": "START"}},
+    "END": {"final": "twice"}
+  },
+  "any": {"on": {"error": 1}, "off": {}}
+}');
+
+-- nothing was stored
+SELECT count(*) FROM workflow.workflow;
+
+-- the frame
+SELECT * FROM faults('[]');
+SELECT * FROM faults('{}');
+SELECT * FROM faults('{"workflow": "a:b", "initial": "A", "states": {}}');
+SELECT * FROM faults('{"workflow": "7", "initial": "A", "states": {"A": {"final": "x"}, "@b": {"final": "y"}, "CANCELLED": {}}}');
+SELECT * FROM faults('{"workflow": "w", "initial": "A", "key": [], "input_schema": {"oneOf": []}, "states": {"A": 1}}');
+SELECT * FROM faults('{"workflow": "w", "work\u0066low": "v", "initial": "A", "states": {"A": {"final": "x", "a b": [{"k": 1, "k": 2}]}}}');
+
+-- activities
+SELECT * FROM state_faults('{"http": {}}');
+SELECT * FROM state_faults('{"http": {"endpoint": "", "queue": "q", "method": "patch", "path": "x/{$.a", "key": ["$.a["],
+  "headers": {"a b": "x", "c": 1}, "before": {"method": "GET"}, "external_id": "id", "retry": "patient", "body": {"a": ["$.b."]}}}');
+SELECT * FROM state_faults('{"model": {"endpoint": "llm", "queue": "qq", "path": "/v1", "output": "content"}}');
+SELECT * FROM state_faults('{"task": {}}');
+SELECT * FROM state_faults('{"wait": {}}');
+SELECT * FROM state_faults('{"wait": {"for": "a while", "until": "some day"}}');
+SELECT * FROM state_faults('{"wait": {"until": "2030-01-31 09:00+00"}}');
+SELECT * FROM state_faults('{"exception": {"queue": "q", "retry": {}}}');
+SELECT * FROM state_faults('{"review": {"queue": "q", "decisions": ["ok", "reject"], "reason_required": ["rejct"], "on_overdue": "approve"}}');
+SELECT * FROM state_faults('{"activity": "none"}');
+SELECT * FROM state_faults('{"sql": {"function": "pg_catalog.now", "queue": "q"}}');
+SELECT * FROM state_faults('{"sql": {"function": "a.b.c", "queue": "q"}}');
+SELECT * FROM state_faults('{"then": "go", "as": "x", "timeout": "1 minute"}');
+SELECT * FROM state_faults('{"timeout": {"event": "late"}}');
+SELECT * FROM state_faults('{"timeout": {"after": "1 minute", "event": "late"}}');
+SELECT * FROM state_faults('{"validate": {"value": "x", "schema": {"type": "objekt", "allOf": []}}}');
+
+-- gates: no hole, no overlap, every event handled
+SELECT * FROM state_faults('{"gate": {"value": "$.c", "tiers": []}}');
+SELECT * FROM state_faults('{"gate": {"value": "$.c", "tiers": [{"at_least": 0.5, "event": "ok"}, {"at_least": 0.9, "event": "ok"},
+  {"otherwise": "ok"}, {"at_least": 0.1, "event": "low"}]}}');
+
+-- cycles that never wait; one that returns to its origin from an exception does wait
+SELECT * FROM faults('{"workflow": "w", "initial": "A", "states": {
+  "A": {"then": "x", "on": {"x": "B"}}, "B": {"gate": {"value": "$.v", "tiers": [{"otherwise": "y"}]}, "on": {"y": "C"}},
+  "C": {"then": "z", "on": {"z": "A"}}}}');
+SELECT * FROM faults('{"workflow": "w", "initial": "A", "states": {"A": {"then": "x", "on": {"x": "A"}}}}');
+SELECT * FROM faults('{"workflow": "w", "initial": "G", "queues": {"q": {"sla": "1 h", "escalate_to": ["x"]}}, "states": {
+  "G": {"gate": {"value": "$.v", "tiers": [{"at_least": 1, "event": "up"}, {"otherwise": "down"}]}, "on": {"up": "R", "down": "E"}},
+  "E": {"exception": {"queue": "q"}, "on": {"replay": "R"}}, "R": {"then": "resume", "on": {"resume": "@origin"}}}}');
+SELECT * FROM faults('{"workflow": "w", "initial": "G", "queues": {"q": {"sla": "1 h", "escalate_to": ["x"]}}, "states": {
+  "G": {"gate": {"value": "$.v", "tiers": [{"otherwise": "down"}]}, "on": {"down": "E"}},
+  "E": {"exception": {"queue": "q"}, "on": {"replay": "R"}}, "R": {"then": "resume", "on": {"resume": "@origin"}}}}');
+
+-- policies have a cap; a named one may have that of the default
+SELECT * FROM faults('{"workflow": "w", "initial": "A", "states": {"A": {"final": "x"}},
+  "retry": {"a": {"max_attempts": 3}, "b": {"timeout": "1 s"}, "c": {"max_attempts": 0}}}');
+SELECT * FROM faults('{"workflow": "w", "initial": "A", "states": {"A": {"final": "x"}},
+  "retry": {"default": {"max_attempts": 3}, "b": {"timeout": "1 s"}}}');

@@ -1,0 +1,67 @@
+--
+-- Definition: whose it is, whose rights it needs, and whose a queue is.
+--
+\set SHOW_CONTEXT never
+CREATE EXTENSION pg_workflow;
+CREATE ROLE regress_first;
+CREATE ROLE regress_member IN ROLE regress_first;
+CREATE ROLE regress_other;
+GRANT USAGE ON SCHEMA workflow TO regress_first, regress_other;
+GRANT EXECUTE ON FUNCTION workflow.define(json) TO regress_first, regress_other;
+CREATE SCHEMA app;
+CREATE FUNCTION app.step(item_id bigint, data jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT data';
+REVOKE EXECUTE ON FUNCTION app.step(bigint, jsonb) FROM PUBLIC;
+SELECT $${"workflow": "w", "initial": "A", "queues": {"q": {"sla": "1 hour", "escalate_to": ["boss"]}},
+  "states": {"A": {"sql": {"function": "app.step", "queue": "q"}, "on": {"ok": "B"}}, "B": {"final": "done"}}}$$ AS document \gset
+
+-- the definer has to be able to call the function
+SET ROLE regress_first;
+SELECT * FROM workflow.define(:'document');
+RESET ROLE;
+GRANT USAGE ON SCHEMA app TO regress_first;
+SET ROLE regress_first;
+SELECT * FROM workflow.define(:'document');
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION app.step(bigint, jsonb) TO regress_first;
+SET ROLE regress_first;
+SELECT * FROM workflow.define(:'document');
+RESET ROLE;
+
+-- a later version needs membership in the first definer's role
+GRANT USAGE ON SCHEMA app TO PUBLIC;
+GRANT EXECUTE ON FUNCTION app.step(bigint, jsonb) TO PUBLIC;
+SET ROLE regress_other;
+SELECT * FROM workflow.define(replace(:'document', '1 hour', '2 hours')::json);
+SET ROLE regress_member;
+SELECT * FROM workflow.define(replace(:'document', '1 hour', '2 hours')::json);
+RESET ROLE;
+SELECT version, owner, definer FROM workflow.definition ORDER BY version;
+SELECT owner, definer FROM workflow.workflow;
+
+-- the new version changed its own queue
+SELECT queue, owner, sla, defined_by FROM workflow.queue;
+
+-- another workflow shares it as it is, also when it describes it the same way
+SELECT * FROM workflow.define('{"workflow": "v", "initial": "A", "owner": "others",
+  "queues": {"q": {"sla": "120 minutes", "escalate_to": ["boss"]}}, "states": {"A": {"task": {"queue": "q"}, "on": {"ok": "B"}}, "B": {"final": "x"}}}');
+SELECT queue, owner, sla, defined_by FROM workflow.queue;
+
+-- and is refused when it describes it otherwise
+SELECT * FROM workflow.define('{"workflow": "u", "initial": "A",
+  "queues": {"q": {"sla": "3 hours", "escalate_to": ["boss", "chief"], "rate_limit": {"count": 1, "per": "1 s"}}},
+  "states": {"A": {"task": {"queue": "q"}, "on": {"ok": "B"}}, "B": {"final": "x"}}}');
+
+-- a role's queue is a role's
+SELECT workflow._ensure_queue('mine', '{"owner": "me", "sla": "1 hour", "escalate_to": ["boss"]}', 'role:me');
+SELECT workflow._ensure_queue('mine', '{"owner": "me", "sla": "2 hours", "escalate_to": ["boss"]}', 'role:me');
+\set VERBOSITY sqlstate
+SELECT workflow._ensure_queue('mine', '{"owner": "me", "sla": "3 hours", "escalate_to": ["boss"]}', 'role:you');
+\set VERBOSITY default
+SELECT queue, sla, defined_by FROM workflow.queue WHERE queue = 'mine';
+
+-- a definer that is gone is found by the check
+REVOKE ALL ON SCHEMA app FROM regress_first;
+REVOKE ALL ON FUNCTION app.step(bigint, jsonb) FROM regress_first;
+DROP OWNED BY regress_first, regress_member, regress_other;
+DROP ROLE regress_first, regress_member, regress_other;
+SELECT severity, code, state, problem FROM workflow.check('w');
