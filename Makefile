@@ -54,6 +54,9 @@ build/prepared.mk: tools/prepare
 
 ifneq ($(wildcard build/prepared.mk),)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
+ifeq ($(PGXS),)
+$(error "$(PG_CONFIG) --pgxs" fails: set PG_CONFIG, or remove build/ to look for packages again)
+endif
 include $(PGXS)
 endif
 

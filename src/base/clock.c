@@ -42,7 +42,7 @@ wf_clock_check(char **newval, void **extra, GucSource source)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	TimestampTz *parsed = NULL;
-	bool		ok = true;
+	volatile bool ok = true;
 
 	if (*newval == NULL || **newval == '\0')
 		return true;

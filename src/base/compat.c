@@ -5,6 +5,8 @@
 #include "postgres.h"
 
 #include "base/compat.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 
@@ -34,11 +36,19 @@ wf_shared_block(const char *name, Size size, void (*init) (void *block))
 	return GetNamedDSMSegment(name, size, init_dsm_segment, &found);
 }
 
+void
+wf_request_shared_block(Size (*size) (void))
+{
+}
+
 #else
+
+static shmem_request_hook_type previous_request_hook = NULL;
+static Size (*requested_size) (void) = NULL;
 
 /*
  * Older servers keep 100 kB of shared memory to spare beyond what was asked
- * for at start; preloaded, wf_shmem_request() has asked for this block.
+ * for at start; preloaded, wf_request_shared_block() has asked for this block.
  */
 void *
 wf_shared_block(const char *name, Size size, void (*init) (void *block))
@@ -56,6 +66,24 @@ wf_shared_block(const char *name, Size size, void (*init) (void *block))
 	LWLockRelease(AddinShmemInitLock);
 
 	return block;
+}
+
+static void
+request_shared_memory(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(requested_size());
+}
+
+void
+wf_request_shared_block(Size (*size) (void))
+{
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	requested_size = size;
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shared_memory;
 }
 
 #endif

@@ -13,7 +13,7 @@ typedef enum WfEffectsMode
 } WfEffectsMode;
 
 extern char *wf_secrets_dir;
-extern int	wf_effects_mode;		/* WfEffectsMode */
+extern int	wf_effects_mode;	/* WfEffectsMode */
 extern char *wf_clock_setting;
 extern bool wf_workers_enabled;
 extern int	wf_max_workers;

@@ -60,12 +60,8 @@ typedef struct Pending
 static WakeBlock *block = NULL;
 static Pending pending[MAX_PENDING];
 static int	n_pending = 0;
-static bool pending_all_queues = false;	/* more queues than we can tell apart */
+static bool pending_all_queues = false; /* more queues than we can tell apart */
 static bool exit_hook_set = false;
-
-#if PG_VERSION_NUM < 170000
-static shmem_request_hook_type previous_request_hook = NULL;
-#endif
 
 static Size
 block_size(void)
@@ -180,22 +176,16 @@ on_transaction_end(XactEvent event, void *arg)
 	}
 }
 
-#if PG_VERSION_NUM < 170000
 /*
- * Preloaded: asks for the block on top of the server's own shared memory.
- * The number of processes is not known yet as such; it is what InitProcGlobal
- * will compute from MaxBackends.
+ * The size of the block as far as it can be told while the server starts: the
+ * number of processes is what InitProcGlobal will compute from MaxBackends.
  */
-static void
-request_shared_memory(void)
+static Size
+expected_block_size(void)
 {
-	if (previous_request_hook)
-		previous_request_hook();
-	RequestAddinShmemSpace(offsetof(WakeBlock, slots) +
-						   sizeof(Slot) * (MaxBackends + NUM_AUXILIARY_PROCS +
-										   max_prepared_xacts + 16));
+	return offsetof(WakeBlock, slots) +
+		sizeof(Slot) * (MaxBackends + NUM_AUXILIARY_PROCS + max_prepared_xacts + 16);
 }
-#endif
 
 /*
  * Called when the library is loaded.
@@ -203,13 +193,7 @@ request_shared_memory(void)
 void
 wf_wake_init(void)
 {
-#if PG_VERSION_NUM < 170000
-	if (process_shared_preload_libraries_in_progress)
-	{
-		previous_request_hook = shmem_request_hook;
-		shmem_request_hook = request_shared_memory;
-	}
-#endif
+	wf_request_shared_block(expected_block_size);
 	RegisterXactCallback(on_transaction_end, NULL);
 }
 
