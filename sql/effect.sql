@@ -1,3 +1,344 @@
 --
--- effect
+-- effect: endpoints, the ledger of outside actions, and what people do with it.
 --
+
+-- ------------------------------------------------------------------ endpoints
+
+CREATE FUNCTION workflow.endpoint_validator(options text[], catalog oid) RETURNS void
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_endpoint_validator';
+COMMENT ON FUNCTION workflow.endpoint_validator(text[], oid) IS
+  'Checks the options of endpoints (servers of workflow_http) and of their user mappings';
+
+-- USAGE on the wrapper is granted to nobody: who makes endpoints is an administrator.
+CREATE FOREIGN DATA WRAPPER workflow_http NO HANDLER VALIDATOR workflow.endpoint_validator;
+COMMENT ON FOREIGN DATA WRAPPER workflow_http IS
+  'Endpoints of pg_workflow: its servers say where effects go and how a second copy is treated';
+
+-- The key space of a server met for the first time under this name: the one of the name (the
+-- server was made anew), else the one of the server (it was renamed), else a new one.
+CREATE FUNCTION workflow._learn_endpoint(name text, server oid) RETURNS int LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  id int;
+BEGIN
+  UPDATE workflow.endpoint AS e SET server_oid = server WHERE e.endpoint = name
+  RETURNING e.endpoint_id INTO id;
+  IF id IS NULL THEN
+    UPDATE workflow.endpoint AS e SET endpoint = name WHERE e.server_oid = server
+    RETURNING e.endpoint_id INTO id;
+  END IF;
+  IF id IS NULL THEN
+    INSERT INTO workflow.endpoint AS e (endpoint, server_oid) VALUES (name, server)
+    ON CONFLICT (endpoint) DO UPDATE SET server_oid = EXCLUDED.server_oid
+    RETURNING e.endpoint_id INTO id;
+  END IF;
+  RETURN id;
+END
+$$;
+COMMENT ON FUNCTION workflow._learn_endpoint(text, oid) IS
+  'Inner: the key space of a server that is new, was renamed or was made anew';
+
+-- --------------------------------------------------------------------- calls
+
+CREATE FUNCTION workflow.call(endpoint text, method text, path text, body jsonb DEFAULT NULL,
+                              key text DEFAULT NULL, headers jsonb DEFAULT NULL,
+                              timeout interval DEFAULT NULL)
+RETURNS bigint LANGUAGE C AS 'MODULE_PATHNAME', 'wf_call';
+COMMENT ON FUNCTION workflow.call(text, text, text, jsonb, text, jsonb, interval) IS
+  'Makes a durable HTTP call: sent after commit, at most once for a key unless the receiver deduplicates; returns the effect';
+
+CREATE FUNCTION workflow.begin_effect(endpoint text, key text, request jsonb, item bigint DEFAULT NULL,
+                                      OUT effect_id bigint, OUT verdict text, OUT token text,
+                                      OUT response jsonb)
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_begin_effect';
+COMMENT ON FUNCTION workflow.begin_effect(text, text, jsonb, bigint) IS
+  'Guards an action that the caller carries out: send (commit, then act, then finish_effect), done, busy, held or conflict';
+
+CREATE FUNCTION workflow.finish_effect(effect_id bigint, token text, outcome text,
+                                       external_id text DEFAULT NULL, response jsonb DEFAULT NULL)
+RETURNS text LANGUAGE C AS 'MODULE_PATHNAME', 'wf_finish_effect';
+COMMENT ON FUNCTION workflow.finish_effect(bigint, text, text, text, jsonb) IS
+  'Tells what an action begun by begin_effect came to: applied, not_applied or unknown; returns the effect''s state';
+
+CREATE FUNCTION workflow._wake(topic text) RETURNS void
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_wake';
+COMMENT ON FUNCTION workflow._wake(text) IS
+  'Inner: wakes, at commit, who waits for a topic: http, sql, task, maintenance';
+
+CREATE FUNCTION workflow._reserve_effect(submitted_by text, endpoint text, kind text, key text,
+                                         request jsonb, item bigint, reverts bigint,
+                                         OUT effect_id bigint, OUT is_new boolean)
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_reserve_effect';
+COMMENT ON FUNCTION workflow._reserve_effect(text, text, text, text, jsonb, bigint, bigint) IS
+  'Inner: reserves an effect of request {method, path, headers, body, spec, timeout_ms}';
+
+CREATE FUNCTION workflow._classify(phase text, curl_code int, status int, dedup text,
+                                   on_5xx text DEFAULT 'unknown', flags text DEFAULT '',
+                                   OUT evidence text, OUT action text, OUT error_class text,
+                                   OUT is_charged boolean, OUT substate text)
+LANGUAGE C IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'wf_inner_classify';
+COMMENT ON FUNCTION workflow._classify(text, int, int, text, text, text) IS
+  'Inner: what an exchange says about an effect; phase not_sent, sent or answered; flags guard, truncated, retry_after, before';
+
+-- Calls without a workflow share one queue; whoever owns the endpoint owns it.
+CREATE FUNCTION workflow._calls_queue(endpoint text) RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  responsible text;
+BEGIN
+  PERFORM 1 FROM workflow.queue AS q WHERE q.queue = 'calls';
+  IF NOT FOUND THEN
+    SELECT coalesce(
+             (SELECT o.option_value FROM pg_options_to_table(s.srvoptions) AS o
+              WHERE o.option_name = 'owner'),
+             pg_get_userbyid(s.srvowner))
+    INTO STRICT responsible
+    FROM pg_foreign_server AS s WHERE s.srvname = endpoint;
+    INSERT INTO workflow.queue (queue, owner, sla, escalate_to, defined_by)
+    VALUES ('calls', responsible, '1 hour', ARRAY[responsible], 'role:' || responsible)
+    ON CONFLICT DO NOTHING;
+  END IF;
+  RETURN 'calls';
+END
+$$;
+COMMENT ON FUNCTION workflow._calls_queue(text) IS
+  'Inner: the queue of calls that stand alone, made on first use';
+
+-- One job sends an effect; a second one for the same effect is not made.
+CREATE FUNCTION workflow._enqueue_effect(effect_id bigint, endpoint text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  existing workflow.job;
+BEGIN
+  SELECT j.* INTO existing FROM workflow.job AS j
+  WHERE j.effect_id = effect_id AND j.item_id IS NULL FOR UPDATE;
+  IF NOT FOUND THEN
+    INSERT INTO workflow.job (queue, kind, run_at, effect_id, created_at)
+    VALUES (workflow._calls_queue(endpoint), 'http', clock_timestamp(), effect_id, clock_timestamp());
+  ELSIF existing.status IN ('waiting', 'dead') THEN
+    UPDATE workflow.job AS j
+    SET status = 'ready', run_at = clock_timestamp(), attempt = 0, waiting_on = NULL,
+        error_class = NULL, error_message = NULL, failed_at = NULL
+    WHERE j.job_id = existing.job_id;
+  END IF;
+  PERFORM workflow._wake('http');
+END
+$$;
+COMMENT ON FUNCTION workflow._enqueue_effect(bigint, text) IS
+  'Inner: makes (or makes ready again) the job that sends an effect that stands alone';
+
+-- -------------------------------------------------------------------- people
+
+-- The effect, locked; WF012 when there is none.
+CREATE FUNCTION workflow._lock_effect(effect_id bigint) RETURNS workflow.effect LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  found_one workflow.effect;
+BEGIN
+  SELECT e.* INTO found_one FROM workflow.effect AS e WHERE e.effect_id = effect_id FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'effect % does not exist', coalesce(effect_id::text, 'null')
+      USING ERRCODE = 'WF012',
+            DETAIL = 'The ledger has no effect of that number.',
+            HINT = 'SELECT effect_id, endpoint, key FROM workflow.effects shows them.';
+  END IF;
+  RETURN found_one;
+END
+$$;
+COMMENT ON FUNCTION workflow._lock_effect(bigint) IS 'Inner: locks and returns an effect; WF012 when there is none';
+
+-- Writes down what a person found out; the effect's job goes on.
+CREATE FUNCTION workflow._settle_by_hand(caller text, effect workflow.effect, resolution text, note text,
+                                         external_id text)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  UPDATE workflow.effect AS e
+  SET state = CASE resolution WHEN 'applied' THEN 'succeeded' WHEN 'not_applied' THEN 'pending'
+                              ELSE 'cancelled' END,
+      substate = CASE resolution WHEN 'abandon' THEN
+                   CASE WHEN e.unknown_attempts > 0 THEN 'abandoned' END
+                 ELSE 'resolved' END,
+      unknown_attempts = CASE resolution WHEN 'abandon' THEN e.unknown_attempts ELSE 0 END,
+      charged = CASE resolution WHEN 'not_applied' THEN 0 ELSE e.charged END,
+      next_at = NULL, cause = NULL, token = NULL, session_pid = NULL, session_start = NULL,
+      external_id = coalesce(external_id, e.external_id),
+      error_class = CASE resolution WHEN 'abandon' THEN coalesce(e.error_class, 'permanent') END,
+      reason = note,
+      finished_at = CASE resolution WHEN 'not_applied' THEN NULL ELSE clock_timestamp() END
+  WHERE e.effect_id = effect.effect_id;
+  PERFORM workflow._note(caller, 'resolve', effect.item_id, 'effect:' || effect.effect_id, note,
+                         jsonb_build_object('resolution', resolution, 'from', effect.state));
+  IF EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = effect.effect_id) THEN
+    PERFORM workflow._effect_settled(effect.effect_id, caller);
+    PERFORM workflow._wake('http');
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._settle_by_hand(text, workflow.effect, text, text, text) IS
+  'Inner: writes the resolution of an effect by a person and lets its job go on';
+
+CREATE FUNCTION workflow._resolve(caller text, effect_id bigint, resolution text, note text)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  effect workflow.effect := workflow._lock_effect(effect_id);
+BEGIN
+  IF resolution IS NULL OR resolution NOT IN ('applied', 'not_applied', 'abandon') THEN
+    RAISE EXCEPTION 'resolution "%" is not known', coalesce(resolution, 'null')
+      USING ERRCODE = '22023',
+            DETAIL = 'An effect was applied, was not applied, or is given up.',
+            HINT = 'Use applied, not_applied or abandon.';
+  END IF;
+  IF coalesce(note, '') = '' THEN
+    RAISE EXCEPTION 'a resolution needs a note'
+      USING ERRCODE = '22023',
+            DETAIL = 'The note says how the outcome is known; it is kept in the journal.',
+            HINT = format('SELECT workflow.resolve(%s, %L, ''how you know'');', effect_id, resolution);
+  END IF;
+  IF effect.state NOT IN ('held', 'unknown', 'blocked')
+     AND NOT (effect.state = 'pending' AND effect.unknown_attempts > 0) THEN
+    RAISE EXCEPTION 'effect % is % and needs no resolution', effect_id, effect.state
+      USING ERRCODE = '55000',
+            DETAIL = 'Only an effect that is held, unknown or blocked waits for a person.',
+            HINT = format('SELECT * FROM workflow.effects WHERE effect_id = %s shows it.', effect_id);
+  END IF;
+  PERFORM workflow._settle_by_hand(caller, effect, resolution, note, NULL);
+END
+$$;
+COMMENT ON FUNCTION workflow._resolve(text, bigint, text, text) IS 'Inner: resolves an effect';
+
+CREATE FUNCTION workflow.resolve(effect_id bigint, resolution text, note text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.resolve(bigint, text, text) IS
+  'Tells what became of an effect that waits for a person: applied, not_applied (it is sent again) or abandon';
+
+CREATE FUNCTION workflow._record_evidence(caller text, endpoint text, key text, evidence text, reference text)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  effect workflow.effect;
+BEGIN
+  SELECT f.* INTO effect
+  FROM workflow.effect AS f JOIN workflow.endpoint AS p USING (endpoint_id)
+  WHERE p.endpoint = endpoint AND f.key = key FOR UPDATE OF f;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'endpoint "%" has no effect with key "%"', endpoint, key
+      USING ERRCODE = 'WF012',
+            DETAIL = 'Evidence belongs to an effect in the ledger.',
+            HINT = 'SELECT effect_id, endpoint, key FROM workflow.effects shows them.';
+  END IF;
+  IF evidence IS NULL OR evidence NOT IN ('applied', 'not_applied') THEN
+    RAISE EXCEPTION 'evidence "%" is not known', coalesce(evidence, 'null')
+      USING ERRCODE = '22023',
+            DETAIL = 'Evidence says that an effect was applied or was not.',
+            HINT = 'Use applied or not_applied.';
+  END IF;
+  IF effect.state IN ('held', 'unknown', 'blocked')
+     OR (effect.state = 'pending' AND effect.unknown_attempts > 0) THEN
+    PERFORM workflow._settle_by_hand(caller, effect, evidence, 'evidence: ' || coalesce(reference, '-'),
+                                     CASE evidence WHEN 'applied' THEN reference END);
+  ELSE
+    PERFORM workflow._note(caller, 'evidence', effect.item_id, 'effect:' || effect.effect_id, reference,
+                           jsonb_build_object('evidence', evidence, 'state', effect.state));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._record_evidence(text, text, text, text, text) IS 'Inner: records evidence about an effect';
+
+CREATE FUNCTION workflow.record_evidence(endpoint text, key text, evidence text, reference text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.record_evidence(text, text, text, text) IS
+  'Tells, from a webhook or a search, that an effect was applied or not_applied; settles it when its outcome is not known';
+
+-- What the selectors of a revert see: the item''s data, the answer, and the value before.
+CREATE FUNCTION workflow._revert_data(effect workflow.effect) RETURNS jsonb LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE jsonb_typeof(effect.response) WHEN 'object' THEN effect.response ELSE '{}' END
+      || coalesce((SELECT i.data FROM workflow.item AS i WHERE i.item_id = effect.item_id), '{}')
+      || jsonb_build_object('before', effect.previous)
+$$;
+COMMENT ON FUNCTION workflow._revert_data(workflow.effect) IS 'Inner: the data that the selectors of a revert request see';
+
+CREATE FUNCTION workflow._require_revertible(effect workflow.effect) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF effect.state <> 'succeeded' THEN
+    RAISE EXCEPTION 'effect % cannot be reverted', effect.effect_id
+      USING ERRCODE = '55000',
+            DETAIL = format('It is %s: only what was applied can be taken back.', effect.state),
+            HINT = format('SELECT * FROM workflow.effects WHERE effect_id = %s shows it.', effect.effect_id);
+  END IF;
+  IF jsonb_typeof(effect.spec -> 'revert') IS DISTINCT FROM 'object' THEN
+    RAISE EXCEPTION 'effect % cannot be reverted', effect.effect_id
+      USING ERRCODE = '55000',
+            DETAIL = 'Its definition declares no "revert" request.',
+            HINT = 'Add "revert": {"method": ..., "path": ..., "body": ...} to the state, for items to come.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_revertible(workflow.effect) IS 'Inner: raises why an effect cannot be reverted';
+
+-- Its key is made of the effect''s own: reverting twice is one effect.
+CREATE FUNCTION workflow._revert(caller text, effect_id bigint, reason text) RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  effect   workflow.effect := workflow._lock_effect(effect_id);
+  endpoint text := (SELECT p.endpoint FROM workflow.endpoint AS p WHERE p.endpoint_id = effect.endpoint_id);
+  template jsonb := effect.spec -> 'revert';
+  data     jsonb := workflow._revert_data(effect);
+  request  jsonb;
+  reserved record;
+BEGIN
+  PERFORM workflow._require_revertible(effect);
+  request := jsonb_build_object(
+    'method', template ->> 'method',
+    'path', workflow._render_path(template ->> 'path', data),
+    'headers', effect.headers);
+  IF template ? 'body' THEN
+    request := request || jsonb_build_object('body', workflow._render(template -> 'body', data));
+  END IF;
+  SELECT r.* INTO reserved
+  FROM workflow._reserve_effect(effect.submitted_by, endpoint, 'revert', 'revert:' || effect.key,
+                                jsonb_strip_nulls(request - 'body')
+                                || CASE WHEN request ? 'body' THEN jsonb_build_object('body', request -> 'body')
+                                   ELSE '{}' END,
+                                effect.item_id, effect.effect_id) AS r;
+  PERFORM workflow._note(caller, 'revert', effect.item_id, 'effect:' || effect.effect_id, reason,
+                         jsonb_build_object('by_effect', reserved.effect_id));
+  IF reserved.is_new THEN
+    PERFORM workflow._enqueue_effect(reserved.effect_id, endpoint);
+  END IF;
+  RETURN reserved.effect_id;
+END
+$$;
+COMMENT ON FUNCTION workflow._revert(text, bigint, text) IS 'Inner: reserves and queues the effect that takes another one back';
+
+CREATE FUNCTION workflow.revert(effect_id bigint, reason text) RETURNS bigint
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.revert(bigint, text) IS
+  'Takes an effect back with the request its definition declares; an effect of its own, returned, sent once';
+
+-- ---------------------------------------------------------------------- view
+
+CREATE VIEW workflow.effects AS
+SELECT e.effect_id, p.endpoint, e.key, e.state, e.item_id, e.method, e.path, e.attempts, e.status,
+       e.external_id, e.previous, e.response, e.error_class, e.reason, e.next_at, e.created_at, e.finished_at
+FROM workflow.effect AS e JOIN workflow.endpoint AS p USING (endpoint_id);
+COMMENT ON VIEW workflow.effects IS
+  'The ledger: every outside action, its key, its state, what was there before and what came back';

@@ -145,6 +145,17 @@ extern WfEffectOutcome wf_effect_record(int64 effect_id, const char *token,
  */
 extern List *wf_effect_reclaim_lost(int limit);
 
+/*
+ * Blocked effects go on when the grants, options, secret files or settings
+ * that they depend on have changed.  Returns the outcomes of those that do
+ * (List of WfEffectOutcome *, WF_EFFECT_AGAIN).  Cheap when nothing is blocked;
+ * the maintenance worker asks from time to time while something is.
+ */
+extern List *wf_effect_unblock(void);
+
+/* How many effects are blocked, to know whether to ask. */
+extern bool wf_effect_any_blocked(void);
+
 /* Where an effect stands, for a job that waits for it. */
 extern WfEffectOutcome wf_effect_standing(int64 effect_id);
 

@@ -214,7 +214,7 @@ address_is_allowed(const WfGuard *guard, WfAddressRange *address)
 static void
 note_refusal(WfGuard *guard, const WfAddressRange *address)
 {
-	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+	static const unsigned char mapped[12] = {[10] = 0xff,[11] = 0xff};
 	bool		is_ipv4 = memcmp(address->address, mapped, sizeof(mapped)) == 0;
 	size_t		length = strlen(guard->refused_ranges);
 	char		range[INET6_ADDRSTRLEN + 5];

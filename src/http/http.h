@@ -49,19 +49,19 @@ typedef struct WfHttpResult
 	WfHttpPhase phase;
 	int			curl_code;		/* 0: the exchange ended well */
 	bool		refused_by_guard;	/* address policy or scheme */
-	char	   *refused_ranges; /* as allow_private would list them; NULL when it
-								 * was not an address */
+	char	   *refused_ranges; /* as allow_private would list them; NULL when
+								 * it was not an address */
 	bool		body_truncated; /* over max_response, or too many headers */
 	int			status;			/* 0 when none */
 	int			nheaders;
-	WfHttpHeader *headers;		/* names in lower case and once each; printable
-								 * ASCII only */
+	WfHttpHeader *headers;		/* names in lower case and once each;
+								 * printable ASCII only */
 	char	   *body;			/* palloc'd, NUL-terminated beyond its length */
 	size_t		body_length;
 	int64		retry_after_ms; /* -1: not said */
 	double		total_ms;
-	char	   *error;			/* for people; no address, no secret; NULL when
-								 * none */
+	char	   *error;			/* for people; no address, no secret; NULL
+								 * when none */
 } WfHttpResult;
 
 typedef struct WfHttpClient WfHttpClient;

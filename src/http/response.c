@@ -215,7 +215,7 @@ retry_after(const WfHttpResult *result)
 
 	if (ms < 0 && parse_count(text) >= 0)
 		ms = parse_count(text) * 1000;
-	else if (ms < 0 && text != NULL)
+	else if (ms < 0 && text !=NULL)
 	{
 		date = curl_getdate(text, NULL);
 		if (date != (time_t) -1)

@@ -1,0 +1,479 @@
+/*
+ * call.c
+ *	  The ledger's functions for SQL.
+ *
+ * call() is a durable HTTP call without a workflow; begin_effect() and
+ * finish_effect() guard an action that the caller carries out; the rest are
+ * inner functions that SQL of this room needs.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/jsonb.h"
+#include "base/owner.h"
+#include "base/plan.h"
+#include "base/sqlstate.h"
+#include "base/wake.h"
+#include "catalog/pg_type.h"
+#include "effect/ledger.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+static WfPlan enqueue_effect_plan = {
+	.name = "enqueue effect",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.argtypes = {INT8OID, TEXTOID},
+	.sql = "SELECT workflow._enqueue_effect($1::int8, $2::text)",
+};
+
+static WfPlan item_exists_plan = {
+	.name = "item exists",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "SELECT 1 FROM workflow.item WHERE item_id = $1::int8",
+};
+
+static void
+require_argument(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (!PG_ARGISNULL(argument))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("%s must not be null", name),
+			 errdetail("Argument %d is null.", argument + 1),
+			 errhint("Give a value for %s.", name)));
+}
+
+static char *
+text_argument(FunctionCallInfo fcinfo, int argument)
+{
+	return PG_ARGISNULL(argument) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(argument));
+}
+
+static Jsonb *
+jsonb_argument(FunctionCallInfo fcinfo, int argument)
+{
+	return PG_ARGISNULL(argument) ? NULL : PG_GETARG_JSONB_P(argument);
+}
+
+static int
+interval_argument_ms(FunctionCallInfo fcinfo, int argument)
+{
+	Interval   *interval;
+	int64		us;
+
+	if (PG_ARGISNULL(argument))
+		return 0;
+	interval = PG_GETARG_INTERVAL_P(argument);
+	us = interval->time + (interval->day + INT64CONST(30) * interval->month) * USECS_PER_DAY;
+	if (us < 1000 || us > INT64CONST(900) * 1000000)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("timeout is out of range"),
+				 errdetail("A call takes from a millisecond to 15 minutes."),
+				 errhint("Leave it out to use the timeout of the endpoint.")));
+
+	return us / 1000;
+}
+
+static void
+connect_as_owner(WfCaller *caller)
+{
+	wf_enter_owner(caller);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+}
+
+static void
+disconnect(const WfCaller *caller)
+{
+	SPI_finish();
+	wf_leave_owner(caller);
+}
+
+/*
+ * Builds the row that a function with OUT parameters returns, in the memory
+ * of the caller.
+ */
+static Datum
+make_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+{
+	TupleDesc	description;
+
+	if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "a function that returns a row was called where none can be returned");
+
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls));
+}
+
+static void
+enqueue(int64 effect_id, const char *endpoint)
+{
+	Datum		values[2] = {Int64GetDatum(effect_id), CStringGetTextDatum(endpoint)};
+
+	wf_plan_execute(&enqueue_effect_plan, values, NULL);
+}
+
+PG_FUNCTION_INFO_V1(wf_call);
+
+/*
+ * call(endpoint text, method text, path text, body jsonb, key text,
+ *		headers jsonb, timeout interval) returns bigint
+ */
+Datum
+wf_call(PG_FUNCTION_ARGS)
+{
+	WfIntent	intent = {.kind = "call"};
+	WfCaller	caller;
+	int64		effect_id;
+
+	require_argument(fcinfo, 0, "endpoint");
+	require_argument(fcinfo, 1, "method");
+	require_argument(fcinfo, 2, "path");
+	intent.endpoint = text_argument(fcinfo, 0);
+	intent.method = text_argument(fcinfo, 1);
+	intent.path = text_argument(fcinfo, 2);
+	intent.body = jsonb_argument(fcinfo, 3);
+	intent.key = PG_ARGISNULL(4) ? psprintf("call:%s", wf_random_token()) :
+		text_argument(fcinfo, 4);
+	intent.headers = jsonb_argument(fcinfo, 5);
+	intent.timeout_ms = interval_argument_ms(fcinfo, 6);
+	intent.submitted_by = wf_role_name(GetUserId());
+
+	connect_as_owner(&caller);
+	if (wf_effect_reserve(&intent, &effect_id) == WF_RESERVED)
+		enqueue(effect_id, intent.endpoint);
+	disconnect(&caller);
+
+	PG_RETURN_INT64(effect_id);
+}
+
+/* ----------------------------------------------------------------- guard */
+
+static void
+require_item(int64 item_id)
+{
+	Datum		id = Int64GetDatum(item_id);
+
+	if (item_id == 0 || wf_plan_execute(&item_exists_plan, &id, NULL) > 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_WF_UNKNOWN),
+			 errmsg("item %lld does not exist", (long long) item_id),
+			 errdetail("There is no item of that number."),
+			 errhint("SELECT item_id, workflow, key FROM workflow.items shows the items.")));
+}
+
+/*
+ * A guard's sender is outside: when its time is over, its outcome is unknown.
+ */
+static WfEffect *
+give_up_overdue(WfEffect *effect)
+{
+	WfNews		news = {.retry_after_us = -1};
+	WfFacts		facts = {.phase = 1};
+	WfEndpoint *endpoint;
+
+	if (!wf_effect_is(effect, "sending") || effect->deadline >= wf_now())
+		return effect;
+	endpoint = wf_endpoint_of(effect);
+	news.verdict = wf_classify(&facts, endpoint);
+	news.verdict.message = "the sender did not report an outcome in time";
+	(void) wf_effect_settle(effect, endpoint, &news);
+
+	return wf_effect_lock(effect->effect_id);
+}
+
+static const char *
+begin_guarded(WfEffect *effect, WfWire *wire)
+{
+	effect = give_up_overdue(effect);
+	if (wf_effect_is(effect, "succeeded"))
+		return "done";
+	if (wf_effect_is(effect, "held"))
+		return "held";
+	if (wf_effects_mode != WF_EFFECTS_ON || effect->next_at > wf_now() ||
+		(!wf_effect_is(effect, "pending") && !wf_effect_is(effect, "blocked")))
+		return "busy";
+	wire->token = wf_random_token();
+	wire->timeout_ms = wf_endpoint_of(effect)->timeout_ms;
+	wf_effect_mark_sending(effect, wire, effect->submitted_by, false);
+
+	return "send";
+}
+
+static const char *
+guard(const WfIntent *intent, int64 *effect_id, WfWire *wire, Jsonb **response)
+{
+	WfReservation reservation;
+	WfEffect   *effect;
+
+	require_item(intent->item_id);
+	if (!wf_effect_reserve_or_conflict(intent, effect_id, &reservation))
+		return "conflict";
+	effect = wf_effect_lock(*effect_id);
+	*response = effect->response;
+	if (strcmp(effect->kind, "guard") != 0 && !wf_effect_is(effect, "succeeded"))
+		return "busy";
+
+	return begin_guarded(effect, wire);
+}
+
+PG_FUNCTION_INFO_V1(wf_begin_effect);
+
+/*
+ * begin_effect(endpoint text, key text, request jsonb, item bigint,
+ *		OUT effect_id bigint, OUT verdict text, OUT token text,
+ *		OUT response jsonb)
+ */
+Datum
+wf_begin_effect(PG_FUNCTION_ARGS)
+{
+	WfIntent	intent = {.kind = "guard"};
+	MemoryContext result_memory = CurrentMemoryContext;
+	WfWire		wire = {0};
+	Jsonb	   *response = NULL;
+	WfCaller	caller;
+	int64		effect_id;
+	const char *verdict;
+	Datum		values[4] = {0};
+	bool		nulls[4] = {0};
+
+	require_argument(fcinfo, 0, "endpoint");
+	require_argument(fcinfo, 1, "key");
+	require_argument(fcinfo, 2, "request");
+	intent.endpoint = text_argument(fcinfo, 0);
+	intent.key = text_argument(fcinfo, 1);
+	intent.body = jsonb_argument(fcinfo, 2);
+	intent.method = wf_jsonb_get_text(intent.body, "method");
+	intent.path = wf_jsonb_get_text(intent.body, "path");
+	intent.item_id = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT64(3);
+	intent.submitted_by = wf_role_name(GetUserId());
+
+	connect_as_owner(&caller);
+	verdict = guard(&intent, &effect_id, &wire, &response);
+	MemoryContextSwitchTo(result_memory);
+	values[0] = Int64GetDatum(effect_id);
+	values[1] = CStringGetTextDatum(verdict);
+	values[2] = wf_text_datum(wire.token);
+	nulls[2] = wire.token == NULL;
+	nulls[3] = response == NULL || strcmp(verdict, "done") != 0;
+	if (!nulls[3])
+		values[3] = JsonbPGetDatum(DatumGetJsonbPCopy(JsonbPGetDatum(response)));
+	disconnect(&caller);
+
+	return make_row(fcinfo, values, nulls);
+}
+
+static WfVerdict
+reported_verdict(const char *outcome, const WfEndpoint *endpoint)
+{
+	WfFacts		facts = {.phase = 2,.status = 200};
+
+	if (strcmp(outcome, "applied") == 0 || strcmp(outcome, "succeeded") == 0)
+		return wf_classify(&facts, endpoint);
+	if (strcmp(outcome, "not_applied") == 0 || strcmp(outcome, "failed") == 0)
+	{
+		WfVerdict	verdict = {
+			.evidence = WF_NOT_APPLIED,
+			.action = WF_ACT_FAIL,
+			.error_class = "permanent",
+			.message = "its sender reports that it was not applied",
+			.is_charged = true,
+		};
+
+		return verdict;
+	}
+	if (strcmp(outcome, "unknown") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("outcome \"%s\" is not known", outcome),
+				 errdetail("An effect was applied, was not applied, or nobody knows."),
+				 errhint("Use applied, not_applied or unknown.")));
+	facts.phase = 1;
+
+	return wf_classify(&facts, endpoint);
+}
+
+static void
+require_token(const WfEffect *effect, const char *token)
+{
+	if (wf_effect_is(effect, "sending") && strcmp(effect->kind, "guard") == 0 &&
+		effect->token != NULL && strcmp(effect->token, token) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_WF_STALE_TOKEN),
+			 errmsg("the token does not belong to a running attempt of effect %lld",
+					(long long) effect->effect_id),
+			 errdetail("The effect is %s.", effect->state),
+			 errhint("What is known for certain can still be told: "
+					 "SELECT workflow.resolve(%lld, 'applied', 'how you know');",
+					 (long long) effect->effect_id)));
+}
+
+PG_FUNCTION_INFO_V1(wf_finish_effect);
+
+/*
+ * finish_effect(effect_id bigint, token text, outcome text, external_id text,
+ *		response jsonb) returns text
+ *
+ * Returns the state that follows.
+ */
+Datum
+wf_finish_effect(PG_FUNCTION_ARGS)
+{
+	MemoryContext result_memory = CurrentMemoryContext;
+	WfNews		news = {.retry_after_us = -1};
+	WfCaller	caller;
+	WfEffect   *effect;
+	WfEndpoint *endpoint;
+	char	   *state;
+
+	require_argument(fcinfo, 0, "effect_id");
+	require_argument(fcinfo, 1, "token");
+	require_argument(fcinfo, 2, "outcome");
+
+	connect_as_owner(&caller);
+	effect = wf_effect_lock(PG_GETARG_INT64(0));
+	require_token(effect, text_argument(fcinfo, 1));
+	endpoint = wf_endpoint_of(effect);
+	news.verdict = reported_verdict(text_argument(fcinfo, 2), endpoint);
+	news.external_id = text_argument(fcinfo, 3);
+	news.answer.response = jsonb_argument(fcinfo, 4);
+	(void) wf_effect_settle(effect, endpoint, &news);
+	state = MemoryContextStrdup(result_memory, wf_effect_read(effect->effect_id)->state);
+
+	disconnect(&caller);
+
+	PG_RETURN_TEXT_P(cstring_to_text(state));
+}
+
+/* ----------------------------------------------------------------- inner */
+
+PG_FUNCTION_INFO_V1(wf_inner_wake);
+
+/*
+ * _wake(topic text) returns void
+ */
+Datum
+wf_inner_wake(PG_FUNCTION_ARGS)
+{
+	char	   *topic = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	if (strcmp(topic, "http") == 0)
+		wf_wake_at_commit(WF_WAKE_HTTP, NULL);
+	else if (strcmp(topic, "sql") == 0)
+		wf_wake_at_commit(WF_WAKE_SQL, NULL);
+	else if (strcmp(topic, "task") == 0)
+		wf_wake_at_commit(WF_WAKE_TASK, NULL);
+	else if (strcmp(topic, "maintenance") == 0)
+		wf_wake_at_commit(WF_WAKE_MAINTENANCE, NULL);
+	else
+		elog(ERROR, "topic \"%s\" is unknown", topic);
+
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(wf_inner_reserve_effect);
+
+/*
+ * _reserve_effect(submitted_by text, endpoint text, kind text, key text,
+ *		request jsonb, item bigint, reverts bigint, OUT effect_id bigint,
+ *		OUT is_new boolean)
+ *
+ * request: {method, path, headers, body, spec, timeout_ms}.
+ */
+Datum
+wf_inner_reserve_effect(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *request = PG_GETARG_JSONB_P(4);
+	WfIntent	intent = {
+		.submitted_by = text_to_cstring(PG_GETARG_TEXT_PP(0)),
+		.endpoint = text_to_cstring(PG_GETARG_TEXT_PP(1)),
+		.kind = text_to_cstring(PG_GETARG_TEXT_PP(2)),
+		.key = text_to_cstring(PG_GETARG_TEXT_PP(3)),
+		.method = wf_jsonb_get_text(request, "method"),
+		.path = wf_jsonb_get_text(request, "path"),
+		.headers = wf_jsonb_get_jsonb(request, "headers"),
+		.body = wf_jsonb_get_jsonb(request, "body"),
+		.spec = wf_jsonb_get_jsonb(request, "spec"),
+		.timeout_ms = wf_jsonb_get_int(request, "timeout_ms", 0),
+		.item_id = PG_ARGISNULL(5) ? 0 : PG_GETARG_INT64(5),
+		.reverts = PG_ARGISNULL(6) ? 0 : PG_GETARG_INT64(6),
+	};
+	WfCaller	caller;
+	int64		effect_id;
+	WfReservation reservation;
+	Datum		values[2];
+	bool		nulls[2] = {0};
+
+	connect_as_owner(&caller);
+	reservation = wf_effect_reserve(&intent, &effect_id);
+	disconnect(&caller);
+	values[0] = Int64GetDatum(effect_id);
+	values[1] = BoolGetDatum(reservation == WF_RESERVED);
+
+	return make_row(fcinfo, values, nulls);
+}
+
+static WfEndpoint
+imagined_endpoint(FunctionCallInfo fcinfo)
+{
+	WfEndpoint	endpoint = {
+		.dedup = wf_option_dedup(text_to_cstring(PG_GETARG_TEXT_PP(3))),
+		.on_5xx = wf_option_on_5xx(text_to_cstring(PG_GETARG_TEXT_PP(4))),
+		.in_progress = list_make1_int(409),
+		.mismatch = list_make1_int(422),
+	};
+
+	return endpoint;
+}
+
+PG_FUNCTION_INFO_V1(wf_inner_classify);
+
+/*
+ * _classify(phase text, curl_code int, status int, dedup text, on_5xx text,
+ *		flags text, OUT evidence text, OUT action text,
+ *		OUT error_class text, OUT is_charged boolean, OUT substate text)
+ *
+ * The pure function wf_classify(), for tests and for docs.
+ */
+Datum
+wf_inner_classify(PG_FUNCTION_ARGS)
+{
+	static const char *const evidences[] = {"not_applied", "applied", "unknown"};
+	static const char *const actions[] = {"succeed", "retry", "fail", "block", "hold"};
+	WfEndpoint	endpoint = imagined_endpoint(fcinfo);
+	char	   *phase = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *flags = text_to_cstring(PG_GETARG_TEXT_PP(5));
+	WfFacts		facts = {
+		.phase = strcmp(phase, "not_sent") == 0 ? 0 : strcmp(phase, "sent") == 0 ? 1 : 2,
+		.curl_code = PG_GETARG_INT32(1),
+		.status = PG_GETARG_INT32(2),
+		.refused_by_guard = strstr(flags, "guard") != NULL,
+		.body_truncated = strstr(flags, "truncated") != NULL,
+		.says_when = strstr(flags, "retry_after") != NULL,
+		.is_before = strstr(flags, "before") != NULL,
+	};
+	WfVerdict	verdict = wf_classify(&facts, &endpoint);
+	Datum		values[5];
+	bool		nulls[5] = {0};
+
+	values[0] = CStringGetTextDatum(evidences[verdict.evidence]);
+	values[1] = CStringGetTextDatum(actions[verdict.action]);
+	values[2] = wf_text_datum(verdict.error_class);
+	nulls[2] = verdict.error_class == NULL;
+	values[3] = BoolGetDatum(verdict.is_charged);
+	values[4] = wf_text_datum(verdict.substate);
+	nulls[4] = verdict.substate == NULL;
+
+	return make_row(fcinfo, values, nulls);
+}

@@ -1,0 +1,300 @@
+/*
+ * endpoint.c
+ *	  Endpoints: foreign servers of the wrapper workflow_http.
+ *
+ * The server's options say where effects go and how the receiver treats a
+ * second copy; USAGE on the server is the allow-list; a user mapping (of the
+ * submitting role, else of PUBLIC) names secrets.  A row in workflow.endpoint
+ * is the key space of a server and survives its renaming.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/reloptions.h"
+#include "base/config.h"
+#include "base/plan.h"
+#include "base/sqlstate.h"
+#include "catalog/pg_type.h"
+#include "catalog/pg_user_mapping.h"
+#include "commands/defrem.h"
+#include "effect/ledger.h"
+#include "foreign/foreign.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/syscache.h"
+
+#define DEFAULT_TIMEOUT_MS			30000
+#define DEFAULT_CONNECT_TIMEOUT_MS	5000
+#define DEFAULT_MAX_IN_FLIGHT		16
+#define DEFAULT_KEY_TTL_US			(INT64CONST(24) * 3600 * 1000000)
+
+static WfPlan known_endpoint_plan = {
+	.name = "known endpoint",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.argtypes = {TEXTOID, OIDOID},
+	.sql = "SELECT endpoint_id FROM workflow.endpoint "
+	"WHERE endpoint = $1::text AND server_oid = $2::oid",
+};
+
+/* Finds the key space of a new, renamed or re-created server: sql/effect.sql. */
+static WfPlan learn_endpoint_plan = {
+	.name = "learn endpoint",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.argtypes = {TEXTOID, OIDOID},
+	.sql = "SELECT workflow._learn_endpoint($1::text, $2::oid)",
+};
+
+static WfPlan endpoint_by_id_plan = {
+	.name = "endpoint by id",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT4OID},
+	.sql = "SELECT endpoint, server_oid FROM workflow.endpoint WHERE endpoint_id = $1::int4",
+};
+
+const char *
+wf_dedup_name(WfDedup dedup)
+{
+	static const char *const names[] = {"key", "natural", "pure", "none"};
+
+	return names[dedup];
+}
+
+static bool
+belongs_to_wrapper(const ForeignServer *server)
+{
+	return strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, WF_WRAPPER) == 0;
+}
+
+static void
+read_flow_option(WfEndpoint *endpoint, const char *name, const char *value)
+{
+	if (strcmp(name, "timeout") == 0)
+		endpoint->timeout_ms = wf_option_interval_us(name, value) / 1000;
+	else if (strcmp(name, "connect_timeout") == 0)
+		endpoint->connect_timeout_ms = wf_option_interval_us(name, value) / 1000;
+	else if (strcmp(name, "max_in_flight") == 0)
+		endpoint->max_in_flight = wf_option_count(name, value);
+	else if (strcmp(name, "rate_limit") == 0)
+		wf_option_rate(value, &endpoint->rate_count, &endpoint->rate_per_us);
+	else if (strcmp(name, "max_request") == 0)
+		endpoint->max_request = Min(endpoint->max_request, wf_option_size(name, value));
+	else if (strcmp(name, "max_response") == 0)
+		endpoint->max_response = Min(endpoint->max_response, wf_option_size(name, value));
+}
+
+static void
+read_key_option(WfEndpoint *endpoint, const char *name, const char *value)
+{
+	if (strcmp(name, "dedup") == 0)
+		endpoint->dedup = wf_option_dedup(value);
+	else if (strcmp(name, "key_header") == 0)
+		endpoint->key_header = value;
+	else if (strcmp(name, "key_format") == 0)
+		endpoint->key_is_quoted = strcmp(value, "string") == 0;
+	else if (strcmp(name, "key_ttl") == 0)
+		endpoint->key_ttl_us = wf_option_interval_us(name, value);
+	else if (strcmp(name, "in_progress") == 0)
+		endpoint->in_progress = wf_option_statuses(name, value);
+	else if (strcmp(name, "mismatch") == 0)
+		endpoint->mismatch = wf_option_statuses(name, value);
+	else if (strcmp(name, "already_done") == 0)
+		endpoint->already_done = wf_option_statuses(name, value);
+	else if (strcmp(name, "rejects") == 0)
+		endpoint->rejects = wf_option_statuses(name, value);
+	else if (strcmp(name, "on_5xx") == 0)
+		endpoint->on_5xx = wf_option_on_5xx(value);
+}
+
+static void
+read_access_option(WfEndpoint *endpoint, const char *name, const char *value)
+{
+	if (strcmp(name, "url") == 0)
+	{
+		char	   *url = pstrdup(value);
+
+		while (*url != '\0' && url[strlen(url) - 1] == '/')
+			url[strlen(url) - 1] = '\0';
+		endpoint->url = url;
+	}
+	else if (strcmp(name, "owner") == 0)
+		endpoint->owner = value;
+	else if (strcmp(name, "allow_http") == 0)
+		endpoint->allow_http = wf_option_bool(name, value);
+	else if (strcmp(name, "allow_private") == 0)
+		endpoint->allow_private = wf_option_list(value);
+	else if (strcmp(name, "ca_file") == 0)
+		endpoint->ca_file = value;
+	else if (strncmp(name, "header_", 7) == 0)
+	{
+		endpoint->header_names = lappend(endpoint->header_names,
+										 wf_option_header_name(name + 7));
+		endpoint->header_values = lappend(endpoint->header_values, pstrdup(value));
+	}
+}
+
+static WfEndpoint *
+read_server(const ForeignServer *server)
+{
+	WfEndpoint *endpoint = palloc0(sizeof(WfEndpoint));
+	ListCell   *cell;
+
+	endpoint->server = server->serverid;
+	endpoint->server_owner = server->owner;
+	endpoint->name = server->servername;
+	endpoint->url = "";
+	endpoint->dedup = WF_DEDUP_NONE;
+	endpoint->timeout_ms = DEFAULT_TIMEOUT_MS;
+	endpoint->connect_timeout_ms = DEFAULT_CONNECT_TIMEOUT_MS;
+	endpoint->max_in_flight = DEFAULT_MAX_IN_FLIGHT;
+	endpoint->max_request = (int64) wf_max_request_kb * 1024;
+	endpoint->max_response = (int64) wf_max_response_kb * 1024;
+	endpoint->key_header = "Idempotency-Key";
+	endpoint->key_ttl_us = DEFAULT_KEY_TTL_US;
+	endpoint->in_progress = list_make1_int(409);
+	endpoint->mismatch = list_make1_int(422);
+	foreach(cell, server->options)
+	{
+		DefElem    *option = lfirst(cell);
+		const char *value = defGetString(option);
+
+		read_access_option(endpoint, option->defname, value);
+		read_flow_option(endpoint, option->defname, value);
+		read_key_option(endpoint, option->defname, value);
+	}
+
+	return endpoint;
+}
+
+static int32
+key_space(const char *name, Oid server)
+{
+	Datum		values[2] = {CStringGetTextDatum(name), ObjectIdGetDatum(server)};
+
+	if (wf_plan_execute(&known_endpoint_plan, values, NULL) == 0)
+		wf_plan_execute(&learn_endpoint_plan, values, NULL);
+
+	return wf_result_int4(0, 1);
+}
+
+/*
+ * Returns the endpoint of that name; raises WF010 when there is none.
+ */
+WfEndpoint *
+wf_endpoint_find(const char *name)
+{
+	ForeignServer *server = GetForeignServerByName(name, true);
+	WfEndpoint *endpoint;
+
+	if (server == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_WF_ENDPOINT_REFUSED),
+				 errmsg("endpoint \"%s\" does not exist", name),
+				 errdetail("There is no foreign server of that name."),
+				 errhint("CREATE SERVER %s FOREIGN DATA WRAPPER %s OPTIONS (url 'https://...', dedup '...');",
+						 quote_identifier(name), WF_WRAPPER)));
+	if (!belongs_to_wrapper(server))
+		ereport(ERROR,
+				(errcode(ERRCODE_WF_ENDPOINT_REFUSED),
+				 errmsg("foreign server \"%s\" is not an endpoint", name),
+				 errdetail("It belongs to another foreign data wrapper than %s.", WF_WRAPPER),
+				 errhint("CREATE SERVER ... FOREIGN DATA WRAPPER %s makes an endpoint.", WF_WRAPPER)));
+	endpoint = read_server(server);
+	endpoint->endpoint_id = key_space(name, server->serverid);
+
+	return endpoint;
+}
+
+/*
+ * Returns the endpoint that a key space belongs to now; NULL when its server
+ * is gone.
+ */
+WfEndpoint *
+wf_endpoint_by_id(int32 endpoint_id)
+{
+	Datum		id = Int32GetDatum(endpoint_id);
+	ForeignServer *server;
+	WfEndpoint *endpoint;
+
+	if (wf_plan_execute(&endpoint_by_id_plan, &id, NULL) == 0)
+		return NULL;
+	server = GetForeignServerExtended(DatumGetObjectId(wf_result_datum(0, 2, NULL)),
+									  FSV_MISSING_OK);
+	if (server == NULL || !belongs_to_wrapper(server))
+		server = GetForeignServerByName(wf_result_text(0, 1), true);
+	if (server == NULL || !belongs_to_wrapper(server))
+		return NULL;
+	endpoint = read_server(server);
+	endpoint->endpoint_id = endpoint_id;
+
+	return endpoint;
+}
+
+/*
+ * Tells whether the role exists and has USAGE on the server.
+ */
+bool
+wf_endpoint_is_usable_by(const WfEndpoint *endpoint, const char *role)
+{
+	Oid			roleid = get_role_oid(role, true);
+
+	return OidIsValid(roleid) &&
+		DatumGetBool(DirectFunctionCall3(has_server_privilege_id_id,
+										 ObjectIdGetDatum(roleid),
+										 ObjectIdGetDatum(endpoint->server),
+										 CStringGetTextDatum("USAGE")));
+}
+
+void
+wf_endpoint_require_usage(const WfEndpoint *endpoint, const char *role)
+{
+	if (wf_endpoint_is_usable_by(endpoint, role))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_WF_ENDPOINT_REFUSED),
+			 errmsg("role \"%s\" may not use endpoint \"%s\"", role, endpoint->name),
+			 errdetail("USAGE on the foreign server is the list of who may."),
+			 errhint("GRANT USAGE ON FOREIGN SERVER %s TO %s;",
+					 quote_identifier(endpoint->name), quote_identifier(role))));
+}
+
+static HeapTuple
+find_mapping(Oid role, Oid server)
+{
+	HeapTuple	mapping = SearchSysCache2(USERMAPPINGUSERSERVER,
+										  ObjectIdGetDatum(role),
+										  ObjectIdGetDatum(server));
+
+	if (!HeapTupleIsValid(mapping))
+		mapping = SearchSysCache2(USERMAPPINGUSERSERVER,
+								  ObjectIdGetDatum(InvalidOid),
+								  ObjectIdGetDatum(server));
+
+	return mapping;
+}
+
+/*
+ * Returns the options (List of DefElem) of the role's user mapping, else of
+ * that of PUBLIC; NIL when there is none.
+ */
+List *
+wf_endpoint_mapping(const WfEndpoint *endpoint, const char *role)
+{
+	HeapTuple	mapping = find_mapping(get_role_oid(role, true), endpoint->server);
+	List	   *options = NIL;
+	Datum		value;
+	bool		isnull;
+
+	if (!HeapTupleIsValid(mapping))
+		return NIL;
+	value = SysCacheGetAttr(USERMAPPINGUSERSERVER, mapping,
+							Anum_pg_user_mapping_umoptions, &isnull);
+	if (!isnull)
+		options = untransformRelOptions(value);
+	ReleaseSysCache(mapping);
+
+	return options;
+}

@@ -1,0 +1,252 @@
+/*
+ * ledger.h
+ *	  What the files of the effect room share: endpoints, rows, verdicts.
+ */
+#ifndef WF_EFFECT_LEDGER_H
+#define WF_EFFECT_LEDGER_H
+
+#include "effect/effect.h"
+#include "lib/stringinfo.h"
+#include "retry/policy.h"
+
+#define WF_WRAPPER "workflow_http"
+
+/* ------------------------------------------------------------- endpoints */
+
+typedef enum WfDedup
+{
+	WF_DEDUP_KEY,				/* the receiver deduplicates by key */
+	WF_DEDUP_NATURAL,			/* repeating changes nothing more */
+	WF_DEDUP_PURE,				/* changes nothing at all */
+	WF_DEDUP_NONE,				/* a second copy would be a second effect */
+} WfDedup;
+
+/* What a 5xx of a receiver with keys means for sending again. */
+typedef enum WfOn5xx
+{
+	WF_5XX_UNKNOWN,
+	WF_5XX_REEXECUTED,			/* the same key runs again */
+	WF_5XX_REPLAYED,			/* the same key gives the same error for ever */
+} WfOn5xx;
+
+typedef struct WfEndpoint
+{
+	int32		endpoint_id;
+	Oid			server;
+	Oid			server_owner;
+	const char *name;
+	const char *url;			/* without a slash at its end */
+	WfDedup		dedup;
+	const char *owner;			/* label of a person or team, or NULL */
+	int			timeout_ms;
+	int			connect_timeout_ms;
+	int			max_in_flight;
+	int			rate_count;		/* 0: no limit */
+	int64		rate_per_us;
+	int64		max_request;
+	int64		max_response;
+	bool		allow_http;
+	List	   *allow_private;	/* of char * */
+	List	   *header_names;
+	List	   *header_values;
+	const char *key_header;
+	bool		key_is_quoted;	/* the IETF draft's structured string */
+	int64		key_ttl_us;
+	const char *ca_file;
+	WfOn5xx		on_5xx;
+	List	   *in_progress;	/* of int: statuses, as are the next three */
+	List	   *mismatch;
+	List	   *already_done;
+	List	   *rejects;		/* answered before any work */
+} WfEndpoint;
+
+/* options.c: reading option values; each raises what is wrong with one. */
+extern void wf_option_refuse(const char *name, const char *value,
+							 const char *expected);
+extern int64 wf_option_interval_us(const char *name, const char *value);
+extern int64 wf_option_size(const char *name, const char *value);
+extern bool wf_option_bool(const char *name, const char *value);
+extern int	wf_option_count(const char *name, const char *value);
+extern WfDedup wf_option_dedup(const char *value);
+extern WfOn5xx wf_option_on_5xx(const char *value);
+extern List *wf_option_statuses(const char *name, const char *value);
+extern void wf_option_rate(const char *value, int *count, int64 *per_us);
+extern List *wf_option_list(const char *value);
+extern char *wf_option_header_name(const char *suffix);
+
+/* endpoint.c */
+extern WfEndpoint *wf_endpoint_find(const char *name);
+extern WfEndpoint *wf_endpoint_by_id(int32 endpoint_id);
+extern bool wf_endpoint_is_usable_by(const WfEndpoint *endpoint, const char *role);
+extern void wf_endpoint_require_usage(const WfEndpoint *endpoint, const char *role);
+extern List *wf_endpoint_mapping(const WfEndpoint *endpoint, const char *role);
+extern const char *wf_dedup_name(WfDedup dedup);
+
+/* secret.c */
+extern char *wf_secret_read(const char *name, char **problem);
+extern char *wf_secret_stamp(const char *name);
+extern char *wf_basic_credentials(const char *secret);
+extern char *wf_webhook_signature(const char *secret, const char *id,
+								  const char *timestamp, const char *body,
+								  size_t body_length);
+
+/* digest.c */
+extern void wf_digest_add(StringInfo material, const char *data, size_t length);
+extern bytea *wf_digest(StringInfo material);
+extern char *wf_digest_hex(const void *data, size_t length);
+extern char *wf_random_token(void);
+
+/* ------------------------------------------------------------------ rows */
+
+typedef struct WfEffect
+{
+	int64		effect_id;
+	int32		endpoint_id;
+	const char *key;
+	const char *state;
+	const char *substate;
+	const char *kind;
+	bytea	   *fingerprint;
+	const char *submitted_by;
+	int64		item_id;
+	const char *method;
+	const char *path;
+	Jsonb	   *headers;
+	bytea	   *body;			/* or NULL */
+	const char *content_type;
+	Jsonb	   *spec;
+	int			timeout_ms;
+	int			attempts;		/* sends begun */
+	int			charged;		/* of them, those that count */
+	int			unknown_attempts;	/* whose outcome nobody knows */
+	int			generation;
+	const char *token;
+	const char *worker;
+	TimestampTz first_sent_at;	/* 0: never */
+	TimestampTz sending_at;
+	TimestampTz deadline;
+	TimestampTz next_at;
+	Jsonb	   *previous;
+	Jsonb	   *response;
+	const char *error_class;
+	const char *reason;
+	int64		model_output_id;
+} WfEffect;
+
+/* row.c */
+extern WfEffect *wf_effect_lock(int64 effect_id);
+extern WfEffect *wf_effect_read(int64 effect_id);
+extern WfEffect *wf_effect_lock_key(int32 endpoint_id, const char *key);
+extern bool wf_effect_is(const WfEffect *effect, const char *state);
+
+/* --------------------------------------------------------------- verdicts */
+
+typedef enum WfEvidence
+{
+	WF_NOT_APPLIED,
+	WF_APPLIED,
+	WF_NOT_KNOWN,
+} WfEvidence;
+
+typedef enum WfAction
+{
+	WF_ACT_SUCCEED,
+	WF_ACT_RETRY,				/* as policy (or, not known, dedup) says */
+	WF_ACT_FAIL,				/* for good */
+	WF_ACT_BLOCK,				/* until a person mends the cause */
+	WF_ACT_HOLD,				/* a person must find out */
+} WfAction;
+
+typedef struct WfVerdict
+{
+	WfEvidence	evidence;
+	WfAction	action;
+	const char *error_class;	/* NULL on success */
+	const char *substate;		/* or NULL */
+	const char *message;		/* or NULL */
+	bool		is_charged;
+	bool		settles_all;	/* speaks for the attempts before, too */
+} WfVerdict;
+
+typedef struct WfFacts
+{
+	int			phase;			/* WfHttpPhase */
+	int			curl_code;
+	int			status;
+	bool		refused_by_guard;
+	bool		body_truncated;
+	bool		says_when;		/* a Retry-After came */
+	bool		is_before;		/* the read before the action */
+} WfFacts;
+
+/* classify.c: pure */
+extern WfVerdict wf_classify(const WfFacts *facts, const WfEndpoint *endpoint);
+
+typedef struct WfSettlement
+{
+	WfDisposition disposition;
+	bool		is_charged;
+	int64		delay_us;		/* with WF_EFFECT_AGAIN */
+	int			unknown_attempts;
+} WfSettlement;
+
+extern WfSettlement wf_settle(const WfVerdict *verdict, WfDedup dedup,
+							  const WfEffect *effect, const WfRetryPolicy *policy,
+							  int64 retry_after_us, double random01);
+
+/* answer.c */
+typedef struct WfAnswer
+{
+	Jsonb	   *response;		/* {status, headers, body} */
+	Jsonb	   *body;			/* parsed, or NULL when it is not JSON */
+	bytea	   *raw;			/* a body that is no text */
+} WfAnswer;
+
+extern WfAnswer wf_answer_read(const WfExchange *exchange);
+extern Jsonb *wf_select_first(Jsonb *target, const char *selector);
+extern Jsonb *wf_parse_json(const char *text, size_t length);
+
+/* model.c */
+extern Jsonb *wf_model_read(const WfEffect *effect, const WfAnswer *answer,
+							WfVerdict *verdict, int64 *model_output_id);
+
+/* settle.c */
+typedef struct WfNews
+{
+	WfVerdict	verdict;
+	Jsonb	   *policy;			/* or NULL: the default */
+	int64		retry_after_us; /* -1: not said */
+	const WfExchange *exchange; /* NULL: the sender is gone */
+	WfAnswer	answer;
+	Jsonb	   *result;			/* on success */
+	const char *external_id;
+	int64		model_output_id;
+	const char *explanation;	/* or NULL: made of the rest */
+} WfNews;
+
+extern WfEffectOutcome wf_effect_settle(const WfEffect *effect,
+										const WfEndpoint *endpoint, const WfNews *news);
+extern WfEffectOutcome wf_effect_block(const WfEffect *effect,
+									   const WfEndpoint *endpoint,
+									   const char *error_class, const char *reason);
+extern void wf_effect_note_attempt(const WfEffect *effect, const WfNews *news,
+								   const char *outcome, const char *message);
+extern WfEndpoint *wf_endpoint_of(const WfEffect *effect);
+extern WfEffectOutcome wf_outcome_of(const WfEffect *effect);
+
+/* reserve.c */
+extern bool wf_effect_reserve_or_conflict(const WfIntent *intent, int64 *effect_id,
+										  WfReservation *reservation);
+
+/* request.c */
+extern void wf_check_intent(const WfIntent *intent, const WfEndpoint *endpoint,
+							const bytea *body);
+extern bool wf_fill_wire(WfWire *wire, const WfEffect *effect,
+						 const WfEndpoint *endpoint, char **problem);
+extern char *wf_cause(const WfEndpoint *endpoint, const char *role);
+
+/* send.c */
+extern void wf_effect_mark_sending(const WfEffect *effect, const WfWire *wire,
+								   const char *worker, bool bound_to_session);
+
+#endif							/* WF_EFFECT_LEDGER_H */

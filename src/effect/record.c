@@ -1,0 +1,141 @@
+/*
+ * record.c
+ *	  Recording what an exchange came to.
+ *
+ * Recording is fenced by the token of the attempt.  Whoever comes too late
+ * adds evidence and changes nothing, unless it is the proof that an effect
+ * whose outcome was not known has been applied.
+ */
+#include "postgres.h"
+
+#include "base/jsonb.h"
+#include "effect/ledger.h"
+#include "utils/builtins.h"
+
+static WfFacts
+facts_of(const WfExchange *exchange, bool is_before)
+{
+	WfFacts		facts = {
+		.phase = exchange->phase,
+		.curl_code = exchange->curl_code,
+		.status = exchange->status,
+		.refused_by_guard = exchange->refused_by_guard,
+		.body_truncated = exchange->body_truncated,
+		.says_when = exchange->retry_after_ms >= 0,
+		.is_before = is_before,
+	};
+
+	return facts;
+}
+
+/*
+ * Returns the endpoint of an effect; when its server is gone, the most careful
+ * one there could be.
+ */
+WfEndpoint *
+wf_endpoint_of(const WfEffect *effect)
+{
+	WfEndpoint *endpoint = wf_endpoint_by_id(effect->endpoint_id);
+
+	if (endpoint != NULL)
+		return endpoint;
+	endpoint = palloc0(sizeof(WfEndpoint));
+	endpoint->endpoint_id = effect->endpoint_id;
+	endpoint->name = "?";
+	endpoint->url = "";
+	endpoint->dedup = WF_DEDUP_NONE;
+
+	return endpoint;
+}
+
+/*
+ * What does not exist yet has no previous value, and that is worth knowing.
+ */
+static void
+accept_absence(WfVerdict *verdict, const WfExchange *exchange)
+{
+	if (exchange->status != 404 && exchange->status != 410)
+		return;
+	memset(verdict, 0, sizeof(WfVerdict));
+	verdict->evidence = WF_APPLIED;
+	verdict->action = WF_ACT_SUCCEED;
+}
+
+static void
+read_success(const WfEffect *effect, WfNews *news)
+{
+	char	   *selector = wf_jsonb_get_text(effect->spec, "external_id");
+	Jsonb	   *found;
+	JsonbValue	value;
+
+	news->result = news->answer.response;
+	if (strcmp(effect->kind, "model") == 0)
+		news->result = wf_model_read(effect, &news->answer, &news->verdict,
+									 &news->model_output_id);
+	if (selector == NULL)
+		return;
+	found = wf_select_first(news->answer.response, selector);
+	if (found != NULL && JsonbExtractScalar(&found->root, &value))
+		news->external_id = wf_jsonb_value_text(&value);
+}
+
+static WfNews
+read_news(const WfEffect *effect, const WfEndpoint *endpoint, const WfExchange *exchange,
+		  Jsonb *policy)
+{
+	bool		is_before = wf_effect_is(effect, "claimed");
+	WfFacts		facts = facts_of(exchange, is_before);
+	WfNews		news = {.policy = policy,.exchange = exchange};
+
+	news.verdict = wf_classify(&facts, endpoint);
+	news.retry_after_us = exchange->retry_after_ms < 0 ? -1 : exchange->retry_after_ms * 1000;
+	if (exchange->status > 0)
+		news.answer = wf_answer_read(exchange);
+	if (is_before)
+		accept_absence(&news.verdict, exchange);
+	else if (news.verdict.action == WF_ACT_SUCCEED)
+		read_success(effect, &news);
+
+	return news;
+}
+
+static bool
+is_current(const WfEffect *effect, const char *token)
+{
+	return (wf_effect_is(effect, "sending") || wf_effect_is(effect, "claimed")) &&
+		effect->token != NULL && strcmp(effect->token, token) == 0;
+}
+
+/*
+ * Evidence of an attempt that was given up on.
+ */
+static WfEffectOutcome
+record_late(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news)
+{
+	WfEffectOutcome outcome = {0};
+	bool		is_proof = news->verdict.evidence == WF_APPLIED &&
+	news->verdict.action == WF_ACT_SUCCEED && effect->unknown_attempts > 0;
+
+	if (is_proof && (wf_effect_is(effect, "held") || wf_effect_is(effect, "pending")))
+		return wf_effect_settle(effect, endpoint, news);
+
+	wf_effect_note_attempt(effect, news, "unknown", "this came after the attempt was given up");
+	outcome.effect_id = effect->effect_id;
+	outcome.disposition = WF_EFFECT_STALE;
+
+	return outcome;
+}
+
+WfEffectOutcome
+wf_effect_record(int64 effect_id, const char *token, const WfExchange *exchange,
+				 Jsonb *policy)
+{
+	WfEffect   *effect = wf_effect_lock(effect_id);
+	WfEndpoint *endpoint = wf_endpoint_of(effect);
+	WfNews		news = read_news(effect, endpoint, exchange, policy);
+
+	if (!is_current(effect, token))
+		return record_late(effect, endpoint, &news);
+
+	return wf_effect_settle(effect, endpoint, &news);
+}

@@ -1,0 +1,319 @@
+/*
+ * reserve.c
+ *	  Intending an effect, once.
+ *
+ * The unique constraint on (endpoint, key) decides races: whoever inserts
+ * first has the effect, everybody else finds it again.  A key whose first
+ * request is proven not applied may be used by another request: that one is a
+ * new generation with a key of its own, "key#2".
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/jsonb.h"
+#include "base/plan.h"
+#include "base/sqlstate.h"
+#include "catalog/pg_type.h"
+#include "effect/ledger.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/timestamp.h"
+
+#define MAX_GENERATIONS 1000
+
+/* An intent with its endpoint and the exact bytes of its request. */
+typedef struct Prepared
+{
+	const WfIntent *intent;
+	const WfEndpoint *endpoint;
+	bytea	   *body;			/* or NULL */
+	bytea	   *fingerprint;
+} Prepared;
+
+static WfPlan insert_effect_plan = {
+	.name = "insert effect",
+	.expected = SPI_OK_INSERT_RETURNING,
+	.nargs = 18,
+	.argtypes = {INT4OID, TEXTOID, TEXTOID, BYTEAOID, TEXTOID, INT8OID, TEXTOID, INT4OID,
+		INT8OID, TEXTOID, TEXTOID, JSONBOID, BYTEAOID, TEXTOID, JSONBOID, INT4OID,
+	TIMESTAMPTZOID, INT4OID},
+	.sql = "INSERT INTO workflow.effect (endpoint_id, key, kind, fingerprint, submitted_by, "
+	"item_id, item_state, item_seq, reverts, method, path, headers, body, content_type, "
+	"spec, timeout_ms, created_at, generation) "
+	"VALUES ($1::int4, $2::text, $3::text, $4::bytea, $5::text, $6::int8, $7::text, "
+	"$8::int4, $9::int8, $10::text, $11::text, $12::jsonb, $13::bytea, $14::text, "
+	"$15::jsonb, $16::int4, $17::timestamptz, $18::int4) "
+	"ON CONFLICT (endpoint_id, key) DO NOTHING RETURNING effect_id",
+};
+
+static WfPlan revive_effect_plan = {
+	.name = "revive effect",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 8,
+	.argtypes = {INT8OID, TEXTOID, TEXTOID, INT8OID, TEXTOID, INT4OID, JSONBOID, INT4OID},
+	.sql = "UPDATE workflow.effect SET state = $2::text, substate = NULL, charged = 0, "
+	"next_at = NULL, error_class = NULL, reason = NULL, finished_at = NULL, token = NULL, "
+	"status = NULL, response = NULL, response_raw = NULL, submitted_by = $3::text, "
+	"item_id = $4::int8, item_state = $5::text, item_seq = $6::int4, spec = $7::jsonb, "
+	"timeout_ms = $8::int4 WHERE effect_id = $1::int8",
+};
+
+/*
+ * The exact bytes to send: JSON is UTF-8, whatever the database's encoding.
+ */
+static bytea *
+body_bytes(Jsonb *body)
+{
+	char	   *text;
+	char	   *utf8;
+	bytea	   *bytes;
+
+	if (body == NULL)
+		return NULL;
+	text = wf_jsonb_to_cstring(body);
+
+	utf8 = pg_server_to_any(text, strlen(text), PG_UTF8);
+	bytes = palloc(VARHDRSZ + strlen(utf8));
+	SET_VARSIZE(bytes, VARHDRSZ + strlen(utf8));
+	memcpy(VARDATA(bytes), utf8, strlen(utf8));
+
+	return bytes;
+}
+
+static bytea *
+fingerprint(const WfIntent *intent, int32 endpoint_id, const bytea *body)
+{
+	char	   *endpoint = psprintf("%d", endpoint_id);
+	char	   *headers = intent->headers == NULL ? NULL : wf_jsonb_to_cstring(intent->headers);
+	StringInfoData material;
+
+	initStringInfo(&material);
+	wf_digest_add(&material, endpoint, strlen(endpoint));
+	wf_digest_add(&material, intent->method, intent->method == NULL ? 0 : strlen(intent->method));
+	wf_digest_add(&material, intent->path, intent->path == NULL ? 0 : strlen(intent->path));
+	wf_digest_add(&material, headers, headers == NULL ? 0 : strlen(headers));
+	if (body == NULL)
+		wf_digest_add(&material, NULL, 0);
+	else
+		wf_digest_add(&material, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body));
+
+	return wf_digest(&material);
+}
+
+static void
+set_origin(const WfIntent *intent, Datum *values, char *nulls)
+{
+	values[0] = Int64GetDatum(intent->item_id);
+	values[1] = wf_text_datum(intent->item_state);
+	values[2] = Int32GetDatum(intent->item_seq);
+	nulls[0] = intent->item_id == 0 ? 'n' : ' ';
+	nulls[1] = WF_NULL_FLAG(intent->item_state);
+	nulls[2] = intent->item_state == NULL ? 'n' : ' ';
+}
+
+static Datum
+spec_datum(const WfIntent *intent)
+{
+	return JsonbPGetDatum(intent->spec == NULL ? wf_jsonb_empty_object() : intent->spec);
+}
+
+/*
+ * Returns the id of the new effect; 0 when the key is taken.
+ */
+static int64
+insert_effect(const Prepared *prepared, const char *key, int generation)
+{
+	const WfIntent *intent = prepared->intent;
+	Datum		values[18];
+	char		nulls[19];
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = Int32GetDatum(prepared->endpoint->endpoint_id);
+	values[1] = wf_text_datum(key);
+	values[2] = wf_text_datum(intent->kind);
+	values[3] = PointerGetDatum(prepared->fingerprint);
+	values[4] = wf_text_datum(intent->submitted_by);
+	set_origin(intent, &values[5], &nulls[5]);
+	values[8] = Int64GetDatum(intent->reverts);
+	nulls[8] = intent->reverts == 0 ? 'n' : ' ';
+	values[9] = wf_text_datum(intent->method);
+	nulls[9] = WF_NULL_FLAG(intent->method);
+	values[10] = wf_text_datum(intent->path);
+	nulls[10] = WF_NULL_FLAG(intent->path);
+	values[11] = PointerGetDatum(intent->headers);
+	nulls[11] = WF_NULL_FLAG(intent->headers);
+	values[12] = PointerGetDatum(prepared->body);
+	nulls[12] = WF_NULL_FLAG(prepared->body);
+	values[13] = wf_text_datum("application/json");
+	nulls[13] = WF_NULL_FLAG(prepared->body);
+	values[14] = spec_datum(intent);
+	values[15] = Int32GetDatum(intent->timeout_ms);
+	values[16] = TimestampTzGetDatum(wf_now());
+	values[17] = Int32GetDatum(generation);
+
+	return wf_plan_execute(&insert_effect_plan, values, nulls) == 0 ? 0 : wf_result_int8(0, 1);
+}
+
+static void
+revive(const WfEffect *effect, const WfIntent *intent, const char *state)
+{
+	Datum		values[8];
+	char		nulls[9];
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = Int64GetDatum(effect->effect_id);
+	values[1] = wf_text_datum(state);
+	values[2] = wf_text_datum(intent->submitted_by);
+	set_origin(intent, &values[3], &nulls[3]);
+	values[6] = spec_datum(intent);
+	values[7] = Int32GetDatum(intent->timeout_ms);
+	wf_plan_execute(&revive_effect_plan, values, nulls);
+}
+
+static bool
+has_ended_without_success(const WfEffect *effect)
+{
+	return wf_effect_is(effect, "failed") || wf_effect_is(effect, "dead") ||
+		wf_effect_is(effect, "cancelled");
+}
+
+static bool
+may_be_applied(const WfEffect *effect)
+{
+	return effect->unknown_attempts > 0;
+}
+
+/*
+ * The same request is wanted again.
+ */
+static WfReservation
+meet_again(const WfEffect *effect, const Prepared *prepared)
+{
+	if (wf_effect_is(effect, "succeeded"))
+		return WF_RESERVED_DONE;
+	if (wf_effect_is(effect, "pending") || wf_effect_is(effect, "blocked"))
+		return WF_RESERVED;
+	if (!has_ended_without_success(effect))
+		return WF_RESERVED_BUSY;
+
+	if (may_be_applied(effect) && prepared->endpoint->dedup == WF_DEDUP_NONE)
+	{
+		revive(effect, prepared->intent, "held");
+		return WF_RESERVED_BUSY;
+	}
+	revive(effect, prepared->intent, "pending");
+
+	return WF_RESERVED;
+}
+
+static bool
+same_request(const WfEffect *effect, const Prepared *prepared)
+{
+	return VARSIZE_ANY_EXHDR(effect->fingerprint) == VARSIZE_ANY_EXHDR(prepared->fingerprint) &&
+		memcmp(VARDATA_ANY(effect->fingerprint), VARDATA_ANY(prepared->fingerprint),
+			   VARSIZE_ANY_EXHDR(effect->fingerprint)) == 0;
+}
+
+static char *
+generation_key(const char *key, int generation)
+{
+	return generation == 1 ? pstrdup(key) : psprintf("%s#%d", key, generation);
+}
+
+/*
+ * Another request has taken the key over after this one had failed.
+ */
+static bool
+is_superseded(const WfEffect *effect, const Prepared *prepared, int generation)
+{
+	WfEffect   *next;
+
+	if (!has_ended_without_success(effect))
+		return false;
+	next = wf_effect_lock_key(effect->endpoint_id,
+							  generation_key(prepared->intent->key, generation + 1));
+
+	return next != NULL && next->generation == generation + 1;
+}
+
+static bool
+key_is_free_for_another(const WfEffect *effect)
+{
+	return has_ended_without_success(effect) && !may_be_applied(effect);
+}
+
+/*
+ * Finds or makes the generation of the key that this request is.
+ */
+static bool
+find_or_insert(const Prepared *prepared, int64 *effect_id, WfReservation *reservation)
+{
+	for (int generation = 1; generation <= MAX_GENERATIONS; generation++)
+	{
+		char	   *key = generation_key(prepared->intent->key, generation);
+		WfEffect   *effect;
+
+		*reservation = WF_RESERVED;
+		*effect_id = insert_effect(prepared, key, generation);
+		if (*effect_id != 0)
+			return true;
+		effect = wf_effect_lock_key(prepared->endpoint->endpoint_id, key);
+		if (effect == NULL)
+			elog(ERROR, "an effect with key \"%s\" exists and cannot be found", key);
+		if (generation > 1 && effect->generation != generation)
+			continue;			/* somebody's own key happens to look like
+								 * this */
+		*effect_id = effect->effect_id;
+		if (is_superseded(effect, prepared, generation))
+			continue;
+		if (same_request(effect, prepared))
+		{
+			*reservation = meet_again(effect, prepared);
+			return true;
+		}
+		if (!key_is_free_for_another(effect))
+			return false;
+	}
+
+	return false;
+}
+
+/*
+ * Reserves an effect; returns false when another request has the key.
+ */
+bool
+wf_effect_reserve_or_conflict(const WfIntent *intent, int64 *effect_id,
+							  WfReservation *reservation)
+{
+	Prepared	prepared = {.intent = intent};
+
+	prepared.endpoint = wf_endpoint_find(intent->endpoint);
+	wf_endpoint_require_usage(prepared.endpoint, intent->submitted_by);
+	prepared.body = body_bytes(intent->body);
+	wf_check_intent(intent, prepared.endpoint, prepared.body);
+	prepared.fingerprint = fingerprint(intent, prepared.endpoint->endpoint_id, prepared.body);
+
+	return find_or_insert(&prepared, effect_id, reservation);
+}
+
+WfReservation
+wf_effect_reserve(const WfIntent *intent, int64 *effect_id)
+{
+	WfReservation reservation;
+
+	if (!wf_effect_reserve_or_conflict(intent, effect_id, &reservation))
+	{
+		WfEffect   *effect = wf_effect_read(*effect_id);
+
+		ereport(ERROR,
+				(errcode(ERRCODE_WF_EFFECT_CONFLICT),
+				 errmsg("key \"%s\" of endpoint \"%s\" was used by another request",
+						intent->key, intent->endpoint),
+				 errdetail("Effect %lld with this key is %s; its request differs.",
+						   (long long) *effect_id, effect->state),
+				 errhint("SELECT * FROM workflow.effects WHERE effect_id = %lld shows it. "
+						 "Another action needs another key.", (long long) *effect_id)));
+	}
+
+	return reservation;
+}

@@ -1,0 +1,210 @@
+/*
+ * row.c
+ *	  Rows of workflow.effect as structs.
+ *
+ * The one place that knows the order of the columns.  A row read for a change
+ * is locked; the lock is what serialises senders, recorders and people.
+ */
+#include "postgres.h"
+
+#include "base/plan.h"
+#include "base/sqlstate.h"
+#include "catalog/pg_type.h"
+#include "effect/ledger.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#define COLUMNS \
+	"effect_id, endpoint_id, key, state, substate, kind, fingerprint, " \
+	"submitted_by, item_id, method, path, headers, body, content_type, spec, " \
+	"timeout_ms, attempts, charged, unknown_attempts, generation, token, worker, " \
+	"first_sent_at, sending_at, deadline, next_at, previous, response, " \
+	"error_class, reason, model_output_id"
+
+enum
+{
+	COL_EFFECT_ID = 1,
+	COL_ENDPOINT_ID,
+	COL_KEY,
+	COL_STATE,
+	COL_SUBSTATE,
+	COL_KIND,
+	COL_FINGERPRINT,
+	COL_SUBMITTED_BY,
+	COL_ITEM_ID,
+	COL_METHOD,
+	COL_PATH,
+	COL_HEADERS,
+	COL_BODY,
+	COL_CONTENT_TYPE,
+	COL_SPEC,
+	COL_TIMEOUT_MS,
+	COL_ATTEMPTS,
+	COL_CHARGED,
+	COL_UNKNOWN_ATTEMPTS,
+	COL_GENERATION,
+	COL_TOKEN,
+	COL_WORKER,
+	COL_FIRST_SENT_AT,
+	COL_SENDING_AT,
+	COL_DEADLINE,
+	COL_NEXT_AT,
+	COL_PREVIOUS,
+	COL_RESPONSE,
+	COL_ERROR_CLASS,
+	COL_REASON,
+	COL_MODEL_OUTPUT_ID,
+};
+
+static WfPlan lock_effect_plan = {
+	.name = "lock effect",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "SELECT " COLUMNS " FROM workflow.effect WHERE effect_id = $1::int8 FOR UPDATE",
+};
+
+static WfPlan read_effect_plan = {
+	.name = "read effect",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "SELECT " COLUMNS " FROM workflow.effect WHERE effect_id = $1::int8",
+};
+
+static WfPlan lock_effect_key_plan = {
+	.name = "lock effect by key",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.argtypes = {INT4OID, TEXTOID},
+	.sql = "SELECT " COLUMNS " FROM workflow.effect "
+	"WHERE endpoint_id = $1::int4 AND key = $2::text FOR UPDATE",
+};
+
+static Jsonb *
+jsonb_column(int column)
+{
+	bool		isnull;
+	Datum		value = wf_result_datum(0, column, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbPCopy(value);
+}
+
+static bytea *
+bytea_column(int column)
+{
+	bool		isnull;
+	Datum		value = wf_result_datum(0, column, &isnull);
+
+	return isnull ? NULL : DatumGetByteaPCopy(value);
+}
+
+static TimestampTz
+time_column(int column)
+{
+	bool		isnull;
+	Datum		value = wf_result_datum(0, column, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
+static void
+read_request(WfEffect *effect)
+{
+	effect->fingerprint = bytea_column(COL_FINGERPRINT);
+	effect->submitted_by = wf_result_text(0, COL_SUBMITTED_BY);
+	effect->item_id = wf_result_int8(0, COL_ITEM_ID);
+	effect->method = wf_result_text(0, COL_METHOD);
+	effect->path = wf_result_text(0, COL_PATH);
+	effect->headers = jsonb_column(COL_HEADERS);
+	effect->body = bytea_column(COL_BODY);
+	effect->content_type = wf_result_text(0, COL_CONTENT_TYPE);
+	effect->spec = jsonb_column(COL_SPEC);
+	effect->timeout_ms = wf_result_int4(0, COL_TIMEOUT_MS);
+}
+
+static void
+read_sending(WfEffect *effect)
+{
+	effect->attempts = wf_result_int4(0, COL_ATTEMPTS);
+	effect->charged = wf_result_int4(0, COL_CHARGED);
+	effect->unknown_attempts = wf_result_int4(0, COL_UNKNOWN_ATTEMPTS);
+	effect->generation = wf_result_int4(0, COL_GENERATION);
+	effect->token = wf_result_text(0, COL_TOKEN);
+	effect->worker = wf_result_text(0, COL_WORKER);
+	effect->first_sent_at = time_column(COL_FIRST_SENT_AT);
+	effect->sending_at = time_column(COL_SENDING_AT);
+	effect->deadline = time_column(COL_DEADLINE);
+	effect->next_at = time_column(COL_NEXT_AT);
+}
+
+static WfEffect *
+read_row(void)
+{
+	WfEffect   *effect = palloc0(sizeof(WfEffect));
+
+	effect->effect_id = wf_result_int8(0, COL_EFFECT_ID);
+	effect->endpoint_id = wf_result_int4(0, COL_ENDPOINT_ID);
+	effect->key = wf_result_text(0, COL_KEY);
+	effect->state = wf_result_text(0, COL_STATE);
+	effect->substate = wf_result_text(0, COL_SUBSTATE);
+	effect->kind = wf_result_text(0, COL_KIND);
+	read_request(effect);
+	read_sending(effect);
+	effect->previous = jsonb_column(COL_PREVIOUS);
+	effect->response = jsonb_column(COL_RESPONSE);
+	effect->error_class = wf_result_text(0, COL_ERROR_CLASS);
+	effect->reason = wf_result_text(0, COL_REASON);
+	effect->model_output_id = wf_result_int8(0, COL_MODEL_OUTPUT_ID);
+
+	return effect;
+}
+
+static WfEffect *
+require_row(uint64 nrows, int64 effect_id)
+{
+	if (nrows == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WF_UNKNOWN),
+				 errmsg("effect %lld does not exist", (long long) effect_id),
+				 errdetail("The ledger has no effect of that number."),
+				 errhint("SELECT effect_id, endpoint, key FROM workflow.effects shows them.")));
+
+	return read_row();
+}
+
+/*
+ * Locks and returns an effect; raises WF012 when there is none.
+ */
+WfEffect *
+wf_effect_lock(int64 effect_id)
+{
+	Datum		id = Int64GetDatum(effect_id);
+
+	return require_row(wf_plan_execute(&lock_effect_plan, &id, NULL), effect_id);
+}
+
+WfEffect *
+wf_effect_read(int64 effect_id)
+{
+	Datum		id = Int64GetDatum(effect_id);
+
+	return require_row(wf_plan_execute(&read_effect_plan, &id, NULL), effect_id);
+}
+
+/*
+ * Locks and returns the effect of a key; NULL when there is none.
+ */
+WfEffect *
+wf_effect_lock_key(int32 endpoint_id, const char *key)
+{
+	Datum		values[2] = {Int32GetDatum(endpoint_id), CStringGetTextDatum(key)};
+
+	return wf_plan_execute(&lock_effect_key_plan, values, NULL) == 0 ? NULL : read_row();
+}
+
+bool
+wf_effect_is(const WfEffect *effect, const char *state)
+{
+	return strcmp(effect->state, state) == 0;
+}

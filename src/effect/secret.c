@@ -1,0 +1,177 @@
+/*
+ * secret.c
+ *	  Secrets: files in pg_workflow.secrets_dir, read when something is sent.
+ *
+ * A secret is known by its name everywhere else.  Its value lives in the
+ * memory of the sender for one send and never reaches a table, an error or
+ * the log.
+ */
+#include "postgres.h"
+
+#include <sys/stat.h>
+
+#include "base/config.h"
+#include "common/base64.h"
+#include "common/cryptohash.h"
+#include "common/hmac.h"
+#include "common/sha2.h"
+#include "effect/ledger.h"
+#include "lib/stringinfo.h"
+#include "storage/fd.h"
+
+#define MAX_SECRET_BYTES	(64 * 1024)
+
+static char *
+secret_path(const char *name)
+{
+	if (wf_secrets_dir == NULL || wf_secrets_dir[0] == '\0')
+		return NULL;
+
+	return psprintf("%s/%s", wf_secrets_dir, name);
+}
+
+static bool
+secret_name_is_valid(const char *name)
+{
+	return *name != '\0' &&
+		strspn(name, "abcdefghijklmnopqrstuvwxyz"
+			   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == strlen(name);
+}
+
+static char *
+trim_newline(char *value, size_t length)
+{
+	if (length > 0 && value[length - 1] == '\n')
+		length--;
+	if (length > 0 && value[length - 1] == '\r')
+		length--;
+	value[length] = '\0';
+
+	return value;
+}
+
+/*
+ * Returns the secret of that name, in the current memory context; or NULL,
+ * with *problem telling why, without the value.
+ */
+char *
+wf_secret_read(const char *name, char **problem)
+{
+	char	   *path = secret_name_is_valid(name) ? secret_path(name) : NULL;
+	char	   *value;
+	size_t		length;
+	FILE	   *file;
+
+	if (path == NULL)
+	{
+		*problem = psprintf("secret \"%s\" cannot be read: pg_workflow.secrets_dir is not set", name);
+		return NULL;
+	}
+	file = AllocateFile(path, PG_BINARY_R);
+	if (file == NULL)
+	{
+		*problem = psprintf("secret \"%s\" cannot be read from pg_workflow.secrets_dir: %m", name);
+		return NULL;
+	}
+	value = palloc(MAX_SECRET_BYTES + 2);
+	length = fread(value, 1, MAX_SECRET_BYTES + 1, file);
+	FreeFile(file);
+
+	if (length == 0 || length > MAX_SECRET_BYTES || memchr(value, '\0', length) != NULL)
+	{
+		explicit_bzero(value, length);
+		*problem = psprintf("secret \"%s\" is empty, larger than 64 kB or not text", name);
+		return NULL;
+	}
+
+	return trim_newline(value, length);
+}
+
+/*
+ * Returns a text that changes when the secret's file does.
+ */
+char *
+wf_secret_stamp(const char *name)
+{
+	char	   *path = secret_name_is_valid(name) ? secret_path(name) : NULL;
+	struct stat status;
+
+	if (path == NULL || stat (path, &status) != 0)
+		return psprintf("%s:missing", name);
+
+	return psprintf("%s:%lu:%ld:%ld.%09ld", name, (unsigned long) status.st_ino,
+					(long) status.st_size, (long) status.st_mtim.tv_sec,
+					(long) status.st_mtim.tv_nsec);
+}
+
+static char *
+to_base64(const void *data, int length)
+{
+	int			size = pg_b64_enc_len(length);
+	char	   *encoded = palloc(size + 1);
+	int			written = pg_b64_encode(data, length, encoded, size);
+
+	if (written < 0)
+		elog(ERROR, "could not encode as base64");
+	encoded[written] = '\0';
+
+	return encoded;
+}
+
+/*
+ * Returns what follows "Basic " for a secret of the form user:password.
+ */
+char *
+wf_basic_credentials(const char *secret)
+{
+	return to_base64(secret, strlen(secret));
+}
+
+/*
+ * Decodes "whsec_BASE64"; another secret is used as it is.
+ */
+static char *
+signing_key(const char *secret, int *length)
+{
+	static const char prefix[] = "whsec_";
+	char	   *decoded;
+	int			size;
+
+	*length = strlen(secret);
+	if (strncmp(secret, prefix, strlen(prefix)) != 0)
+		return pstrdup(secret);
+	secret += strlen(prefix);
+	size = pg_b64_dec_len(strlen(secret));
+	decoded = palloc(size + 1);
+	*length = pg_b64_decode(secret, strlen(secret), (void *) decoded, size);
+	if (*length >= 0)
+		return decoded;
+	*length = strlen(secret);
+
+	return pstrdup(secret);
+}
+
+/*
+ * Returns the signature of Standard Webhooks, "v1,..." over id.timestamp.body.
+ */
+char *
+wf_webhook_signature(const char *secret, const char *id, const char *timestamp,
+					 const char *body, size_t body_length)
+{
+	pg_hmac_ctx *context = pg_hmac_create(PG_SHA256);
+	char	   *signed_head = psprintf("%s.%s.", id, timestamp);
+	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+	int			length;
+	char	   *key = signing_key(secret, &length);
+
+	if (context == NULL ||
+		pg_hmac_init(context, (uint8 *) key, length) < 0 ||
+		pg_hmac_update(context, (uint8 *) signed_head, strlen(signed_head)) < 0 ||
+		pg_hmac_update(context, (const uint8 *) body, body_length) < 0 ||
+		pg_hmac_final(context, digest, sizeof(digest)) < 0)
+		elog(ERROR, "could not sign a request");
+	pg_hmac_free(context);
+	explicit_bzero(key, length);
+
+	return psprintf("v1,%s", to_base64(digest, sizeof(digest)));
+}

@@ -1,0 +1,292 @@
+/*
+ * send.c
+ *	  The step from an intent to a send.
+ *
+ * wf_effect_begin_send() writes "sending", with a new token, and hands out what
+ * goes on the wire; its caller commits and flushes before a byte leaves.  The
+ * read before an action is an exchange of its own: while it is under way the
+ * effect is "claimed", because nothing has been done yet.
+ *
+ * Everything that may have changed since the intent is checked again here: the
+ * grant, the server, the secrets, the settings, the window of the key.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/jsonb.h"
+#include "base/plan.h"
+#include "catalog/pg_type.h"
+#include "effect/ledger.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* After its timeout a send has this long to be recorded. */
+#define RECORD_SLACK_MS 60000
+
+/* How long a job waits before it looks again at an effect that another sends. */
+#define LOOK_AGAIN_US	(INT64CONST(5) * 1000000)
+
+static WfPlan mark_sending_plan = {
+	.name = "mark sending",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 9,
+	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID,
+	TIMESTAMPTZOID, TIMESTAMPTZOID},
+	.sql = "UPDATE workflow.effect SET state = $2::text, substate = $3::text, "
+	"token = $4::text, worker = $5::text, session_pid = $6::int4, "
+	"session_start = $7::timestamptz, sending_at = $8::timestamptz, "
+	"deadline = $9::timestamptz, next_at = NULL, "
+	"attempts = attempts + CASE WHEN $2::text = 'sending' THEN 1 ELSE 0 END, "
+	"error_class = NULL, reason = NULL, cause = NULL, finished_at = NULL, "
+	"first_sent_at = CASE WHEN $2::text = 'sending' "
+	"THEN coalesce(first_sent_at, $8::timestamptz) ELSE first_sent_at END "
+	"WHERE effect_id = $1::int8",
+};
+
+/* GCRA: a limit of n in a time is n at once, then one each time/n. */
+static WfPlan take_rate_plan = {
+	.name = "take from rate limit",
+	.expected = SPI_OK_UPDATE_RETURNING,
+	.nargs = 4,
+	.argtypes = {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID},
+	.sql = "UPDATE workflow.endpoint SET rate_next_at = "
+	"greatest(coalesce(rate_next_at, $2::timestamptz), $2::timestamptz) "
+	"+ $3::int8 * interval '1 microsecond' "
+	"WHERE endpoint_id = $1::int4 AND (rate_next_at IS NULL OR rate_next_at "
+	"<= $2::timestamptz + ($4::int8 - $3::int8) * interval '1 microsecond') "
+	"RETURNING rate_next_at",
+};
+
+static WfPlan rate_next_plan = {
+	.name = "next of rate limit",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT4OID},
+	.sql = "SELECT rate_next_at FROM workflow.endpoint WHERE endpoint_id = $1::int4",
+};
+
+/*
+ * Writes that an attempt begins.  The row is locked by the caller.
+ */
+void
+wf_effect_mark_sending(const WfEffect *effect, const WfWire *wire, const char *worker,
+					   bool bound_to_session)
+{
+	TimestampTz now = wf_now();
+	Datum		values[9];
+	char		nulls[10];
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = Int64GetDatum(effect->effect_id);
+	values[1] = CStringGetTextDatum(wire->is_before ? "claimed" : "sending");
+	values[2] = CStringGetTextDatum("before");
+	nulls[2] = wire->is_before ? ' ' : 'n';
+	values[3] = CStringGetTextDatum(wire->token);
+	values[4] = wf_text_datum(worker);
+	nulls[4] = WF_NULL_FLAG(worker);
+	values[5] = Int32GetDatum(MyProcPid);
+	values[6] = TimestampTzGetDatum(MyStartTimestamp);
+	nulls[5] = nulls[6] = bound_to_session ? ' ' : 'n';
+	values[7] = TimestampTzGetDatum(now);
+	values[8] = TimestampTzGetDatum(now + (int64) wire->timeout_ms * 1000 +
+									(bound_to_session ? RECORD_SLACK_MS * INT64CONST(1000) : 0));
+	wf_plan_execute(&mark_sending_plan, values, nulls);
+}
+
+static WfEffectOutcome
+wait_until(const WfEffect *effect, TimestampTz next_at, const char *error_class,
+		   const char *message)
+{
+	WfEffectOutcome outcome = {0};
+
+	outcome.effect_id = effect->effect_id;
+	outcome.disposition = WF_EFFECT_AGAIN;
+	outcome.next_at = next_at;
+	outcome.error_class = error_class;
+	outcome.message = message;
+
+	return outcome;
+}
+
+/*
+ * Whether the state lets an attempt begin; else fills in where it stands.
+ */
+static bool
+may_begin(const WfEffect *effect, WfEffectOutcome *outcome)
+{
+	if (wf_effect_is(effect, "pending") && effect->next_at > wf_now())
+	{
+		*outcome = wait_until(effect, effect->next_at, effect->error_class, effect->reason);
+		return false;
+	}
+	if (wf_effect_is(effect, "pending") || wf_effect_is(effect, "blocked"))
+		return true;
+
+	*outcome = wf_outcome_of(effect);
+	if (outcome->disposition == WF_EFFECT_UNKNOWN)
+		outcome->next_at = wf_now() + LOOK_AGAIN_US;
+
+	return false;
+}
+
+static void
+log_dry_run(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	ereport(LOG,
+			(errmsg("pg_workflow dry run: effect %lld would send %s %s%s to endpoint \"%s\"",
+					(long long) effect->effect_id, effect->method, endpoint->url,
+					effect->path, endpoint->name),
+			 errdetail("Its key is \"%s\".", effect->key)));
+}
+
+/*
+ * Returns why nothing may be sent for the present; NULL when it may.
+ */
+static char *
+why_blocked(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	if (wf_effects_mode == WF_EFFECTS_OFF)
+		return pstrdup("pg_workflow.effects is off");
+	if (endpoint == NULL)
+		return pstrdup("the foreign server of the endpoint does not exist");
+	if (wf_effects_mode == WF_EFFECTS_DRY_RUN)
+	{
+		log_dry_run(effect, endpoint);
+		return pstrdup("pg_workflow.effects is dry_run");
+	}
+	if (!wf_endpoint_is_usable_by(endpoint, effect->submitted_by))
+		return psprintf("role \"%s\" has no USAGE: GRANT USAGE ON FOREIGN SERVER %s TO %s",
+						effect->submitted_by, quote_identifier(endpoint->name),
+						quote_identifier(effect->submitted_by));
+	if (!endpoint->allow_http && strncmp(endpoint->url, "https://", 8) != 0)
+		return psprintf("its url is not https: ALTER SERVER %s OPTIONS (ADD allow_http 'true')",
+						quote_identifier(endpoint->name));
+
+	return NULL;
+}
+
+/*
+ * After an unknown outcome a receiver is trusted to know the key for nine
+ * tenths of its time.
+ */
+static bool
+key_window_is_closed(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	if (effect->unknown_attempts == 0 || effect->first_sent_at == 0 ||
+		endpoint->dedup != WF_DEDUP_KEY)
+		return false;
+
+	return wf_now() + (int64) endpoint->timeout_ms * 1000 >
+		effect->first_sent_at + endpoint->key_ttl_us / 10 * 9;
+}
+
+static WfEffectOutcome
+hold(const WfEffect *effect, const WfEndpoint *endpoint, const char *why)
+{
+	WfNews		news = {
+		.verdict = {
+			.evidence = WF_NOT_APPLIED,
+			.action = WF_ACT_HOLD,
+			.error_class = "unknown_outcome",
+		},
+		.retry_after_us = -1,
+		.explanation = why,
+	};
+
+	return wf_effect_settle(effect, endpoint, &news);
+}
+
+/*
+ * Takes one from the endpoint's rate limit; returns when to try again, or 0.
+ */
+static TimestampTz
+take_from_rate_limit(const WfEndpoint *endpoint)
+{
+	TimestampTz now = wf_now();
+	int64		step_us = endpoint->rate_count == 0 ? 0 :
+	endpoint->rate_per_us / endpoint->rate_count;
+	Datum		values[4] = {
+		Int32GetDatum(endpoint->endpoint_id), TimestampTzGetDatum(now),
+		Int64GetDatum(step_us), Int64GetDatum(endpoint->rate_per_us)
+	};
+
+	if (endpoint->rate_count == 0 || wf_plan_execute(&take_rate_plan, values, NULL) > 0)
+		return 0;
+	if (wf_plan_execute(&rate_next_plan, values, NULL) == 0)
+		return 0;
+
+	return DatumGetTimestampTz(wf_result_datum(0, 1, NULL)) -
+		(endpoint->rate_per_us - step_us);
+}
+
+static bool
+needs_read_before(const WfEffect *effect)
+{
+	Jsonb	   *before = wf_jsonb_get_jsonb(effect->spec, "before");
+
+	return effect->previous == NULL && before != NULL && JB_ROOT_IS_OBJECT(before);
+}
+
+static WfWire *
+build_wire(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *outcome)
+{
+	WfWire	   *wire = palloc0(sizeof(WfWire));
+	char	   *problem = NULL;
+
+	wire->is_before = needs_read_before(effect);
+	wire->token = wf_random_token();
+	wire->attempt = effect->attempts + 1;
+	if (wf_fill_wire(wire, effect, endpoint, &problem))
+		return wire;
+	*outcome = wf_effect_block(effect, endpoint, "unauthorized", problem);
+
+	return NULL;
+}
+
+/*
+ * Begins an attempt, or says where the effect stands.
+ */
+WfWire *
+wf_effect_begin_send(int64 effect_id, const char *worker, WfEffectOutcome *outcome)
+{
+	WfEffect   *effect = wf_effect_lock(effect_id);
+	WfEndpoint *endpoint;
+	WfWire	   *wire;
+	char	   *reason;
+	TimestampTz rate_next_at;
+
+	if (!may_begin(effect, outcome))
+		return NULL;
+	endpoint = wf_endpoint_by_id(effect->endpoint_id);
+	reason = why_blocked(effect, endpoint);
+	if (reason != NULL)
+	{
+		*outcome = wf_effect_block(effect, endpoint, "unauthorized", reason);
+		return NULL;
+	}
+	if (key_window_is_closed(effect, endpoint))
+	{
+		*outcome = hold(effect, endpoint, "the time for which the receiver knows the key is over");
+		return NULL;
+	}
+	if (effect->unknown_attempts > 0 && endpoint->dedup == WF_DEDUP_NONE)
+	{
+		*outcome = hold(effect, endpoint, "an earlier attempt may have been applied");
+		return NULL;
+	}
+	wire = build_wire(effect, endpoint, outcome);
+	if (wire == NULL)
+		return NULL;
+	rate_next_at = take_from_rate_limit(endpoint);
+	if (rate_next_at != 0)
+	{
+		*outcome = wait_until(effect, rate_next_at, "rate_limited",
+							  "the rate limit of the endpoint is reached");
+		return NULL;
+	}
+	wf_effect_mark_sending(effect, wire, worker, true);
+
+	return wire;
+}

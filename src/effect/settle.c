@@ -1,0 +1,368 @@
+/*
+ * settle.c
+ *	  Writing down what became of an attempt.
+ *
+ * One place turns a verdict into the effect's new state, its row in
+ * workflow.attempt and the outcome that its job follows.  The row is locked by
+ * the caller, so nobody else decides at the same time.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/jsonb.h"
+#include "base/plan.h"
+#include "catalog/pg_type.h"
+#include "common/pg_prng.h"
+#include "effect/ledger.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/timestamp.h"
+
+#define MAX_REASON_LENGTH 500
+
+static WfPlan settle_plan = {
+	.name = "settle effect",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 16,
+	.argtypes = {INT8OID, TEXTOID, TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID, INT4OID,
+		TEXTOID, JSONBOID, JSONBOID, BYTEAOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID,
+	INT8OID},
+	.sql = "UPDATE workflow.effect SET state = $2::text, substate = $3::text, "
+	"charged = $4::int4, unknown_attempts = $5::int4, next_at = $6::timestamptz, "
+	"status = coalesce($7::int4, status), external_id = coalesce($8::text, external_id), "
+	"previous = coalesce(previous, $9::jsonb), response = coalesce($10::jsonb, response), "
+	"response_raw = coalesce($11::bytea, response_raw), error_class = $12::text, "
+	"reason = $13::text, finished_at = $14::timestamptz, cause = $15::text, "
+	"model_output_id = coalesce($16::int8, model_output_id), token = NULL, "
+	"session_pid = NULL, session_start = NULL WHERE effect_id = $1::int8",
+};
+
+static WfPlan insert_attempt_plan = {
+	.name = "insert attempt of effect",
+	.expected = SPI_OK_INSERT,
+	.nargs = 11,
+	.argtypes = {INT8OID, INT8OID, TEXTOID, INT4OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+	TEXTOID, TEXTOID, TEXTOID, JSONBOID},
+	.sql = "INSERT INTO workflow.attempt (effect_id, item_id, kind, attempt, worker, "
+	"started_at, finished_at, outcome, error_class, message, detail) "
+	"VALUES ($1::int8, $2::int8, $3::text, $4::int4, $5::text, $6::timestamptz, "
+	"$7::timestamptz, $8::text, $9::text, $10::text, $11::jsonb)",
+};
+
+static const struct
+{
+	WfDisposition disposition;
+	const char *state;
+	const char *attempt_outcome;
+}			dispositions[] = {
+	{WF_EFFECT_SUCCEEDED, "succeeded", "ok"},
+	{WF_EFFECT_FAILED, "failed", "dead"},
+	{WF_EFFECT_AGAIN, "pending", "retry"},
+	{WF_EFFECT_BEFORE_DONE, "pending", "ok"},
+	{WF_EFFECT_HELD, "held", "held"},
+	{WF_EFFECT_BLOCKED, "blocked", "blocked"},
+	{WF_EFFECT_DEAD, "dead", "dead"},
+};
+
+static const char *
+state_of(WfDisposition disposition)
+{
+	for (int i = 0; i < lengthof(dispositions); i++)
+		if (dispositions[i].disposition == disposition)
+			return dispositions[i].state;
+	elog(ERROR, "disposition %d has no state", disposition);
+	return NULL;
+}
+
+static const char *
+attempt_outcome(WfDisposition disposition, WfEvidence evidence)
+{
+	if (disposition == WF_EFFECT_AGAIN && evidence == WF_NOT_KNOWN)
+		return "unknown";
+	for (int i = 0; i < lengthof(dispositions); i++)
+		if (dispositions[i].disposition == disposition)
+			return dispositions[i].attempt_outcome;
+
+	return "unknown";
+}
+
+static const char *
+evidence_name(WfEvidence evidence)
+{
+	static const char *const names[] = {"not_applied", "applied", "unknown"};
+
+	return names[evidence];
+}
+
+static void
+add_field(StringInfo json, const char *name, const char *value)
+{
+	appendStringInfo(json, "%s\"%s\": %s", json->len == 1 ? "" : ", ", name, value);
+}
+
+static const char *
+request_id_of(Jsonb *headers)
+{
+	char	   *id = wf_jsonb_get_text(headers, "request-id");
+
+	return id != NULL ? id : wf_jsonb_get_text(headers, "x-request-id");
+}
+
+/*
+ * What was seen on the wire, for the record.
+ */
+static Jsonb *
+attempt_detail(const WfEffect *effect, const WfNews *news)
+{
+	static const char *const phases[] = {"\"not_sent\"", "\"sent\"", "\"answered\""};
+	const WfExchange *exchange = news->exchange;
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	add_field(&json, "evidence", psprintf("\"%s\"", evidence_name(news->verdict.evidence)));
+	if (wf_effect_is(effect, "claimed"))
+		add_field(&json, "before", "true");
+	if (exchange != NULL)
+	{
+		const char *request_id = exchange->headers == NULL ? NULL :
+		request_id_of(exchange->headers);
+
+		add_field(&json, "phase", phases[exchange->phase]);
+		add_field(&json, "curl_code", psprintf("%d", exchange->curl_code));
+		add_field(&json, "status", psprintf("%d", exchange->status));
+		add_field(&json, "ms", psprintf("%.1f", exchange->total_ms));
+		add_field(&json, "bytes", psprintf("%zu", exchange->body_length));
+		if (request_id != NULL)
+		{
+			StringInfoData quoted;
+
+			initStringInfo(&quoted);
+			escape_json(&quoted, request_id);
+			add_field(&json, "request_id", quoted.data);
+		}
+	}
+	appendStringInfoChar(&json, '}');
+
+	return wf_jsonb_from_cstring(json.data);
+}
+
+/*
+ * Adds a row of evidence; nothing is ever dropped.
+ */
+void
+wf_effect_note_attempt(const WfEffect *effect, const WfNews *news, const char *outcome,
+					   const char *message)
+{
+	TimestampTz now = wf_now();
+	const char *error_class = news->verdict.error_class;
+	Datum		values[11];
+	char		nulls[12];
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = Int64GetDatum(effect->effect_id);
+	values[1] = Int64GetDatum(effect->item_id);
+	nulls[1] = effect->item_id == 0 ? 'n' : ' ';
+	values[2] = CStringGetTextDatum(effect->kind);
+	values[3] = Int32GetDatum(effect->attempts);
+	values[4] = wf_text_datum(effect->worker);
+	nulls[4] = WF_NULL_FLAG(effect->worker);
+	values[5] = TimestampTzGetDatum(effect->sending_at == 0 ? now : effect->sending_at);
+	values[6] = TimestampTzGetDatum(now);
+	values[7] = CStringGetTextDatum(outcome);
+	values[8] = wf_text_datum(error_class);
+	nulls[8] = WF_NULL_FLAG(error_class);
+	values[9] = wf_text_datum(message);
+	nulls[9] = WF_NULL_FLAG(message);
+	values[10] = JsonbPGetDatum(attempt_detail(effect, news));
+	wf_plan_execute(&insert_attempt_plan, values, nulls);
+}
+
+/*
+ * The ALTER SERVER that would let a refused address pass.
+ */
+static char *
+address_cure(const WfEndpoint *endpoint, const char *ranges)
+{
+	StringInfoData all;
+	ListCell   *cell;
+
+	if (ranges == NULL)
+		return psprintf("ALTER SERVER %s OPTIONS (ADD allow_http 'true')",
+						quote_identifier(endpoint->name));
+	initStringInfo(&all);
+	foreach(cell, endpoint->allow_private)
+		appendStringInfo(&all, "%s,", (char *) lfirst(cell));
+	appendStringInfoString(&all, ranges);
+
+	return psprintf("ALTER SERVER %s OPTIONS (%s allow_private %s)",
+					quote_identifier(endpoint->name),
+					endpoint->allow_private == NIL ? "ADD" : "SET",
+					quote_literal_cstr(all.data));
+}
+
+/*
+ * One line for people; NULL on success.
+ */
+static char *
+explain(const WfEndpoint *endpoint, const WfNews *news)
+{
+	const WfExchange *exchange = news->exchange;
+	StringInfoData text;
+
+	if (news->explanation != NULL)
+		return pstrdup(news->explanation);
+	if (news->verdict.error_class == NULL)
+		return NULL;
+	initStringInfo(&text);
+	if (exchange != NULL && exchange->status > 0)
+		appendStringInfo(&text, "HTTP %d: ", exchange->status);
+	appendStringInfoString(&text, news->verdict.message == NULL ?
+						   news->verdict.error_class : news->verdict.message);
+	if (exchange != NULL && exchange->refused_by_guard)
+		appendStringInfo(&text, ": %s", address_cure(endpoint, exchange->refused_ranges));
+	else if (exchange != NULL && exchange->error != NULL)
+		appendStringInfo(&text, ": %s", exchange->error);
+	if (text.len > MAX_REASON_LENGTH)
+		text.		data[MAX_REASON_LENGTH] = '\0';
+
+	return text.data;
+}
+
+static bool
+is_final(WfDisposition disposition)
+{
+	return disposition == WF_EFFECT_SUCCEEDED || disposition == WF_EFFECT_FAILED ||
+		disposition == WF_EFFECT_DEAD;
+}
+
+static const char *
+new_substate(const WfNews *news, WfDisposition disposition)
+{
+	if (news->verdict.substate != NULL)
+		return news->verdict.substate;
+
+	return disposition == WF_EFFECT_AGAIN && news->verdict.evidence == WF_NOT_KNOWN ?
+		"unknown" : NULL;
+}
+
+static void
+set_answer(const WfNews *news, const WfEffectOutcome *outcome, Datum *values, char *nulls)
+{
+	bool		is_before = outcome->disposition == WF_EFFECT_BEFORE_DONE;
+	bool		keeps = !is_before && outcome->disposition != WF_EFFECT_AGAIN;
+
+	values[0] = PointerGetDatum(news->answer.response);
+	nulls[0] = is_before ? ' ' : 'n';
+	values[1] = PointerGetDatum(news->answer.response);
+	nulls[1] = keeps ? WF_NULL_FLAG(news->answer.response) : 'n';
+	values[2] = PointerGetDatum(news->answer.raw);
+	nulls[2] = keeps ? WF_NULL_FLAG(news->answer.raw) : 'n';
+}
+
+static void
+write_settlement(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news,
+				 const WfSettlement *settlement, const WfEffectOutcome *outcome)
+{
+	const char *substate = new_substate(news, outcome->disposition);
+	Datum		values[16];
+	char		nulls[17];
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = Int64GetDatum(effect->effect_id);
+	values[1] = CStringGetTextDatum(state_of(outcome->disposition));
+	values[2] = wf_text_datum(substate);
+	nulls[2] = WF_NULL_FLAG(substate);
+	values[3] = Int32GetDatum(effect->charged + (settlement->is_charged ? 1 : 0));
+	values[4] = Int32GetDatum(settlement->unknown_attempts);
+	values[5] = TimestampTzGetDatum(outcome->next_at);
+	nulls[5] = outcome->next_at == 0 ? 'n' : ' ';
+	values[6] = Int32GetDatum(news->exchange == NULL ? 0 : news->exchange->status);
+	nulls[6] = DatumGetInt32(values[6]) == 0 ? 'n' : ' ';
+	values[7] = wf_text_datum(news->external_id);
+	nulls[7] = WF_NULL_FLAG(news->external_id);
+	set_answer(news, outcome, &values[8], &nulls[8]);
+	values[11] = wf_text_datum(outcome->error_class);
+	nulls[11] = WF_NULL_FLAG(outcome->error_class);
+	values[12] = wf_text_datum(outcome->message);
+	nulls[12] = WF_NULL_FLAG(outcome->message);
+	values[13] = TimestampTzGetDatum(wf_now());
+	nulls[13] = is_final(outcome->disposition) ? ' ' : 'n';
+	values[14] = CStringGetTextDatum(wf_cause(endpoint, effect->submitted_by));
+	nulls[14] = outcome->disposition == WF_EFFECT_BLOCKED ? ' ' : 'n';
+	values[15] = Int64GetDatum(news->model_output_id);
+	nulls[15] = news->model_output_id == 0 ? 'n' : ' ';
+	wf_plan_execute(&settle_plan, values, nulls);
+}
+
+static WfSettlement
+decide(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news)
+{
+	WfRetryPolicy *policy = news->policy == NULL ? wf_default_policy() :
+	wf_policy_from_jsonb(news->policy, NULL);
+	WfSettlement settlement = wf_settle(&news->verdict, endpoint->dedup, effect, policy,
+										news->retry_after_us,
+										pg_prng_double(&pg_global_prng_state));
+
+	if (wf_effect_is(effect, "claimed") && settlement.disposition == WF_EFFECT_SUCCEEDED)
+	{
+		settlement.disposition = WF_EFFECT_BEFORE_DONE;
+		settlement.is_charged = false;
+		settlement.unknown_attempts = effect->unknown_attempts;
+	}
+
+	return settlement;
+}
+
+/*
+ * Applies the news of an attempt to its effect and returns what its job is to
+ * do.
+ */
+WfEffectOutcome
+wf_effect_settle(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news)
+{
+	WfSettlement settlement = decide(effect, endpoint, news);
+	WfEffectOutcome outcome = {0};
+
+	outcome.effect_id = effect->effect_id;
+	outcome.disposition = settlement.disposition;
+	outcome.charged = settlement.is_charged;
+	outcome.error_class = news->verdict.error_class;
+	outcome.message = explain(endpoint, news);
+	outcome.model_output_id = news->model_output_id;
+	if (outcome.disposition == WF_EFFECT_AGAIN)
+		outcome.next_at = wf_now() + settlement.delay_us;
+	if (outcome.disposition == WF_EFFECT_SUCCEEDED)
+		outcome.result = news->result;
+	if (outcome.disposition == WF_EFFECT_HELD)
+		outcome.error_class = "unknown_outcome";
+
+	write_settlement(effect, endpoint, news, &settlement, &outcome);
+	wf_effect_note_attempt(effect, news,
+						   attempt_outcome(outcome.disposition, news->verdict.evidence),
+						   outcome.message);
+
+	return outcome;
+}
+
+/*
+ * Stops an effect, before anything was sent, until its cause changes.  No
+ * attempt was made, so none is recorded.
+ */
+WfEffectOutcome
+wf_effect_block(const WfEffect *effect, const WfEndpoint *endpoint,
+				const char *error_class, const char *reason)
+{
+	WfNews		news = {.retry_after_us = -1};
+	WfSettlement settlement = {.unknown_attempts = effect->unknown_attempts};
+	WfEffectOutcome outcome = {0};
+
+	outcome.effect_id = effect->effect_id;
+	outcome.disposition = WF_EFFECT_BLOCKED;
+	outcome.error_class = error_class;
+	outcome.message = reason;
+	write_settlement(effect, endpoint, &news, &settlement, &outcome);
+
+	return outcome;
+}

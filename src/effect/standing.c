@@ -1,0 +1,112 @@
+/*
+ * standing.c
+ *	  Where an effect stands, and how many may be under way.
+ */
+#include "postgres.h"
+
+#include "base/plan.h"
+#include "catalog/pg_type.h"
+#include "effect/ledger.h"
+#include "utils/timestamp.h"
+
+static WfPlan model_output_plan = {
+	.name = "model output",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "SELECT output FROM workflow.model_output WHERE model_output_id = $1::int8",
+};
+
+static WfPlan endpoint_of_effect_plan = {
+	.name = "endpoint of effect",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "SELECT endpoint_id FROM workflow.effect WHERE effect_id = $1::int8",
+};
+
+static const struct
+{
+	const char *state;
+	WfDisposition disposition;
+}			standings[] = {
+	{"pending", WF_EFFECT_AGAIN},
+	{"claimed", WF_EFFECT_UNKNOWN},
+	{"sending", WF_EFFECT_UNKNOWN},
+	{"unknown", WF_EFFECT_UNKNOWN},
+	{"succeeded", WF_EFFECT_SUCCEEDED},
+	{"failed", WF_EFFECT_FAILED},
+	{"held", WF_EFFECT_HELD},
+	{"blocked", WF_EFFECT_BLOCKED},
+	{"dead", WF_EFFECT_DEAD},
+	{"cancelled", WF_EFFECT_FAILED},
+};
+
+static WfDisposition
+disposition_of(const char *state)
+{
+	for (int i = 0; i < lengthof(standings); i++)
+		if (strcmp(standings[i].state, state) == 0)
+			return standings[i].disposition;
+	elog(ERROR, "effect state \"%s\" is unknown", state);
+	return WF_EFFECT_UNKNOWN;
+}
+
+static Jsonb *
+result_of(const WfEffect *effect)
+{
+	Datum		id = Int64GetDatum(effect->model_output_id);
+
+	if (strcmp(effect->kind, "model") != 0 || effect->model_output_id == 0)
+		return effect->response;
+	if (wf_plan_execute(&model_output_plan, &id, NULL) == 0 || wf_result_is_null(0, 1))
+		return NULL;
+
+	return DatumGetJsonbPCopy(wf_result_datum(0, 1, NULL));
+}
+
+/*
+ * Returns where an effect stands as its row says.
+ */
+WfEffectOutcome
+wf_outcome_of(const WfEffect *effect)
+{
+	WfEffectOutcome outcome = {0};
+
+	outcome.effect_id = effect->effect_id;
+	outcome.disposition = disposition_of(effect->state);
+	outcome.next_at = effect->next_at;
+	outcome.error_class = effect->error_class;
+	outcome.message = effect->reason;
+	outcome.model_output_id = effect->model_output_id;
+	if (outcome.disposition == WF_EFFECT_SUCCEEDED)
+		outcome.result = result_of(effect);
+	if (wf_effect_is(effect, "cancelled") && outcome.error_class == NULL)
+		outcome.error_class = "permanent";
+
+	return outcome;
+}
+
+WfEffectOutcome
+wf_effect_standing(int64 effect_id)
+{
+	return wf_outcome_of(wf_effect_read(effect_id));
+}
+
+/*
+ * An endpoint whose server is gone is asked one at a time: each will block.
+ */
+int
+wf_effect_max_in_flight(int64 effect_id, int32 *endpoint_id)
+{
+	Datum		id = Int64GetDatum(effect_id);
+	WfEndpoint *endpoint;
+
+	*endpoint_id = 0;
+	if (wf_plan_execute(&endpoint_of_effect_plan, &id, NULL) == 0)
+		return 1;
+	*endpoint_id = wf_result_int4(0, 1);
+	endpoint = wf_endpoint_by_id(*endpoint_id);
+
+	return endpoint == NULL ? 1 : endpoint->max_in_flight;
+}
