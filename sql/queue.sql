@@ -1,3 +1,386 @@
 --
--- queue
+-- queue: queues, jobs, claims, dead letters.
 --
+
+CREATE TYPE workflow.claimed_job AS (
+  job_id      bigint,
+  token       text,
+  queue       text,
+  item_id     bigint,
+  state       text,
+  payload     jsonb,
+  attempt     int,
+  lease_until timestamptz
+);
+COMMENT ON TYPE workflow.claimed_job IS
+  'A job as its claimer gets it; lease_until is null when the claim is bound to the session';
+
+-- ---------------------------------------------------------------- enqueue
+
+CREATE FUNCTION workflow.enqueue(queue text, payload jsonb, key text DEFAULT NULL, group_key text DEFAULT NULL,
+                                 priority int DEFAULT 0, run_at timestamptz DEFAULT NULL) RETURNS bigint
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_enqueue';
+COMMENT ON FUNCTION workflow.enqueue(text, jsonb, text, text, int, timestamptz) IS
+  'Stores a job in the caller''s transaction and returns its id; with a key that a living job of the queue has, the id of that job';
+
+CREATE FUNCTION workflow.enqueue_many(queue text, payloads jsonb[]) RETURNS bigint[]
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_enqueue_many';
+COMMENT ON FUNCTION workflow.enqueue_many(text, jsonb[]) IS
+  'Stores a job for each payload, all or none, and returns their ids in the same order';
+
+-- ------------------------------------------------------------------ claim
+
+CREATE FUNCTION workflow.claim(queue text, worker text, batch int DEFAULT 1, lease interval DEFAULT NULL,
+                               wait interval DEFAULT '0') RETURNS SETOF workflow.claimed_job
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_claim';
+COMMENT ON FUNCTION workflow.claim(text, text, int, interval, interval) IS
+  'Takes up to batch ready jobs, by priority, due time and id; bound to the session unless a lease is given; wait blocks until work commits';
+
+CREATE PROCEDURE workflow.wait_for_job(queue text, max_wait interval)
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_wait_for_job';
+COMMENT ON PROCEDURE workflow.wait_for_job(text, interval) IS
+  'Returns when the queue has a job to claim, or after max_wait; holds no snapshot while it waits';
+
+CREATE FUNCTION workflow.extend(job_id bigint, token text, lease interval) RETURNS timestamptz
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_extend';
+COMMENT ON FUNCTION workflow.extend(bigint, text, interval) IS
+  'Heartbeat: the claim now lasts until the returned time, whatever becomes of the session';
+
+CREATE FUNCTION workflow.extend_many(job_ids bigint[], tokens text[], lease interval) RETURNS timestamptz
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_extend_many';
+COMMENT ON FUNCTION workflow.extend_many(bigint[], text[], interval) IS
+  'extend() for many claims, all or none';
+
+CREATE FUNCTION workflow.release(job_id bigint, token text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_release';
+COMMENT ON FUNCTION workflow.release(bigint, text) IS
+  'Gives a claimed job back without charging an attempt';
+
+CREATE FUNCTION workflow.release_many(job_ids bigint[], tokens text[]) RETURNS int
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_release_many';
+COMMENT ON FUNCTION workflow.release_many(bigint[], text[]) IS
+  'release() for many claims, all or none; returns how many';
+
+-- ----------------------------------------------------------------- queues
+
+CREATE FUNCTION workflow._wake_queue(queue text) RETURNS void
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_queue_wake';
+COMMENT ON FUNCTION workflow._wake_queue(text) IS
+  'Inner: wakes, at commit, whoever waits for jobs of the queue';
+
+CREATE FUNCTION workflow._job_again(job_id bigint) RETURNS void
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_queue_job_again';
+COMMENT ON FUNCTION workflow._job_again(bigint) IS
+  'Inner: a dead or waiting job is ready again, with all its attempts';
+
+-- Raises invalid_parameter_value for whatever is wrong with the options of a queue.
+CREATE FUNCTION workflow._check_queue(wanted workflow.queue) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  problem text := CASE
+    WHEN coalesce(btrim(wanted.queue), '') = '' THEN 'a queue needs a name'
+    WHEN coalesce(btrim(wanted.owner), '') = '' THEN format('queue "%s" needs an owner', wanted.queue)
+    WHEN wanted.sla IS NULL THEN format('queue "%s" needs an SLA', wanted.queue)
+    WHEN wanted.sla <= interval '0' THEN format('the SLA of queue "%s" must be longer than zero', wanted.queue)
+    WHEN coalesce(cardinality(wanted.escalate_to), 0) = 0 THEN format('queue "%s" needs an escalation path', wanted.queue)
+    WHEN EXISTS (SELECT FROM unnest(wanted.escalate_to) AS step WHERE coalesce(btrim(step), '') = '')
+      THEN format('a step of the escalation path of queue "%s" is empty', wanted.queue)
+    WHEN wanted.max_running < 1 THEN format('max_running of queue "%s" must be at least 1', wanted.queue)
+    WHEN wanted.max_length < 1 THEN format('max_length of queue "%s" must be at least 1', wanted.queue)
+    WHEN wanted.lease <= interval '0' THEN format('the lease of queue "%s" must be longer than zero', wanted.queue)
+    WHEN wanted.dead_letter_retention <= interval '0'
+      THEN format('dead_letter_retention of queue "%s" must be longer than zero', wanted.queue)
+  END;
+BEGIN
+  IF problem IS NOT NULL THEN
+    RAISE EXCEPTION '%', problem
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'Every queue has an owner, an SLA and an escalation path, so that somebody answers for what waits in it.',
+            HINT = 'workflow.create_queue(''mail'', owner => ''ops'', sla => ''10 minutes'', escalate_to => ''{ops-lead}'') is an example.';
+  END IF;
+  PERFORM workflow._check_retry_policy(wanted.retry);
+END
+$$;
+COMMENT ON FUNCTION workflow._check_queue(workflow.queue) IS
+  'Inner: raises invalid_parameter_value for whatever is wrong with the options of a queue';
+
+-- A rate limit {"count": n, "per": "interval"} as its two columns.
+CREATE FUNCTION workflow._rate_limit(rate_limit jsonb, OUT rate_count int, OUT rate_per interval) LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  fine bool := false;
+BEGIN
+  IF rate_limit IS NULL OR rate_limit = 'null' THEN
+    RETURN;
+  END IF;
+  BEGIN
+    rate_count := (rate_limit ->> 'count')::int;
+    rate_per := (rate_limit ->> 'per')::interval;
+    fine := coalesce(rate_count > 0 AND rate_per > interval '0', false)
+      AND (rate_limit - 'count' - 'per') = '{}';
+  EXCEPTION WHEN data_exception OR datatype_mismatch THEN
+    fine := false;
+  END;
+  IF NOT fine THEN
+    RAISE EXCEPTION 'a rate limit must be {"count": number, "per": "interval"}'
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('It is %s.', rate_limit),
+            HINT = '{"count": 50, "per": "1 second"} is an example.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._rate_limit(jsonb) IS
+  'Inner: count and interval of a rate limit; invalid_parameter_value for anything else';
+
+-- Which options of two definitions of a queue differ, for messages.
+CREATE FUNCTION workflow._queue_differences(present workflow.queue, wanted workflow.queue) RETURNS text LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT string_agg(format('%s is %s, not %s', option.name, coalesce(option.present, 'null'),
+                           coalesce(option.wanted, 'null')), '; ' ORDER BY option.name)
+  FROM (SELECT a.key AS name, a.value AS present, b.value AS wanted
+        FROM jsonb_each_text(to_jsonb(present)) AS a
+        JOIN jsonb_each_text(to_jsonb(wanted)) AS b USING (key)
+        WHERE a.key IN ('owner', 'sla', 'escalate_to', 'rate_count', 'rate_per', 'max_running',
+                        'max_length', 'priority', 'lease', 'retry', 'dead_letter_retention')
+          AND a.value IS DISTINCT FROM b.value) AS option
+$$;
+COMMENT ON FUNCTION workflow._queue_differences(workflow.queue, workflow.queue) IS
+  'Inner: which options of two definitions of a queue differ; null when none does';
+
+-- Makes a queue, or finds that it is there with the same options.
+CREATE FUNCTION workflow._put_queue(wanted workflow.queue) RETURNS bool LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  present     workflow.queue;
+  differences text;
+BEGIN
+  PERFORM workflow._check_queue(wanted);
+  INSERT INTO workflow.queue (queue, owner, sla, escalate_to, rate_count, rate_per, max_running, max_length,
+                              priority, lease, retry, dead_letter_retention, defined_by)
+  VALUES (wanted.queue, wanted.owner, wanted.sla, wanted.escalate_to, wanted.rate_count, wanted.rate_per,
+          wanted.max_running, wanted.max_length, coalesce(wanted.priority, 0), wanted.lease, wanted.retry,
+          wanted.dead_letter_retention, wanted.defined_by)
+  ON CONFLICT (queue) DO NOTHING;
+  IF FOUND THEN
+    RETURN true;
+  END IF;
+  SELECT * INTO STRICT present FROM workflow.queue AS q WHERE q.queue = wanted.queue;
+  wanted.priority := coalesce(wanted.priority, 0);
+  differences := workflow._queue_differences(present, wanted);
+  IF differences IS NOT NULL THEN
+    RAISE EXCEPTION 'queue "%" is defined otherwise by %', wanted.queue, present.defined_by
+      USING ERRCODE = 'duplicate_object',
+            DETAIL = format('Its %s.', differences),
+            HINT = 'Use another name, or the same options; queues are shared by name.';
+  END IF;
+  RETURN false;
+END
+$$;
+COMMENT ON FUNCTION workflow._put_queue(workflow.queue) IS
+  'Inner: makes a queue (true), or finds it there with the same options (false); other options are an error that says who defined it';
+
+CREATE FUNCTION workflow.create_queue(name text, owner text, sla interval, escalate_to text[],
+                                      rate_limit jsonb DEFAULT NULL, max_running int DEFAULT NULL,
+                                      max_length int DEFAULT NULL, priority int DEFAULT 0,
+                                      lease interval DEFAULT NULL, retry jsonb DEFAULT NULL,
+                                      dead_letter_retention interval DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.create_queue(text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval) IS
+  'Makes a queue; the same definition again changes nothing, another one is an error that says who defined it';
+
+CREATE FUNCTION workflow._create_queue(caller text, name text, owner text, sla interval, escalate_to text[],
+                                       rate_limit jsonb, max_running int, max_length int, priority int,
+                                       lease interval, retry jsonb, dead_letter_retention interval) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  wanted workflow.queue;
+BEGIN
+  wanted.queue := name;
+  wanted.owner := owner;
+  wanted.sla := sla;
+  wanted.escalate_to := escalate_to;
+  SELECT r.rate_count, r.rate_per INTO wanted.rate_count, wanted.rate_per
+  FROM workflow._rate_limit(rate_limit) AS r;
+  wanted.max_running := max_running;
+  wanted.max_length := max_length;
+  wanted.priority := priority;
+  wanted.lease := lease;
+  wanted.retry := nullif(retry, 'null');
+  wanted.dead_letter_retention := dead_letter_retention;
+  wanted.defined_by := 'role:' || caller;
+  PERFORM workflow._put_queue(wanted);
+END
+$$;
+COMMENT ON FUNCTION workflow._create_queue(text, text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval) IS
+  'Inner: create_queue()';
+
+CREATE FUNCTION workflow._require_queue(name text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM FROM workflow.queue AS q WHERE q.queue = name FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'queue "%" does not exist', name
+      USING ERRCODE = 'WF012',
+            DETAIL = 'Queues are made by workflow.create_queue() or by a definition.',
+            HINT = 'SELECT queue FROM workflow.queues shows the queues.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_queue(text) IS
+  'Inner: locks a queue; WF012 when there is none';
+
+CREATE FUNCTION workflow.pause_queue(name text, reason text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.pause_queue(text, text) IS
+  'No job of the queue is started until resume_queue(); those that run go on, and jobs are still accepted';
+
+CREATE FUNCTION workflow._pause_queue(caller text, name text, reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM workflow._require_queue(name);
+  UPDATE workflow.queue AS q SET paused_at = clock_timestamp(), paused_by = caller, pause_reason = reason
+  WHERE q.queue = name AND q.paused_at IS NULL;
+  IF FOUND THEN
+    PERFORM workflow._note(caller, 'pause_queue', NULL, 'queue:' || name, reason);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._pause_queue(text, text, text) IS 'Inner: pause_queue()';
+
+CREATE FUNCTION workflow.resume_queue(name text, reason text DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.resume_queue(text, text) IS 'The jobs of a paused queue are started again';
+
+CREATE FUNCTION workflow._resume_queue(caller text, name text, reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM workflow._require_queue(name);
+  UPDATE workflow.queue AS q SET paused_at = NULL, paused_by = NULL, pause_reason = NULL
+  WHERE q.queue = name AND q.paused_at IS NOT NULL;
+  IF FOUND THEN
+    PERFORM workflow._note(caller, 'resume_queue', NULL, 'queue:' || name, reason);
+    PERFORM workflow._wake_queue(name);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._resume_queue(text, text, text) IS 'Inner: resume_queue()';
+
+-- ----------------------------------------------------------- dead letters
+
+CREATE FUNCTION workflow.replay_job(job_id bigint, reason text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.replay_job(bigint, text) IS
+  'A dead job that stands alone is ready again, with all its attempts';
+
+CREATE FUNCTION workflow._replay_job(caller text, job_id bigint, reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  dead workflow.job;
+BEGIN
+  SELECT * INTO dead FROM workflow.job AS j WHERE j.job_id = _replay_job.job_id FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'job % does not exist', job_id
+      USING ERRCODE = 'WF012',
+            DETAIL = 'A job is gone once it has succeeded, or when its item has moved on.',
+            HINT = 'SELECT job_id, queue, error_message FROM workflow.dead_letters shows the dead letters.';
+  ELSIF dead.item_id IS NOT NULL THEN
+    RAISE EXCEPTION 'job % belongs to item %', job_id, dead.item_id
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'The item decides what a replay leads to.',
+            HINT = format('SELECT workflow.replay(%s, %L) replays the item.', dead.item_id, reason);
+  ELSIF dead.status <> 'dead' THEN
+    RAISE EXCEPTION 'job % is no dead letter', job_id
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = format('It is %s.', dead.status),
+            HINT = 'SELECT job_id, queue, error_message FROM workflow.dead_letters shows the dead letters.';
+  END IF;
+  PERFORM workflow._job_again(dead.job_id);
+  PERFORM workflow._note(caller, 'replay_job', NULL, 'job:' || dead.job_id, reason,
+                         jsonb_build_object('queue', dead.queue, 'attempts', dead.attempt,
+                                            'error_class', dead.error_class));
+END
+$$;
+COMMENT ON FUNCTION workflow._replay_job(text, bigint, text) IS 'Inner: replay_job()';
+
+-- ------------------------------------------------------------------ views
+
+CREATE VIEW workflow.queues AS
+SELECT q.queue,
+       q.owner,
+       q.sla,
+       q.escalate_to,
+       q.paused_at IS NOT NULL AS paused,
+       coalesce(c.ready, 0) AS ready,
+       coalesce(c.delayed, 0) AS delayed,
+       coalesce(c.running, 0) AS running,
+       coalesce(c.waiting, 0) AS waiting,
+       coalesce(c.dead, 0) AS dead,
+       c.oldest_ready_at,
+       pg_catalog.clock_timestamp() - c.oldest_ready_at AS oldest_ready_age,
+       coalesce(c.oldest_ready_at + q.sla < pg_catalog.clock_timestamp(), false) AS sla_breached,
+       q.paused_at,
+       q.paused_by,
+       q.pause_reason,
+       q.rate_count,
+       q.rate_per,
+       q.max_running,
+       q.max_length,
+       q.priority,
+       q.lease,
+       q.retry,
+       q.dead_letter_retention,
+       q.defined_by,
+       q.created_at
+FROM workflow.queue AS q
+LEFT JOIN (
+  SELECT j.queue,
+         pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at <= pg_catalog.clock_timestamp()) AS ready,
+         pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at > pg_catalog.clock_timestamp()) AS delayed,
+         pg_catalog.count(*) FILTER (WHERE j.status = 'running') AS running,
+         pg_catalog.count(*) FILTER (WHERE j.status = 'waiting') AS waiting,
+         pg_catalog.count(*) FILTER (WHERE j.status = 'dead') AS dead,
+         pg_catalog.min(j.run_at) FILTER (WHERE j.status = 'ready' AND j.run_at <= pg_catalog.clock_timestamp()) AS oldest_ready_at
+  FROM workflow.job AS j
+  GROUP BY j.queue) AS c USING (queue);
+COMMENT ON VIEW workflow.queues IS 'Each queue with its owner, what it holds, and whether its oldest job that could start is past the SLA';
+
+CREATE VIEW workflow.attempts AS
+SELECT a.attempt_id, a.job_id, a.effect_id, a.item_id, a.queue, a.kind, a.attempt, a.worker,
+       a.started_at, a.finished_at, a.outcome, a.error_class, a.message, a.detail
+FROM workflow.attempt AS a;
+COMMENT ON VIEW workflow.attempts IS 'Every execution of a job and every wire send of an effect, when it has ended';
+
+CREATE VIEW workflow.dead_letters AS
+SELECT j.job_id,
+       j.item_id,
+       i.workflow,
+       coalesce(i.key, j.key) AS key,
+       j.queue,
+       coalesce(j.dead_owner, d.owner, q.owner) AS owner,
+       j.state,
+       j.kind,
+       j.error_class,
+       j.error_message,
+       j.attempt AS attempts,
+       coalesce(j.failed_at, j.created_at) AS failed_at,
+       coalesce(j.failed_at, j.created_at) + coalesce(d.sla, q.sla) AS due_at,
+       j.dead_letter,
+       j.payload
+FROM workflow.job AS j
+LEFT JOIN workflow.queue AS q ON q.queue = j.queue
+LEFT JOIN workflow.queue AS d ON d.queue = j.dead_letter
+LEFT JOIN workflow.item AS i ON i.item_id = j.item_id
+WHERE j.status = 'dead' OR (j.kind = 'exception' AND j.status = 'waiting');
+COMMENT ON VIEW workflow.dead_letters IS 'What ended without success and waits for its owner: dead jobs, and items in exception states';
+COMMENT ON COLUMN workflow.dead_letters.dead_letter IS 'Queue that the retry policy sends dead letters to: its owner and SLA hold';
+COMMENT ON COLUMN workflow.dead_letters.due_at IS 'When the SLA of the queue that it waits in ends';

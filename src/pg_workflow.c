@@ -7,6 +7,7 @@
 #include "base/config.h"
 #include "base/wake.h"
 #include "fmgr.h"
+#include "queue/queue.h"
 
 PG_MODULE_MAGIC;
 
@@ -21,4 +22,5 @@ _PG_init(void)
 {
 	wf_config_init();
 	wf_wake_init();
+	wf_queue_init();
 }

@@ -197,6 +197,12 @@ wf_wake_init(void)
 	RegisterXactCallback(on_transaction_end, NULL);
 }
 
+void
+wf_wake_prepare(void)
+{
+	(void) wake_block();
+}
+
 /*
  * Notes that the present transaction makes work of a topic; a queue narrows
  * WF_WAKE_TASK to those who wait on it.

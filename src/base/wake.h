@@ -16,6 +16,9 @@ typedef enum WfWakeTopic
 
 extern void wf_wake_init(void);
 
+/* Makes sure that wf_wake_now() will not raise, for use at a transaction's end. */
+extern void wf_wake_prepare(void);
+
 extern void wf_wake_at_commit(WfWakeTopic topic, const char *queue);
 extern void wf_wake_now(WfWakeTopic topic, const char *queue);
 

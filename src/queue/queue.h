@@ -44,6 +44,11 @@ typedef struct WfJob
 	TimestampTz claimed_at;
 	TimestampTz lease_until;	/* 0: bound to the session */
 	Jsonb	   *payload;
+	const char *group_key;		/* or NULL */
+	int			priority;
+	TimestampTz run_at;
+	bool		frees_others;	/* its end may let another job start: that of its
+								 * group, or one that max_running held back */
 } WfJob;
 
 /*
@@ -69,7 +74,11 @@ extern WfJob *wf_queue_lock_claimed(int64 job_id, const char *token);
 /* Locks a job whoever holds it; NULL when it is gone. */
 extern WfJob *wf_queue_lock(int64 job_id);
 
-/* The job succeeded: records the attempt, deletes the job. */
+/*
+ * The job succeeded: records the attempt, deletes the job.  Here and below,
+ * the attempts of a job with an effect are the sends of the effect, which the
+ * effect room records.
+ */
 extern void wf_queue_finish(const WfJob *job, Jsonb *detail);
 
 typedef enum WfFailure
@@ -101,9 +110,34 @@ extern void wf_queue_drop(int64 job_id);
 
 /*
  * Gives back the jobs whose lease has ended or whose session is gone, each
- * charged as an attempt 'lost'; returns how many.  At most limit.
+ * charged as an attempt 'lost'; returns how many.  At most limit.  Only kinds
+ * task and sql: a lost job with an effect is the effect's to judge.
  */
 extern int	wf_queue_reclaim_lost(int limit);
+
+/*
+ * What the item room knows about the jobs of items; it sets this when the
+ * library is loaded.  Called with the job locked.
+ */
+typedef struct WfItemHooks
+{
+	/* The retry policy object of the job's state, or NULL. */
+	Jsonb	   *(*job_policy) (const WfJob *job);
+
+	/* The job's workers died too often: raise "error", or bury the job. */
+	void		(*job_spent) (const WfJob *job, const char *error_class,
+							  const char *message);
+} WfItemHooks;
+
+extern void wf_queue_set_item_hooks(const WfItemHooks *hooks);
+
+/*
+ * Makes a dead letter of a job whatever its policy says, with the attempt it
+ * was in, if it was running.
+ */
+extern void wf_queue_bury(const WfJob *job, Jsonb *policy,
+						  const char *error_class, const char *message,
+						  Jsonb *detail);
 
 /* When the next lease ends; 0 when none is running on time. */
 extern TimestampTz wf_queue_next_lease_end(void);
@@ -127,7 +161,7 @@ typedef struct WfAttempt
 
 extern void wf_queue_record_attempt(const WfAttempt *attempt);
 
-/* Called when the library is loaded: session-end hook is set on first claim. */
+/* Called when the library is loaded. */
 extern void wf_queue_init(void);
 
 #endif							/* WF_QUEUE_QUEUE_H */

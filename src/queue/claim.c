@@ -1,0 +1,303 @@
+/*
+ * claim.c
+ *	  workflow.claim(): what external workers call for work.
+ *
+ * A claim that waits listens first, then looks, then sleeps on its latch until
+ * a commit brings work or a time comes that it knows of: a delayed job is due,
+ * a lease ends, the rate limit opens.  Every look has a new snapshot.  Nothing
+ * is locked while it sleeps.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/owner.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "queue_internal.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#define MAX_WAIT_US (30 * USECS_PER_SEC)
+#define MAX_BATCH 10000
+
+/* How soon a claim looks again when another one was just claiming. */
+#define CONTENDED_US (20 * INT64CONST(1000))
+
+/* Most lost jobs that one claim gives back. */
+#define RECLAIM_LIMIT 100
+
+static WfPlan look_plan = {
+	.name = "claim_look",
+	.expected = SPI_OK_SELECT,
+	.nargs = 3,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	.sql =
+	"SELECT q.paused_at IS NOT NULL, q.lease, "
+	"  EXISTS (SELECT 1 FROM workflow.job AS j WHERE j.queue = q.queue "
+	"    AND j.status = 'running' AND j.lease_until <= $3 AND j.kind = $2), "
+	"  EXISTS (SELECT 1 FROM workflow.job AS j "
+	"    WHERE j.queue = q.queue AND j.group_key IS NOT NULL), "
+	WF_LIMIT_COLUMNS " "
+	"FROM workflow.queue AS q WHERE q.queue = $1",
+};
+
+static WfPlan next_due_plan = {
+	.name = "claim_next_due",
+	.expected = SPI_OK_SELECT,
+	.nargs = 3,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	.sql =
+	"SELECT LEAST("
+	"  (SELECT j.run_at FROM workflow.job AS j "
+	"   WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'ready' AND j.run_at > $3 "
+	"   ORDER BY j.run_at LIMIT 1), "
+	"  (SELECT j.lease_until FROM workflow.job AS j "
+	"   WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'running' AND j.lease_until > $3 "
+	"   ORDER BY j.lease_until LIMIT 1))",
+};
+
+static void
+read_queue(WfClaim *claim)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(claim->queue), CStringGetTextDatum(claim->kind),
+		TimestampTzGetDatum(claim->now)
+	};
+	bool		isnull;
+	Datum		lease;
+
+	if (wf_plan_execute(&look_plan, values, NULL) == 0)
+		wf_job_refuse_queue(claim->queue);
+	claim->is_paused = DatumGetBool(wf_result_datum(0, 1, NULL));
+	lease = wf_result_datum(0, 2, &isnull);
+	if (!claim->is_lease_asked)
+		claim->lease_us = isnull ? 0 : wf_interval_us(DatumGetIntervalP(lease));
+	claim->has_lost = DatumGetBool(wf_result_datum(0, 3, NULL));
+	claim->has_groups = DatumGetBool(wf_result_datum(0, 4, NULL));
+	wf_claim_read_limits(claim, 0, 5);
+}
+
+/*
+ * One look at a queue: gives back what is lost, takes what is ready.  The jobs
+ * of ended sessions are looked for only when there is less than wanted; that
+ * is rare, for a session gives its jobs back as it ends.
+ */
+List *
+wf_claim_look(WfClaim *claim)
+{
+	int			wanted = claim->limit;
+	List	   *jobs;
+
+	claim->now = wf_now();
+	claim->has_changed = false;
+	read_queue(claim);
+	if (claim->is_paused)
+		return NIL;
+
+	if (claim->has_lost)
+		claim->has_changed = wf_claim_reclaim(claim->queue, claim->kind,
+											  RECLAIM_LIMIT, false) > 0;
+	jobs = wf_claim_take(claim);
+	if (list_length(jobs) == wanted || claim->rate_opens_at != 0)
+		return jobs;
+
+	if (wf_claim_reclaim(claim->queue, claim->kind, RECLAIM_LIMIT, true) > 0)
+	{
+		claim->has_changed = true;
+		claim->limit = wanted - list_length(jobs);
+		jobs = list_concat(jobs, wf_claim_take(claim));
+		claim->limit = wanted;
+	}
+
+	return jobs;
+}
+
+/*
+ * Returns when to look again after a look that found nothing, though no commit
+ * wakes us; the deadline at the latest.
+ */
+TimestampTz
+wf_claim_next_look(const WfClaim *claim, TimestampTz deadline)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(claim->queue), CStringGetTextDatum(claim->kind),
+		TimestampTzGetDatum(claim->now)
+	};
+	TimestampTz real_now = GetCurrentTimestamp();
+	TimestampTz due;
+	bool		isnull;
+
+	if (claim->is_paused)
+		return deadline;
+	if (claim->is_contended)
+		deadline = Min(deadline, real_now + CONTENDED_US);
+	if (claim->rate_opens_at != 0)
+		deadline = Min(deadline, real_now + (claim->rate_opens_at - claim->now));
+
+	wf_plan_execute(&next_due_plan, values, NULL);
+	due = DatumGetTimestampTz(wf_result_datum(0, 1, &isnull));
+	if (!isnull && !TIMESTAMP_NOT_FINITE(due))
+		deadline = Min(deadline, real_now + (due - claim->now));
+
+	return deadline;
+}
+
+/*
+ * Sleeps until the latch is set or the time has come.
+ */
+void
+wf_claim_sleep(TimestampTz until)
+{
+	static uint32 wait_event = 0;
+	long		milliseconds = (until - GetCurrentTimestamp() + 999) / 1000;
+
+	if (milliseconds > 0)
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 milliseconds, wf_wait_event("PgWorkflowClaim", &wait_event));
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+static List *
+look_until(WfClaim *claim, TimestampTz deadline)
+{
+	List	   *jobs;
+
+	for (;;)
+	{
+		jobs = wf_claim_look(claim);
+		if (jobs != NIL || claim->has_changed || GetCurrentTimestamp() >= deadline)
+			return jobs;
+		wf_claim_sleep(wf_claim_next_look(claim, deadline));
+	}
+}
+
+static List *
+wait_for_jobs(WfClaim *claim, int64 wait_us)
+{
+	TimestampTz deadline = GetCurrentTimestamp() + wait_us;
+	List	   *volatile jobs = NIL;
+
+	wf_wake_listen(WF_WAKE_TASK, claim->queue);
+	PG_TRY();
+	{
+		jobs = look_until(claim, deadline);
+	}
+	PG_FINALLY();
+	{
+		wf_wake_unlisten();
+	}
+	PG_END_TRY();
+
+	return jobs;
+}
+
+static void
+require_batch(int batch)
+{
+	if (batch < 1 || batch > MAX_BATCH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("batch must be from 1 to %d", MAX_BATCH),
+				 errdetail("It is %d.", batch),
+				 errhint("Claim what the worker can finish within a lease.")));
+}
+
+static void
+require_lease(const WfClaim *claim)
+{
+	if (claim->is_lease_asked && claim->lease_us <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("lease must be longer than zero"),
+				 errdetail("A job leased for no time could be claimed again at once."),
+				 errhint("Choose a lease longer than the slowest job of the queue, or null to bind the claim to the session.")));
+}
+
+static void
+require_wait(int64 wait_us)
+{
+	if (wait_us < 0 || wait_us > MAX_WAIT_US)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("wait must be from 0 to 30 seconds"),
+				 errdetail("A claim that waits holds a snapshot, which keeps vacuum from cleaning up."),
+				 errhint("CALL workflow.wait_for_job(queue, interval) waits for longer and holds none.")));
+	if (wait_us > 0 && IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a claim cannot wait in a REPEATABLE READ or SERIALIZABLE transaction"),
+				 errdetail("Its snapshot would never show the work that it waits for."),
+				 errhint("Claim in READ COMMITTED, or without wait.")));
+}
+
+static void
+return_jobs(FunctionCallInfo fcinfo, List *jobs)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *cell;
+
+	foreach(cell, jobs)
+	{
+		WfJob	   *job = lfirst(cell);
+		Datum		values[] = {
+			Int64GetDatum(job->job_id), CStringGetTextDatum(job->token),
+			CStringGetTextDatum(job->queue), Int64GetDatum(job->item_id),
+			wf_text_datum(job->state),
+			job->payload == NULL ? (Datum) 0 : JsonbPGetDatum(job->payload),
+			Int32GetDatum(job->attempt), TimestampTzGetDatum(job->lease_until)
+		};
+		bool		nulls[] = {
+			false, false, false, job->item_id == 0, job->state == NULL,
+			job->payload == NULL, false, job->lease_until == 0
+		};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+}
+
+PG_FUNCTION_INFO_V1(wf_claim);
+
+/*
+ * workflow.claim(queue text, worker text, batch int, lease interval,
+ *		wait interval) returns setof workflow.claimed_job
+ */
+Datum
+wf_claim(PG_FUNCTION_ARGS)
+{
+	WfClaim		claim = {0};
+	WfCaller	caller;
+	int64		wait_us = PG_ARGISNULL(4) ? 0 : wf_interval_us(PG_GETARG_INTERVAL_P(4));
+	List	   *jobs;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("queue of workflow.claim() must not be null"),
+				 errdetail("A claim takes the jobs of one queue."),
+				 errhint("SELECT queue FROM workflow.queues shows the queues.")));
+	claim.kind = "task";
+	claim.queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	claim.worker = PG_ARGISNULL(1) ? wf_role_name(GetUserId()) :
+		text_to_cstring(PG_GETARG_TEXT_PP(1));
+	claim.limit = PG_ARGISNULL(2) ? 1 : PG_GETARG_INT32(2);
+	claim.is_lease_asked = !PG_ARGISNULL(3);
+	claim.lease_us = claim.is_lease_asked ? wf_interval_us(PG_GETARG_INTERVAL_P(3)) : 0;
+	require_batch(claim.limit);
+	require_lease(&claim);
+	require_wait(wait_us);
+	InitMaterializedSRF(fcinfo, 0);
+
+	wf_enter_owner(&caller);
+	SPI_connect();
+	jobs = wait_us > 0 ? wait_for_jobs(&claim, wait_us) : wf_claim_look(&claim);
+	return_jobs(fcinfo, jobs);
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	PG_RETURN_NULL();
+}

@@ -1,0 +1,315 @@
+/*
+ * enqueue.c
+ *	  Storing jobs, and waking whoever runs them.
+ *
+ * The usual job costs one statement.  A key deduplicates through the unique
+ * index on (queue, key), concurrent callers included: the loser of a race
+ * waits for the winner and then finds its job.
+ *
+ * A queue with max_length counts its ready jobs before it stores.  Far from
+ * the limit nobody waits for anybody; near it callers take turns on the
+ * queue's row, so that together they do not pass the limit.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/owner.h"
+#include "base/sqlstate.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "queue_internal.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* Within so many jobs of max_length callers take turns. */
+#define TURNS_MARGIN 64
+
+static WfPlan insert_plan = {
+	.name = "enqueue",
+	.expected = SPI_OK_INSERT_RETURNING,
+	.nargs = 15,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID,
+		INT8OID, TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID,
+	JSONBOID, BOOLOID},
+	.sql =
+	"INSERT INTO workflow.job (queue, kind, status, waiting_on, priority, run_at, "
+	"  item_id, state, seq, effect_id, key, group_key, created_at, payload) "
+	"SELECT q.queue, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 "
+	"FROM workflow.queue AS q "
+	"WHERE q.queue = $1 AND (q.max_length IS NULL OR $15) "
+	"ON CONFLICT (queue, key) WHERE key IS NOT NULL DO NOTHING "
+	"RETURNING job_id",
+};
+
+static WfPlan insert_many_plan = {
+	.name = "enqueue_many",
+	.expected = SPI_OK_INSERT_RETURNING,
+	.nargs = 4,
+	.argtypes = {TEXTOID, JSONBARRAYOID, TIMESTAMPTZOID, BOOLOID},
+	.sql =
+	"INSERT INTO workflow.job (queue, kind, run_at, created_at, payload) "
+	"SELECT p.queue, 'task', $3, $3, p.payload "
+	"FROM (SELECT q.queue, u.payload FROM workflow.queue AS q, "
+	"        pg_catalog.unnest($2) WITH ORDINALITY AS u (payload, n) "
+	"      WHERE q.queue = $1 AND (q.max_length IS NULL OR $4) ORDER BY u.n) AS p "
+	"RETURNING job_id",
+};
+
+static WfPlan find_key_plan = {
+	.name = "find_job_key",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID},
+	.sql = "SELECT j.job_id FROM workflow.job AS j WHERE j.queue = $1 AND j.key = $2",
+};
+
+static WfPlan limit_plan = {
+	.name = "queue_max_length",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {TEXTOID},
+	.sql = "SELECT q.max_length FROM workflow.queue AS q WHERE q.queue = $1",
+};
+
+static WfPlan turn_plan = {
+	.name = "queue_take_turns",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {TEXTOID},
+	.sql =
+	"SELECT 1 FROM workflow.queue AS q WHERE q.queue = $1 FOR NO KEY UPDATE",
+};
+
+static WfPlan length_plan = {
+	.name = "queue_length",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.argtypes = {TEXTOID, INT8OID},
+	.sql =
+	"SELECT pg_catalog.count(*) FROM (SELECT 1 FROM workflow.job AS j "
+	"  WHERE j.queue = $1 AND j.status = 'ready' "
+	"    AND j.kind = ANY ('{task,sql,http,model}') LIMIT $2) AS some",
+};
+
+static int64
+queue_length(const char *queue, int64 at_most)
+{
+	Datum		values[] = {CStringGetTextDatum(queue), Int64GetDatum(at_most)};
+
+	wf_plan_execute(&length_plan, values, NULL);
+
+	return wf_result_int8(0, 1);
+}
+
+static void
+refuse_full(const char *queue, int max_length, int64 length, int added)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_WF_QUEUE_FULL),
+			 errmsg("queue \"%s\" is full", queue),
+			 errdetail("It may hold %d ready jobs; it holds " INT64_FORMAT " and %d more came.",
+					   max_length, length, added),
+			 errhint("Try again when jobs have been done, or raise max_length.")));
+}
+
+/*
+ * Raises WF012 when there is no such queue and WF009 when it has no room.
+ */
+static void
+require_room(const char *queue, int added)
+{
+	Datum		name = CStringGetTextDatum(queue);
+	int			max_length;
+	int64		length;
+
+	if (wf_plan_execute(&limit_plan, &name, NULL) == 0)
+		wf_job_refuse_queue(queue);
+	max_length = wf_result_int4(0, 1);
+	if (max_length == 0)
+		return;
+
+	length = queue_length(queue, max_length);
+	if (length + added + Max(added, TURNS_MARGIN) > max_length &&
+		length + added <= max_length)
+	{
+		wf_plan_execute(&turn_plan, &name, NULL);
+		length = queue_length(queue, max_length);
+	}
+	if (length + added > max_length)
+		refuse_full(queue, max_length, length, added);
+}
+
+static int64
+find_by_key(const WfNewJob *job)
+{
+	Datum		values[] = {CStringGetTextDatum(job->queue), CStringGetTextDatum(job->key)};
+
+	return wf_plan_execute(&find_key_plan, values, NULL) == 0 ? 0 : wf_result_int8(0, 1);
+}
+
+/*
+ * Returns the id of the new job; 0 when there is none because the queue is
+ * missing or limited (and is not known to have room), or the key is taken.
+ */
+static int64
+insert_job(const WfNewJob *job, bool has_room)
+{
+	Datum		values[15];
+	char		nulls[15];
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = CStringGetTextDatum(job->queue);
+	values[1] = CStringGetTextDatum(job->kind);
+	values[2] = CStringGetTextDatum(job->status == NULL ? "ready" : job->status);
+	values[3] = wf_text_datum(job->waiting_on);
+	nulls[3] = WF_NULL_FLAG(job->waiting_on);
+	values[4] = Int32GetDatum(job->priority);
+	values[5] = TimestampTzGetDatum(job->run_at);
+	values[6] = Int64GetDatum(job->item_id);
+	values[7] = wf_text_datum(job->state);
+	nulls[7] = WF_NULL_FLAG(job->state);
+	values[8] = Int32GetDatum(job->seq);
+	nulls[6] = nulls[8] = job->item_id == 0 ? 'n' : ' ';
+	values[9] = Int64GetDatum(job->effect_id);
+	nulls[9] = job->effect_id == 0 ? 'n' : ' ';
+	values[10] = wf_text_datum(job->key);
+	nulls[10] = WF_NULL_FLAG(job->key);
+	values[11] = wf_text_datum(job->group_key);
+	nulls[11] = WF_NULL_FLAG(job->group_key);
+	values[12] = TimestampTzGetDatum(wf_now());
+	values[13] = job->payload == NULL ? (Datum) 0 : JsonbPGetDatum(job->payload);
+	nulls[13] = WF_NULL_FLAG(job->payload);
+	values[14] = BoolGetDatum(has_room);
+
+	return wf_plan_execute(&insert_plan, values, nulls) == 0 ? 0 : wf_result_int8(0, 1);
+}
+
+int64
+wf_queue_enqueue(const WfNewJob *job)
+{
+	bool		waits = job->status != NULL && strcmp(job->status, "ready") != 0;
+	bool		has_room = waits;	/* what waits for a person is never refused */
+	int64		job_id;
+
+	while ((job_id = insert_job(job, has_room)) == 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (job->key != NULL && (job_id = find_by_key(job)) != 0)
+			return job_id;
+		require_room(job->queue, 1);
+		has_room = true;
+	}
+	if (!waits)
+		wf_wake_at_commit(wf_job_topic(job->kind), job->queue);
+
+	return job_id;
+}
+
+static void
+require_argument(bool is_null, const char *function, const char *argument)
+{
+	if (is_null)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s of workflow.%s() must not be null", argument, function),
+				 errdetail("A job is a payload in a queue."),
+				 errhint("Pass '{}' or 'null'::jsonb for a job that carries nothing.")));
+}
+
+PG_FUNCTION_INFO_V1(wf_enqueue);
+
+/*
+ * workflow.enqueue(queue text, payload jsonb, key text, group_key text,
+ *		priority int, run_at timestamptz) returns bigint
+ */
+Datum
+wf_enqueue(PG_FUNCTION_ARGS)
+{
+	WfNewJob	job = {0};
+	WfCaller	caller;
+	int64		job_id;
+
+	require_argument(PG_ARGISNULL(0), "enqueue", "queue");
+	require_argument(PG_ARGISNULL(1), "enqueue", "payload");
+	job.queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	job.kind = "task";
+	job.payload = PG_GETARG_JSONB_P(1);
+	job.key = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	job.group_key = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
+	job.priority = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4);
+	job.run_at = PG_ARGISNULL(5) ? wf_now() : PG_GETARG_TIMESTAMPTZ(5);
+
+	wf_enter_owner(&caller);
+	SPI_connect();
+	job_id = wf_queue_enqueue(&job);
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	PG_RETURN_INT64(job_id);
+}
+
+/*
+ * Stores a task for each payload; leaves the new ids as the rows of SPI.
+ */
+static void
+insert_many(const char *queue, Datum payloads, int count)
+{
+	TimestampTz now = wf_now();
+	Datum		values[] = {
+		CStringGetTextDatum(queue), payloads, TimestampTzGetDatum(now),
+		BoolGetDatum(false),
+	};
+
+	if (wf_plan_execute(&insert_many_plan, values, NULL) > 0)
+		return;
+	require_room(queue, count);
+	values[3] = BoolGetDatum(true);
+	if (wf_plan_execute(&insert_many_plan, values, NULL) != count)
+		elog(ERROR, "not all jobs were stored in queue \"%s\"", queue);
+}
+
+PG_FUNCTION_INFO_V1(wf_enqueue_many);
+
+/*
+ * workflow.enqueue_many(queue text, payloads jsonb[]) returns bigint[]
+ */
+Datum
+wf_enqueue_many(PG_FUNCTION_ARGS)
+{
+	MemoryContext result_memory = CurrentMemoryContext;
+	WfCaller	caller;
+	ArrayType  *payloads;
+	Datum	   *ids;
+	ArrayType  *result;
+	char	   *queue;
+	int			count;
+
+	require_argument(PG_ARGISNULL(0), "enqueue_many", "queue");
+	require_argument(PG_ARGISNULL(1), "enqueue_many", "payloads");
+	queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	payloads = PG_GETARG_ARRAYTYPE_P(1);
+	require_argument(array_contains_nulls(payloads), "enqueue_many", "a payload");
+	count = ArrayGetNItems(ARR_NDIM(payloads), ARR_DIMS(payloads));
+	ids = palloc(sizeof(Datum) * Max(count, 1));
+
+	wf_enter_owner(&caller);
+	SPI_connect();
+	if (count > 0)
+	{
+		insert_many(queue, PointerGetDatum(payloads), count);
+		for (int i = 0; i < count; i++)
+			ids[i] = Int64GetDatum(wf_result_int8(i, 1));
+		wf_wake_at_commit(WF_WAKE_TASK, queue);
+	}
+	else
+		require_room(queue, 0);
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	MemoryContextSwitchTo(result_memory);
+	result = construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+							 TYPALIGN_DOUBLE);
+	PG_RETURN_ARRAYTYPE_P(result);
+}

@@ -1,0 +1,394 @@
+/*
+ * finish.c
+ *	  How an attempt ends: success, failure, waiting, release, loss.
+ *
+ * Each ending is one statement that changes or deletes the job and writes the
+ * attempt.  Jobs with an effect write no attempt here: theirs are the sends of
+ * the effect.  Callers hold the lock of the job's row.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "catalog/pg_type.h"
+#include "common/pg_prng.h"
+#include "queue_internal.h"
+#include "retry/policy.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#define ATTEMPT_NARGS 13
+#define ATTEMPT_TYPES \
+	INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID, INT4OID, TEXTOID, \
+	TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID
+#define ATTEMPT_INSERT \
+	"INSERT INTO workflow.attempt (job_id, effect_id, item_id, queue, kind, attempt, " \
+	"  worker, started_at, finished_at, outcome, error_class, message, detail) " \
+	"SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 "
+
+static WfPlan record_plan = {
+	.name = "record_attempt",
+	.expected = SPI_OK_INSERT,
+	.nargs = ATTEMPT_NARGS,
+	.argtypes = {ATTEMPT_TYPES},
+	.sql = ATTEMPT_INSERT,
+};
+
+static WfPlan finish_plan = {
+	.name = "finish_job",
+	.expected = SPI_OK_INSERT,
+	.nargs = ATTEMPT_NARGS,
+	.argtypes = {ATTEMPT_TYPES},
+	.sql =
+	"WITH gone AS (DELETE FROM workflow.job WHERE job_id = $1) " ATTEMPT_INSERT,
+};
+
+static WfPlan delete_plan = {
+	.name = "delete_job",
+	.expected = SPI_OK_DELETE_RETURNING,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql =
+	"DELETE FROM workflow.job AS j WHERE j.job_id = $1 "
+	"RETURNING j.queue, j.kind, j.group_key IS NOT NULL OR EXISTS ("
+	"  SELECT 1 FROM workflow.queue AS q "
+	"  WHERE q.queue = j.queue AND q.max_running IS NOT NULL)",
+};
+
+static WfPlan end_plan = {
+	.name = "end_attempt",
+	.expected = SPI_OK_INSERT,
+	.nargs = ATTEMPT_NARGS + 9,
+	.argtypes = {ATTEMPT_TYPES, BOOLOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID,
+	TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID},
+	.sql =
+	"WITH ended AS ("
+	"  UPDATE workflow.job SET status = $15, attempt = $16, run_at = $17, "
+	"    error_class = COALESCE($11, error_class), "
+	"    error_message = COALESCE($18, error_message), waiting_on = $19, "
+	"    failed_at = COALESCE($20, failed_at), dead_letter = $21, dead_owner = $22, "
+	"    token = NULL, worker = NULL, claimed_at = NULL, lease_until = NULL, "
+	"    session_pid = NULL, session_start = NULL "
+	"  WHERE job_id = $1) "
+	ATTEMPT_INSERT "WHERE $14",
+};
+
+static WfPlan unpark_plan = {
+	.name = "unpark_job",
+	.expected = SPI_OK_UPDATE_RETURNING,
+	.nargs = 3,
+	.argtypes = {INT8OID, TIMESTAMPTZOID, BOOLOID},
+	.sql =
+	"UPDATE workflow.job AS j SET status = 'ready', run_at = $2, "
+	"  attempt = CASE WHEN $3 THEN 0 ELSE j.attempt END, "
+	"  waiting_on = NULL, dead_letter = NULL, dead_owner = NULL "
+	"WHERE j.job_id = $1 AND j.status IN ('waiting', 'dead') "
+	"RETURNING j.kind, j.queue",
+};
+
+static WfPlan policy_plan = {
+	.name = "queue_retry_policy",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {TEXTOID},
+	.sql = "SELECT q.retry FROM workflow.queue AS q WHERE q.queue = $1",
+};
+
+/* What becomes of the job at the end of an attempt. */
+typedef struct Ending
+{
+	const char *outcome;		/* of the attempt; NULL: none is recorded */
+	const char *status;
+	int			attempt;
+	TimestampTz run_at;
+	const char *error_class;
+	const char *message;
+	const char *waiting_on;
+	bool		has_failed;
+	const char *dead_letter;
+	const char *dead_owner;
+	Jsonb	   *detail;
+} Ending;
+
+static void
+set_text(Datum *values, char *nulls, int index, const char *text)
+{
+	values[index] = wf_text_datum(text);
+	nulls[index] = WF_NULL_FLAG(text);
+}
+
+static void
+set_id(Datum *values, char *nulls, int index, int64 id)
+{
+	values[index] = Int64GetDatum(id);
+	nulls[index] = id == 0 ? 'n' : ' ';
+}
+
+static void
+fill_attempt(Datum *values, char *nulls, const WfAttempt *attempt)
+{
+	memset(nulls, ' ', ATTEMPT_NARGS);
+	set_id(values, nulls, 0, attempt->job_id);
+	set_id(values, nulls, 1, attempt->effect_id);
+	set_id(values, nulls, 2, attempt->item_id);
+	set_text(values, nulls, 3, attempt->queue);
+	set_text(values, nulls, 4, attempt->kind);
+	values[5] = Int32GetDatum(attempt->attempt);
+	set_text(values, nulls, 6, attempt->worker);
+	values[7] = TimestampTzGetDatum(attempt->started_at);
+	values[8] = TimestampTzGetDatum(wf_now());
+	set_text(values, nulls, 9, attempt->outcome);
+	set_text(values, nulls, 10, attempt->error_class);
+	set_text(values, nulls, 11, attempt->message);
+	values[12] = attempt->detail == NULL ? (Datum) 0 : JsonbPGetDatum(attempt->detail);
+	nulls[12] = WF_NULL_FLAG(attempt->detail);
+}
+
+/*
+ * The present attempt of a job; a job that was not claimed began now.
+ */
+static WfAttempt
+attempt_of(const WfJob *job, const char *outcome)
+{
+	WfAttempt	attempt = {0};
+
+	attempt.job_id = job->job_id;
+	attempt.effect_id = job->effect_id;
+	attempt.item_id = job->item_id;
+	attempt.queue = job->queue;
+	attempt.kind = job->kind;
+	attempt.attempt = job->attempt;
+	attempt.worker = job->worker;
+	attempt.started_at = job->claimed_at == 0 ? wf_now() : job->claimed_at;
+	attempt.outcome = outcome;
+
+	return attempt;
+}
+
+void
+wf_queue_record_attempt(const WfAttempt *attempt)
+{
+	Datum		values[ATTEMPT_NARGS];
+	char		nulls[ATTEMPT_NARGS];
+
+	fill_attempt(values, nulls, attempt);
+	wf_plan_execute(&record_plan, values, nulls);
+}
+
+static bool
+is_running(const WfJob *job)
+{
+	return strcmp(job->status, "running") == 0;
+}
+
+static void
+wake_others(const WfJob *job)
+{
+	if (job->frees_others)
+		wf_wake_at_commit(wf_job_topic(job->kind), job->queue);
+}
+
+static void
+end_attempt(const WfJob *job, const Ending *ending)
+{
+	Datum		values[ATTEMPT_NARGS + 9];
+	char		nulls[ATTEMPT_NARGS + 9];
+	WfAttempt	attempt = attempt_of(job, ending->outcome);
+
+	attempt.error_class = ending->error_class;
+	attempt.message = ending->message;
+	attempt.detail = ending->detail;
+	memset(nulls, ' ', sizeof(nulls));
+	fill_attempt(values, nulls, &attempt);
+	values[13] = BoolGetDatum(ending->outcome != NULL && is_running(job) &&
+							  job->effect_id == 0);
+	set_text(values, nulls, 14, ending->status);
+	values[15] = Int32GetDatum(ending->attempt);
+	values[16] = TimestampTzGetDatum(ending->run_at);
+	set_text(values, nulls, 17, ending->has_failed || ending->waiting_on != NULL ?
+			 ending->message : NULL);
+	set_text(values, nulls, 18, ending->waiting_on);
+	values[19] = TimestampTzGetDatum(wf_now());
+	nulls[19] = ending->has_failed ? ' ' : 'n';
+	set_text(values, nulls, 20, ending->dead_letter);
+	set_text(values, nulls, 21, ending->dead_owner);
+	wf_plan_execute(&end_plan, values, nulls);
+
+	if (strcmp(ending->status, "ready") == 0)
+		wf_wake_at_commit(wf_job_topic(job->kind), job->queue);
+	else
+		wake_others(job);
+}
+
+void
+wf_queue_finish(const WfJob *job, Jsonb *detail)
+{
+	Datum		values[ATTEMPT_NARGS];
+	char		nulls[ATTEMPT_NARGS];
+	WfAttempt	attempt;
+
+	if (job->effect_id != 0 || !is_running(job))
+	{
+		wf_queue_drop(job->job_id);
+		return;
+	}
+	attempt = attempt_of(job, "ok");
+	attempt.detail = detail;
+	fill_attempt(values, nulls, &attempt);
+	wf_plan_execute(&finish_plan, values, nulls);
+	wake_others(job);
+}
+
+void
+wf_queue_drop(int64 job_id)
+{
+	Datum		value = Int64GetDatum(job_id);
+
+	if (wf_plan_execute(&delete_plan, &value, NULL) > 0 &&
+		DatumGetBool(wf_result_datum(0, 3, NULL)))
+		wf_wake_at_commit(wf_job_topic(wf_result_text(0, 2)), wf_result_text(0, 1));
+}
+
+/*
+ * The policy object of a queue; NULL when it has none.
+ */
+Jsonb *
+wf_job_queue_policy(const char *queue)
+{
+	Datum		value = CStringGetTextDatum(queue);
+	bool		isnull;
+	Datum		policy;
+
+	if (wf_plan_execute(&policy_plan, &value, NULL) == 0)
+		return NULL;
+	policy = wf_result_datum(0, 1, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbPCopy(policy);
+}
+
+static WfRetryPolicy *
+policy_of(const WfJob *job, Jsonb *policy)
+{
+	if (policy == NULL)
+		policy = wf_job_queue_policy(job->queue);
+
+	return wf_policy_from_jsonb(policy, NULL);
+}
+
+/*
+ * What is the same in every failure: nothing but its words.
+ */
+static Ending
+failure(const WfJob *job, const char *error_class, const char *message, Jsonb *detail)
+{
+	Ending		ending = {0};
+
+	ending.attempt = job->attempt;
+	ending.run_at = job->run_at;
+	ending.error_class = error_class;
+	ending.message = message;
+	ending.has_failed = true;
+	ending.detail = detail;
+
+	return ending;
+}
+
+static void
+bury(const WfJob *job, Ending *ending, const WfRetryPolicy *policy)
+{
+	ending->outcome = "dead";
+	ending->status = "dead";
+	ending->dead_letter = policy->dead_letter;
+	ending->dead_owner = policy->owner;
+	end_attempt(job, ending);
+}
+
+void
+wf_queue_bury(const WfJob *job, Jsonb *policy, const char *error_class,
+			  const char *message, Jsonb *detail)
+{
+	Ending		ending = failure(job, error_class, message, detail);
+
+	bury(job, &ending, policy_of(job, policy));
+}
+
+WfFailure
+wf_queue_fail(const WfJob *job, Jsonb *policy_object, const char *error_class,
+			  const char *message, int64 retry_after_us, Jsonb *detail)
+{
+	WfRetryPolicy *policy = policy_of(job, policy_object);
+	Ending		ending = failure(job, error_class, message, detail);
+	WfRetryDecision decision =
+		wf_retry_decide(policy, job->attempt, error_class, retry_after_us,
+						pg_prng_double(&pg_global_prng_state));
+
+	if (!decision.retry)
+	{
+		bury(job, &ending, policy);
+		return WF_FAILURE_DEAD;
+	}
+	ending.outcome = "retry";
+	ending.status = "ready";
+	ending.run_at = wf_now() + decision.delay_us;
+	if (!decision.charged && is_running(job))
+		ending.attempt = job->attempt - 1;
+	end_attempt(job, &ending);
+
+	return WF_FAILURE_RETRY;
+}
+
+void
+wf_queue_park(const WfJob *job, const char *waiting_on, const char *error_class,
+			  const char *message)
+{
+	Ending		ending = {0};
+
+	ending.status = "waiting";
+	ending.attempt = is_running(job) ? job->attempt - 1 : job->attempt;
+	ending.run_at = job->run_at;
+	ending.waiting_on = waiting_on;
+	ending.error_class = error_class;
+	ending.message = message;
+	end_attempt(job, &ending);
+}
+
+void
+wf_queue_unpark(int64 job_id, TimestampTz run_at, bool reset_attempts)
+{
+	Datum		values[] = {
+		Int64GetDatum(job_id), TimestampTzGetDatum(run_at), BoolGetDatum(reset_attempts)
+	};
+
+	if (wf_plan_execute(&unpark_plan, values, NULL) > 0)
+		wf_wake_at_commit(wf_job_topic(wf_result_text(0, 1)), wf_result_text(0, 2));
+}
+
+void
+wf_queue_release(const WfJob *job, TimestampTz run_at)
+{
+	Ending		ending = {0};
+
+	ending.outcome = "released";
+	ending.status = "ready";
+	ending.attempt = is_running(job) ? job->attempt - 1 : job->attempt;
+	ending.run_at = run_at;
+	end_attempt(job, &ending);
+}
+
+/*
+ * Ends the attempt of a job whose claimer is gone: charged; ready again at
+ * once, or, when its attempts are spent, a dead letter of class poison.
+ */
+void
+wf_job_lost(const WfJob *job, const char *message, bool is_spent)
+{
+	Ending		ending = failure(job, is_spent ? "poison" : NULL, message, NULL);
+
+	if (is_spent)
+	{
+		bury(job, &ending, policy_of(job, NULL));
+		return;
+	}
+	ending.outcome = "lost";
+	ending.status = "ready";
+	end_attempt(job, &ending);
+}

@@ -1,0 +1,184 @@
+/*
+ * job.c
+ *	  Reading and locking jobs.
+ *
+ * A claimed job belongs to whoever knows its token, until the lease ends: a
+ * token that has been overtaken is refused and can change nothing.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/sqlstate.h"
+#include "catalog/pg_type.h"
+#include "queue_internal.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+enum JobColumn
+{
+	COLUMN_JOB_ID = 1,
+	COLUMN_QUEUE,
+	COLUMN_KIND,
+	COLUMN_STATUS,
+	COLUMN_ITEM_ID,
+	COLUMN_STATE,
+	COLUMN_SEQ,
+	COLUMN_EFFECT_ID,
+	COLUMN_ATTEMPT,
+	COLUMN_TOKEN,
+	COLUMN_WORKER,
+	COLUMN_CLAIMED_AT,
+	COLUMN_LEASE_UNTIL,
+	COLUMN_PAYLOAD,
+	COLUMN_GROUP_KEY,
+	COLUMN_PRIORITY,
+	COLUMN_RUN_AT,
+	COLUMN_FREES_OTHERS,
+};
+
+static WfPlan lock_plan = {
+	.name = "lock_job",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql =
+	"SELECT " WF_JOB_COLUMNS ", "
+	"  (j.group_key IS NOT NULL OR q.max_running IS NOT NULL) AS frees_others "
+	"FROM workflow.job AS j LEFT JOIN workflow.queue AS q ON q.queue = j.queue "
+	"WHERE j.job_id = $1 "
+	"FOR UPDATE OF j",
+};
+
+static WfPlan existed_plan = {
+	.name = "job_existed",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql =
+	"SELECT a.outcome, a.finished_at::text FROM workflow.attempt AS a "
+	"WHERE a.job_id = $1 ORDER BY a.attempt_id DESC LIMIT 1",
+};
+
+static TimestampTz
+result_time(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = wf_result_datum(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
+static Jsonb *
+result_jsonb(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = wf_result_datum(row, column, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbPCopy(value);
+}
+
+/*
+ * Reads the WF_JOB_COLUMNS and frees_others of a result row.
+ */
+WfJob *
+wf_job_from_row(uint64 row)
+{
+	WfJob	   *job = palloc0(sizeof(WfJob));
+
+	job->job_id = wf_result_int8(row, COLUMN_JOB_ID);
+	job->queue = wf_result_text(row, COLUMN_QUEUE);
+	job->kind = wf_result_text(row, COLUMN_KIND);
+	job->status = wf_result_text(row, COLUMN_STATUS);
+	job->item_id = wf_result_int8(row, COLUMN_ITEM_ID);
+	job->state = wf_result_text(row, COLUMN_STATE);
+	job->seq = wf_result_int4(row, COLUMN_SEQ);
+	job->effect_id = wf_result_int8(row, COLUMN_EFFECT_ID);
+	job->attempt = wf_result_int4(row, COLUMN_ATTEMPT);
+	job->token = wf_result_text(row, COLUMN_TOKEN);
+	job->worker = wf_result_text(row, COLUMN_WORKER);
+	job->claimed_at = result_time(row, COLUMN_CLAIMED_AT);
+	job->lease_until = result_time(row, COLUMN_LEASE_UNTIL);
+	job->payload = result_jsonb(row, COLUMN_PAYLOAD);
+	job->group_key = wf_result_text(row, COLUMN_GROUP_KEY);
+	job->priority = wf_result_int4(row, COLUMN_PRIORITY);
+	job->run_at = result_time(row, COLUMN_RUN_AT);
+	job->frees_others = DatumGetBool(wf_result_datum(row, COLUMN_FREES_OTHERS, NULL));
+
+	return job;
+}
+
+/*
+ * Who is to be woken when a job of the kind is ready.
+ */
+WfWakeTopic
+wf_job_topic(const char *kind)
+{
+	if (strcmp(kind, "sql") == 0)
+		return WF_WAKE_SQL;
+	if (strcmp(kind, "http") == 0 || strcmp(kind, "model") == 0)
+		return WF_WAKE_HTTP;
+
+	return WF_WAKE_TASK;
+}
+
+void
+wf_job_refuse_queue(const char *queue)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_WF_UNKNOWN),
+			 errmsg("queue \"%s\" does not exist", queue),
+			 errdetail("Queues are made by workflow.create_queue() or by a definition."),
+			 errhint("SELECT queue FROM workflow.queues shows the queues.")));
+}
+
+static void
+refuse_missing(int64 job_id)
+{
+	Datum		value = Int64GetDatum(job_id);
+
+	if (wf_plan_execute(&existed_plan, &value, NULL) > 0)
+		wf_job_refuse_stale(job_id, psprintf("its last attempt ended as \"%s\" at %s",
+											 wf_result_text(0, 1), wf_result_text(0, 2)));
+	ereport(ERROR,
+			(errcode(ERRCODE_WF_UNKNOWN),
+			 errmsg("job " INT64_FORMAT " does not exist", job_id),
+			 errdetail("A job is gone once it has succeeded, or when its item has moved on."),
+			 errhint("SELECT * FROM workflow.attempts WHERE job_id = " INT64_FORMAT " shows what became of it.",
+					 job_id)));
+}
+
+void
+wf_job_refuse_stale(int64 job_id, const char *why)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_WF_STALE_TOKEN),
+			 errmsg("the claim of job " INT64_FORMAT " has ended", job_id),
+			 errdetail("The token is stale: %s.", why),
+			 errhint("Drop this result and claim again; what others did since then stands.")));
+}
+
+WfJob *
+wf_queue_lock(int64 job_id)
+{
+	Datum		value = Int64GetDatum(job_id);
+
+	return wf_plan_execute(&lock_plan, &value, NULL) == 0 ? NULL : wf_job_from_row(0);
+}
+
+WfJob *
+wf_queue_lock_claimed(int64 job_id, const char *token)
+{
+	WfJob	   *job = wf_queue_lock(job_id);
+
+	if (job == NULL)
+		refuse_missing(job_id);
+	if (strcmp(job->status, "running") != 0)
+		wf_job_refuse_stale(job_id, psprintf("the job is %s", job->status));
+	if (token == NULL || job->token == NULL || strcmp(job->token, token) != 0)
+		wf_job_refuse_stale(job_id, "the job has been claimed anew");
+	if (job->lease_until != 0 && job->lease_until <= wf_now())
+		wf_job_refuse_stale(job_id, psprintf("the lease ended at %s",
+											 timestamptz_to_str(job->lease_until)));
+
+	return job;
+}

@@ -1,0 +1,212 @@
+/*
+ * lease.c
+ *	  workflow.extend() and workflow.release(), of one job or of many.
+ *
+ * The forms for many jobs do all or nothing: the error names the first job
+ * whose token is stale.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/owner.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "queue_internal.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+static WfPlan extend_plan = {
+	.name = "extend_lease",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 4,
+	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
+	.sql =
+	"UPDATE workflow.job SET lease_until = $4, session_pid = NULL, session_start = NULL "
+	"WHERE job_id = $1 AND token = $2 AND status = 'running' "
+	"  AND (lease_until IS NULL OR lease_until > $3)",
+};
+
+static void
+require_arguments(FunctionCallInfo fcinfo, const char *function)
+{
+	for (int i = 0; i < PG_NARGS(); i++)
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("arguments of workflow.%s() must not be null", function),
+					 errdetail("A claim is named by its job and its token."),
+					 errhint("Pass job_id and token as workflow.claim() returned them.")));
+}
+
+/*
+ * Returns when a lease that is given now ends.
+ */
+static TimestampTz
+lease_end(TimestampTz now, const Interval *lease)
+{
+	int64		lease_us = wf_interval_us(lease);
+
+	if (lease_us <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("lease must be longer than zero"),
+				 errdetail("The lease would have ended already."),
+				 errhint("workflow.release(job_id, token) gives a job back.")));
+
+	return now + lease_us;
+}
+
+static void
+extend_one(int64 job_id, const char *token, TimestampTz now, TimestampTz until)
+{
+	Datum		values[] = {
+		Int64GetDatum(job_id), CStringGetTextDatum(token), TimestampTzGetDatum(now),
+		TimestampTzGetDatum(until)
+	};
+
+	if (wf_plan_execute(&extend_plan, values, NULL) == 0)
+	{
+		(void) wf_queue_lock_claimed(job_id, token);	/* says what is wrong */
+		elog(ERROR, "lease of job " INT64_FORMAT " could not be extended", job_id);
+	}
+}
+
+static void
+release_one(int64 job_id, const char *token)
+{
+	WfJob	   *job = wf_queue_lock_claimed(job_id, token);
+
+	wf_queue_release(job, job->run_at);
+}
+
+/*
+ * Reads arrays of jobs and tokens, which belong together one by one.
+ */
+static int
+read_claims(FunctionCallInfo fcinfo, Datum **ids, Datum **tokens)
+{
+	ArrayType  *id_array = PG_GETARG_ARRAYTYPE_P(0);
+	ArrayType  *token_array = PG_GETARG_ARRAYTYPE_P(1);
+	int			nids;
+	int			ntokens;
+
+	if (array_contains_nulls(id_array) || array_contains_nulls(token_array))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("job ids and tokens must not be null"),
+				 errdetail("A claim is named by its job and its token."),
+				 errhint("Pass them as workflow.claim() returned them.")));
+	deconstruct_array(id_array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, ids, NULL, &nids);
+	deconstruct_array(token_array, TEXTOID, -1, false, TYPALIGN_INT, tokens, NULL, &ntokens);
+	if (nids != ntokens)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("there must be a token for each job"),
+				 errdetail("There are %d jobs and %d tokens.", nids, ntokens),
+				 errhint("Pass both arrays in the same order.")));
+
+	return nids;
+}
+
+PG_FUNCTION_INFO_V1(wf_extend);
+
+/*
+ * workflow.extend(job_id bigint, token text, lease interval) returns timestamptz
+ */
+Datum
+wf_extend(PG_FUNCTION_ARGS)
+{
+	WfCaller	caller;
+	TimestampTz now = wf_now();
+	TimestampTz until;
+
+	require_arguments(fcinfo, "extend");
+	until = lease_end(now, PG_GETARG_INTERVAL_P(2));
+
+	wf_enter_owner(&caller);
+	SPI_connect();
+	extend_one(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), now, until);
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	PG_RETURN_TIMESTAMPTZ(until);
+}
+
+PG_FUNCTION_INFO_V1(wf_extend_many);
+
+/*
+ * workflow.extend_many(job_ids bigint[], tokens text[], lease interval)
+ *		returns timestamptz
+ */
+Datum
+wf_extend_many(PG_FUNCTION_ARGS)
+{
+	WfCaller	caller;
+	TimestampTz now = wf_now();
+	TimestampTz until;
+	Datum	   *ids;
+	Datum	   *tokens;
+	int			count;
+
+	require_arguments(fcinfo, "extend_many");
+	until = lease_end(now, PG_GETARG_INTERVAL_P(2));
+	count = read_claims(fcinfo, &ids, &tokens);
+
+	wf_enter_owner(&caller);
+	SPI_connect();
+	for (int i = 0; i < count; i++)
+		extend_one(DatumGetInt64(ids[i]), TextDatumGetCString(tokens[i]), now, until);
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	PG_RETURN_TIMESTAMPTZ(until);
+}
+
+PG_FUNCTION_INFO_V1(wf_release);
+
+/*
+ * workflow.release(job_id bigint, token text) returns void
+ */
+Datum
+wf_release(PG_FUNCTION_ARGS)
+{
+	WfCaller	caller;
+
+	require_arguments(fcinfo, "release");
+
+	wf_enter_owner(&caller);
+	SPI_connect();
+	release_one(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(wf_release_many);
+
+/*
+ * workflow.release_many(job_ids bigint[], tokens text[]) returns int
+ */
+Datum
+wf_release_many(PG_FUNCTION_ARGS)
+{
+	WfCaller	caller;
+	Datum	   *ids;
+	Datum	   *tokens;
+	int			count;
+
+	require_arguments(fcinfo, "release_many");
+	count = read_claims(fcinfo, &ids, &tokens);
+
+	wf_enter_owner(&caller);
+	SPI_connect();
+	for (int i = 0; i < count; i++)
+		release_one(DatumGetInt64(ids[i]), TextDatumGetCString(tokens[i]));
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	PG_RETURN_INT32(count);
+}

@@ -1,0 +1,169 @@
+/*
+ * limits.c
+ *	  How many jobs of a queue may start now: rate limit and max_running.
+ *
+ * The rate is a GCRA: one timestamp, the theoretical arrival time, in the
+ * queue's row.  Each job moves it ahead by per / count; it may be ahead of the
+ * clock by "per" at most.  So a rested queue may start "count" jobs at once,
+ * and then one each per / count.
+ *
+ * Both limits hold across concurrent claims because a claim of a limited
+ * queue locks the queue's row until it commits.  Whoever finds it locked tries
+ * again for some milliseconds and then goes without, rather than wait for a
+ * stranger's open transaction.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "base/clock.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "queue_internal.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* Waits of 1, 2, 4, ... ms for a locked queue. */
+#define LOCK_TRIES 7
+
+static WfPlan lock_queue_plan = {
+	.name = "claim_lock_queue",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {TEXTOID},
+	.sql =
+	"SELECT " WF_LIMIT_COLUMNS " FROM workflow.queue AS q "
+	"WHERE q.queue = $1 AND q.paused_at IS NULL "
+	"FOR NO KEY UPDATE SKIP LOCKED",
+};
+
+static WfPlan running_plan = {
+	.name = "claim_count_running",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.argtypes = {TEXTOID, INT8OID},
+	.sql =
+	"SELECT pg_catalog.count(*) FROM (SELECT 1 FROM workflow.job AS j "
+	"  WHERE j.queue = $1 AND j.status = 'running' LIMIT $2) AS some",
+};
+
+static WfPlan use_rate_plan = {
+	.name = "claim_use_rate",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 2,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID},
+	.sql = "UPDATE workflow.queue SET rate_next_at = $2 WHERE queue = $1",
+};
+
+/*
+ * Reads WF_LIMIT_COLUMNS, the first of which is the given column.
+ */
+void
+wf_claim_read_limits(WfClaim *claim, uint64 row, int column)
+{
+	claim->is_rate_limited = !wf_result_is_null(row, column);
+	claim->max_running = wf_result_int4(row, column + 3);
+	claim->is_limited = claim->is_rate_limited || claim->max_running > 0;
+	claim->rate_next_at = claim->now;
+	if (!claim->is_rate_limited)
+		return;
+
+	claim->rate_burst_us =
+		wf_interval_us(DatumGetIntervalP(wf_result_datum(row, column + 1, NULL)));
+	claim->rate_interval_us = claim->rate_burst_us / wf_result_int4(row, column);
+	if (!wf_result_is_null(row, column + 2))
+		claim->rate_next_at = Max(claim->now,
+								  DatumGetTimestampTz(wf_result_datum(row, column + 2, NULL)));
+}
+
+/*
+ * Locks the row of the queue and reads its limits as they are then.  Returns
+ * false when somebody else keeps it locked.
+ */
+bool
+wf_claim_lock_limits(WfClaim *claim)
+{
+	Datum		queue = CStringGetTextDatum(claim->queue);
+
+	for (int i = 0; i < LOCK_TRIES; i++)
+	{
+		if (wf_plan_execute(&lock_queue_plan, &queue, NULL) > 0)
+		{
+			wf_claim_read_limits(claim, 0, 1);
+			return true;
+		}
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(1000L << i);
+	}
+	claim->is_contended = true;
+
+	return false;
+}
+
+static int
+allowed_by_rate(WfClaim *claim, int wanted)
+{
+	double		ahead = (double) (claim->rate_next_at - claim->now);
+	double		room = (claim->rate_burst_us - ahead) / claim->rate_interval_us;
+	int			allowed = (int) Max(0, Min(floor(room + 1e-9), wanted));
+
+	if (allowed < wanted)
+		claim->rate_opens_at = claim->rate_next_at +
+			(TimestampTz) ceil((allowed + 1) * claim->rate_interval_us - claim->rate_burst_us);
+
+	return allowed;
+}
+
+/*
+ * Whether the rate lets nothing start now, as far as the limits as they were
+ * last read can tell.
+ */
+bool
+wf_claim_rate_is_closed(WfClaim *claim)
+{
+	return allowed_by_rate(claim, 1) == 0;
+}
+
+static int
+allowed_by_max_running(const WfClaim *claim, int wanted)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(claim->queue), Int64GetDatum(claim->max_running)
+	};
+
+	wf_plan_execute(&running_plan, values, NULL);
+
+	return Min(wanted, claim->max_running - (int) wf_result_int8(0, 1));
+}
+
+/*
+ * Returns how many of the wanted jobs the limits allow to start now; when the
+ * rate holds some back, rate_opens_at is when the next one may start.
+ */
+int
+wf_claim_allowed(WfClaim *claim, int wanted)
+{
+	claim->rate_opens_at = 0;
+	if (wanted > 0 && claim->is_rate_limited)
+		wanted = allowed_by_rate(claim, wanted);
+	if (wanted > 0 && claim->max_running > 0)
+		wanted = allowed_by_max_running(claim, wanted);
+
+	return wanted;
+}
+
+/*
+ * Charges the rate with the jobs that were taken.
+ */
+void
+wf_claim_use_rate(const WfClaim *claim, int taken)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(claim->queue),
+		TimestampTzGetDatum(claim->rate_next_at +
+							(TimestampTz) ceil(taken * claim->rate_interval_us)),
+	};
+
+	if (claim->is_rate_limited && taken > 0)
+		wf_plan_execute(&use_rate_plan, values, NULL);
+}

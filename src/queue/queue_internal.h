@@ -1,0 +1,87 @@
+/*
+ * queue_internal.h
+ *	  What the files of the queue room share.
+ */
+#ifndef WF_QUEUE_INTERNAL_H
+#define WF_QUEUE_INTERNAL_H
+
+#include "base/plan.h"
+#include "base/wake.h"
+#include "queue/queue.h"
+
+/* Columns of a job aliased j, in the order that wf_job_from_row() reads. */
+#define WF_JOB_COLUMNS \
+	"j.job_id, j.queue, j.kind, j.status, j.item_id, j.state, j.seq, " \
+	"j.effect_id, j.attempt, j.token, j.worker, j.claimed_at, j.lease_until, " \
+	"j.payload, j.group_key, j.priority, j.run_at"
+#define WF_JOB_NCOLUMNS 17
+
+/* Whether a job of its group stands before j. */
+#define WF_GROUP_IS_BUSY \
+	"EXISTS (SELECT 1 FROM workflow.job AS o " \
+	"  WHERE o.queue = j.queue AND o.group_key = j.group_key AND o.job_id <> j.job_id " \
+	"    AND (o.status = 'running' OR (o.job_id < j.job_id AND o.status <> 'dead')))"
+
+/* What a claim wants, and what it has to know for the next one. */
+typedef struct WfClaim
+{
+	const char *kind;
+	const char *queue;
+	const char *worker;
+	int			limit;
+	int64		lease_us;		/* 0: bound to the session */
+	TimestampTz now;
+	bool		is_lease_asked; /* else the queue's own lease holds */
+
+	/* filled by the look at the queue */
+	bool		is_paused;
+	bool		has_lost;		/* leases that have ended */
+	bool		has_groups;
+	bool		is_rate_limited;
+	bool		is_limited;		/* a rate or max_running */
+	int			max_running;	/* 0: no limit */
+	double		rate_interval_us;	/* time that one job takes of the rate */
+	double		rate_burst_us;	/* how far ahead of time the rate may be */
+	TimestampTz rate_next_at;
+
+	bool		has_changed;	/* lost jobs were given back */
+
+	/* filled when there was less to take than wanted */
+	bool		is_contended;	/* somebody else is claiming: look again soon */
+	TimestampTz rate_opens_at;	/* 0: the rate does not hold anything back */
+} WfClaim;
+
+/* job.c */
+extern WfJob *wf_job_from_row(uint64 row);
+extern WfWakeTopic wf_job_topic(const char *kind);
+extern void wf_job_refuse_stale(int64 job_id, const char *why) pg_attribute_noreturn();
+extern void wf_job_refuse_queue(const char *queue) pg_attribute_noreturn();
+
+/* limits.c */
+extern void wf_claim_read_limits(WfClaim *claim, uint64 row, int column);
+extern bool wf_claim_lock_limits(WfClaim *claim);
+extern bool wf_claim_rate_is_closed(WfClaim *claim);
+extern int	wf_claim_allowed(WfClaim *claim, int wanted);
+extern void wf_claim_use_rate(const WfClaim *claim, int taken);
+#define WF_LIMIT_COLUMNS "q.rate_count, q.rate_per, q.rate_next_at, q.max_running"
+
+/* take.c */
+extern List *wf_claim_take(WfClaim *claim);
+extern void wf_claim_init(void);
+
+/* claim.c */
+extern List *wf_claim_look(WfClaim *claim);
+extern TimestampTz wf_claim_next_look(const WfClaim *claim, TimestampTz deadline);
+extern void wf_claim_sleep(TimestampTz until);
+
+/* reclaim.c */
+extern int	wf_claim_reclaim(const char *queue, const char *kind, int limit,
+							 bool sessions);
+extern bool wf_claim_any_session_gone(const char *queue, const char *kind);
+extern void wf_claim_bind_session(void);
+
+/* finish.c */
+extern void wf_job_lost(const WfJob *job, const char *message, bool is_spent);
+extern Jsonb *wf_job_queue_policy(const char *queue);
+
+#endif							/* WF_QUEUE_INTERNAL_H */

@@ -1,0 +1,373 @@
+/*
+ * reclaim.c
+ *	  Giving back the jobs of claimers that are gone.
+ *
+ * A claim ends by itself when its lease does, or when the session that it is
+ * bound to does.  A session gives its jobs back as it ends; what it could not
+ * (the server crashed, a lock was in the way) is found by the next claim and
+ * by the maintenance worker, which ask whether the process still lives.
+ *
+ * An attempt that ends so is charged: a job that brings its workers down is a
+ * poison job and becomes a dead letter when its attempts are spent.
+ *
+ * Only kinds task and sql: a job with an effect may have sent something, which
+ * the effect room judges.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "base/clock.h"
+#include "base/owner.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "queue_internal.h"
+#include "retry/policy.h"
+#include "storage/ipc.h"
+#include "storage/lmgr.h"
+#include "storage/procarray.h"
+#include "utils/backend_status.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* Most jobs that a session gives back as it ends. */
+#define SESSION_END_LIMIT 1000
+
+#define LOST_SELECT \
+	"SELECT " WF_JOB_COLUMNS ", " \
+	"  (j.group_key IS NOT NULL OR q.max_running IS NOT NULL) AS frees_others " \
+	"FROM workflow.job AS j LEFT JOIN workflow.queue AS q ON q.queue = j.queue " \
+	"WHERE j.status = 'running' "
+#define IS_RECLAIMED_KIND \
+	"AND (j.kind = $2 OR ($2 IS NULL AND j.kind IN ('task', 'sql'))) "
+
+static WfPlan ended_leases_plan = {
+	.name = "reclaim_ended_leases",
+	.expected = SPI_OK_SELECT,
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID},
+	.sql =
+	LOST_SELECT "AND j.queue = $1 AND j.lease_until <= $3 " IS_RECLAIMED_KIND
+	"ORDER BY j.lease_until LIMIT $4 FOR UPDATE OF j SKIP LOCKED",
+};
+
+static WfPlan sessions_plan = {
+	.name = "reclaim_sessions",
+	.expected = SPI_OK_SELECT,
+	.nargs = 3,
+	.argtypes = {TEXTOID, TEXTOID, INT4OID},
+	.sql =
+	"SELECT DISTINCT j.session_pid, j.session_start FROM workflow.job AS j "
+	"WHERE j.status = 'running' AND j.queue = $1 AND j.lease_until IS NULL "
+	"  AND j.session_pid <> $3 " IS_RECLAIMED_KIND,
+};
+
+static WfPlan session_start_plan = {
+	.name = "reclaim_session_start",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT4OID},
+	.sql = "SELECT a.backend_start FROM pg_catalog.pg_stat_get_activity($1) AS a",
+};
+
+static WfPlan session_jobs_plan = {
+	.name = "reclaim_session_jobs",
+	.expected = SPI_OK_SELECT,
+	.nargs = 4,
+	.argtypes = {INT4OID, TEXTOID, TIMESTAMPTZOID, INT8OID},
+	.sql =
+	LOST_SELECT "AND j.session_pid = $1 AND j.session_start = $3 " IS_RECLAIMED_KIND
+	"LIMIT $4 FOR UPDATE OF j SKIP LOCKED",
+};
+
+static WfPlan queues_plan = {
+	.name = "reclaim_queues",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {TIMESTAMPTZOID},
+	.sql =
+	"SELECT q.queue FROM workflow.queue AS q WHERE EXISTS ("
+	"  SELECT 1 FROM workflow.job AS j WHERE j.queue = q.queue AND j.status = 'running' "
+	"    AND (j.lease_until <= $1 OR j.lease_until IS NULL) AND j.kind IN ('task', 'sql'))",
+};
+
+static WfPlan next_end_plan = {
+	.name = "next_lease_end",
+	.expected = SPI_OK_SELECT,
+	.sql =
+	"SELECT pg_catalog.min(first.lease_until) "
+	"FROM workflow.queue AS q, LATERAL ("
+	"  SELECT j.lease_until FROM workflow.job AS j "
+	"  WHERE j.queue = q.queue AND j.status = 'running' AND j.lease_until IS NOT NULL "
+	"  ORDER BY j.lease_until LIMIT 1) AS first",
+};
+
+typedef struct Session
+{
+	int			pid;
+	TimestampTz start;
+} Session;
+
+static WfItemHooks item_hooks = {0};
+static bool exit_hook_set = false;
+
+void
+wf_queue_set_item_hooks(const WfItemHooks *hooks)
+{
+	item_hooks = *hooks;
+}
+
+static int
+max_attempts(const WfJob *job)
+{
+	Jsonb	   *policy = job->item_id != 0 && item_hooks.job_policy != NULL ?
+		item_hooks.job_policy(job) : NULL;
+
+	if (policy == NULL)
+		policy = wf_job_queue_policy(job->queue);
+
+	return wf_policy_from_jsonb(policy, NULL)->max_attempts;
+}
+
+static void
+give_back(const WfJob *job, const char *why)
+{
+	char	   *message = psprintf("%s with the job unfinished; worker was \"%s\"", why,
+								   job->worker == NULL ? "" : job->worker);
+
+	if (job->attempt < max_attempts(job))
+		wf_job_lost(job, message, false);
+	else if (job->item_id != 0 && item_hooks.job_spent != NULL)
+		item_hooks.job_spent(job, "poison", message);
+	else
+		wf_job_lost(job, message, true);
+}
+
+static int
+give_back_rows(uint64 count, const char *why)
+{
+	List	   *jobs = NIL;
+	ListCell   *cell;
+
+	for (uint64 i = 0; i < count; i++)
+		jobs = lappend(jobs, wf_job_from_row(i));
+	foreach(cell, jobs)
+		give_back(lfirst(cell), why);
+
+	return (int) count;
+}
+
+static int
+reclaim_leases(const char *queue, const char *kind, int limit)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(queue), wf_text_datum(kind),
+		TimestampTzGetDatum(wf_now()), Int64GetDatum(limit)
+	};
+	char		nulls[] = {' ', WF_NULL_FLAG(kind), ' ', ' '};
+
+	return give_back_rows(wf_plan_execute(&ended_leases_plan, values, nulls),
+						  "the lease ended");
+}
+
+static int
+reclaim_session(const Session *session, const char *kind, int limit)
+{
+	Datum		values[] = {
+		Int32GetDatum(session->pid), wf_text_datum(kind),
+		TimestampTzGetDatum(session->start), Int64GetDatum(limit)
+	};
+	char		nulls[] = {' ', WF_NULL_FLAG(kind), ' ', ' '};
+
+	return give_back_rows(wf_plan_execute(&session_jobs_plan, values, nulls),
+						  "the session ended");
+}
+
+/*
+ * Whether the process still is the one that claimed: its number may have been
+ * given to another one since.
+ */
+static bool
+session_lives(const Session *session)
+{
+	Datum		pid = Int32GetDatum(session->pid);
+	bool		isnull;
+	Datum		start;
+
+	if (BackendPidGetProc(session->pid) == NULL)
+		return false;
+	pgstat_clear_backend_activity_snapshot();
+	if (wf_plan_execute(&session_start_plan, &pid, NULL) == 0)
+		return true;			/* it starts or ends just now */
+	start = wf_result_datum(0, 1, &isnull);
+
+	return isnull || DatumGetTimestampTz(start) == session->start;
+}
+
+static List *
+find_sessions(const char *queue, const char *kind)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(queue), wf_text_datum(kind), Int32GetDatum(MyProcPid)
+	};
+	char		nulls[] = {' ', WF_NULL_FLAG(kind), ' '};
+	uint64		count = wf_plan_execute(&sessions_plan, values, nulls);
+	List	   *sessions = NIL;
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		Session    *session = palloc(sizeof(Session));
+
+		session->pid = wf_result_int4(i, 1);
+		session->start = DatumGetTimestampTz(wf_result_datum(i, 2, NULL));
+		sessions = lappend(sessions, session);
+	}
+
+	return sessions;
+}
+
+static int
+reclaim_sessions(const char *queue, const char *kind, int limit)
+{
+	int			reclaimed = 0;
+	ListCell   *cell;
+
+	foreach(cell, find_sessions(queue, kind))
+	{
+		Session    *session = lfirst(cell);
+
+		if (reclaimed < limit && !session_lives(session))
+			reclaimed += reclaim_session(session, kind, limit - reclaimed);
+	}
+
+	return reclaimed;
+}
+
+/*
+ * Whether a session is gone that has jobs of the queue and kind.
+ */
+bool
+wf_claim_any_session_gone(const char *queue, const char *kind)
+{
+	ListCell   *cell;
+
+	foreach(cell, find_sessions(queue, kind))
+		if (!session_lives(lfirst(cell)))
+			return true;
+
+	return false;
+}
+
+/*
+ * Gives back up to limit lost jobs of a queue, of one kind or, with NULL, of
+ * all that are reclaimed: either those of ended leases or those of ended
+ * sessions.  Returns how many.
+ */
+int
+wf_claim_reclaim(const char *queue, const char *kind, int limit, bool sessions)
+{
+	return sessions ? reclaim_sessions(queue, kind, limit) :
+		reclaim_leases(queue, kind, limit);
+}
+
+int
+wf_queue_reclaim_lost(int limit)
+{
+	Datum		now = TimestampTzGetDatum(wf_now());
+	uint64		count = wf_plan_execute(&queues_plan, &now, NULL);
+	List	   *queues = NIL;
+	ListCell   *cell;
+	int			reclaimed = 0;
+
+	for (uint64 i = 0; i < count; i++)
+		queues = lappend(queues, wf_result_text(i, 1));
+	foreach(cell, queues)
+	{
+		if (reclaimed < limit)
+			reclaimed += reclaim_leases(lfirst(cell), NULL, limit - reclaimed);
+		if (reclaimed < limit)
+			reclaimed += reclaim_sessions(lfirst(cell), NULL, limit - reclaimed);
+	}
+
+	return reclaimed;
+}
+
+TimestampTz
+wf_queue_next_lease_end(void)
+{
+	bool		isnull;
+	Datum		end;
+
+	wf_plan_execute(&next_end_plan, NULL, NULL);
+	end = wf_result_datum(0, 1, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(end);
+}
+
+/*
+ * Whether the tables can be written without waiting for anybody; nothing can
+ * interrupt a process that is about to exit.
+ */
+static bool
+lock_tables_now(void)
+{
+	static const char *const tables[] = {"job", "attempt", "queue", "item", "definition"};
+	Oid			schema = get_namespace_oid("workflow", true);
+
+	for (int i = 0; i < lengthof(tables); i++)
+	{
+		Oid			table = OidIsValid(schema) ? get_relname_relid(tables[i], schema) : InvalidOid;
+
+		if (!OidIsValid(table) || !ConditionalLockRelationOid(table, RowExclusiveLock))
+			return false;
+	}
+
+	return true;
+}
+
+/*
+ * Gives back what this session has claimed, in a transaction of its own.  It
+ * commits asynchronously, so as not to wait for a standby; should it be lost,
+ * the next claim finds that the process is gone.
+ */
+static void
+release_at_exit(int code, Datum arg)
+{
+	Session		me = {MyProcPid, MyStartTimestamp};
+	WfCaller	caller;
+
+	if (RecoveryInProgress() || !OidIsValid(MyDatabaseId))
+		return;
+
+	AbortOutOfAnyTransaction();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	wf_enter_owner(&caller);
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+	if (lock_tables_now())
+	{
+		SPI_connect();
+		(void) reclaim_session(&me, NULL, SESSION_END_LIMIT);
+		SPI_finish();
+	}
+	wf_leave_owner(&caller);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/*
+ * Makes this session give back what it has claimed when it ends.
+ */
+void
+wf_claim_bind_session(void)
+{
+	if (exit_hook_set)
+		return;
+	before_shmem_exit(release_at_exit, (Datum) 0);
+	exit_hook_set = true;
+}

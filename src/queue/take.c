@@ -1,0 +1,393 @@
+/*
+ * take.c
+ *	  Taking ready jobs of one queue and kind.
+ *
+ * One statement picks and marks them: FOR UPDATE SKIP LOCKED lets concurrent
+ * claims share a queue without waiting for each other, and the materialized
+ * CTE keeps the planner from running the pick twice.
+ *
+ * Of a group only its first job may run, and only when none of it runs.  A
+ * snapshot alone cannot tell: another claim may just be taking a job of the
+ * group that it does not see.  So the jobs of groups are marked first and then
+ * judged once more, under a lock of the group and with a new snapshot; those
+ * that lose are put back.
+ *
+ * Where that, or the limits of a queue, may leave locks behind although
+ * nothing was taken, the whole is a subtransaction that is rolled back then.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "base/clock.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "queue_internal.h"
+#include "storage/lock.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+/* Tells the locks of groups from the advisory locks of users (1 and 2). */
+#define GROUP_LOCK_CLASS 3
+
+#define TOKEN_BYTES 16
+
+static WfPlan take_plan = {
+	.name = "claim",
+	.expected = SPI_OK_UPDATE_RETURNING,
+	.nargs = 10,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID,
+	TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, BOOLOID},
+	.sql =
+	"WITH picked AS MATERIALIZED ("
+	"  SELECT j.job_id FROM workflow.job AS j "
+	"  WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND j.run_at <= $3 "
+	"    AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY ") "
+	"  ORDER BY j.priority, j.run_at, j.job_id "
+	"  LIMIT $4 FOR UPDATE OF j SKIP LOCKED) "
+	"UPDATE workflow.job AS j SET "
+	"  status = 'running', attempt = j.attempt + 1, worker = $5, "
+	"  token = $6 || '.' || j.job_id::text, claimed_at = $3, lease_until = $7, "
+	"  session_pid = $8, session_start = $9 "
+	"FROM picked WHERE j.job_id = picked.job_id "
+	"RETURNING " WF_JOB_COLUMNS ", (j.group_key IS NOT NULL OR $10) AS frees_others",
+};
+
+static WfPlan judge_plan = {
+	.name = "claim_judge_groups",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.sql =
+	"SELECT j.job_id FROM workflow.job AS j "
+	"WHERE j.job_id = ANY ($1) AND " WF_GROUP_IS_BUSY,
+};
+
+static WfPlan put_back_plan = {
+	.name = "claim_put_back",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.sql =
+	"UPDATE workflow.job SET status = 'ready', attempt = attempt - 1, worker = NULL, "
+	"  token = NULL, claimed_at = NULL, lease_until = NULL, "
+	"  session_pid = NULL, session_start = NULL "
+	"WHERE job_id = ANY ($1)",
+};
+
+/* Topics, as bits, of the jobs that the present transaction has claimed. */
+static uint32 claimed_topics = 0;
+static bool undoing_own_look = false;
+
+/*
+ * Jobs whose claim is rolled back are ready again, though nobody commits:
+ * whoever skipped them while they were locked must look once more.  Called at
+ * the end of (sub)transactions: neither allocates nor raises.
+ */
+static void
+wake_claimers(void)
+{
+	for (int topic = WF_WAKE_TASK; topic <= WF_WAKE_HTTP; topic++)
+		if (claimed_topics & (1 << topic))
+			wf_wake_now(topic, NULL);
+}
+
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		wake_claimers();
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT ||
+		event == XACT_EVENT_PREPARE)
+	{
+		claimed_topics = 0;
+		undoing_own_look = false;
+	}
+}
+
+static void
+on_subtransaction_end(SubXactEvent event, SubTransactionId mySubid,
+					  SubTransactionId parentSubid, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && !undoing_own_look)
+		wake_claimers();
+}
+
+/*
+ * Called when the library is loaded.
+ */
+void
+wf_claim_init(void)
+{
+	RegisterXactCallback(on_transaction_end, NULL);
+	RegisterSubXactCallback(on_subtransaction_end, NULL);
+}
+
+/*
+ * Returns a new random token, in hexadecimal digits.
+ */
+static char *
+new_token(void)
+{
+	uint8		bytes[TOKEN_BYTES];
+	char	   *token = palloc(TOKEN_BYTES * 2 + 1);
+
+	if (!pg_strong_random(bytes, sizeof(bytes)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not make a random token"),
+				 errdetail("The operating system gave no random numbers."),
+				 errhint("Try again.")));
+	for (int i = 0; i < TOKEN_BYTES; i++)
+		snprintf(token + 2 * i, 3, "%02x", bytes[i]);
+
+	return token;
+}
+
+static int
+in_order(const ListCell *a, const ListCell *b)
+{
+	const WfJob *left = lfirst(a);
+	const WfJob *right = lfirst(b);
+
+	if (left->priority != right->priority)
+		return left->priority < right->priority ? -1 : 1;
+	if (left->run_at != right->run_at)
+		return left->run_at < right->run_at ? -1 : 1;
+
+	return left->job_id < right->job_id ? -1 : 1;
+}
+
+/*
+ * Picks and marks up to limit jobs.
+ */
+static List *
+mark(const WfClaim *claim, int limit)
+{
+	bool		has_lease = claim->lease_us > 0;
+	Datum		values[] = {
+		CStringGetTextDatum(claim->kind), CStringGetTextDatum(claim->queue),
+		TimestampTzGetDatum(claim->now), Int64GetDatum(limit),
+		CStringGetTextDatum(claim->worker), CStringGetTextDatum(new_token()),
+		TimestampTzGetDatum(claim->now + claim->lease_us),
+		Int32GetDatum(MyProcPid), TimestampTzGetDatum(MyStartTimestamp),
+		BoolGetDatum(claim->max_running > 0),
+	};
+	const char *nulls = has_lease ? "       nn " : "      n   ";
+	uint64		count = wf_plan_execute(&take_plan, values, nulls);
+	List	   *jobs = NIL;
+
+	for (uint64 i = 0; i < count; i++)
+		jobs = lappend(jobs, wf_job_from_row(i));
+	list_sort(jobs, in_order);
+
+	return jobs;
+}
+
+/*
+ * Locks a group until the end of the transaction, unless somebody else has.
+ */
+static bool
+try_lock_group(const WfJob *job)
+{
+	LOCKTAG		tag;
+	uint32		queue = hash_bytes((const unsigned char *) job->queue, strlen(job->queue));
+	uint32		group = hash_bytes((const unsigned char *) job->group_key,
+								   strlen(job->group_key));
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, queue, group, GROUP_LOCK_CLASS);
+
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+static Datum
+job_ids(List *jobs)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * Max(list_length(jobs), 1));
+	int			count = 0;
+	ListCell   *cell;
+
+	foreach(cell, jobs)
+		ids[count++] = Int64GetDatum(((WfJob *) lfirst(cell))->job_id);
+
+	return PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64),
+										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+static bool
+contains_job(List *jobs, int64 job_id)
+{
+	ListCell   *cell;
+
+	foreach(cell, jobs)
+		if (((WfJob *) lfirst(cell))->job_id == job_id)
+			return true;
+
+	return false;
+}
+
+/*
+ * Returns those marked jobs whose group turns out to be busy.
+ */
+static List *
+find_losers(WfClaim *claim, List *jobs)
+{
+	List	   *losers = NIL;
+	List	   *locked = NIL;
+	ListCell   *cell;
+	Datum		ids;
+	uint64		count;
+
+	foreach(cell, jobs)
+	{
+		WfJob	   *job = lfirst(cell);
+
+		if (job->group_key == NULL)
+			continue;
+		if (try_lock_group(job))
+			locked = lappend(locked, job);
+		else
+			losers = lappend(losers, job);
+	}
+	if (losers != NIL)
+		claim->is_contended = true;
+	if (locked == NIL)
+		return losers;
+
+	ids = job_ids(locked);
+	count = wf_plan_execute(&judge_plan, &ids, NULL);
+	foreach(cell, locked)
+	{
+		WfJob	   *job = lfirst(cell);
+
+		for (uint64 i = 0; i < count; i++)
+			if (wf_result_int8(i, 1) == job->job_id)
+				losers = lappend(losers, job);
+	}
+
+	return losers;
+}
+
+static List *
+without_losers(WfClaim *claim, List *jobs)
+{
+	List	   *losers = find_losers(claim, jobs);
+	List	   *winners = NIL;
+	ListCell   *cell;
+	Datum		ids;
+
+	if (losers == NIL)
+		return jobs;
+	ids = job_ids(losers);
+	wf_plan_execute(&put_back_plan, &ids, NULL);
+	foreach(cell, jobs)
+	{
+		WfJob	   *job = lfirst(cell);
+
+		if (!contains_job(losers, job->job_id))
+			winners = lappend(winners, job);
+	}
+
+	return winners;
+}
+
+static List *
+take(WfClaim *claim)
+{
+	int			allowed = claim->limit;
+	List	   *jobs;
+
+	if (claim->is_limited)
+	{
+		if (!wf_claim_lock_limits(claim))
+			return NIL;
+		allowed = wf_claim_allowed(claim, allowed);
+	}
+	if (allowed <= 0)
+		return NIL;
+
+	jobs = without_losers(claim, mark(claim, allowed));
+	if (claim->is_limited)
+		wf_claim_use_rate(claim, list_length(jobs));
+
+	return jobs;
+}
+
+static void
+undo_look(void)
+{
+	undoing_own_look = true;
+	RollbackAndReleaseCurrentSubTransaction();
+	undoing_own_look = false;
+}
+
+/*
+ * Takes in a subtransaction, of which nothing stays when nothing was taken.
+ */
+static List *
+take_or_undo(WfClaim *claim)
+{
+	MemoryContext memory = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	List	   *volatile jobs = NIL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(memory);
+	PG_TRY();
+	{
+		jobs = take(claim);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(memory);
+		error = CopyErrorData();
+		FlushErrorState();
+		undo_look();
+		MemoryContextSwitchTo(memory);
+		CurrentResourceOwner = owner;
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+
+	if (jobs == NIL)
+		undo_look();
+	else
+		ReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(memory);
+	CurrentResourceOwner = owner;
+
+	return jobs;
+}
+
+/*
+ * Takes up to claim->limit ready jobs of the queue and kind, in order, within
+ * the limits of the queue.  Says in is_contended and rate_opens_at what else
+ * there is to wait for, other than a commit.
+ */
+List *
+wf_claim_take(WfClaim *claim)
+{
+	WfWakeTopic topic = wf_job_topic(claim->kind);
+	List	   *jobs;
+
+	claim->is_contended = false;
+	claim->rate_opens_at = 0;
+	if (claim->is_rate_limited && wf_claim_rate_is_closed(claim))
+		return NIL;				/* known without a lock */
+
+	jobs = claim->is_limited || claim->has_groups ? take_or_undo(claim) : take(claim);
+	if (jobs == NIL)
+		return NIL;
+
+	wf_wake_prepare();
+	claimed_topics |= 1 << topic;
+	if (claim->lease_us == 0)
+		wf_claim_bind_session();
+
+	return jobs;
+}

@@ -1,0 +1,160 @@
+/*
+ * wait.c
+ *	  CALL workflow.wait_for_job(): waiting for work, for as long as one likes.
+ *
+ * Every look is a transaction of its own.  While the procedure sleeps, its
+ * session holds no snapshot and no lock, so that it can wait for hours without
+ * keeping vacuum from cleaning up.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/owner.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "nodes/parsenodes.h"
+#include "queue_internal.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+static WfPlan look_plan = {
+	.name = "wait_for_job",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID},
+	.sql =
+	"SELECT q.paused_at IS NOT NULL, EXISTS ("
+	"    SELECT 1 FROM workflow.job AS j WHERE j.kind = 'task' AND j.queue = q.queue "
+	"      AND j.status = 'ready' AND j.run_at <= $2 "
+	"      AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY ")), "
+	"  EXISTS ("
+	"    SELECT 1 FROM workflow.job AS j WHERE j.kind = 'task' AND j.queue = q.queue "
+	"      AND j.status = 'running' AND j.lease_until <= $2), "
+	WF_LIMIT_COLUMNS " "
+	"FROM workflow.queue AS q WHERE q.queue = $1",
+};
+
+/*
+ * Whether a claim would find something to do.
+ */
+static bool
+can_claim(WfClaim *claim)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(claim->queue), TimestampTzGetDatum(claim->now)
+	};
+	bool		is_ready;
+	bool		is_lost;
+
+	if (wf_plan_execute(&look_plan, values, NULL) == 0)
+		wf_job_refuse_queue(claim->queue);
+	claim->is_paused = DatumGetBool(wf_result_datum(0, 1, NULL));
+	is_ready = DatumGetBool(wf_result_datum(0, 2, NULL));
+	is_lost = DatumGetBool(wf_result_datum(0, 3, NULL));
+	wf_claim_read_limits(claim, 0, 4);
+	if (claim->is_paused)
+		return false;
+
+	return (is_ready && wf_claim_allowed(claim, 1) > 0) || is_lost ||
+		wf_claim_any_session_gone(claim->queue, claim->kind);
+}
+
+/*
+ * Tells whether there is a job to claim; else *next_look is when to look again
+ * at the latest.
+ */
+static bool
+look(const char *queue, TimestampTz deadline, TimestampTz *next_look)
+{
+	WfCaller	caller;
+	WfClaim		claim = {0};
+	bool		found;
+
+	claim.kind = "task";
+	claim.queue = queue;
+	claim.now = wf_now();
+
+	wf_enter_owner(&caller);
+	found = can_claim(&claim);
+	*next_look = found ? deadline : wf_claim_next_look(&claim, deadline);
+	wf_leave_owner(&caller);
+
+	return found;
+}
+
+static void
+wait_until(const char *queue, TimestampTz deadline)
+{
+	TimestampTz next_look;
+
+	for (;;)
+	{
+		bool		found = look(queue, deadline, &next_look);
+
+		SPI_commit();			/* lets go of the snapshot */
+		if (found || GetCurrentTimestamp() >= deadline)
+			return;
+		wf_claim_sleep(next_look);
+	}
+}
+
+static void
+require_no_transaction_block(FunctionCallInfo fcinfo)
+{
+	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+		castNode(CallContext, fcinfo->context)->atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("workflow.wait_for_job() cannot run inside a transaction block"),
+				 errdetail("It lets go of its snapshot while it waits."),
+				 errhint("Call it on its own, or use the wait argument of workflow.claim().")));
+}
+
+static int64
+require_max_wait(FunctionCallInfo fcinfo)
+{
+	int64		wait_us = PG_ARGISNULL(1) ? -1 : wf_interval_us(PG_GETARG_INTERVAL_P(1));
+
+	if (PG_ARGISNULL(0) || wait_us < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("workflow.wait_for_job() needs a queue and an interval that is not negative"),
+				 errdetail("It waits for work in the queue, but no longer than the interval."),
+				 errhint("CALL workflow.wait_for_job('name', '1 hour') is an example.")));
+
+	return wait_us;
+}
+
+PG_FUNCTION_INFO_V1(wf_wait_for_job);
+
+/*
+ * workflow.wait_for_job(queue text, max_wait interval): a procedure
+ *
+ * Returns when there is a job to claim, or when max_wait has passed.
+ */
+Datum
+wf_wait_for_job(PG_FUNCTION_ARGS)
+{
+	int64		wait_us;
+	char	   *queue;
+
+	require_no_transaction_block(fcinfo);
+	wait_us = require_max_wait(fcinfo);
+	queue = MemoryContextStrdup(PortalContext, text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	wf_wake_listen(WF_WAKE_TASK, queue);
+	PG_TRY();
+	{
+		wait_until(queue, GetCurrentTimestamp() + wait_us);
+	}
+	PG_FINALLY();
+	{
+		wf_wake_unlisten();
+	}
+	PG_END_TRY();
+	SPI_finish();
+
+	PG_RETURN_VOID();
+}
