@@ -8,6 +8,7 @@
 #include "base/plan.h"
 #include "catalog/pg_type.h"
 #include "definition/definition_internal.h"
+#include "definition/template.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
@@ -89,6 +90,9 @@ check_path(WfCheck *check, JsonbValue *value)
 	if (text[0] != '/')
 		wf_check_error(check, "bad_path", "the endpoint's url comes before it",
 					   "a path begins with \"/\"");
+	if (!wf_path_is_plain(text))
+		wf_check_error(check, "bad_path", "write the path that it leads to",
+					   "a path has no segment \".\" or \"..\"");
 	wf_check_template(check, value);
 }
 
@@ -122,8 +126,21 @@ check_headers(WfCheck *check, JsonbValue *value)
 	}
 }
 
-/* A request that goes with another: read before, or revert. */
-static const WfField request_fields[] = {
+/* What is read before the action, so that its effect can be undone. */
+static const WfField before_fields[] = {
+	{"method", WF_TEXT, NULL, check_method},
+	{"path", WF_TEXT, "say what is read", check_path},
+	{"headers", WF_OBJECT, NULL, check_headers},
+	{NULL}
+};
+
+static void
+check_before(WfCheck *check, JsonbValue *value)
+{
+	wf_check_object(check, value, before_fields);
+}
+
+static const WfField revert_fields[] = {
 	{"method", WF_TEXT, "say how it is sent", check_method},
 	{"path", WF_TEXT, "say where it is sent", check_path},
 	{"headers", WF_OBJECT, NULL, check_headers},
@@ -132,9 +149,9 @@ static const WfField request_fields[] = {
 };
 
 static void
-check_request(WfCheck *check, JsonbValue *value)
+check_revert(WfCheck *check, JsonbValue *value)
 {
-	wf_check_object(check, value, request_fields);
+	wf_check_object(check, value, revert_fields);
 }
 
 static const WfField http_fields[] = {
@@ -145,8 +162,8 @@ static const WfField http_fields[] = {
 	{"headers", WF_OBJECT, NULL, check_headers},
 	{"body", WF_ANY, NULL, wf_check_template},
 	{"key", WF_TEXT | WF_ARRAY, WHY_KEY, wf_check_key},
-	{"before", WF_OBJECT, NULL, check_request},
-	{"revert", WF_OBJECT, NULL, check_request},
+	{"before", WF_OBJECT, NULL, check_before},
+	{"revert", WF_OBJECT, NULL, check_revert},
 	{"external_id", WF_TEXT, NULL, wf_check_selector},
 	{"retry", WF_TEXT | WF_OBJECT, NULL, wf_check_retry},
 	{NULL}
@@ -183,6 +200,7 @@ check_model(WfCheck *check, JsonbValue *value)
 
 static const WfField task_fields[] = {
 	{"queue", WF_TEXT, WHY_QUEUE, wf_check_queue_name},
+	{"payload", WF_ANY, NULL, wf_check_template},
 	{"retry", WF_TEXT | WF_OBJECT, NULL, wf_check_retry},
 	{NULL}
 };
@@ -245,7 +263,7 @@ check_wait(WfCheck *check, JsonbValue *value)
 static const WfField review_fields[] = {
 	{"queue", WF_TEXT, WHY_QUEUE, wf_check_queue_name},
 	{"decisions", WF_ARRAY, "name the events that a person may choose from", wf_check_texts},
-	{"show", WF_TEXT | WF_ARRAY | WF_OBJECT, NULL, wf_check_template},
+	{"show", WF_TEXT | WF_ARRAY, NULL, wf_check_key},
 	{"editable", WF_TEXT, NULL, wf_check_selector},
 	{"four_eyes", WF_BOOL, NULL, NULL},
 	{"reason_required", WF_ARRAY, NULL, wf_check_texts},

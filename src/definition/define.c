@@ -54,7 +54,7 @@ search_path_of_caller(void)
  * Returns "$.path: problem; hint".
  */
 static char *
-describe(const WfFault *fault)
+describe(const WfDocumentFault *fault)
 {
 	return fault->hint == NULL ? psprintf("%s: %s", fault->path, fault->problem) :
 		psprintf("%s: %s; %s", fault->path, fault->problem, fault->hint);
@@ -70,7 +70,7 @@ raise_errors(const WfCheck *check)
 	initStringInfo(&lines);
 	foreach(cell, check->faults)
 	{
-		const WfFault *fault = lfirst(cell);
+		const WfDocumentFault *fault = lfirst(cell);
 
 		if (fault->severity == WF_SEVERITY_ERROR)
 			appendStringInfo(&lines, "%s%s", count++ > 0 ? "\n" : "", describe(fault));
@@ -91,7 +91,7 @@ raise_warnings(const WfCheck *check)
 
 	foreach(cell, check->faults)
 	{
-		const WfFault *fault = lfirst(cell);
+		const WfDocumentFault *fault = lfirst(cell);
 
 		if (fault->severity == WF_SEVERITY_WARNING)
 			ereport(WARNING,
@@ -217,7 +217,7 @@ wf_document_faults(PG_FUNCTION_ARGS)
 	check = wf_check_document(json, definer, search_path_of_caller(), functions);
 	foreach(cell, check->faults)
 	{
-		const WfFault *fault = lfirst(cell);
+		const WfDocumentFault *fault = lfirst(cell);
 		Datum		values[6];
 		bool		nulls[6] = {false};
 

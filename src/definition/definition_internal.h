@@ -33,7 +33,7 @@ typedef enum WfSeverity
 	WF_SEVERITY_NOTICE,			/* only workflow.check() says it */
 } WfSeverity;
 
-typedef struct WfFault
+typedef struct WfDocumentFault
 {
 	WfSeverity	severity;
 	const char *code;			/* one word, for programs */
@@ -41,7 +41,7 @@ typedef struct WfFault
 	const char *state;			/* or NULL */
 	const char *problem;
 	const char *hint;			/* or NULL */
-} WfFault;
+} WfDocumentFault;
 
 /* One check of one document. */
 typedef struct WfCheck
@@ -53,7 +53,7 @@ typedef struct WfCheck
 	Datum		search_path;	/* text[]: where functions are looked up */
 	StringInfoData path;		/* where the check stands */
 	const char *state;			/* the state it is in, or NULL */
-	List	   *faults;			/* of WfFault * */
+	List	   *faults;			/* of WfDocumentFault * */
 	Jsonb	   *functions;		/* names of functions as written: as resolved */
 } WfCheck;
 
@@ -102,7 +102,7 @@ extern void wf_check_positive_int(WfCheck *check, JsonbValue *value);
 extern void wf_check_int(WfCheck *check, JsonbValue *value);
 extern void wf_check_selector(WfCheck *check, JsonbValue *value);
 extern void wf_check_template(WfCheck *check, JsonbValue *value);	/* deep */
-extern void wf_check_key(WfCheck *check, JsonbValue *value);
+extern void wf_check_key(WfCheck *check, JsonbValue *value);	/* one or several */
 extern void wf_check_texts(WfCheck *check, JsonbValue *value);	/* array, not empty */
 extern void wf_check_schema(WfCheck *check, JsonbValue *value);
 

@@ -66,7 +66,7 @@ static void
 add(WfCheck *check, WfSeverity severity, const char *code, const char *hint,
 	char *problem)
 {
-	WfFault    *fault = palloc(sizeof(WfFault));
+	WfDocumentFault *fault = palloc(sizeof(WfDocumentFault));
 
 	fault->severity = severity;
 	fault->code = code;
@@ -128,7 +128,7 @@ wf_check_has_errors(const WfCheck *check)
 	ListCell   *cell;
 
 	foreach(cell, check->faults)
-		if (((WfFault *) lfirst(cell))->severity == WF_SEVERITY_ERROR)
+		if (((WfDocumentFault *) lfirst(cell))->severity == WF_SEVERITY_ERROR)
 		return true;
 
 	return false;

@@ -220,11 +220,8 @@ wf_render_text(const char *template, Jsonb *data)
 	return interpolate(template, data, IN_TEXT);
 }
 
-/*
- * Refuses a path with a segment "." or "..", which means another place.
- */
-static void
-require_plain_segments(const char *path)
+bool
+wf_path_is_plain(const char *path)
 {
 	const char *segment = path;
 
@@ -234,15 +231,22 @@ require_plain_segments(const char *path)
 			continue;
 		if ((p - segment == 1 && segment[0] == '.') ||
 			(p - segment == 2 && segment[0] == '.' && segment[1] == '.'))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_EXCEPTION),
-					 errmsg("path \"%s\" has a segment \".\" or \"..\"", path),
-					 errdetail("The request would go to another path than the definition says."),
-					 errhint("Correct the value in the item's data.")));
+			return false;
 		if (*p != '/')
-			return;
+			return true;
 		segment = p + 1;
 	}
+}
+
+static void
+require_plain_path(const char *path)
+{
+	if (!wf_path_is_plain(path))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("path \"%s\" has a segment \".\" or \"..\"", path),
+				 errdetail("The request would go to another path than the definition says."),
+				 errhint("Correct the value in the item's data.")));
 }
 
 char *
@@ -252,7 +256,7 @@ wf_render_path(const char *template, Jsonb *data)
 								   psprintf("{%s}", template) : template,
 								   data, IN_PATH);
 
-	require_plain_segments(path);
+	require_plain_path(path);
 
 	return path;
 }

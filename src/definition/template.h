@@ -35,6 +35,9 @@ extern char *wf_render_key_jsonb(Jsonb *parts, Jsonb *data);
 extern bool wf_is_selector(const char *string);
 extern bool wf_selector_is_valid(const char *selector, char **problem);
 
+/* Whether no segment of a path is "." or "..", which mean another place. */
+extern bool wf_path_is_plain(const char *path);
+
 /* Whether any string of a template is well-formed. */
 extern bool wf_template_is_valid(const char *template, char **problem);
 

@@ -43,15 +43,17 @@ SELECT * FROM faults('{"workflow": "w", "work\u0066low": "v", "initial": "A", "s
 
 -- activities
 SELECT * FROM state_faults('{"http": {}}');
-SELECT * FROM state_faults('{"http": {"endpoint": "", "queue": "q", "method": "patch", "path": "x/{$.a", "key": ["$.a["],
+SELECT * FROM state_faults('{"http": {"endpoint": "", "queue": "q", "method": "patch", "path": "x/../{$.a", "key": ["$.a["],
   "headers": {"a b": "x", "c": 1}, "before": {"method": "GET"}, "external_id": "id", "retry": "patient", "body": {"a": ["$.b."]}}}');
 SELECT * FROM state_faults('{"model": {"endpoint": "llm", "queue": "qq", "path": "/v1", "output": "content"}}');
 SELECT * FROM state_faults('{"task": {}}');
+SELECT * FROM state_faults('{"task": {"queue": "q", "payload": {"a": "$.b..", "c": ["{$.d}"]}}}');
 SELECT * FROM state_faults('{"wait": {}}');
 SELECT * FROM state_faults('{"wait": {"for": "a while", "until": "some day"}}');
 SELECT * FROM state_faults('{"wait": {"until": "2030-01-31 09:00+00"}}');
 SELECT * FROM state_faults('{"exception": {"queue": "q", "retry": {}}}');
 SELECT * FROM state_faults('{"review": {"queue": "q", "decisions": ["ok", "reject"], "reason_required": ["rejct"], "on_overdue": "approve"}}');
+SELECT * FROM state_faults('{"review": {"queue": "q", "decisions": ["ok"], "show": [], "editable": "all", "four_eyes": "yes"}}');
 SELECT * FROM state_faults('{"activity": "none"}');
 SELECT * FROM state_faults('{"sql": {"function": "pg_catalog.now", "queue": "q"}}');
 SELECT * FROM state_faults('{"sql": {"function": "a.b.c", "queue": "q"}}');
