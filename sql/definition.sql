@@ -330,7 +330,7 @@ AS $$
   SELECT f.severity, f.code, f.state, f.path || ': ' || f.problem, f.hint
   FROM workflow._definition(name, version) AS d,
        workflow._document_faults(d.document, d.definer, d.functions) WITH ORDINALITY AS f
-  ORDER BY f.severity, f.ordinality
+  ORDER BY array_position(ARRAY['error', 'warning', 'notice'], f.severity), f.ordinality
 $$;
 COMMENT ON FUNCTION workflow._check(text, text, int) IS
   'Inner: workflow.check()';
