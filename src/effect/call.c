@@ -277,21 +277,18 @@ static WfVerdict
 reported_verdict(const char *outcome, const WfEndpoint *endpoint)
 {
 	WfFacts		facts = {.phase = 2,.status = 200};
+	WfVerdict	verdict = {
+		.evidence = WF_NOT_APPLIED,
+		.action = WF_ACT_FAIL,
+		.error_class = "permanent",
+		.message = "its sender reports that it was not applied",
+		.is_charged = true,
+	};
 
 	if (strcmp(outcome, "applied") == 0 || strcmp(outcome, "succeeded") == 0)
 		return wf_classify(&facts, endpoint);
 	if (strcmp(outcome, "not_applied") == 0 || strcmp(outcome, "failed") == 0)
-	{
-		WfVerdict	verdict = {
-			.evidence = WF_NOT_APPLIED,
-			.action = WF_ACT_FAIL,
-			.error_class = "permanent",
-			.message = "its sender reports that it was not applied",
-			.is_charged = true,
-		};
-
 		return verdict;
-	}
 	if (strcmp(outcome, "unknown") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -299,8 +296,10 @@ reported_verdict(const char *outcome, const WfEndpoint *endpoint)
 				 errdetail("An effect was applied, was not applied, or nobody knows."),
 				 errhint("Use applied, not_applied or unknown.")));
 	facts.phase = 1;
+	verdict = wf_classify(&facts, endpoint);
+	verdict.message = "its sender does not know what it came to";
 
-	return wf_classify(&facts, endpoint);
+	return verdict;
 }
 
 static void

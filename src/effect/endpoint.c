@@ -209,6 +209,21 @@ wf_endpoint_find(const char *name)
 }
 
 /*
+ * The server of that name, else the one that was last seen under it: a name
+ * is the better identity, because a restore gives servers new oids.
+ */
+static ForeignServer *
+find_server(const char *name, Oid last_seen)
+{
+	ForeignServer *server = GetForeignServerByName(name, true);
+
+	if (server == NULL)
+		server = GetForeignServerExtended(last_seen, FSV_MISSING_OK);
+
+	return server != NULL && belongs_to_wrapper(server) ? server : NULL;
+}
+
+/*
  * Returns the endpoint that a key space belongs to now; NULL when its server
  * is gone.
  */
@@ -221,11 +236,9 @@ wf_endpoint_by_id(int32 endpoint_id)
 
 	if (wf_plan_execute(&endpoint_by_id_plan, &id, NULL) == 0)
 		return NULL;
-	server = GetForeignServerExtended(DatumGetObjectId(wf_result_datum(0, 2, NULL)),
-									  FSV_MISSING_OK);
-	if (server == NULL || !belongs_to_wrapper(server))
-		server = GetForeignServerByName(wf_result_text(0, 1), true);
-	if (server == NULL || !belongs_to_wrapper(server))
+	server = find_server(wf_result_text(0, 1),
+						 DatumGetObjectId(wf_result_datum(0, 2, NULL)));
+	if (server == NULL)
 		return NULL;
 	endpoint = read_server(server);
 	endpoint->endpoint_id = endpoint_id;

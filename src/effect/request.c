@@ -36,7 +36,7 @@ refuse(const char *what, const char *why, const char *cure)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("%s is not acceptable", what),
+			 errmsg("unacceptable %s", what),
 			 errdetail("%s", why),
 			 errhint("%s", cure)));
 }
@@ -55,7 +55,7 @@ static void
 check_key(const char *key)
 {
 	if (key == NULL || *key == '\0' || strlen(key) > MAX_KEY_LENGTH || has_control_character(key))
-		refuse("the key of the effect",
+		refuse("key of an effect",
 			   "A key has 1 to 1000 bytes and no control characters.",
 			   "Make the key of the parts that identify the action, such as an order number.");
 }
@@ -108,7 +108,7 @@ check_path(const char *path)
 {
 	if (path == NULL || strlen(path) > MAX_PATH_LENGTH || strpbrk(path, " #\\") != NULL ||
 		has_control_character(path) || (*path != '\0' && *path != '/' && *path != '?'))
-		refuse(psprintf("path \"%s\"", path == NULL ? "" : path),
+		refuse("path",
 			   "A path begins with \"/\" or \"?\" and has no spaces, backslashes or fragment.",
 			   "Give the part of the URL after the endpoint's url, percent-encoded.");
 	if (climbs(path))
@@ -157,7 +157,7 @@ check_headers(Jsonb *headers, const WfEndpoint *endpoint)
 	if (headers == NULL)
 		return;
 	if (!JB_ROOT_IS_OBJECT(headers))
-		refuse("the headers", "They are not a JSON object.", "Give {\"name\": \"value\"}.");
+		refuse("headers", "They are not a JSON object.", "Give {\"name\": \"value\"}.");
 	iterator = JsonbIteratorInit(&headers->root);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
@@ -207,7 +207,7 @@ wf_check_intent(const WfIntent *intent, const WfEndpoint *endpoint, const bytea 
 	check_before(intent);
 	check_scheme(endpoint);
 	if (body != NULL && VARSIZE_ANY_EXHDR(body) > endpoint->max_request)
-		refuse("the body of the request",
+		refuse("body of a request",
 			   psprintf("It has %zu bytes; endpoint \"%s\" takes %lld.",
 						(size_t) VARSIZE_ANY_EXHDR(body), endpoint->name,
 						(long long) endpoint->max_request),

@@ -1,0 +1,87 @@
+--
+-- begin_effect and finish_effect: the guard for actions that others carry out;
+-- and what people do about outcomes that nobody knows.
+--
+CREATE EXTENSION pg_workflow;
+\set VERBOSITY terse
+CREATE SERVER mail FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://mail.example.com', dedup 'none', owner 'support');
+CREATE SERVER files FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://files.example.com', dedup 'natural');
+
+-- the first one sends, a second one meanwhile does not, another request is a conflict
+SELECT effect_id, token, verdict FROM workflow.begin_effect('mail', 'welcome:1', '{"to": "a"}') \gset
+\echo :verdict
+SELECT state, attempts FROM workflow.effects WHERE key = 'welcome:1';
+SELECT verdict, token, response FROM workflow.begin_effect('mail', 'welcome:1', '{"to": "a"}');
+SELECT verdict, token FROM workflow.begin_effect('mail', 'welcome:1', '{"to": "b"}');
+
+-- the token fences; an outcome has three words
+\set VERBOSITY sqlstate
+SELECT workflow.finish_effect(:effect_id, 'wrong', 'applied');
+SELECT workflow.finish_effect(:effect_id, :'token', 'perhaps');
+SELECT workflow.finish_effect(:effect_id, :'token', 'applied', 'msg-7', '{"id": 7}');
+SELECT workflow.finish_effect(:effect_id, :'token', 'applied', 'msg-7', '{"id": 7}');
+\set VERBOSITY terse
+SELECT state, external_id, response FROM workflow.effects WHERE key = 'welcome:1';
+SELECT verdict, token, response FROM workflow.begin_effect('mail', 'welcome:1', '{"to": "a"}');
+SELECT kind, attempt, outcome, error_class, detail FROM workflow.attempt WHERE effect_id = :effect_id;
+
+-- not applied: it may be tried again, or the key used for another request
+SELECT effect_id, token FROM workflow.begin_effect('mail', 'welcome:2', '{"to": "a"}') \gset
+SELECT workflow.finish_effect(:effect_id, :'token', 'not_applied');
+SELECT effect_id = :effect_id AS same, verdict FROM workflow.begin_effect('mail', 'welcome:2', '{"to": "a"}');
+
+-- not known, and a second copy would be a second effect: a person is asked
+SELECT effect_id, token FROM workflow.begin_effect('mail', 'welcome:3', '{"to": "a"}') \gset
+SELECT workflow.finish_effect(:effect_id, :'token', 'unknown');
+SELECT verdict FROM workflow.begin_effect('mail', 'welcome:3', '{"to": "a"}');
+SELECT state, error_class, reason FROM workflow.effects WHERE effect_id = :effect_id;
+
+-- a person answers, with a word and a note
+SELECT workflow.resolve(:effect_id, 'maybe', 'x');
+SELECT workflow.resolve(:effect_id, 'applied', '');
+SELECT workflow.resolve(:effect_id, 'not_applied', 'the log of the mail server has no such message');
+SELECT state, substate, unknown_attempts FROM workflow.effect WHERE effect_id = :effect_id;
+SELECT token, verdict FROM workflow.begin_effect('mail', 'welcome:3', '{"to": "a"}') \gset
+\echo :verdict
+\set VERBOSITY sqlstate
+SELECT workflow.resolve(:effect_id, 'applied', 'too early: it is being sent');
+\set VERBOSITY terse
+SELECT workflow.finish_effect(:effect_id, :'token', 'unknown');
+SELECT workflow.record_evidence('mail', 'welcome:3', 'applied', 'msg-9');
+SELECT state, substate, external_id FROM workflow.effect WHERE effect_id = :effect_id;
+SELECT actor = current_user AS by_me, action, subject = 'effect:' || :effect_id AS about_it, reason, detail
+FROM workflow.journal ORDER BY journal_id;
+
+-- giving up leaves it open whether it was applied, so the key stays taken
+SELECT effect_id, token FROM workflow.begin_effect('mail', 'welcome:4', '{"to": "a"}') \gset
+SELECT workflow.finish_effect(:effect_id, :'token', 'unknown');
+SELECT workflow.resolve(:effect_id, 'abandon', 'the customer has left');
+SELECT state, substate FROM workflow.effect WHERE effect_id = :effect_id;
+SELECT verdict FROM workflow.begin_effect('mail', 'welcome:4', '{"to": "b"}');
+SELECT verdict FROM workflow.begin_effect('mail', 'welcome:4', '{"to": "a"}');
+
+-- not known, and repeating changes nothing more: pending again, after a pause
+SELECT effect_id, token FROM workflow.begin_effect('files', 'report', '{"put": 1}') \gset
+SELECT workflow.finish_effect(:effect_id, :'token', 'unknown');
+UPDATE workflow.effect SET next_at = NULL WHERE effect_id = :effect_id;
+SELECT effect_id = :effect_id AS same, verdict FROM workflow.begin_effect('files', 'report', '{"put": 1}');
+
+-- a sender that does not report in time leaves an unknown outcome
+UPDATE workflow.effect SET deadline = created_at - interval '1 hour' WHERE effect_id = :effect_id;
+SELECT verdict FROM workflow.begin_effect('files', 'report', '{"put": 1}');
+SELECT state, substate, unknown_attempts, attempts FROM workflow.effect WHERE effect_id = :effect_id;
+
+-- unknown things are errors, never nulls
+SELECT * FROM workflow.begin_effect('mail', 'k', '{}', 4711);
+SELECT workflow.finish_effect(4711, 'x', 'applied');
+SELECT workflow.resolve(4711, 'applied', 'x');
+SELECT workflow.revert(4711, 'x');
+SELECT workflow.record_evidence('mail', 'nothing', 'applied', 'x');
+SELECT workflow.record_evidence('mail', 'welcome:1', 'rumour', 'x');
+SELECT * FROM workflow.begin_effect('mail', NULL, '{}');
+
+\set VERBOSITY sqlstate
+-- only what was applied, and declares how, can be taken back
+SELECT workflow.revert(:effect_id, 'x');
+SELECT workflow.revert(effect_id, 'x') FROM workflow.effects WHERE key = 'welcome:1';

@@ -1,0 +1,103 @@
+--
+-- Endpoints: which options there are, who may set which, and who may use them.
+--
+CREATE EXTENSION pg_workflow;
+\set VERBOSITY terse
+
+-- an endpoint says where effects go and how a second copy is treated
+CREATE SERVER no_url FOREIGN DATA WRAPPER workflow_http OPTIONS (dedup 'key');
+CREATE SERVER no_dedup FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com');
+CREATE SERVER odd_dedup FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'maybe');
+-- without deduplication somebody must be asked
+CREATE SERVER no_owner FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'none');
+CREATE SERVER pay FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'none', owner 'finance');
+
+-- an unknown option is refused, and the hint names those there are
+\set VERBOSITY default
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', timeuot '3s');
+CREATE USER MAPPING FOR CURRENT_USER SERVER pay OPTIONS (password 'hunter2');
+\set VERBOSITY terse
+
+-- values are checked
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'ftp://example.com', dedup 'key');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://user@example.com', dedup 'key');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com/?a=b', dedup 'key');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', timeout '1 hour');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', timeout 'soon');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', max_in_flight '0');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', rate_limit 'fast');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', max_response '1GB');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', allow_private '10.0.0.0/33');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', on_5xx 'shrug');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', in_progress '200');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', "header_x y" 'z');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', header_x E'a\r\nb: c');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', ca_file 'ca.pem');
+CREATE USER MAPPING FOR CURRENT_USER SERVER pay OPTIONS (bearer_secret '../../etc/passwd');
+CREATE SERVER crm FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://crm.example.com/api/', dedup 'key', timeout '30s', connect_timeout '2s', max_in_flight '16',
+           rate_limit '50/second', max_request '64kB', max_response '256kB', key_header 'Idempotency-Key',
+           key_format 'string', key_ttl '7 days', in_progress '409,425', mismatch '', already_done '404',
+           rejects '503', on_5xx 'reexecuted', header_x_tenant 'acme');
+ALTER SERVER crm OPTIONS (DROP dedup);
+
+-- nobody is granted the wrapper, and the network of the host is an administrator's
+CREATE ROLE endpoint_app;
+SET ROLE endpoint_app;
+CREATE SERVER mine FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key');
+RESET ROLE;
+GRANT USAGE ON FOREIGN DATA WRAPPER workflow_http TO endpoint_app;
+GRANT CREATE ON DATABASE :"DBNAME" TO endpoint_app;
+SET ROLE endpoint_app;
+CREATE SERVER mine FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'http://example.com', dedup 'key', allow_http 'true');
+CREATE SERVER mine FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://example.com', dedup 'key', allow_private '127.0.0.0/8');
+CREATE SERVER mine FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://example.com', dedup 'key', ca_file '/etc/passwd');
+CREATE SERVER mine FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key');
+CREATE USER MAPPING FOR endpoint_app SERVER mine OPTIONS (bearer_secret 'token');
+RESET ROLE;
+GRANT pg_read_server_files TO endpoint_app;
+SET ROLE endpoint_app;
+CREATE USER MAPPING FOR endpoint_app SERVER mine
+  OPTIONS (bearer_secret 'token', header_secret_x_api_key 'api-key', signing_secret 'sign');
+RESET ROLE;
+
+-- USAGE on the server is the list of who may call
+GRANT USAGE ON SCHEMA workflow TO endpoint_app;
+GRANT EXECUTE ON FUNCTION workflow.call TO endpoint_app;
+SET ROLE endpoint_app;
+\set VERBOSITY default
+SELECT workflow.call('crm', 'POST', '/accounts', '{}', 'k');
+RESET ROLE;
+GRANT USAGE ON FOREIGN SERVER crm TO endpoint_app;
+SET ROLE endpoint_app;
+SELECT workflow.call('crm', 'POST', '/accounts', '{}', 'k') > 0 AS reserved;
+
+-- the refusal of a URL says what would allow it
+RESET ROLE;
+CREATE SERVER "Plain" FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'http://example.com', dedup 'key');
+SELECT workflow.call('Plain', 'GET', '/');
+SELECT workflow.call('missing', 'GET', '/');
+CREATE FOREIGN DATA WRAPPER other_wrapper;
+CREATE SERVER other FOREIGN DATA WRAPPER other_wrapper;
+SELECT workflow.call('other', 'GET', '/');
+
+-- renaming a server does not open a new key space; making it anew does not either
+ALTER SERVER crm RENAME TO crm_new;
+SELECT workflow.call('crm_new', 'POST', '/accounts', '{}', 'k') = effect_id AS same_effect, endpoint
+FROM workflow.effects WHERE key = 'k';
+SELECT endpoint, key FROM workflow.effects;
+DROP SERVER crm_new CASCADE;
+CREATE SERVER crm_new FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://crm.example.com', dedup 'key');
+SELECT workflow.call('crm_new', 'POST', '/accounts', '{}', 'k') = effect_id AS same_effect
+FROM workflow.effects WHERE key = 'k';
+
+-- calls that stand alone wait in a queue that the endpoint's owner answers for
+SELECT queue, owner, sla, escalate_to, defined_by FROM workflow.queue;
+
+DROP SERVER mine CASCADE;
+REVOKE ALL ON FOREIGN DATA WRAPPER workflow_http FROM endpoint_app;
+REVOKE ALL ON DATABASE :"DBNAME" FROM endpoint_app;
+DROP OWNED BY endpoint_app;
+DROP ROLE endpoint_app;
