@@ -1,3 +1,527 @@
 --
--- item
+-- item: items, the triggers that enforce their definitions, the log, and what
+-- people do with items.
 --
+-- item is one row; everything that happens to it happens under the row's lock.
+--
+
+-- -------------------------------------------------------------- enforcement
+
+CREATE FUNCTION workflow._item_stamp() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_item_stamp';
+COMMENT ON FUNCTION workflow._item_stamp() IS
+  'Inner: sets what follows from a change of an item''s state: seq, since, outcome, origin';
+
+CREATE FUNCTION workflow._item_moved() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_item_moved';
+COMMENT ON FUNCTION workflow._item_moved() IS
+  'Inner: lets an item move only along declared transitions; logs the move and enters the state';
+
+-- Among triggers of one event the names decide: last before, first after.
+CREATE TRIGGER "~workflow_stamp" BEFORE UPDATE ON workflow.item
+  FOR EACH ROW EXECUTE FUNCTION workflow._item_stamp();
+CREATE TRIGGER " workflow_moved" AFTER UPDATE ON workflow.item
+  FOR EACH ROW
+  WHEN ((old.item_id, old.workflow, old.version, old.key, old.state, old.seq, old.since)
+        IS DISTINCT FROM (new.item_id, new.workflow, new.version, new.key, new.state, new.seq, new.since)
+        OR (old.outcome, old.origin) IS DISTINCT FROM (new.outcome, new.origin))
+  EXECUTE FUNCTION workflow._item_moved();
+
+CREATE FUNCTION workflow._refuse_log_change() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RAISE EXCEPTION 'the log of transitions is append-only'
+    USING ERRCODE = 'object_not_in_prerequisite_state',
+          DETAIL = format('%s of workflow.%s was refused.', TG_OP, TG_TABLE_NAME),
+          HINT = 'What happened stays on record; move the item on with workflow.send().';
+END
+$$;
+COMMENT ON FUNCTION workflow._refuse_log_change() IS
+  'Inner: refuses changes of logged transitions';
+
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON workflow.transition
+  FOR EACH ROW EXECUTE FUNCTION workflow._refuse_log_change();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON workflow.transition
+  FOR EACH STATEMENT EXECUTE FUNCTION workflow._refuse_log_change();
+
+-- ------------------------------------------------------------ inner, in C
+
+CREATE FUNCTION workflow._move(
+  item bigint, event text, kind text, actor text, reason text, event_data jsonb, data jsonb)
+RETURNS int
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_move';
+COMMENT ON FUNCTION workflow._move(bigint, text, text, text, text, jsonb, jsonb) IS
+  'Inner: moves an item by an event, with new data unless null; returns the new seq';
+
+CREATE FUNCTION workflow._effect_settled(effect_id bigint, actor text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_effect_settled';
+COMMENT ON FUNCTION workflow._effect_settled(bigint, text) IS
+  'Inner: lets the jobs of an effect follow its state';
+
+CREATE FUNCTION workflow._rearm(item bigint, job_id bigint, actor text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_rearm';
+COMMENT ON FUNCTION workflow._rearm(bigint, bigint, text) IS
+  'Inner: takes a dead letter of an item''s visit up again, with the data as it is now';
+
+CREATE FUNCTION workflow._handles(item bigint, event text) RETURNS boolean
+LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_inner_handles';
+COMMENT ON FUNCTION workflow._handles(bigint, text) IS
+  'Inner: whether the state of an item handles an event';
+
+CREATE FUNCTION workflow._transition_problem(
+  workflow text, version int, from_state text, event text, to_state text, origin text)
+RETURNS text
+LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_inner_transition_problem';
+COMMENT ON FUNCTION workflow._transition_problem(text, int, text, text, text, text) IS
+  'Inner: why a version does not declare a transition; null when it does';
+
+CREATE FUNCTION workflow._state_facts(workflow text, version int, state text) RETURNS jsonb
+LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_inner_state_facts';
+COMMENT ON FUNCTION workflow._state_facts(text, int, text) IS
+  'Inner: outcome of a state and whether it is an exception state; null when the version has no such state';
+
+CREATE FUNCTION workflow._require_running(item bigint) RETURNS void
+LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_inner_require_running';
+COMMENT ON FUNCTION workflow._require_running(bigint) IS
+  'Inner: raises WF008 while an item or its workflow is paused';
+
+-- ------------------------------------------------------------------- submit
+
+CREATE FUNCTION workflow.submit(
+  workflow text, input jsonb, key text DEFAULT NULL, source text DEFAULT NULL,
+  event_id text DEFAULT NULL, run_at timestamptz DEFAULT NULL, priority int DEFAULT 0,
+  labels jsonb DEFAULT '{}', on_conflict text DEFAULT 'return', input_ref text DEFAULT NULL,
+  OUT item_id bigint, OUT state text, OUT created boolean, OUT same_input boolean)
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_submit';
+COMMENT ON FUNCTION workflow.submit(text, jsonb, text, text, text, timestamptz, int, jsonb, text, text) IS
+  'Starts an item, or finds the one of the same key or the same (source, event_id)';
+
+CREATE FUNCTION workflow.submit_many(
+  workflow text, inputs jsonb[],
+  OUT item_id bigint, OUT state text, OUT created boolean, OUT same_input boolean)
+RETURNS SETOF record
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_submit_many';
+COMMENT ON FUNCTION workflow.submit_many(text, jsonb[]) IS
+  'Starts or finds an item for each input, in order';
+
+-- ------------------------------------------------------------------- events
+
+CREATE FUNCTION workflow.send(
+  item bigint, event text, data jsonb DEFAULT '{}', source text DEFAULT NULL,
+  event_id text DEFAULT NULL, expected_seq int DEFAULT NULL, reason text DEFAULT NULL,
+  OUT seq int, OUT state text, OUT duplicate boolean)
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_send';
+COMMENT ON FUNCTION workflow.send(bigint, text, jsonb, text, text, int, text) IS
+  'Fires an event on an item, once for each (source, event_id); keeps it when it is legal later';
+
+CREATE FUNCTION workflow.send(
+  item text, event text, data jsonb DEFAULT '{}', source text DEFAULT NULL,
+  event_id text DEFAULT NULL, expected_seq int DEFAULT NULL, reason text DEFAULT NULL,
+  OUT seq int, OUT state text, OUT duplicate boolean)
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_send_by_key';
+COMMENT ON FUNCTION workflow.send(text, text, jsonb, text, text, int, text) IS
+  'Fires an event on the item workflow:key, once for each (source, event_id); keeps it when it is legal later';
+
+-- ------------------------------------------------------------ claimed jobs
+
+CREATE FUNCTION workflow.complete(
+  job_id bigint, token text, event text DEFAULT 'ok', output jsonb DEFAULT NULL)
+RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_complete';
+COMMENT ON FUNCTION workflow.complete(bigint, text, text, jsonb) IS
+  'A claimed job is done: records it and moves its item by the event, in this transaction';
+
+CREATE FUNCTION workflow.complete_many(
+  job_ids bigint[], tokens text[], event text DEFAULT 'ok', outputs jsonb[] DEFAULT NULL)
+RETURNS int
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_complete_many';
+COMMENT ON FUNCTION workflow.complete_many(bigint[], text[], text, jsonb[]) IS
+  'Completes many claimed jobs, all or none; returns their number';
+
+CREATE FUNCTION workflow.fail(
+  job_id bigint, token text, error_class text, message text DEFAULT NULL,
+  retry_after interval DEFAULT NULL, detail jsonb DEFAULT NULL)
+RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_fail';
+COMMENT ON FUNCTION workflow.fail(bigint, text, text, text, interval, jsonb) IS
+  'A claimed job failed: its retry policy decides whether it runs again';
+
+-- ------------------------------------------------------------- stop and go
+
+CREATE FUNCTION workflow._lock_item(item bigint) RETURNS workflow.item LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  found_item workflow.item;
+BEGIN
+  SELECT i.* INTO found_item FROM workflow.item AS i WHERE i.item_id = item FOR NO KEY UPDATE;
+  IF found_item.item_id IS NULL THEN
+    PERFORM workflow._item_id(coalesce(item::text, ''));    -- raises WF012
+  END IF;
+  RETURN found_item;
+END
+$$;
+COMMENT ON FUNCTION workflow._lock_item(bigint) IS
+  'Inner: locks an item and reads it; WF012 when there is none';
+
+CREATE FUNCTION workflow._require_alive(item workflow.item, verb text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF item.outcome IS NOT NULL THEN
+    RAISE EXCEPTION 'item % has ended and cannot be %', item.item_id, verb
+      USING ERRCODE = 'WF001',
+            DETAIL = format('Item %s (%s:%s) of version %s is in state "%s" since %s, outcome "%s".',
+                            item.item_id, item.workflow, item.key, item.version, item.state, item.since, item.outcome),
+            HINT = format('SELECT * FROM workflow.timeline(%s) tells how it ended.', item.item_id);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_alive(workflow.item, text) IS
+  'Inner: raises WF001 for an item that has ended';
+
+CREATE FUNCTION workflow._cancel(caller text, item bigint, reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM workflow._require_alive(workflow._lock_item(item), 'cancelled');
+  PERFORM workflow._move(item, 'cancel', 'cancel', caller, reason, NULL, NULL);
+END
+$$;
+COMMENT ON FUNCTION workflow._cancel(text, bigint, text) IS 'Inner: workflow.cancel()';
+
+CREATE FUNCTION workflow.cancel(item bigint, reason text DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.cancel(bigint, text) IS
+  'Ends an item by the event cancel: where its state sends it, else in the state CANCELLED';
+
+CREATE FUNCTION workflow.cancel(item text, reason text DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke_by_key';
+COMMENT ON FUNCTION workflow.cancel(text, text) IS
+  'Ends the item workflow:key by the event cancel: where its state sends it, else in the state CANCELLED';
+
+-- Jobs that are ready wait while their items are paused; what runs goes on.
+CREATE FUNCTION workflow._pause(caller text, item bigint, reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  paused workflow.item := workflow._lock_item(item);
+BEGIN
+  PERFORM workflow._require_alive(paused, 'paused');
+  IF paused.paused_at IS NOT NULL THEN
+    RETURN;
+  END IF;
+  UPDATE workflow.item AS i
+  SET paused_at = workflow._now(), paused_by = caller, pause_reason = reason
+  WHERE i.item_id = item;
+  UPDATE workflow.job AS j SET status = 'waiting', waiting_on = 'paused'
+  WHERE j.item_id = item AND j.status = 'ready';
+  PERFORM workflow._note(caller, 'pause', item, NULL, reason);
+END
+$$;
+COMMENT ON FUNCTION workflow._pause(text, bigint, text) IS 'Inner: workflow.pause()';
+
+CREATE FUNCTION workflow.pause(item bigint, reason text DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.pause(bigint, text) IS
+  'Stops an item: its jobs are not claimed, its timers do not fire, events are refused';
+
+CREATE FUNCTION workflow.pause(item text, reason text DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke_by_key';
+COMMENT ON FUNCTION workflow.pause(text, text) IS
+  'Stops the item workflow:key: its jobs are not claimed, its timers do not fire, events are refused';
+
+-- Makes the jobs ready that waited because of a pause, and wakes who runs them.
+CREATE FUNCTION workflow._wake_paused_jobs(items bigint[]) RETURNS void
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_wake_paused_jobs';
+COMMENT ON FUNCTION workflow._wake_paused_jobs(bigint[]) IS
+  'Inner: makes the jobs of items ready that waited because of a pause';
+
+CREATE FUNCTION workflow._resume(caller text, item bigint, reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  paused workflow.item := workflow._lock_item(item);
+BEGIN
+  IF paused.paused_at IS NULL THEN
+    RETURN;
+  END IF;
+  UPDATE workflow.item AS i SET paused_at = NULL, paused_by = NULL, pause_reason = NULL
+  WHERE i.item_id = item;
+  IF NOT EXISTS (SELECT FROM workflow.workflow AS w
+                 WHERE w.workflow = paused.workflow AND w.paused_at IS NOT NULL) THEN
+    PERFORM workflow._wake_paused_jobs(ARRAY[item]);
+  END IF;
+  PERFORM workflow._note(caller, 'resume', item, NULL, reason);
+END
+$$;
+COMMENT ON FUNCTION workflow._resume(text, bigint, text) IS 'Inner: workflow.resume()';
+
+CREATE FUNCTION workflow.resume(item bigint, reason text DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.resume(bigint, text) IS 'Lets a paused item go on';
+
+CREATE FUNCTION workflow.resume(item text, reason text DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke_by_key';
+COMMENT ON FUNCTION workflow.resume(text, text) IS 'Lets the paused item workflow:key go on';
+
+CREATE FUNCTION workflow._lock_workflow(name text) RETURNS workflow.workflow LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  found_workflow workflow.workflow;
+BEGIN
+  SELECT w.* INTO found_workflow FROM workflow.workflow AS w WHERE w.workflow = name FOR UPDATE;
+  IF found_workflow.workflow IS NULL THEN
+    RAISE EXCEPTION 'workflow "%" does not exist', name
+      USING ERRCODE = 'WF012',
+            HINT = 'SELECT workflow FROM workflow.workflow shows the workflows.';
+  END IF;
+  RETURN found_workflow;
+END
+$$;
+COMMENT ON FUNCTION workflow._lock_workflow(text) IS
+  'Inner: locks a workflow and reads it; WF012 when there is none';
+
+CREATE FUNCTION workflow._pause_workflow(caller text, name text, reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  paused workflow.workflow := workflow._lock_workflow(name);
+BEGIN
+  IF paused.paused_at IS NOT NULL THEN
+    RETURN;
+  END IF;
+  UPDATE workflow.workflow AS w
+  SET paused_at = workflow._now(), paused_by = caller, pause_reason = reason
+  WHERE w.workflow = name;
+  UPDATE workflow.job AS j SET status = 'waiting', waiting_on = 'paused'
+  FROM workflow.item AS i
+  WHERE i.workflow = name AND i.item_id = j.item_id AND j.status = 'ready';
+  PERFORM workflow._note(caller, 'pause', NULL, 'workflow:' || name, reason);
+END
+$$;
+COMMENT ON FUNCTION workflow._pause_workflow(text, text, text) IS 'Inner: workflow.pause_workflow()';
+
+CREATE FUNCTION workflow.pause_workflow(name text, reason text DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.pause_workflow(text, text) IS
+  'Stops every item of a workflow, and new submissions; activities that are running end';
+
+CREATE FUNCTION workflow._resume_workflow(caller text, name text, reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  paused workflow.workflow := workflow._lock_workflow(name);
+BEGIN
+  IF paused.paused_at IS NULL THEN
+    RETURN;
+  END IF;
+  UPDATE workflow.workflow AS w SET paused_at = NULL, paused_by = NULL, pause_reason = NULL
+  WHERE w.workflow = name;
+  PERFORM workflow._wake_paused_jobs(ARRAY(
+    SELECT i.item_id FROM workflow.item AS i JOIN workflow.job AS j ON j.item_id = i.item_id
+    WHERE i.workflow = name AND i.paused_at IS NULL
+      AND j.status = 'waiting' AND j.waiting_on = 'paused'));
+  PERFORM workflow._note(caller, 'resume', NULL, 'workflow:' || name, reason);
+END
+$$;
+COMMENT ON FUNCTION workflow._resume_workflow(text, text, text) IS 'Inner: workflow.resume_workflow()';
+
+CREATE FUNCTION workflow.resume_workflow(name text, reason text DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.resume_workflow(text, text) IS
+  'Lets a paused workflow go on; items paused by themselves stay so';
+
+-- ---------------------------------------------------------------- exceptions
+
+-- Takes up again what stands still: an item in an exception state, or one
+-- whose job is a dead letter.
+CREATE FUNCTION workflow._replay(caller text, item bigint, reason text, patch jsonb) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  stuck workflow.item := workflow._lock_item(item);
+  dead_job bigint;
+BEGIN
+  PERFORM workflow._require_alive(stuck, 'replayed');
+  IF patch IS NOT NULL AND jsonb_typeof(patch) <> 'object' THEN
+    RAISE EXCEPTION 'a patch is a JSON object'
+      USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Give the members of data that are to be replaced.';
+  END IF;
+  IF (workflow._state_facts(stuck.workflow, stuck.version, stuck.state) -> 'exception')::boolean
+     OR workflow._handles(item, 'replay') THEN
+    PERFORM workflow._move(item, 'replay', 'replay', caller, reason, patch, stuck.data || patch);
+    RETURN;
+  END IF;
+
+  SELECT j.job_id INTO dead_job FROM workflow.job AS j
+  WHERE j.item_id = item AND j.seq = stuck.seq AND j.status = 'dead';
+  IF dead_job IS NULL THEN
+    RAISE EXCEPTION 'there is nothing to replay: item % is in no exception state and has no dead letter', item
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = format('Item %s (%s:%s) is in state "%s" since %s.',
+                            item, stuck.workflow, stuck.key, stuck.state, stuck.since),
+            HINT = format('SELECT * FROM workflow.where_is(%s) tells what it waits for.', item);
+  END IF;
+  IF patch IS NOT NULL THEN
+    UPDATE workflow.item AS i SET data = i.data || patch WHERE i.item_id = item;
+  END IF;
+  PERFORM workflow._rearm(item, dead_job, caller);
+  PERFORM workflow._note(caller, 'replay', item, 'job:' || dead_job, reason, patch);
+END
+$$;
+COMMENT ON FUNCTION workflow._replay(text, bigint, text, jsonb) IS 'Inner: workflow.replay()';
+
+CREATE FUNCTION workflow.replay(item bigint, reason text, patch jsonb DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.replay(bigint, text, jsonb) IS
+  'Takes up an item in an exception state, or its dead letter, after merging patch into its data';
+
+CREATE FUNCTION workflow.replay(item text, reason text, patch jsonb DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke_by_key';
+COMMENT ON FUNCTION workflow.replay(text, text, jsonb) IS
+  'Takes up the item workflow:key in an exception state, or its dead letter, after merging patch into its data';
+
+CREATE FUNCTION workflow._give_up(caller text, item bigint, reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM workflow._require_alive(workflow._lock_item(item), 'given up');
+  PERFORM workflow._move(item, 'give_up', 'send', caller, reason, NULL, NULL);
+END
+$$;
+COMMENT ON FUNCTION workflow._give_up(text, bigint, text) IS 'Inner: workflow.give_up()';
+
+CREATE FUNCTION workflow.give_up(item bigint, reason text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.give_up(bigint, text) IS
+  'Raises the event give_up on an item in an exception state';
+
+CREATE FUNCTION workflow.give_up(item text, reason text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke_by_key';
+COMMENT ON FUNCTION workflow.give_up(text, text) IS
+  'Raises the event give_up on the item workflow:key in an exception state';
+
+-- -------------------------------------------------------------------- verify
+
+-- The first problem of an item's log, read against the graph; null when there is none.
+CREATE FUNCTION workflow._log_problem(judged workflow.item) RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  t workflow.transition;
+  facts jsonb;
+  was text;
+  was_exception boolean := false;
+  seq int := 0;
+  origin text;
+  problem text;
+BEGIN
+  FOR t IN SELECT * FROM workflow.transition AS l WHERE l.item_id = judged.item_id ORDER BY l.seq, l.at
+  LOOP
+    seq := seq + 1;
+    facts := workflow._state_facts(judged.workflow, t.version, t.to_state);
+    IF t.seq <> seq THEN
+      RETURN format('transition %s is missing from the log', seq);
+    ELSIF t.from_state IS DISTINCT FROM was THEN
+      RETURN format('transition %s leaves "%s", but the item was in "%s"', seq, t.from_state, was);
+    ELSIF facts IS NULL THEN
+      RETURN format('transition %s enters "%s", a state that version %s has not', seq, t.to_state, t.version);
+    ELSIF seq > 1 THEN
+      problem := workflow._transition_problem(judged.workflow, t.version, was, t.event, t.to_state, origin);
+      IF problem IS NOT NULL THEN
+        RETURN format('transition %s is not declared: %s', seq, problem);
+      END IF;
+    END IF;
+    IF (facts -> 'exception')::boolean AND NOT was_exception THEN
+      origin := coalesce(was, origin);
+    END IF;
+    was := t.to_state;
+    was_exception := (facts -> 'exception')::boolean;
+  END LOOP;
+
+  RETURN CASE
+    WHEN seq = 0 THEN 'the item has no log'
+    WHEN judged.state <> was THEN format('the item is in state "%s", its log ends in "%s"', judged.state, was)
+    WHEN judged.seq <> seq THEN format('the item''s seq is %s, its log ends at %s', judged.seq, seq)
+    WHEN judged.outcome IS DISTINCT FROM facts ->> 'outcome'
+      THEN format('the item''s outcome is %s, its state declares %s',
+                  coalesce(judged.outcome, 'none'), coalesce(facts ->> 'outcome', 'none'))
+    WHEN judged.origin IS DISTINCT FROM origin
+      THEN format('the item''s origin is %s, its log says %s', coalesce(judged.origin, 'none'), coalesce(origin, 'none'))
+  END;
+END
+$$;
+COMMENT ON FUNCTION workflow._log_problem(workflow.item) IS
+  'Inner: the first way in which an item and its log disagree; null when there is none';
+
+CREATE FUNCTION workflow._verify(caller text, item bigint, OUT ok boolean, OUT problem text) LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  judged workflow.item;
+BEGIN
+  SELECT i.* INTO judged FROM workflow.item AS i WHERE i.item_id = item;
+  IF judged.item_id IS NULL THEN
+    PERFORM workflow._item_id(coalesce(item::text, ''));    -- raises WF012
+  END IF;
+  problem := workflow._log_problem(judged);
+  ok := problem IS NULL;
+END
+$$;
+COMMENT ON FUNCTION workflow._verify(text, bigint) IS 'Inner: workflow.verify()';
+
+CREATE FUNCTION workflow.verify(item bigint, OUT ok boolean, OUT problem text)
+LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.verify(bigint) IS
+  'Replays an item''s log against its definition and its present state';
+
+CREATE FUNCTION workflow.verify(item text, OUT ok boolean, OUT problem text)
+LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_invoke_by_key';
+COMMENT ON FUNCTION workflow.verify(text) IS
+  'Replays the log of the item workflow:key against its definition and its present state';
+
+-- --------------------------------------------------------------------- view
+
+CREATE VIEW workflow.items AS
+SELECT i.item_id, i.workflow, i.version, i.key,
+       nullif(i.source, '') AS source, i.event_id, i.received_at, i.state, i.since, i.input, i.data,
+       (SELECT max(m.model_output_id) FROM workflow.model_output AS m
+        WHERE m.item_id = i.item_id) AS model_output_id,
+       g.value AS confidence,
+       g.tier AS gate_decision,
+       coalesce(e.attempted, 0) AS actions_attempted,
+       coalesce(e.external_ids, '{}') AS external_ids,
+       (SELECT count(*) FROM workflow.attempt AS a
+        WHERE a.item_id = i.item_id AND a.outcome IN ('retry', 'lost'))::int AS retry_count,
+       CASE WHEN i.origin IS NOT NULL THEN
+         (SELECT coalesce(t.reason, t.event)
+          FROM workflow.transition AS t
+          JOIN workflow.definition AS d ON d.workflow = i.workflow AND d.version = t.version
+          WHERE t.item_id = i.item_id
+            AND (d.document::jsonb #> ARRAY['states', t.to_state] ? 'exception'
+                 OR d.document::jsonb #> ARRAY['activities', d.document #>> ARRAY['states', t.to_state, 'activity']]
+                    ? 'exception')
+          ORDER BY t.seq DESC LIMIT 1)
+       END AS exception_reason,
+       i.outcome, w.owner, i.labels
+FROM workflow.item AS i
+LEFT JOIN workflow.workflow AS w ON w.workflow = i.workflow
+LEFT JOIN LATERAL (
+  SELECT d.value, d.tier FROM workflow.gate_decision AS d
+  WHERE d.item_id = i.item_id ORDER BY d.seq DESC LIMIT 1) AS g ON true
+LEFT JOIN LATERAL (
+  SELECT count(*) FILTER (WHERE f.first_sent_at IS NOT NULL)::int AS attempted,
+         array_agg(f.external_id ORDER BY f.effect_id) FILTER (WHERE f.external_id IS NOT NULL) AS external_ids
+  FROM workflow.effect AS f
+  WHERE f.item_id = i.item_id AND f.kind <> 'model') AS e ON true;
+COMMENT ON VIEW workflow.items IS
+  'Items with what is known about each: where it stands, what was decided, done and tried';
+COMMENT ON COLUMN workflow.items.confidence IS 'Value that the last gate saw';
+COMMENT ON COLUMN workflow.items.gate_decision IS 'Tier that the last gate chose';
+COMMENT ON COLUMN workflow.items.actions_attempted IS 'Outside actions that may have reached the wire (model calls not counted)';
+COMMENT ON COLUMN workflow.items.external_ids IS 'Ids that other systems gave to what was written there';
+COMMENT ON COLUMN workflow.items.exception_reason IS 'Why the item last entered an exception state';

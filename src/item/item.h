@@ -30,13 +30,15 @@ typedef struct WfItem
 	const char *submitted_by;
 	int			priority;
 	Jsonb	   *data;
+	TimestampTz since;			/* when it entered its state */
 } WfItem;
 
 /* A value that travels with a move: what happened, who did it and why. */
 typedef struct WfMove
 {
 	const char *event;
-	const char *kind;			/* send, engine, review, replay, cancel */
+	const char *kind;			/* submit, send, engine, review, direct, replay,
+								 * cancel */
 	const char *actor;
 	const char *reason;			/* or NULL */
 	Jsonb	   *event_data;		/* what the event carried; logged; or NULL */
@@ -88,8 +90,8 @@ extern void wf_item_effect_settled(const WfEffectOutcome *outcome, const char *a
 extern void wf_item_run_sql(const WfJob *job, const char *actor);
 
 /*
- * Fires timers that are due; returns how many.  At most limit; with
- * only_item not 0, of that item only.
+ * Fires timers that are due, at most limit; returns how many were looked at.
+ * A timer whose item somebody holds is put off for a second.
  */
 extern int	wf_item_fire_timers(int limit, const char *actor);
 

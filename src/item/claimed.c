@@ -1,0 +1,193 @@
+/*
+ * claimed.c
+ *	  What whoever claimed a job says of it: complete() and fail().
+ *
+ * The job is read without a lock to find its item, the item is locked, and
+ * then the job is locked with its token: an event that moves the item takes
+ * the locks in the same order.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/owner.h"
+#include "base/plan.h"
+#include "catalog/pg_type.h"
+#include "item/item_internal.h"
+#include "item/result.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+/*
+ * Locks a claimed job, after its item.
+ */
+static WfJob *
+lock_claimed(int64 job_id, const char *token)
+{
+	static WfPlan plan = {
+		.name = "item of job",
+		.expected = SPI_OK_SELECT,
+		.nargs = 1,
+		.argtypes = {INT8OID},
+		.sql = "SELECT item_id FROM workflow.job WHERE job_id = $1 AND item_id IS NOT NULL",
+	};
+	Datum		value = Int64GetDatum(job_id);
+
+	if (wf_plan_execute(&plan, &value, NULL) > 0)
+		(void) wf_item_lock(wf_result_int8(0, 1));
+
+	return wf_queue_lock_claimed(job_id, token);
+}
+
+PG_FUNCTION_INFO_V1(wf_complete);
+
+/*
+ * complete(job_id, token, event, output)
+ */
+Datum
+wf_complete(PG_FUNCTION_ARGS)
+{
+	char	   *actor = wf_role_name(GetUserId());
+	char	   *token = wf_argument_text(fcinfo, 1, "token");
+	char	   *event = wf_optional_text(fcinfo, 2);
+	Jsonb	   *output = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);
+	WfCaller	caller;
+
+	wf_require_argument(fcinfo, 0, "job_id");
+	wf_enter_owner(&caller);
+	SPI_connect();
+	wf_item_complete_job(lock_claimed(PG_GETARG_INT64(0), token),
+						 event == NULL ? "ok" : event, output, actor);
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	PG_RETURN_VOID();
+}
+
+/* The elements of three arrays of one length. */
+typedef struct Claims
+{
+	int			count;
+	Datum	   *job_ids;
+	Datum	   *tokens;
+	Datum	   *outputs;		/* NULL: none */
+	bool	   *output_nulls;
+} Claims;
+
+static int
+read_array(FunctionCallInfo fcinfo, int argument, Oid type, Datum **values, bool **nulls)
+{
+	int			count;
+	int16		length;
+	bool		by_value;
+	char		alignment;
+
+	get_typlenbyvalalign(type, &length, &by_value, &alignment);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argument), type, length, by_value, alignment,
+					  values, nulls, &count);
+
+	return count;
+}
+
+static void
+require_no_nulls(const bool *nulls, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("job_ids and tokens must not contain nulls")));
+}
+
+static Claims
+read_claims(FunctionCallInfo fcinfo)
+{
+	Claims		claims = {0};
+	bool	   *id_nulls;
+	bool	   *token_nulls;
+	int			ntokens;
+	int			noutputs;
+
+	wf_require_argument(fcinfo, 0, "job_ids");
+	wf_require_argument(fcinfo, 1, "tokens");
+	claims.count = read_array(fcinfo, 0, INT8OID, &claims.job_ids, &id_nulls);
+	ntokens = read_array(fcinfo, 1, TEXTOID, &claims.tokens, &token_nulls);
+	noutputs = PG_ARGISNULL(3) ? claims.count :
+		read_array(fcinfo, 3, JSONBOID, &claims.outputs, &claims.output_nulls);
+	if (ntokens != claims.count || noutputs != claims.count)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("job_ids, tokens and outputs must have the same length"),
+				 errdetail("There are %d job_ids, %d tokens and %d outputs.",
+						   claims.count, ntokens, noutputs)));
+	require_no_nulls(id_nulls, claims.count);
+	require_no_nulls(token_nulls, claims.count);
+
+	return claims;
+}
+
+static Jsonb *
+output_of(const Claims *claims, int i)
+{
+	if (claims->outputs == NULL || claims->output_nulls[i])
+		return NULL;
+
+	return DatumGetJsonbP(claims->outputs[i]);
+}
+
+PG_FUNCTION_INFO_V1(wf_complete_many);
+
+/*
+ * complete_many(job_ids, tokens, event, outputs) returns their number
+ *
+ * All or none: a stale token refuses the whole call.
+ */
+Datum
+wf_complete_many(PG_FUNCTION_ARGS)
+{
+	char	   *actor = wf_role_name(GetUserId());
+	char	   *event = wf_optional_text(fcinfo, 2);
+	Claims		claims = read_claims(fcinfo);
+	WfCaller	caller;
+
+	wf_enter_owner(&caller);
+	SPI_connect();
+	for (int i = 0; i < claims.count; i++)
+		wf_item_complete_job(lock_claimed(DatumGetInt64(claims.job_ids[i]),
+										  TextDatumGetCString(claims.tokens[i])),
+							 event == NULL ? "ok" : event, output_of(&claims, i), actor);
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	PG_RETURN_INT32(claims.count);
+}
+
+PG_FUNCTION_INFO_V1(wf_fail);
+
+/*
+ * fail(job_id, token, error_class, message, retry_after, detail)
+ */
+Datum
+wf_fail(PG_FUNCTION_ARGS)
+{
+	char	   *actor = wf_role_name(GetUserId());
+	char	   *token = wf_argument_text(fcinfo, 1, "token");
+	char	   *error_class = wf_argument_text(fcinfo, 2, "error_class");
+	char	   *message = wf_optional_text(fcinfo, 3);
+	int64		retry_after_us = PG_ARGISNULL(4) ? -1 : wf_interval_us(PG_GETARG_INTERVAL_P(4));
+	Jsonb	   *detail = PG_ARGISNULL(5) ? NULL : PG_GETARG_JSONB_P(5);
+	WfCaller	caller;
+
+	wf_require_argument(fcinfo, 0, "job_id");
+	wf_enter_owner(&caller);
+	SPI_connect();
+	wf_item_fail_job(lock_claimed(PG_GETARG_INT64(0), token), error_class, message,
+					 retry_after_us, detail, actor);
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	PG_RETURN_VOID();
+}

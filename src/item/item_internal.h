@@ -1,0 +1,120 @@
+/*
+ * item_internal.h
+ *	  What the files of the item room share.
+ */
+#ifndef WF_ITEM_ITEM_INTERNAL_H
+#define WF_ITEM_ITEM_INTERNAL_H
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+#include "item/item.h"
+
+/* Sequence number of the transition that a submission is logged as. */
+#define WF_FIRST_SEQ 1
+
+/* An item that has entered a state. */
+typedef struct WfVisit
+{
+	const WfItem *item;			/* as it is in the state */
+	const WfGraph *graph;
+	const WfState *state;
+	const char *actor;
+	TimestampTz start_at;		/* nothing is set going before; 0: at once */
+} WfVisit;
+
+/* One row of the log. */
+typedef struct WfLogRow
+{
+	const WfItem *item;			/* after the transition */
+	const char *from_state;		/* NULL for a submission */
+	const WfMove *move;
+} WfLogRow;
+
+/* A move under way, from wf_item_move() to the triggers. */
+typedef struct WfActiveMove
+{
+	const WfItem *item;			/* before the move */
+	const WfMove *move;
+	const WfGraph *graph;
+	const WfState *from;
+	const WfState *to;
+	bool		job_is_gone;	/* the visit's job has been finished already */
+	bool		judged;
+	MemoryContext context;		/* of the result */
+	WfItem	   *result;
+} WfActiveMove;
+
+/* row.c */
+extern WfItem *wf_item_read(int64 item_id);
+extern WfItem *wf_item_try_lock(int64 item_id);
+extern WfItem *wf_item_copy(const WfItem *item);
+extern WfItem *wf_item_from_tuple(HeapTuple tuple, TupleDesc desc);
+extern Jsonb *wf_item_data_from_tuple(HeapTuple tuple, TupleDesc desc);
+extern bool wf_item_workflow_is_paused(const char *workflow);
+extern void wf_item_require_running(const WfItem *item);
+
+/* move.c */
+extern WfItem *wf_item_move_on(const WfItem *item, const WfMove *move, bool job_is_gone);
+extern WfActiveMove *wf_item_active_move(int64 item_id);
+extern const WfState *wf_item_target(const WfGraph *graph, const WfItem *item,
+									 const WfState *from, const char *event);
+extern const WfState *wf_item_state(const WfGraph *graph, const char *name);
+extern void wf_item_refuse_event(const WfItem *item, const char *event) pg_attribute_noreturn();
+extern char *wf_item_facts(const WfItem *item);
+extern char *wf_item_allowed_hint(const WfItem *item);
+
+/* log.c */
+extern void wf_item_log(const WfLogRow *row);
+
+/* enter.c */
+extern const WfItem *wf_item_enter(const WfVisit *visit);
+extern const WfItem *wf_item_raise(const WfVisit *visit, const char *event,
+								   const char *reason, Jsonb *event_data);
+
+/* leave.c */
+extern void wf_item_leave(const WfItem *item, const WfState *state, bool job_is_gone);
+
+/* activity.c */
+extern int64 wf_item_enqueue(const WfVisit *visit, const char *kind,
+							 const char *waiting_on, int64 effect_id, Jsonb *payload);
+extern const WfItem *wf_item_enter_sql(const WfVisit *visit);
+extern const WfItem *wf_item_enter_task(const WfVisit *visit);
+extern const WfItem *wf_item_enter_review(const WfVisit *visit);
+extern const WfItem *wf_item_enter_exception(const WfVisit *visit);
+extern const WfItem *wf_item_enter_wait(const WfVisit *visit);
+
+/* request.c */
+extern const WfItem *wf_item_enter_request(const WfVisit *visit);
+extern void wf_item_rearm_request(const WfVisit *visit, const WfJob *job);
+
+/* decide.c */
+extern const WfItem *wf_item_enter_gate(const WfVisit *visit);
+extern const WfItem *wf_item_enter_validate(const WfVisit *visit);
+extern const WfItem *wf_item_enter_then(const WfVisit *visit);
+
+/* fault.c */
+typedef void (*WfFallible) (void *argument);
+typedef struct WfFault
+{
+	const char *error_class;
+	const char *message;
+} WfFault;
+extern bool wf_item_try(WfFallible function, void *argument, WfFault *fault);
+extern const WfItem *wf_item_enter_failed(const WfVisit *visit, const WfFault *fault);
+extern Jsonb *wf_item_error_data(const char *error_class, const char *message, Jsonb *detail);
+
+/* timer.c */
+extern void wf_item_set_timer(const WfItem *item, const char *kind,
+							  TimestampTz due_at, const char *event);
+extern void wf_item_drop_timers(const WfItem *item);
+extern void wf_item_revive_timeout(const WfItem *item);
+extern int64 wf_item_interval_us(const char *text);
+
+/* event.c */
+extern bool wf_item_event_is_sendable(const WfState *state, const char *event);
+extern const WfItem *wf_item_fire_kept_event(const WfVisit *visit);
+
+/* names of actors of the engine's own moves */
+#define WF_ACTOR_ENGINE "pg_workflow"
+
+#endif							/* WF_ITEM_ITEM_INTERNAL_H */

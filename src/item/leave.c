@@ -1,0 +1,140 @@
+/*
+ * leave.c
+ *	  Leaving a state: what its visit set going comes to an end.
+ *
+ * The job is dropped (whoever still works on it finds its token stale), timers
+ * are deleted, an open review is closed, and effects that have not begun are
+ * cancelled; one that is sending ends alone and is recorded in the ledger.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/plan.h"
+#include "catalog/pg_type.h"
+#include "item/item_internal.h"
+
+static bool
+has_job(const WfState *state)
+{
+	switch (state->kind)
+	{
+		case WF_ACTIVITY_SQL:
+		case WF_ACTIVITY_HTTP:
+		case WF_ACTIVITY_MODEL:
+		case WF_ACTIVITY_TASK:
+		case WF_ACTIVITY_REVIEW:
+		case WF_ACTIVITY_EXCEPTION:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static bool
+has_effect(const WfState *state)
+{
+	return state->kind == WF_ACTIVITY_HTTP || state->kind == WF_ACTIVITY_MODEL;
+}
+
+/*
+ * A first visit may have waited for its start with a timer.
+ */
+static bool
+may_have_timers(const WfItem *item, const WfState *state)
+{
+	return state->timeout_us > 0 || state->kind == WF_ACTIVITY_WAIT ||
+		state->kind == WF_ACTIVITY_REVIEW || item->seq == WF_FIRST_SEQ;
+}
+
+/*
+ * Other items may wait for the effect of a job that is dropped: one of them
+ * sends it then.  Returns whether there is one.
+ */
+static bool
+hand_over_effect(int64 job_id, int64 effect_id)
+{
+	static WfPlan plan = {
+		.name = "find job that waits for effect",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {INT8OID, INT8OID},
+		.sql = "SELECT job_id FROM workflow.job "
+		"WHERE effect_id = $1 AND job_id <> $2 AND status = 'waiting' "
+		"ORDER BY job_id LIMIT 1 FOR UPDATE SKIP LOCKED",
+	};
+	Datum		values[2];
+
+	if (effect_id == 0)
+		return false;
+	values[0] = Int64GetDatum(effect_id);
+	values[1] = Int64GetDatum(job_id);
+	if (wf_plan_execute(&plan, values, NULL) == 0)
+		return false;
+	wf_queue_unpark(wf_result_int8(0, 1), wf_now(), false);
+
+	return true;
+}
+
+/*
+ * Drops the job of the visit.  Returns whether its effect has been handed to
+ * another item.
+ */
+static bool
+drop_job(const WfItem *item)
+{
+	static WfPlan plan = {
+		.name = "find job of visit",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {INT8OID, INT4OID},
+		.sql = "SELECT job_id, effect_id FROM workflow.job WHERE item_id = $1 AND seq = $2",
+	};
+	Datum		values[2];
+	int64		job_id;
+	int64		effect_id;
+
+	values[0] = Int64GetDatum(item->item_id);
+	values[1] = Int32GetDatum(item->seq);
+	if (wf_plan_execute(&plan, values, NULL) == 0)
+		return false;
+	job_id = wf_result_int8(0, 1);
+	effect_id = wf_result_int8(0, 2);
+	wf_queue_drop(job_id);
+
+	return hand_over_effect(job_id, effect_id);
+}
+
+static void
+close_reviews(const WfItem *item)
+{
+	static WfPlan plan = {
+		.name = "close reviews",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {INT8OID, INT4OID},
+		.sql = "SELECT workflow._close_reviews($1, $2)",
+	};
+	Datum		values[2];
+
+	values[0] = Int64GetDatum(item->item_id);
+	values[1] = Int32GetDatum(item->seq);
+	wf_plan_execute(&plan, values, NULL);
+}
+
+/*
+ * Ends the visit of a state; item is as it was in it.
+ */
+void
+wf_item_leave(const WfItem *item, const WfState *state, bool job_is_gone)
+{
+	bool		handed_over = false;
+
+	if (has_job(state) && !job_is_gone)
+		handed_over = drop_job(item);
+	if (may_have_timers(item, state))
+		wf_item_drop_timers(item);
+	if (state->kind == WF_ACTIVITY_REVIEW)
+		close_reviews(item);
+	if (has_effect(state) && !job_is_gone && !handed_over)
+		wf_effect_cancel_visit(item->item_id, item->seq);
+}

@@ -1,0 +1,201 @@
+/*
+ * move.c
+ *	  Moving an item along a transition of its definition.
+ *
+ * wf_item_move() updates the row; the triggers (trigger.c) stamp, judge, log
+ * and enter the new state.  What the row cannot say (the event, who and why)
+ * travels to the triggers in a value of this file, which names the one item
+ * and is taken once.  An UPDATE that finds no such value is a direct one.
+ */
+#include "postgres.h"
+
+#include "base/plan.h"
+#include "base/sqlstate.h"
+#include "catalog/pg_type.h"
+#include "item/item_internal.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+static WfPlan move_plan = {
+	.name = "move item",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 2,
+	.argtypes = {INT8OID, TEXTOID},
+	.sql = "UPDATE workflow.item SET state = $2 WHERE item_id = $1",
+};
+
+static WfPlan move_with_data_plan = {
+	.name = "move item with data",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 3,
+	.argtypes = {INT8OID, TEXTOID, JSONBOID},
+	.sql = "UPDATE workflow.item SET state = $2, data = $3 WHERE item_id = $1",
+};
+
+static WfActiveMove *active = NULL;
+
+/*
+ * Returns the move of that item that is under way in this session, or NULL.
+ */
+WfActiveMove *
+wf_item_active_move(int64 item_id)
+{
+	return active != NULL && active->item->item_id == item_id ? active : NULL;
+}
+
+/*
+ * "item 7 (crm:42) of version 3 is in state "A" since ...": for DETAIL.
+ */
+char *
+wf_item_facts(const WfItem *item)
+{
+	return psprintf("Item " INT64_FORMAT " (%s:%s) of version %d is in state \"%s\" since %s.",
+					item->item_id, item->workflow, item->key, item->version,
+					item->state, timestamptz_to_str(item->since));
+}
+
+/*
+ * Names the events that the item's state handles: for HINT.
+ */
+char *
+wf_item_allowed_hint(const WfItem *item)
+{
+	const WfGraph *graph = wf_graph(item->workflow, item->version);
+	const WfState *state = wf_item_state(graph, item->state);
+
+	if (state->kind == WF_ACTIVITY_FINAL)
+		return psprintf("State \"%s\" is final: nothing leads out of it.", state->name);
+	if (wf_state_transition(state, "cancel") == NULL)
+		return psprintf("Allowed events: %s, cancel.", wf_state_events(state));
+
+	return psprintf("Allowed events: %s.", wf_state_events(state));
+}
+
+/*
+ * Raises WF001: the item's state does not handle the event.
+ */
+void
+wf_item_refuse_event(const WfItem *item, const char *event)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_WF_NO_TRANSITION),
+			 errmsg("no transition leads from \"%s\" by event \"%s\"", item->state, event),
+			 errdetail("%s", wf_item_facts(item)),
+			 errhint("%s", wf_item_allowed_hint(item))));
+}
+
+/*
+ * Returns a state of the graph that an item is in.
+ */
+const WfState *
+wf_item_state(const WfGraph *graph, const char *name)
+{
+	const WfState *state = wf_graph_state(graph, name);
+
+	if (state == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_WF_UNKNOWN),
+				 errmsg("workflow \"%s\" version %d has no state \"%s\"",
+						graph->workflow, graph->version, name),
+				 errhint("SELECT * FROM workflow.verify(item) tells how the item came there.")));
+
+	return state;
+}
+
+/*
+ * The state that an event leads to; NULL when it is not handled.  Every state
+ * that is not final handles "cancel", if only by the built-in CANCELLED.
+ */
+const WfState *
+wf_item_target(const WfGraph *graph, const WfItem *item,
+			   const WfState *from, const char *event)
+{
+	const WfTransition *transition = wf_state_transition(from, event);
+
+	if (transition == NULL)
+		return strcmp(event, "cancel") == 0 && from->kind != WF_ACTIVITY_FINAL ?
+			wf_graph_state(graph, WF_STATE_CANCELLED) : NULL;
+	if (transition->to != WF_TO_ORIGIN)
+		return &graph->states[transition->to];
+
+	return item->origin == NULL ? NULL : wf_graph_state(graph, item->origin);
+}
+
+static void
+update_row(WfActiveMove *mine)
+{
+	const WfMove *move = mine->move;
+	Datum		values[3];
+	uint64		updated;
+
+	values[0] = Int64GetDatum(mine->item->item_id);
+	values[1] = CStringGetTextDatum(mine->to->name);
+	if (move->data == NULL)
+		updated = wf_plan_execute(&move_plan, values, NULL);
+	else
+	{
+		values[2] = JsonbPGetDatum(move->data);
+		updated = wf_plan_execute(&move_with_data_plan, values, NULL);
+	}
+
+	if (updated != 1 || !mine->judged)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the move of item " INT64_FORMAT " was not logged",
+						mine->item->item_id),
+				 errdetail("The triggers of workflow.item did not fire, or another trigger suppressed the update."),
+				 errhint("Set session_replication_role to origin, and enable the triggers of workflow.item.")));
+}
+
+/*
+ * Lets the triggers see the move while the row is updated, and only then.
+ */
+static void
+update_as(WfActiveMove *mine)
+{
+	WfActiveMove *previous = active;
+
+	active = mine;
+	PG_TRY();
+	{
+		update_row(mine);
+	}
+	PG_FINALLY();
+	{
+		active = previous;
+	}
+	PG_END_TRY();
+}
+
+/*
+ * Moves a locked item; job_is_gone says that the job of the visit has been
+ * finished already, so that leaving need not look for it.
+ */
+WfItem *
+wf_item_move_on(const WfItem *item, const WfMove *move, bool job_is_gone)
+{
+	WfActiveMove mine = {0};
+
+	mine.item = item;
+	mine.move = move;
+	mine.job_is_gone = job_is_gone;
+	mine.context = CurrentMemoryContext;
+	mine.graph = wf_graph(item->workflow, item->version);
+	mine.from = wf_item_state(mine.graph, item->state);
+	mine.to = wf_item_target(mine.graph, item, mine.from, move->event);
+	if (mine.to == NULL)
+		wf_item_refuse_event(item, move->event);
+	update_as(&mine);
+
+	return mine.result;
+}
+
+/*
+ * Moves a locked item along the transition of the event, and on through what
+ * follows at once.
+ */
+WfItem *
+wf_item_move(const WfItem *item, const WfMove *move)
+{
+	return wf_item_move_on(item, move, false);
+}

@@ -1,0 +1,280 @@
+/*
+ * request.c
+ *	  Entering http and model states: the outside action is intended here.
+ *
+ * Path, headers, body, key and the read-before request are rendered once, from
+ * the data as it is on entry, and reserved in the ledger in the transaction of
+ * the transition.  The revert request sees what was read before, so its
+ * template travels as it is, with the data that it may also select from.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/jsonb.h"
+#include "base/plan.h"
+#include "base/sqlstate.h"
+#include "catalog/pg_type.h"
+#include "definition/template.h"
+#include "foreign/foreign.h"
+#include "item/item_internal.h"
+#include "utils/builtins.h"
+
+typedef struct Request
+{
+	const WfVisit *visit;
+	WfIntent	intent;
+	WfReservation verdict;
+	int64		effect_id;
+} Request;
+
+static bool
+is_model(const WfVisit *visit)
+{
+	return visit->state->kind == WF_ACTIVITY_MODEL;
+}
+
+/*
+ * The key of an http action is made of its identity, by the definition; every
+ * visit to a model state has one of its own.
+ */
+static const char *
+render_key(const WfVisit *visit)
+{
+	Jsonb	   *key = wf_jsonb_get_jsonb(visit->state->activity, "key");
+
+	if (is_model(visit))
+		return psprintf(INT64_FORMAT ":%s:%d", visit->item->item_id,
+						visit->state->name, visit->item->seq);
+	if (key == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("state \"%s\" has no idempotency key", visit->state->name)));
+	if (JB_ROOT_IS_ARRAY(key) && !JB_ROOT_IS_SCALAR(key))
+		return wf_render_key_jsonb(key, visit->item->data);
+
+	return wf_render_text(wf_jsonb_get_text(visit->state->activity, "key"),
+						  visit->item->data);
+}
+
+static Jsonb *
+render_member(Jsonb *object, const char *name, Jsonb *data)
+{
+	Jsonb	   *template = wf_jsonb_get_jsonb(object, name);
+
+	return template == NULL ? NULL : wf_render(template, data);
+}
+
+static Jsonb *
+render_before(Jsonb *before, Jsonb *data)
+{
+	Jsonb	   *rendered = wf_jsonb_empty_object();
+	char	   *method = wf_jsonb_get_text(before, "method");
+	char	   *path = wf_jsonb_get_text(before, "path");
+	Jsonb	   *headers = render_member(before, "headers", data);
+
+	rendered = wf_jsonb_with(rendered, "method",
+							 wf_jsonb_from_text(method == NULL ? "GET" : method));
+	if (path != NULL)
+		rendered = wf_jsonb_with(rendered, "path",
+								 wf_jsonb_from_text(wf_render_path(path, data)));
+	if (headers != NULL)
+		rendered = wf_jsonb_with(rendered, "headers", headers);
+
+	return rendered;
+}
+
+/*
+ * How to go on after the action: see WfIntent.spec.
+ */
+static Jsonb *
+render_spec(const WfVisit *visit)
+{
+	static const char *const as_they_are[] = {"external_id", "output", "version", "model", "reask", "revert"};
+	Jsonb	   *activity = visit->state->activity;
+	Jsonb	   *before = wf_jsonb_get_jsonb(activity, "before");
+	Jsonb	   *spec = wf_jsonb_empty_object();
+
+	for (int i = 0; i < lengthof(as_they_are); i++)
+	{
+		Jsonb	   *value = wf_jsonb_get_jsonb(activity, as_they_are[i]);
+
+		if (value != NULL)
+			spec = wf_jsonb_with(spec, as_they_are[i], value);
+	}
+	if (before != NULL)
+		spec = wf_jsonb_with(spec, "before", render_before(before, visit->item->data));
+	if (wf_jsonb_get(activity, "revert") != NULL)
+		spec = wf_jsonb_with(spec, "data", visit->item->data);
+
+	return spec;
+}
+
+static int
+attempt_timeout_ms(const WfState *state)
+{
+	char	   *timeout = wf_jsonb_get_text(state->retry, "timeout");
+
+	return timeout == NULL ? 0 : (int) Min(wf_item_interval_us(timeout) / 1000, INT_MAX);
+}
+
+static void
+render_intent(void *argument)
+{
+	Request    *request = argument;
+	const WfVisit *visit = request->visit;
+	Jsonb	   *activity = visit->state->activity;
+	WfIntent   *intent = &request->intent;
+	char	   *method = wf_jsonb_get_text(activity, "method");
+	char	   *path = wf_jsonb_get_text(activity, "path");
+
+	intent->endpoint = wf_jsonb_get_text(activity, "endpoint");
+	intent->key = render_key(visit);
+	intent->kind = is_model(visit) ? "model" : "http";
+	intent->submitted_by = visit->graph->definer;
+	intent->item_id = visit->item->item_id;
+	intent->item_state = visit->state->name;
+	intent->item_seq = visit->item->seq;
+	intent->method = method == NULL ? "POST" : method;
+	intent->path = wf_render_path(path == NULL ? "" : path, visit->item->data);
+	intent->headers = render_member(activity, "headers", visit->item->data);
+	intent->body = render_member(activity, "body", visit->item->data);
+	intent->timeout_ms = attempt_timeout_ms(visit->state);
+	intent->spec = render_spec(visit);
+}
+
+/*
+ * Whether reserving may be refused: the key is known already, or the endpoint
+ * is not.
+ */
+static bool
+may_be_refused(const WfIntent *intent)
+{
+	static WfPlan plan = {
+		.name = "find effect by key",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {TEXTOID, TEXTOID},
+		.sql = "SELECT 1 FROM workflow.endpoint AS p "
+		"JOIN workflow.effect AS e ON e.endpoint_id = p.endpoint_id AND e.key = $2 "
+		"WHERE p.endpoint = $1",
+	};
+	Datum		values[2];
+
+	if (GetForeignServerByName(intent->endpoint, true) == NULL)
+		return true;
+	values[0] = CStringGetTextDatum(intent->endpoint);
+	values[1] = CStringGetTextDatum(intent->key);
+
+	return wf_plan_execute(&plan, values, NULL) > 0;
+}
+
+static void
+reserve(void *argument)
+{
+	Request    *request = argument;
+
+	request->verdict = wf_effect_reserve(&request->intent, &request->effect_id);
+}
+
+/*
+ * Renders and reserves; a subtransaction is spent on the reservation only
+ * where it may be refused.
+ */
+static bool
+intend(Request *request, WfFault *fault)
+{
+	if (!wf_item_try(render_intent, request, fault))
+		return false;
+	if (may_be_refused(&request->intent))
+		return wf_item_try(reserve, request, fault);
+	reserve(request);
+
+	return true;
+}
+
+/*
+ * The action has been done before: its result is used and nothing is sent.
+ */
+static const WfItem *
+use_result(const Request *request)
+{
+	const WfVisit *visit = request->visit;
+	WfEffectOutcome outcome = wf_effect_standing(request->effect_id);
+	WfMove		move = {0};
+
+	move.event = "ok";
+	move.kind = "engine";
+	move.actor = visit->actor;
+	move.reason = psprintf("effect " INT64_FORMAT " had succeeded already", request->effect_id);
+	move.event_data = outcome.result;
+	move.data = wf_jsonb_with(visit->item->data, visit->state->result_key, outcome.result);
+
+	return wf_item_move_on(visit->item, &move, true);
+}
+
+/*
+ * Intends the action of the state and queues its sending.
+ */
+const WfItem *
+wf_item_enter_request(const WfVisit *visit)
+{
+	Request		request = {.visit = visit};
+	WfFault		fault;
+
+	if (!intend(&request, &fault))
+		return wf_item_enter_failed(visit, &fault);
+	if (request.verdict == WF_RESERVED_DONE)
+		return use_result(&request);
+	(void) wf_item_enqueue(visit, request.intent.kind,
+						   request.verdict == WF_RESERVED_BUSY ? "effect" : NULL,
+						   request.effect_id, NULL);
+
+	return visit->item;
+}
+
+static void
+set_effect(const WfJob *job, int64 effect_id)
+{
+	static WfPlan plan = {
+		.name = "set effect of job",
+		.expected = SPI_OK_UPDATE,
+		.nargs = 2,
+		.argtypes = {INT8OID, INT8OID},
+		.sql = "UPDATE workflow.job SET effect_id = $2 WHERE job_id = $1",
+	};
+	Datum		values[2];
+
+	values[0] = Int64GetDatum(job->job_id);
+	values[1] = Int64GetDatum(effect_id);
+	wf_plan_execute(&plan, values, NULL);
+}
+
+/*
+ * A dead letter of the visit is taken up again: its request is rendered anew,
+ * since the data may have been mended.
+ */
+void
+wf_item_rearm_request(const WfVisit *visit, const WfJob *job)
+{
+	Request		request = {.visit = visit};
+	WfFault		fault;
+
+	if (!intend(&request, &fault))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("the request of state \"%s\" cannot be made: %s",
+						visit->state->name, fault.message),
+				 errdetail("%s", wf_item_facts(visit->item)),
+				 errhint("Give a patch that mends the data.")));
+	if (request.verdict == WF_RESERVED_DONE)
+	{
+		wf_queue_drop(job->job_id);
+		(void) use_result(&request);
+		return;
+	}
+	set_effect(job, request.effect_id);
+	if (request.verdict == WF_RESERVED_BUSY)
+		wf_queue_park(job, "effect", NULL, NULL);
+	else
+		wf_queue_unpark(job->job_id, wf_now(), true);
+}

@@ -1,0 +1,75 @@
+/*
+ * result.c
+ *	  Arguments and results of the room's SQL functions.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "base/plan.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "item/result.h"
+#include "utils/builtins.h"
+
+void
+wf_require_argument(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", name)));
+}
+
+char *
+wf_argument_text(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	wf_require_argument(fcinfo, argument, name);
+
+	return text_to_cstring(PG_GETARG_TEXT_PP(argument));
+}
+
+char *
+wf_optional_text(FunctionCallInfo fcinfo, int argument)
+{
+	return PG_ARGISNULL(argument) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(argument));
+}
+
+int64
+wf_argument_item(FunctionCallInfo fcinfo, bool by_key)
+{
+	static WfPlan plan = {
+		.name = "item by key",
+		.expected = SPI_OK_SELECT,
+		.nargs = 1,
+		.argtypes = {TEXTOID},
+		.sql = "SELECT workflow._item_id($1)",
+	};
+	Datum		name;
+
+	wf_require_argument(fcinfo, 0, "item");
+	if (!by_key)
+		return PG_GETARG_INT64(0);
+	name = PG_GETARG_DATUM(0);
+	wf_plan_execute(&plan, &name, NULL);
+
+	return wf_result_int8(0, 1);
+}
+
+/*
+ * Called while connected to SPI.
+ */
+Datum
+wf_return_row(FunctionCallInfo fcinfo, int ncolumns, const Datum *values)
+{
+	TupleDesc	description;
+	bool	   *nulls = palloc0(sizeof(bool) * ncolumns);
+
+	if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE ||
+		description->natts != ncolumns)
+		elog(ERROR, "the function does not return a row of %d columns", ncolumns);
+	description = BlessTupleDesc(description);
+
+	return PointerGetDatum(SPI_returntuple(heap_form_tuple(description,
+														   unconstify(Datum *, values), nulls),
+										   description));
+}

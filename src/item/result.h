@@ -1,0 +1,22 @@
+/*
+ * result.h
+ *	  Arguments and results of the room's SQL functions.
+ */
+#ifndef WF_ITEM_RESULT_H
+#define WF_ITEM_RESULT_H
+
+#include "fmgr.h"
+
+/* An argument that must not be null (22004); NULL for one that may be. */
+extern char *wf_argument_text(FunctionCallInfo fcinfo, int argument, const char *name);
+extern char *wf_optional_text(FunctionCallInfo fcinfo, int argument);
+
+/* The id of the item that argument 0 names: a bigint, or 'workflow:key'. */
+extern int64 wf_argument_item(FunctionCallInfo fcinfo, bool by_key);
+
+/* A row without nulls, in the caller's memory. */
+extern Datum wf_return_row(FunctionCallInfo fcinfo, int ncolumns, const Datum *values);
+
+extern void wf_require_argument(FunctionCallInfo fcinfo, int argument, const char *name);
+
+#endif							/* WF_ITEM_RESULT_H */

@@ -1,0 +1,352 @@
+/*
+ * settle.c
+ *	  The ends of jobs: what they mean for their items.
+ *
+ * The item is locked before its job, everywhere, so that an event that moves
+ * the item and a worker that finishes its job meet in one order.  Who comes
+ * second finds the visit over: the job is gone, and its result with it.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/jsonb.h"
+#include "base/plan.h"
+#include "base/sqlstate.h"
+#include "catalog/pg_type.h"
+#include "item/item_internal.h"
+
+/*
+ * The state of the visit that a job belongs to.
+ */
+static const WfState *
+state_of_job(const WfItem *item)
+{
+	return wf_item_state(wf_graph(item->workflow, item->version), item->state);
+}
+
+/*
+ * Whether the item is still in the visit that the job belongs to; if not, the
+ * job is dropped.
+ */
+static bool
+visit_goes_on(const WfItem *item, const WfJob *job)
+{
+	if (item->seq == job->seq)
+		return true;
+	wf_queue_drop(job->job_id);
+
+	return false;
+}
+
+static void
+require_job_event(const WfJob *job, const char *event)
+{
+	if (strcmp(event, "ok") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WF_NO_TRANSITION),
+				 errmsg("job " INT64_FORMAT " belongs to no item: event \"%s\" leads nowhere",
+						job->job_id, event),
+				 errhint("Complete it with event \"ok\".")));
+}
+
+/*
+ * See item.h.
+ */
+void
+wf_item_complete_job(const WfJob *job, const char *event, Jsonb *result,
+					 const char *actor)
+{
+	WfItem	   *item;
+	const WfState *state;
+	WfMove		move = {0};
+
+	if (job->item_id == 0)
+	{
+		require_job_event(job, event);
+		wf_queue_finish(job, result);
+		return;
+	}
+	item = wf_item_lock(job->item_id);
+	if (!visit_goes_on(item, job))
+		return;
+	state = state_of_job(item);
+
+	wf_queue_finish(job, NULL);
+	move.event = event;
+	move.kind = "engine";
+	move.actor = actor;
+	move.event_data = result;
+	if (result != NULL && state->result_key != NULL)
+		move.data = wf_jsonb_with(item->data, state->result_key, result);
+	(void) wf_item_move_on(item, &move, true);
+}
+
+/*
+ * While its item is paused, a job that became ready waits for that.
+ */
+static void
+keep_paused(const WfItem *item)
+{
+	static WfPlan plan = {
+		.name = "keep jobs of paused item",
+		.expected = SPI_OK_UPDATE,
+		.nargs = 1,
+		.argtypes = {INT8OID},
+		.sql = "UPDATE workflow.job SET status = 'waiting', waiting_on = 'paused' "
+		"WHERE item_id = $1 AND status = 'ready'",
+	};
+	Datum		value = Int64GetDatum(item->item_id);
+
+	if (item->is_paused)
+		wf_plan_execute(&plan, &value, NULL);
+}
+
+/*
+ * A policy under which no attempt is left.
+ */
+static Jsonb *
+last_attempt(Jsonb *policy)
+{
+	Jsonb	   *spent = wf_jsonb_from_cstring("{\"max_attempts\": 1, \"retry_on\": []}");
+
+	return policy == NULL ? spent : wf_jsonb_merge(policy, spent);
+}
+
+/*
+ * Raises "error" where the state handles it; else the dead letter stays.
+ */
+static void
+raise_error(const WfItem *item, const WfFault *fault, Jsonb *detail, const char *actor)
+{
+	WfMove		move = {0};
+
+	if (wf_state_transition(state_of_job(item), "error") == NULL)
+		return;
+	move.event = "error";
+	move.kind = "engine";
+	move.actor = actor;
+	move.reason = fault->message != NULL ? fault->message : fault->error_class;
+	move.event_data = wf_item_error_data(fault->error_class, fault->message, detail);
+	(void) wf_item_move(item, &move);
+}
+
+/*
+ * A failure on its way through the policy.
+ */
+typedef struct Failure
+{
+	WfFault		fault;
+	int64		retry_after_us;
+	Jsonb	   *detail;
+	const char *actor;
+	bool		is_final;
+} Failure;
+
+static WfFailure
+fail_job(const WfJob *job, Jsonb *policy, const Failure *failure)
+{
+	return wf_queue_fail(job, failure->is_final ? last_attempt(policy) : policy,
+						 failure->fault.error_class, failure->fault.message,
+						 failure->retry_after_us, failure->detail);
+}
+
+static void
+fail(const WfJob *job, const Failure *failure)
+{
+	WfItem	   *item;
+
+	if (job->item_id == 0)
+	{
+		(void) fail_job(job, NULL, failure);
+		return;
+	}
+	item = wf_item_lock(job->item_id);
+	if (!visit_goes_on(item, job))
+		return;
+	if (fail_job(job, state_of_job(item)->retry, failure) == WF_FAILURE_DEAD)
+		raise_error(item, &failure->fault, failure->detail, failure->actor);
+	else
+		keep_paused(item);
+}
+
+/*
+ * See item.h.
+ */
+void
+wf_item_fail_job(const WfJob *job, const char *error_class, const char *message,
+				 int64 retry_after_us, Jsonb *detail, const char *actor)
+{
+	Failure		failure = {
+		.fault = {error_class, message},
+		.retry_after_us = retry_after_us,
+		.detail = detail,
+		.actor = actor,
+	};
+
+	fail(job, &failure);
+}
+
+/*
+ * See item.h.
+ */
+void
+wf_item_fail_job_for_good(const WfJob *job, const char *error_class,
+						  const char *message, Jsonb *detail, const char *actor)
+{
+	Failure		failure = {
+		.fault = {error_class, message},
+		.retry_after_us = -1,
+		.detail = detail,
+		.actor = actor,
+		.is_final = true,
+	};
+
+	fail(job, &failure);
+}
+
+/*
+ * See item.h.
+ */
+Jsonb *
+wf_item_job_policy(const WfJob *job)
+{
+	WfItem	   *item;
+	const WfState *state;
+
+	if (job->item_id == 0 || job->state == NULL)
+		return NULL;
+	item = wf_item_read(job->item_id);
+	state = wf_graph_state(wf_graph(item->workflow, item->version), job->state);
+
+	return state == NULL ? NULL : state->retry;
+}
+
+/*
+ * The jobs that wait for an effect or carry it, the carrier first.
+ */
+static List *
+jobs_of_effect(int64 effect_id)
+{
+	static WfPlan plan = {
+		.name = "jobs of effect",
+		.expected = SPI_OK_SELECT,
+		.nargs = 1,
+		.argtypes = {INT8OID},
+		.sql = "SELECT job_id, COALESCE(item_id, 0) FROM workflow.job "
+		"WHERE effect_id = $1 AND status <> 'dead' "
+		"ORDER BY status <> 'running', status <> 'ready', job_id",
+	};
+	Datum		value = Int64GetDatum(effect_id);
+	List	   *jobs = NIL;
+	uint64		found = wf_plan_execute(&plan, &value, NULL);
+
+	for (uint64 row = 0; row < found; row++)
+	{
+		WfJob	   *job = palloc0(sizeof(WfJob));
+
+		job->job_id = wf_result_int8(row, 1);
+		job->item_id = wf_result_int8(row, 2);
+		jobs = lappend(jobs, job);
+	}
+
+	return jobs;
+}
+
+static void
+make_ready(const WfJob *job, const WfItem *item, const WfEffectOutcome *outcome)
+{
+	TimestampTz at = outcome->disposition == WF_EFFECT_AGAIN ?
+		Max(outcome->next_at, wf_now()) : wf_now();
+
+	if (strcmp(job->status, "running") == 0)
+		wf_queue_release(job, at);
+	else
+		wf_queue_unpark(job->job_id, at, false);
+	if (item != NULL)
+		keep_paused(item);
+}
+
+static void
+park(const WfJob *job, const WfEffectOutcome *outcome)
+{
+	wf_queue_park(job, outcome->disposition == WF_EFFECT_BLOCKED ? "blocked" : "effect",
+				  outcome->error_class, outcome->message);
+}
+
+/*
+ * What the state of an effect means for one of its jobs, whose item (NULL:
+ * none) is locked.
+ */
+static void
+settle_job(const WfJob *job, const WfItem *item, const WfEffectOutcome *outcome,
+		   const char *actor)
+{
+	switch (outcome->disposition)
+	{
+		case WF_EFFECT_SUCCEEDED:
+			wf_item_complete_job(job, "ok", outcome->result, actor);
+			break;
+		case WF_EFFECT_FAILED:
+		case WF_EFFECT_DEAD:
+			wf_item_fail_job_for_good(job, outcome->error_class, outcome->message,
+									  outcome->result, actor);
+			break;
+		case WF_EFFECT_AGAIN:
+		case WF_EFFECT_BEFORE_DONE:
+			make_ready(job, item, outcome);
+			if (item != NULL)
+				wf_item_revive_timeout(item);
+			break;
+		case WF_EFFECT_UNKNOWN:
+		case WF_EFFECT_HELD:
+		case WF_EFFECT_BLOCKED:
+			park(job, outcome);
+			break;
+		case WF_EFFECT_STALE:
+			break;
+	}
+}
+
+/*
+ * Whether only the job that carries the effect is concerned, and not those
+ * that wait for its result.
+ */
+static bool
+concerns_carrier_only(const WfEffectOutcome *outcome)
+{
+	switch (outcome->disposition)
+	{
+		case WF_EFFECT_SUCCEEDED:
+		case WF_EFFECT_FAILED:
+		case WF_EFFECT_DEAD:
+			return false;
+		default:
+			return true;
+	}
+}
+
+/*
+ * See item.h.
+ */
+void
+wf_item_effect_settled(const WfEffectOutcome *outcome, const char *actor)
+{
+	List	   *jobs;
+	ListCell   *cell;
+
+	if (outcome->disposition == WF_EFFECT_STALE)
+		return;
+	jobs = jobs_of_effect(outcome->effect_id);
+	foreach(cell, jobs)
+	{
+		const WfJob *found = lfirst(cell);
+		WfItem	   *item = found->item_id == 0 ? NULL : wf_item_lock(found->item_id);
+		WfJob	   *job = wf_queue_lock(found->job_id);
+
+		if (job == NULL || (item != NULL && !visit_goes_on(item, job)))
+			continue;
+		settle_job(job, item, outcome, actor);
+		if (concerns_carrier_only(outcome))
+			break;
+	}
+}

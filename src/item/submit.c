@@ -1,0 +1,460 @@
+/*
+ * submit.c
+ *	  Submitting items: start one, or find the one there is.
+ *
+ * The unique constraints on (workflow, key) and (workflow, source, event_id)
+ * decide: two submissions at once meet there, and the later one waits, then
+ * finds what the first one committed.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/jsonb.h"
+#include "base/owner.h"
+#include "base/plan.h"
+#include "base/sqlstate.h"
+#include "base/wake.h"
+#include "catalog/pg_type.h"
+#include "definition/template.h"
+#include "funcapi.h"
+#include "item/item_internal.h"
+#include "item/result.h"
+#include "miscadmin.h"
+#include "schema/schema.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+typedef struct Submission
+{
+	const char *workflow;
+	Jsonb	   *input;			/* NULL: only a reference */
+	const char *input_ref;		/* or NULL */
+	const char *key;			/* NULL: to be made */
+	const char *source;
+	const char *event_id;		/* or NULL */
+	TimestampTz run_at;			/* 0: now */
+	int			priority;
+	Jsonb	   *labels;
+	bool		refuse_other_input;
+	const char *caller;
+	const WfGraph *graph;
+} Submission;
+
+typedef struct Submitted
+{
+	int64		item_id;
+	const char *state;
+	bool		created;
+	bool		same_input;
+} Submitted;
+
+static char *
+describe_errors(List *errors)
+{
+	StringInfoData text;
+	ListCell   *cell;
+
+	initStringInfo(&text);
+	foreach(cell, errors)
+	{
+		WfSchemaError *error = lfirst(cell);
+
+		appendStringInfo(&text, "%s%s: %s", text.len == 0 ? "" : "\n",
+						 *error->path == '\0' ? "(root)" : error->path, error->message);
+	}
+
+	return text.data;
+}
+
+static void
+require_matching_input(const Submission *submission)
+{
+	List	   *errors;
+
+	if (!wf_jsonb_is_object(submission->input))
+		ereport(ERROR,
+				(errcode(ERRCODE_WF_SCHEMA_MISMATCH),
+				 errmsg("the input of an item must be a JSON object"),
+				 errdetail("Results of activities are added to it by name."),
+				 errhint("Wrap the value: {\"value\": ...}.")));
+	if (submission->graph->input_schema == NULL)
+		return;
+	errors = wf_schema_errors(submission->graph->input_schema, submission->input);
+	if (errors != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_WF_SCHEMA_MISMATCH),
+				 errmsg("the input does not match the input schema of workflow \"%s\" version %d",
+						submission->graph->workflow, submission->graph->version),
+				 errdetail("%s", describe_errors(errors)),
+				 errhint("SELECT workflow.document('%s') shows the input_schema.",
+						 submission->graph->workflow)));
+}
+
+static char *
+new_uuid(void)
+{
+	return DatumGetCString(DirectFunctionCall1(uuid_out,
+											   DirectFunctionCall1(gen_random_uuid, (Datum) 0)));
+}
+
+/*
+ * The key: as given, else by the definition, else by the event, else new.
+ */
+static const char *
+choose_key(const Submission *submission)
+{
+	const WfGraph *graph = submission->graph;
+	const char *parts[2];
+
+	if (submission->key != NULL)
+		return submission->key;
+	if (graph->nkey_parts > 0)
+		return wf_render_key(graph->key_parts, graph->nkey_parts, submission->input);
+	if (submission->event_id == NULL)
+		return new_uuid();
+	if (*submission->source == '\0')
+		return submission->event_id;
+	parts[0] = submission->source;
+	parts[1] = submission->event_id;
+
+	return psprintf("%s:%s", parts[0], parts[1]);
+}
+
+/*
+ * The route of a key: the text in {...}, else what is before the first '/',
+ * else all of it.
+ */
+static char *
+route_of(const char *key)
+{
+	const char *open = strchr(key, '{');
+	const char *close = open == NULL ? NULL : strchr(open, '}');
+
+	if (close != NULL && close > open + 1)
+		return pnstrdup(open + 1, close - open - 1);
+
+	return pnstrdup(key, strcspn(key, "/"));
+}
+
+static WfPlan insert_plan = {
+	.name = "insert item",
+	.expected = SPI_OK_INSERT_RETURNING,
+	.nargs = 16,
+	.argtypes = {TEXTOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID, TEXTOID,
+		TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTOID, JSONBOID, JSONBOID,
+	TEXTOID},
+	.sql = "INSERT INTO workflow.item (workflow, version, key, state, since, received_at, seq, "
+	"source, event_id, submitted_by, route, priority, labels, input_ref, input, data, outcome) "
+	"VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) "
+	"ON CONFLICT DO NOTHING RETURNING item_id",
+};
+
+static const WfState *
+initial_state(const WfGraph *graph)
+{
+	return &graph->states[graph->initial];
+}
+
+static int64
+insert_item(const Submission *submission, WfItem *item)
+{
+	const WfState *initial = initial_state(submission->graph);
+	Datum		values[16];
+	char		nulls[16];
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = CStringGetTextDatum(item->workflow);
+	values[1] = Int32GetDatum(item->version);
+	values[2] = CStringGetTextDatum(item->key);
+	values[3] = CStringGetTextDatum(initial->name);
+	values[4] = TimestampTzGetDatum(item->since);
+	values[5] = Int32GetDatum(item->seq);
+	values[6] = wf_text_datum(submission->source);
+	nulls[6] = WF_NULL_FLAG(submission->source);
+	values[7] = wf_text_datum(submission->event_id);
+	nulls[7] = WF_NULL_FLAG(submission->event_id);
+	values[8] = CStringGetTextDatum(submission->caller);
+	values[9] = CStringGetTextDatum(route_of(item->key));
+	values[10] = Int32GetDatum(item->priority);
+	values[11] = JsonbPGetDatum(submission->labels);
+	values[12] = wf_text_datum(submission->input_ref);
+	nulls[12] = WF_NULL_FLAG(submission->input_ref);
+	values[13] = JsonbPGetDatum(submission->input);
+	values[14] = JsonbPGetDatum(item->data);
+	values[15] = wf_text_datum(initial->outcome);
+	nulls[15] = WF_NULL_FLAG(initial->outcome);
+
+	if (wf_plan_execute(&insert_plan, values, nulls) == 0)
+		return 0;
+
+	return wf_result_int8(0, 1);
+}
+
+static WfItem *
+new_item(const Submission *submission)
+{
+	WfItem	   *item = palloc0(sizeof(WfItem));
+
+	item->workflow = submission->graph->workflow;
+	item->version = submission->graph->version;
+	item->key = choose_key(submission);
+	item->state = initial_state(submission->graph)->name;
+	item->outcome = initial_state(submission->graph)->outcome;
+	item->since = wf_now();
+	item->seq = WF_FIRST_SEQ;
+	item->submitted_by = submission->caller;
+	item->priority = submission->priority;
+	item->data = submission->input;
+
+	return item;
+}
+
+/*
+ * Says, once a session, how to get work done when nobody is there to do it.
+ */
+static void
+mention_missing_workers(void)
+{
+	static bool mentioned = false;
+
+	if (mentioned || wf_wake_anyone_listens(WF_WAKE_MAINTENANCE, MyDatabaseId))
+		return;
+	mentioned = true;
+	ereport(NOTICE,
+			(errmsg("no pg_workflow worker is running in this database"),
+			 errdetail("Items are stored; sql, http and model activities and timers wait for a worker."),
+			 errhint("SELECT workflow.start_workers(); or CALL workflow.run('10 seconds');")));
+}
+
+static const WfItem *
+begin_item(const Submission *submission, const WfItem *item)
+{
+	WfMove		move = {0};
+	WfLogRow	row = {0};
+	WfVisit		visit = {0};
+
+	move.event = "submit";
+	move.kind = "submit";
+	move.actor = submission->caller;
+	row.item = item;
+	row.move = &move;
+	wf_item_log(&row);
+
+	visit.item = item;
+	visit.graph = submission->graph;
+	visit.state = initial_state(submission->graph);
+	visit.actor = submission->caller;
+	visit.start_at = submission->run_at;
+	mention_missing_workers();
+
+	return wf_item_enter(&visit);
+}
+
+static void
+refuse_reuse(const Submission *submission, int64 item_id, const char *key)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_WF_KEY_REUSED),
+			 errmsg("workflow \"%s\" has an item \"%s\" with another input",
+					submission->graph->workflow, key),
+			 errdetail("It is item " INT64_FORMAT "; this submission differs from the one that made it.",
+					   item_id),
+			 errhint("SELECT input FROM workflow.items WHERE item_id = " INT64_FORMAT
+					 " shows it; use another key for another piece of work.", item_id)));
+}
+
+static bool
+same_jsonb(Jsonb *left, Jsonb *right)
+{
+	return compareJsonbContainers(&left->root, &right->root) == 0;
+}
+
+/*
+ * Finds the item that a submission is a repetition of.  Returns false when it
+ * is gone again.
+ */
+static bool
+find_item(const Submission *submission, const char *key, Submitted *found)
+{
+	static WfPlan plan = {
+		.name = "find submitted item",
+		.expected = SPI_OK_SELECT,
+		.nargs = 4,
+		.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID},
+		.sql = "SELECT item_id, state, input, key FROM workflow.item "
+		"WHERE workflow = $1 AND source = $3 AND event_id = $4 "
+		"UNION SELECT item_id, state, input, key FROM workflow.item "
+		"WHERE workflow = $1 AND key = $2",
+	};
+	Datum		values[4];
+	char		nulls[] = "    ";
+	uint64		count;
+
+	values[0] = CStringGetTextDatum(submission->graph->workflow);
+	values[1] = CStringGetTextDatum(key);
+	values[2] = wf_text_datum(submission->source);
+	nulls[2] = WF_NULL_FLAG(submission->source);
+	values[3] = wf_text_datum(submission->event_id);
+	nulls[3] = WF_NULL_FLAG(submission->event_id);
+	count = wf_plan_execute(&plan, values, nulls);
+	if (count == 0)
+		return false;
+
+	found->item_id = wf_result_int8(0, 1);
+	found->state = wf_result_text(0, 2);
+	found->created = false;
+	found->same_input = same_jsonb(DatumGetJsonbP(wf_result_datum(0, 3, NULL)),
+								   submission->input);
+	if (count > 1 || (submission->refuse_other_input && !found->same_input))
+		refuse_reuse(submission, found->item_id, wf_result_text(0, 4));
+
+	return true;
+}
+
+static Submitted
+submit(Submission *submission)
+{
+	Submitted	result = {0};
+	WfItem	   *item;
+
+	submission->graph = wf_active_graph(submission->workflow);
+	require_matching_input(submission);
+	item = new_item(submission);
+	while ((item->item_id = insert_item(submission, item)) == 0)
+		if (find_item(submission, item->key, &result))
+			return result;
+
+	result.item_id = item->item_id;
+	result.state = begin_item(submission, item)->state;
+	result.created = true;
+	result.same_input = true;
+
+	return result;
+}
+
+static bool
+refuses_other_input(const char *on_conflict)
+{
+	if (on_conflict == NULL || strcmp(on_conflict, "return") == 0)
+		return false;
+	if (strcmp(on_conflict, "error") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("on_conflict must be \"return\" or \"error\", not \"%s\"", on_conflict)));
+
+	return true;
+}
+
+static Submission
+submission_from_arguments(FunctionCallInfo fcinfo)
+{
+	Submission	submission = {0};
+
+	submission.workflow = wf_argument_text(fcinfo, 0, "workflow");
+	submission.key = wf_optional_text(fcinfo, 2);
+	submission.source = wf_optional_text(fcinfo, 3);
+	submission.event_id = wf_optional_text(fcinfo, 4);
+	if (submission.event_id != NULL && submission.source == NULL)
+		submission.source = "";
+	submission.run_at = PG_ARGISNULL(5) ? 0 : PG_GETARG_TIMESTAMPTZ(5);
+	submission.priority = PG_ARGISNULL(6) ? 0 : PG_GETARG_INT32(6);
+	submission.labels = PG_ARGISNULL(7) ? wf_jsonb_empty_object() : PG_GETARG_JSONB_P(7);
+	submission.refuse_other_input = refuses_other_input(wf_optional_text(fcinfo, 8));
+	submission.input_ref = wf_optional_text(fcinfo, 9);
+	if (submission.input_ref == NULL)
+		wf_require_argument(fcinfo, 1, "input");
+	submission.input = PG_ARGISNULL(1) ? wf_jsonb_empty_object() : PG_GETARG_JSONB_P(1);
+	submission.caller = wf_role_name(GetUserId());
+
+	return submission;
+}
+
+static void
+result_columns(const Submitted *submitted, Datum *values)
+{
+	values[0] = Int64GetDatum(submitted->item_id);
+	values[1] = CStringGetTextDatum(submitted->state);
+	values[2] = BoolGetDatum(submitted->created);
+	values[3] = BoolGetDatum(submitted->same_input);
+}
+
+PG_FUNCTION_INFO_V1(wf_submit);
+
+/*
+ * submit(workflow, input, key, source, event_id, run_at, priority, labels,
+ * on_conflict, input_ref) returns (item_id, state, created, same_input)
+ */
+Datum
+wf_submit(PG_FUNCTION_ARGS)
+{
+	Submission	submission = submission_from_arguments(fcinfo);
+	Submitted	submitted;
+	Datum		values[4];
+	Datum		result;
+	WfCaller	caller;
+
+	wf_enter_owner(&caller);
+	SPI_connect();
+	submitted = submit(&submission);
+	result_columns(&submitted, values);
+	result = wf_return_row(fcinfo, 4, values);
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	return result;
+}
+
+static void
+submit_each(ReturnSetInfo *rsinfo, const Submission *template, ArrayType *inputs)
+{
+	ArrayIterator iterator = array_create_iterator(inputs, 0, NULL);
+	bool		isnull;
+	Datum		input;
+
+	while (array_iterate(iterator, &input, &isnull))
+	{
+		Submission	submission = *template;
+		Submitted	submitted;
+		Datum		values[4];
+		bool		nulls[4] = {false, false, false, false};
+
+		if (isnull)
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("an input must not be null")));
+		submission.input = DatumGetJsonbP(input);
+		submitted = submit(&submission);
+		result_columns(&submitted, values);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+}
+
+PG_FUNCTION_INFO_V1(wf_submit_many);
+
+/*
+ * submit_many(workflow, inputs) returns a row for each input, in order
+ */
+Datum
+wf_submit_many(PG_FUNCTION_ARGS)
+{
+	Submission	template = {0};
+	ArrayType  *inputs;
+	WfCaller	caller;
+
+	template.workflow = wf_argument_text(fcinfo, 0, "workflow");
+	wf_require_argument(fcinfo, 1, "inputs");
+	inputs = PG_GETARG_ARRAYTYPE_P(1);
+	template.labels = wf_jsonb_empty_object();
+	template.caller = wf_role_name(GetUserId());
+
+	InitMaterializedSRF(fcinfo, 0);
+	wf_enter_owner(&caller);
+	SPI_connect();
+	submit_each((ReturnSetInfo *) fcinfo->resultinfo, &template, inputs);
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	return (Datum) 0;
+}

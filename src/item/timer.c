@@ -1,0 +1,346 @@
+/*
+ * timer.c
+ *	  Timers: events to raise at a time, while the visit of a state lasts.
+ *
+ * The maintenance worker sleeps until the earliest one and fires what is due.
+ * A state's timeout does not interrupt an outside action whose outcome is
+ * open: the timer is put to infinity and set again when the effect settles.
+ * Timers of paused items do not count.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/plan.h"
+#include "base/wake.h"
+#include "catalog/pg_type.h"
+#include "item/item_internal.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define RETRY_DELAY_US	INT64CONST(1000000)
+#define FAULT_DELAY_US	INT64CONST(60000000)
+
+typedef struct DueTimer
+{
+	int64		item_id;
+	int			seq;
+	const char *kind;
+	const char *event;
+	const char *actor;
+} DueTimer;
+
+/*
+ * Reads an interval of a document.
+ */
+int64
+wf_item_interval_us(const char *text)
+{
+	Datum		interval = DirectFunctionCall3(interval_in, CStringGetDatum(text),
+											   ObjectIdGetDatum(InvalidOid),
+											   Int32GetDatum(-1));
+
+	return wf_interval_us(DatumGetIntervalP(interval));
+}
+
+/*
+ * Sets a timer of the item's present visit.
+ */
+void
+wf_item_set_timer(const WfItem *item, const char *kind, TimestampTz due_at,
+				  const char *event)
+{
+	static WfPlan plan = {
+		.name = "set timer",
+		.expected = SPI_OK_INSERT,
+		.nargs = 5,
+		.argtypes = {INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID},
+		.sql = "INSERT INTO workflow.timer (item_id, seq, kind, due_at, event) "
+		"VALUES ($1, $2, $3, $4, $5) "
+		"ON CONFLICT (item_id, seq, kind) DO UPDATE "
+		"SET due_at = excluded.due_at, event = excluded.event",
+	};
+	Datum		values[5];
+
+	values[0] = Int64GetDatum(item->item_id);
+	values[1] = Int32GetDatum(item->seq);
+	values[2] = CStringGetTextDatum(kind);
+	values[3] = TimestampTzGetDatum(due_at);
+	values[4] = CStringGetTextDatum(event);
+	wf_plan_execute(&plan, values, NULL);
+	wf_wake_at_commit(WF_WAKE_MAINTENANCE, NULL);
+}
+
+/*
+ * Deletes the timers of a visit that has ended.
+ */
+void
+wf_item_drop_timers(const WfItem *item)
+{
+	static WfPlan plan = {
+		.name = "drop timers",
+		.expected = SPI_OK_DELETE,
+		.nargs = 2,
+		.argtypes = {INT8OID, INT4OID},
+		.sql = "DELETE FROM workflow.timer WHERE item_id = $1 AND seq = $2",
+	};
+	Datum		values[2];
+
+	values[0] = Int64GetDatum(item->item_id);
+	values[1] = Int32GetDatum(item->seq);
+	wf_plan_execute(&plan, values, NULL);
+}
+
+static void
+change_due(const DueTimer *timer, TimestampTz due_at)
+{
+	static WfPlan plan = {
+		.name = "put off timer",
+		.expected = SPI_OK_UPDATE,
+		.nargs = 4,
+		.argtypes = {INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID},
+		.sql = "UPDATE workflow.timer SET due_at = $4 "
+		"WHERE item_id = $1 AND seq = $2 AND kind = $3",
+	};
+	Datum		values[4];
+
+	values[0] = Int64GetDatum(timer->item_id);
+	values[1] = Int32GetDatum(timer->seq);
+	values[2] = CStringGetTextDatum(timer->kind);
+	values[3] = TimestampTzGetDatum(due_at);
+	wf_plan_execute(&plan, values, NULL);
+}
+
+/*
+ * The effect of a visit is no longer open: a timeout that waited for it is due
+ * now.
+ */
+void
+wf_item_revive_timeout(const WfItem *item)
+{
+	static WfPlan plan = {
+		.name = "revive timeout",
+		.expected = SPI_OK_UPDATE,
+		.nargs = 3,
+		.argtypes = {INT8OID, INT4OID, TIMESTAMPTZOID},
+		.sql = "UPDATE workflow.timer SET due_at = $3 "
+		"WHERE item_id = $1 AND seq = $2 AND kind = 'timeout' AND due_at = 'infinity'",
+	};
+	Datum		values[3];
+
+	values[0] = Int64GetDatum(item->item_id);
+	values[1] = Int32GetDatum(item->seq);
+	values[2] = TimestampTzGetDatum(wf_now());
+	if (wf_plan_execute(&plan, values, NULL) > 0)
+		wf_wake_at_commit(WF_WAKE_MAINTENANCE, NULL);
+}
+
+static bool
+effect_is_open(const DueTimer *timer)
+{
+	static WfPlan plan = {
+		.name = "effect of visit is open",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {INT8OID, INT4OID},
+		.sql = "SELECT 1 FROM workflow.job AS j "
+		"JOIN workflow.effect AS e ON e.effect_id = j.effect_id "
+		"WHERE j.item_id = $1 AND j.seq = $2 AND e.state IN ('sending', 'unknown', 'held')",
+	};
+	Datum		values[2];
+
+	values[0] = Int64GetDatum(timer->item_id);
+	values[1] = Int32GetDatum(timer->seq);
+
+	return wf_plan_execute(&plan, values, NULL) > 0;
+}
+
+static void
+delete_timer(const DueTimer *timer)
+{
+	static WfPlan plan = {
+		.name = "delete timer",
+		.expected = SPI_OK_DELETE,
+		.nargs = 3,
+		.argtypes = {INT8OID, INT4OID, TEXTOID},
+		.sql = "DELETE FROM workflow.timer WHERE item_id = $1 AND seq = $2 AND kind = $3",
+	};
+	Datum		values[3];
+
+	values[0] = Int64GetDatum(timer->item_id);
+	values[1] = Int32GetDatum(timer->seq);
+	values[2] = CStringGetTextDatum(timer->kind);
+	wf_plan_execute(&plan, values, NULL);
+}
+
+/*
+ * The review of a visit is overdue: the review room knows what follows.
+ */
+static void
+review_is_overdue(const DueTimer *timer)
+{
+	static WfPlan plan = {
+		.name = "review is overdue",
+		.expected = SPI_OK_SELECT,
+		.nargs = 3,
+		.argtypes = {INT8OID, INT4OID, TEXTOID},
+		.sql = "SELECT workflow._review_overdue($1, $2, $3)",
+	};
+	Datum		values[3];
+
+	values[0] = Int64GetDatum(timer->item_id);
+	values[1] = Int32GetDatum(timer->seq);
+	values[2] = CStringGetTextDatum(timer->actor);
+	wf_plan_execute(&plan, values, NULL);
+}
+
+static void
+begin_visit(const WfItem *item, const char *actor)
+{
+	WfVisit		visit = {0};
+
+	visit.item = item;
+	visit.graph = wf_graph(item->workflow, item->version);
+	visit.state = wf_item_state(visit.graph, item->state);
+	visit.actor = actor;
+	(void) wf_item_enter(&visit);
+}
+
+static void
+raise_event(const WfItem *item, const DueTimer *timer)
+{
+	WfMove		move = {0};
+
+	move.event = timer->event;
+	move.kind = "engine";
+	move.actor = timer->actor;
+	move.reason = strcmp(timer->kind, "timeout") == 0 ? "the state's timeout has passed" : NULL;
+	(void) wf_item_move(item, &move);
+}
+
+/*
+ * Fires one timer whose item is locked.
+ */
+static void
+fire_locked(const WfItem *item, const DueTimer *timer)
+{
+	if (strcmp(timer->kind, "timeout") == 0 && effect_is_open(timer))
+	{
+		change_due(timer, DT_NOEND);
+		return;
+	}
+	delete_timer(timer);
+	if (item->seq != timer->seq)
+		return;					/* the visit is over */
+
+	if (strcmp(timer->kind, "start") == 0)
+		begin_visit(item, timer->actor);
+	else if (strcmp(timer->kind, "overdue") == 0)
+		review_is_overdue(timer);
+	else
+		raise_event(item, timer);
+}
+
+static void
+fire(void *argument)
+{
+	const DueTimer *timer = argument;
+	WfItem	   *item = wf_item_try_lock(timer->item_id);
+
+	if (item == NULL)
+		change_due(timer, wf_now() + RETRY_DELAY_US);
+	else if (!item->is_paused)
+		fire_locked(item, timer);
+}
+
+/*
+ * Fires a timer so that a fault of its item does not hold up the others.
+ */
+static void
+fire_alone(DueTimer *timer)
+{
+	WfFault		fault;
+
+	if (wf_item_try(fire, timer, &fault))
+		return;
+	ereport(WARNING,
+			(errcode(ERRCODE_DATA_EXCEPTION),
+			 errmsg("timer \"%s\" of item " INT64_FORMAT " could not fire: %s",
+					timer->kind, timer->item_id, fault.message),
+			 errdetail("It is tried again in a minute.")));
+	change_due(timer, wf_now() + FAULT_DELAY_US);
+}
+
+#define DUE_FROM \
+	"FROM workflow.timer AS t " \
+	"JOIN workflow.item AS i ON i.item_id = t.item_id " \
+	"JOIN workflow.workflow AS w ON w.workflow = i.workflow " \
+	"WHERE i.paused_at IS NULL AND w.paused_at IS NULL "
+
+static List *
+due_timers(int limit, const char *actor)
+{
+	static WfPlan plan = {
+		.name = "due timers",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {TIMESTAMPTZOID, INT4OID},
+		.sql = "SELECT t.item_id, t.seq, t.kind, t.event " DUE_FROM
+		"AND t.due_at <= $1 ORDER BY t.due_at LIMIT $2",
+	};
+	Datum		values[2];
+	List	   *timers = NIL;
+	uint64		found;
+
+	values[0] = TimestampTzGetDatum(wf_now());
+	values[1] = Int32GetDatum(limit);
+	found = wf_plan_execute(&plan, values, NULL);
+	for (uint64 row = 0; row < found; row++)
+	{
+		DueTimer   *timer = palloc(sizeof(DueTimer));
+
+		timer->item_id = wf_result_int8(row, 1);
+		timer->seq = wf_result_int4(row, 2);
+		timer->kind = wf_result_text(row, 3);
+		timer->event = wf_result_text(row, 4);
+		timer->actor = actor;
+		timers = lappend(timers, timer);
+	}
+
+	return timers;
+}
+
+/*
+ * Fires the timers that are due.
+ */
+int
+wf_item_fire_timers(int limit, const char *actor)
+{
+	List	   *timers = due_timers(limit, actor);
+	ListCell   *cell;
+
+	foreach(cell, timers)
+		fire_alone(lfirst(cell));
+
+	return list_length(timers);
+}
+
+/*
+ * When the next timer is due; 0 when there is none.
+ */
+TimestampTz
+wf_item_next_timer(void)
+{
+	static WfPlan plan = {
+		.name = "next timer",
+		.expected = SPI_OK_SELECT,
+		.sql = "SELECT t.due_at " DUE_FROM
+		"AND t.due_at < 'infinity' ORDER BY t.due_at LIMIT 1",
+	};
+
+	if (wf_plan_execute(&plan, NULL, NULL) == 0)
+		return 0;
+
+	return DatumGetTimestampTz(wf_result_datum(0, 1, NULL));
+}

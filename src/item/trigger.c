@@ -1,0 +1,359 @@
+/*
+ * trigger.c
+ *	  The triggers of workflow.item: whoever writes, only declared transitions
+ *	  pass.
+ *
+ * BEFORE UPDATE stamps what follows from a change of state: seq, since,
+ * outcome, origin.  AFTER UPDATE judges the row as it was stored (another
+ * trigger may have changed it in between), leaves the old state, logs, and
+ * enters the new one.  INSERTs are never judged: a restore brings rows as they
+ * were.  The names of the triggers sort last among BEFORE triggers and first
+ * among AFTER triggers.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "base/clock.h"
+#include "base/owner.h"
+#include "base/sqlstate.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "item/item_internal.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* Both sides of an update of an item. */
+typedef struct Change
+{
+	WfItem	   *old;
+	WfItem	   *new;
+} Change;
+
+static TriggerData *
+require_update_trigger(FunctionCallInfo fcinfo)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("the function is a row trigger on UPDATE of workflow.item")));
+
+	return trigger;
+}
+
+static Change
+read_change(const TriggerData *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	Change		change;
+
+	change.old = wf_item_from_tuple(trigger->tg_trigtuple, desc);
+	change.new = wf_item_from_tuple(trigger->tg_newtuple, desc);
+
+	return change;
+}
+
+static bool
+same_text(const char *left, const char *right)
+{
+	if (left == NULL || right == NULL)
+		return left == right;
+
+	return strcmp(left, right) == 0;
+}
+
+static void
+refuse_hand_change(const WfItem *item, const char *column)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("column \"%s\" of workflow.item is not changed by hand", column),
+			 errdetail("%s", wf_item_facts(item)),
+			 errhint("Move the item with workflow.send(); state, data, labels, priority and input_ref may be updated.")));
+}
+
+/*
+ * Refuses a change of what only a transition sets.
+ */
+static void
+require_untouched_stamps(const Change *change)
+{
+	if (change->old->seq != change->new->seq)
+		refuse_hand_change(change->old, "seq");
+	if (change->old->since != change->new->since)
+		refuse_hand_change(change->old, "since");
+	if (!same_text(change->old->outcome, change->new->outcome))
+		refuse_hand_change(change->old, "outcome");
+	if (!same_text(change->old->origin, change->new->origin))
+		refuse_hand_change(change->old, "origin");
+}
+
+static void
+require_same_identity(const Change *change)
+{
+	if (change->old->item_id != change->new->item_id)
+		refuse_hand_change(change->old, "item_id");
+	if (!same_text(change->old->workflow, change->new->workflow))
+		refuse_hand_change(change->old, "workflow");
+	if (change->old->version != change->new->version)
+		refuse_hand_change(change->old, "version");
+	if (!same_text(change->old->key, change->new->key))
+		refuse_hand_change(change->old, "key");
+}
+
+/*
+ * The move of the engine that this update carries out, or NULL for a direct
+ * one.
+ */
+static WfActiveMove *
+matching_move(const Change *change)
+{
+	WfActiveMove *active = wf_item_active_move(change->old->item_id);
+
+	if (active == NULL || active->judged ||
+		active->item->seq != change->old->seq ||
+		strcmp(active->to->name, change->new->state) != 0)
+		return NULL;
+
+	return active;
+}
+
+/*
+ * What the new row must say, given the states on both sides.
+ */
+static void
+expected_stamps(const Change *change, const WfState *from, const WfState *to,
+				WfItem *stamps)
+{
+	stamps->seq = change->old->seq + 1;
+	stamps->outcome = to->outcome;
+	stamps->origin = to->kind == WF_ACTIVITY_EXCEPTION && from->kind != WF_ACTIVITY_EXCEPTION ?
+		from->name : change->old->origin;
+}
+
+static HeapTuple
+stamp(const TriggerData *trigger, const WfItem *stamps)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	int			columns[4];
+	Datum		values[4];
+	bool		nulls[4] = {false, false, false, false};
+
+	columns[0] = SPI_fnumber(desc, "seq");
+	values[0] = Int32GetDatum(stamps->seq);
+	columns[1] = SPI_fnumber(desc, "since");
+	values[1] = TimestampTzGetDatum(wf_now());
+	columns[2] = SPI_fnumber(desc, "outcome");
+	nulls[2] = stamps->outcome == NULL;
+	values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(stamps->outcome);
+	columns[3] = SPI_fnumber(desc, "origin");
+	nulls[3] = stamps->origin == NULL;
+	values[3] = nulls[3] ? (Datum) 0 : CStringGetTextDatum(stamps->origin);
+
+	return heap_modify_tuple_by_cols(trigger->tg_newtuple, desc, 4,
+									 columns, values, nulls);
+}
+
+/*
+ * Reads the graph for a direct update; the update may be anybody's.
+ */
+static const WfGraph *
+graph_as_owner(const WfItem *item)
+{
+	WfCaller	caller;
+	const WfGraph *graph;
+
+	wf_enter_owner(&caller);
+	SPI_connect();
+	graph = wf_graph(item->workflow, item->version);
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	return graph;
+}
+
+PG_FUNCTION_INFO_V1(wf_item_stamp);
+
+/*
+ * BEFORE UPDATE: sets what follows from a change of state.  A target that is
+ * unknown or illegal is left to the judgement of the AFTER trigger.
+ */
+Datum
+wf_item_stamp(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = require_update_trigger(fcinfo);
+	Change		change = read_change(trigger);
+	WfActiveMove *active = matching_move(&change);
+	const WfState *from;
+	const WfState *to;
+	WfItem		stamps = {0};
+
+	require_untouched_stamps(&change);
+	if (active == NULL && strcmp(change.old->state, change.new->state) == 0)
+		return PointerGetDatum(trigger->tg_newtuple);
+
+	if (active != NULL)
+	{
+		from = active->from;
+		to = active->to;
+	}
+	else
+	{
+		const WfGraph *graph = graph_as_owner(change.old);
+
+		from = wf_graph_state(graph, change.old->state);
+		to = wf_graph_state(graph, change.new->state);
+		if (from == NULL || to == NULL)
+			return PointerGetDatum(trigger->tg_newtuple);
+	}
+	expected_stamps(&change, from, to, &stamps);
+
+	return PointerGetDatum(stamp(trigger, &stamps));
+}
+
+static void
+refuse_target(const WfItem *item, const char *target)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_WF_NO_TRANSITION),
+			 errmsg("no transition leads from \"%s\" to \"%s\"", item->state, target),
+			 errdetail("%s", wf_item_facts(item)),
+			 errhint("%s", wf_item_allowed_hint(item))));
+}
+
+static void
+require_stamps(const Change *change, const WfState *from, const WfState *to)
+{
+	WfItem		stamps = {0};
+
+	expected_stamps(change, from, to, &stamps);
+	if (change->new->seq != stamps.seq)
+		refuse_hand_change(change->old, "seq");
+	if (!same_text(change->new->outcome, stamps.outcome))
+		refuse_hand_change(change->old, "outcome");
+	if (!same_text(change->new->origin, stamps.origin))
+		refuse_hand_change(change->old, "origin");
+}
+
+/*
+ * Judges an update typed by somebody: fills a move with the event that leads
+ * there, or raises WF001 (WF008 while the item is paused).
+ */
+static void
+judge_direct(const Change *change, const char *actor, WfActiveMove *direct,
+			 WfMove *move)
+{
+	const WfTransition *transition;
+	const WfItem *old = change->old;
+	bool		is_cancel;
+
+	direct->graph = wf_graph(old->workflow, old->version);
+	direct->from = wf_item_state(direct->graph, old->state);
+	direct->to = wf_graph_state(direct->graph, change->new->state);
+	transition = direct->to == NULL ? NULL :
+		wf_state_transition_to(direct->graph, direct->from, direct->to->name, old->origin);
+	is_cancel = transition == NULL && direct->to != NULL &&
+		direct->to == wf_item_target(direct->graph, old, direct->from, "cancel");
+	if (transition == NULL && !is_cancel)
+		refuse_target(old, change->new->state);
+	wf_item_require_running(old);
+
+	move->event = is_cancel ? "cancel" : transition->event;
+	move->kind = "direct";
+	move->actor = actor;
+	direct->item = old;
+	direct->move = move;
+}
+
+/*
+ * Leaves, logs and enters; returns the item as it is after all that followed.
+ */
+static const WfItem *
+carry_out(const Change *change, const WfActiveMove *active)
+{
+	WfLogRow	row = {0};
+	WfVisit		visit = {0};
+
+	wf_item_leave(change->old, active->from, active->job_is_gone);
+
+	row.item = change->new;
+	row.from_state = change->old->state;
+	row.move = active->move;
+	wf_item_log(&row);
+
+	visit.item = change->new;
+	visit.graph = active->graph;
+	visit.state = active->to;
+	visit.actor = active->move->actor;
+
+	return wf_item_enter(&visit);
+}
+
+static void
+judge_and_carry_out(const Change *change, WfActiveMove *active, const char *actor)
+{
+	WfActiveMove direct = {0};
+	WfMove		move = {0};
+	const WfItem *after;
+
+	if (active != NULL)
+	{
+		active->judged = true;
+		change->new->is_paused = active->item->is_paused;
+	}
+	else
+	{
+		change->old->is_paused |= wf_item_workflow_is_paused(change->old->workflow);
+		judge_direct(change, actor, &direct, &move);
+	}
+	require_stamps(change, (active ? active : &direct)->from, (active ? active : &direct)->to);
+	after = carry_out(change, active ? active : &direct);
+
+	if (active != NULL)
+	{
+		MemoryContext inner = MemoryContextSwitchTo(active->context);
+
+		active->result = wf_item_copy(after);
+		MemoryContextSwitchTo(inner);
+	}
+}
+
+PG_FUNCTION_INFO_V1(wf_item_moved);
+
+/*
+ * AFTER UPDATE: judges the row as stored; a move leaves, logs and enters.
+ */
+Datum
+wf_item_moved(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = require_update_trigger(fcinfo);
+	char	   *actor = wf_role_name(GetUserId());
+	WfActiveMove *active;
+	Change		change;
+	WfCaller	caller;
+
+	wf_enter_owner(&caller);
+	SPI_connect();
+
+	change = read_change(trigger);
+	require_same_identity(&change);
+	active = matching_move(&change);
+	if (active != NULL || strcmp(change.old->state, change.new->state) != 0)
+	{
+		change.new->data = wf_item_data_from_tuple(trigger->tg_newtuple,
+												   RelationGetDescr(trigger->tg_relation));
+		judge_and_carry_out(&change, active, actor);
+	}
+	else
+		require_untouched_stamps(&change);
+
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	return PointerGetDatum(NULL);
+}
