@@ -234,10 +234,13 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  locked record;
   review workflow.review;
   item workflow.item;
 BEGIN
-  SELECT l.open_review, l.item INTO review, item FROM workflow._lock_review(id) AS l;
+  SELECT * INTO locked FROM workflow._lock_review(id);
+  review := locked.open_review;
+  item := locked.item;
   IF expected_seq <> item.seq THEN
     RAISE EXCEPTION 'item % has moved on: expected seq %, found %', item.item_id, expected_seq, item.seq
       USING ERRCODE = 'WF002', HINT = 'Read the review again and decide anew.';
@@ -252,7 +255,7 @@ BEGIN
   PERFORM workflow._move_with_result(
     item.item_id, decision, 'review', caller, reason,
     jsonb_strip_nulls(jsonb_build_object('review_id', id, 'decision', decision, 'decided_by', caller,
-                                         'reason', reason)) || coalesce(jsonb_build_object('patch', patch), '{}'),
+                                         'reason', reason)) || CASE WHEN patch IS NULL THEN '{}' ELSE jsonb_build_object('patch', patch) END,
     workflow._patched(item.data, review.spec ->> 'editable', patch));
   SELECT i.seq, i.state INTO seq, state FROM workflow.item AS i WHERE i.item_id = item.item_id;
 END
@@ -314,9 +317,8 @@ CREATE FUNCTION workflow._assign_review(caller text, id bigint, to_role text, ac
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  review workflow.review;
+  review workflow.review := (workflow._lock_review(id)).open_review;
 BEGIN
-  SELECT l.open_review INTO review FROM workflow._lock_review(id) AS l;
   UPDATE workflow.review AS r
   SET assignee = to_role, claimed_at = CASE WHEN to_role IS NOT NULL THEN workflow._now() END
   WHERE r.review_id = id;
