@@ -1,3 +1,232 @@
 --
--- worker
+-- worker: starting and stopping background workers, what they do, and whether
+-- everything is wired up.
 --
+
+CREATE FUNCTION workflow._wake_launcher() RETURNS void
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_wake_launcher';
+COMMENT ON FUNCTION workflow._wake_launcher() IS
+  'Inner: at commit, the launcher looks whether this database has the extension';
+
+CREATE FUNCTION workflow._library_version() RETURNS text
+LANGUAGE C STRICT STABLE AS 'MODULE_PATHNAME', 'wf_library_version';
+COMMENT ON FUNCTION workflow._library_version() IS
+  'Inner: version of the library that this session has loaded';
+
+CREATE FUNCTION workflow._is_own(row_xmin xid) RETURNS bool
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_is_own';
+COMMENT ON FUNCTION workflow._is_own(xid) IS
+  'Inner: whether the present transaction wrote the row that has this xmin';
+
+-- ------------------------------------------------------------------- life
+
+CREATE FUNCTION workflow.start_workers() RETURNS int
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_start_workers';
+COMMENT ON FUNCTION workflow.start_workers() IS
+  'Starts the background workers of this database unless they run, and returns how many run; without preload they end with the server';
+
+CREATE FUNCTION workflow.stop_workers() RETURNS int
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_stop_workers';
+COMMENT ON FUNCTION workflow.stop_workers() IS
+  'Stops the background workers of this database until start_workers() or a restart, and returns how many were stopped';
+
+CREATE PROCEDURE workflow.run(max_duration interval DEFAULT NULL)
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_run';
+COMMENT ON PROCEDURE workflow.run(interval) IS
+  'Does the work of the background workers in this session until nothing is due or the time is over; inside a transaction block only for rows of that transaction, committing nothing';
+
+CREATE FUNCTION workflow._workers()
+RETURNS TABLE (pid int, kind text, state text, doing text, started_at timestamptz,
+               last_activity timestamptz, in_flight int)
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_workers';
+COMMENT ON FUNCTION workflow._workers() IS 'Inner: the workers of this database, and the launcher';
+
+CREATE VIEW workflow.workers AS
+SELECT w.pid, w.kind, w.state, w.doing, w.started_at, w.last_activity, w.in_flight
+FROM workflow._workers() AS w
+ORDER BY w.kind, w.pid;
+COMMENT ON VIEW workflow.workers IS
+  'Background workers of this database, and the launcher: what each does and how many calls it has under way';
+
+-- ------------------------------------------------------- inside the workers
+
+CREATE FUNCTION workflow._daily() RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF to_regprocedure('workflow._ensure_partitions()') IS NOT NULL THEN
+    PERFORM workflow._ensure_partitions();
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._daily() IS 'Inner: what the maintenance worker does once a day';
+
+-- Calls whose sender is gone before anything was sent: their effects are not
+-- "sending", so the ledger does not miss anybody, but their jobs still run.
+CREATE FUNCTION workflow._lost_calls(most int) RETURNS SETOF bigint LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT j.effect_id
+  FROM workflow.job AS j JOIN workflow.effect AS e ON e.effect_id = j.effect_id
+  WHERE j.status = 'running' AND j.kind IN ('http', 'model')
+    AND e.state NOT IN ('sending', 'claimed')
+    AND NOT EXISTS (SELECT FROM pg_stat_get_activity(j.session_pid) AS a
+                    WHERE a.backend_start = j.session_start)
+  LIMIT most
+$$;
+COMMENT ON FUNCTION workflow._lost_calls(int) IS
+  'Inner: effects of jobs that a vanished process had claimed and not begun to send';
+
+CREATE FUNCTION workflow._next_effect_check(now timestamptz) RETURNS timestamptz LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT least(
+    (SELECT min(e.deadline) FROM workflow.effect AS e WHERE e.state IN ('sending', 'claimed')),
+    (SELECT min(e.next_at) FROM workflow.effect AS e WHERE e.state = 'unknown'),
+    (SELECT _next_effect_check.now + interval '1 minute'
+     WHERE EXISTS (SELECT FROM workflow.effect AS e WHERE e.state = 'blocked')))
+$$;
+COMMENT ON FUNCTION workflow._next_effect_check(timestamptz) IS
+  'Inner: when the maintenance worker has to look at effects again: a sending one is overdue, an unknown one is due, a blocked one may go on';
+
+CREATE FUNCTION workflow._disown(worker text, pid int) RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  UPDATE workflow.job AS j SET session_start = '-infinity'
+  WHERE j.status = 'running' AND j.worker = _disown.worker AND j.session_pid = _disown.pid;
+  UPDATE workflow.effect AS e SET session_start = '-infinity'
+  WHERE e.state IN ('sending', 'claimed') AND e.worker = _disown.worker AND e.session_pid = _disown.pid
+$$;
+COMMENT ON FUNCTION workflow._disown(text, int) IS
+  'Inner: what an interrupted run() of this session left counts as left by a vanished process';
+
+CREATE FUNCTION workflow._claim_own(worker text, pid int, started timestamptz)
+RETURNS TABLE (job_id bigint, token text) LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  UPDATE workflow.job AS j
+  SET status = 'running', attempt = j.attempt + 1, worker = _claim_own.worker,
+      token = gen_random_uuid()::text, claimed_at = workflow._now(),
+      session_pid = _claim_own.pid, session_start = _claim_own.started
+  WHERE j.job_id = (
+    SELECT o.job_id
+    FROM workflow.job AS o JOIN workflow.queue AS q ON q.queue = o.queue
+    WHERE o.kind = 'sql' AND o.status = 'ready' AND o.run_at <= workflow._now()
+      AND q.paused_at IS NULL AND workflow._is_own(o.xmin)
+    ORDER BY o.priority, o.run_at, o.job_id
+    LIMIT 1)
+  RETURNING j.job_id, j.token
+$$;
+COMMENT ON FUNCTION workflow._claim_own(text, int, timestamptz) IS
+  'Inner: claims the next sql job that the present transaction wrote';
+
+CREATE FUNCTION workflow._own_due() RETURNS TABLE (item_id bigint) LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT DISTINCT t.item_id FROM workflow.timer AS t
+  WHERE t.due_at <= workflow._now() AND workflow._is_own(t.xmin)
+$$;
+COMMENT ON FUNCTION workflow._own_due() IS
+  'Inner: items with due timers that the present transaction wrote';
+
+-- ------------------------------------------------------------------- health
+
+CREATE FUNCTION workflow._server_processes() RETURNS text[] LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT ARRAY['client backend', 'autovacuum launcher', 'autovacuum worker', 'archiver',
+               'background writer', 'checkpointer', 'startup', 'walreceiver', 'walsender',
+               'walsummarizer', 'walwriter', 'slotsync worker', 'io worker', 'logger',
+               'standalone backend', 'not initialized']
+$$;
+COMMENT ON FUNCTION workflow._server_processes() IS
+  'Inner: backend types that take none of max_worker_processes';
+
+CREATE FUNCTION workflow._health_workers()
+RETURNS TABLE ("check" text, ok bool, severity text, detail text, hint text) LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT 'preloaded', p.is_it, 'warning',
+         CASE WHEN p.is_it THEN 'The launcher starts workers by itself.'
+              ELSE 'Workers end with the server and nobody starts them again.' END,
+         CASE WHEN NOT p.is_it THEN
+           'Add pg_workflow to shared_preload_libraries and restart, or call workflow.start_workers() after each start.' END
+  FROM (SELECT EXISTS (SELECT FROM workflow._workers() AS w WHERE w.kind = 'launcher')) AS p (is_it)
+  UNION ALL
+  SELECT 'workers', r.n > 0, 'error',
+         CASE WHEN r.n > 0 THEN format('%s running in this database.', r.n)
+              ELSE 'None is running in this database.' END,
+         CASE WHEN r.n = 0 THEN 'SELECT workflow.start_workers(); or CALL workflow.run();' END
+  FROM (SELECT count(*) FROM workflow._workers() AS w
+        WHERE w.kind = 'maintenance' AND w.state = 'running') AS r (n)
+  UNION ALL
+  SELECT 'version', v.library = v.installed, 'error',
+         format('Library %s, extension %s.', v.library, v.installed),
+         CASE WHEN v.library <> v.installed THEN
+           'ALTER EXTENSION pg_workflow UPDATE; and restart the server when the library was replaced.' END
+  FROM (SELECT workflow._library_version(), e.extversion
+        FROM pg_extension AS e WHERE e.extname = 'pg_workflow') AS v (library, installed)
+  UNION ALL
+  SELECT 'worker_processes', f.free >= 2, 'warning',
+         format('%s of %s background workers are free.', f.free, f.most),
+         CASE WHEN f.free < 2 THEN 'Raise max_worker_processes: a database needs up to three.' END
+  FROM (SELECT s.setting::int - (
+                 SELECT count(*) FROM pg_stat_activity AS a
+                 WHERE a.backend_type <> ALL (workflow._server_processes())),
+               s.setting::int
+        FROM pg_settings AS s WHERE s.name = 'max_worker_processes') AS f (free, most)
+$$;
+COMMENT ON FUNCTION workflow._health_workers() IS 'Inner: the part of health() that looks at processes';
+
+CREATE FUNCTION workflow._health_work()
+RETURNS TABLE ("check" text, ok bool, severity text, detail text, hint text) LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT 'leases', l.n = 0, 'warning',
+         format('%s leases ended more than a minute ago and were not given back.', l.n),
+         CASE WHEN l.n > 0 THEN 'SELECT workflow.start_workers(); the maintenance worker gives them back.' END
+  FROM (SELECT count(*) FROM workflow.job AS j
+        WHERE j.status = 'running' AND j.lease_until < workflow._now() - interval '1 minute') AS l (n)
+  UNION ALL
+  SELECT 'overdue_work', d.n = 0, 'warning',
+         format('%s jobs for background workers have been due for more than a minute.', d.n),
+         CASE WHEN d.n > 0 THEN 'SELECT * FROM workflow.workers; shows what the workers do, workflow.queues which limits hold them back.' END
+  FROM (SELECT count(*) FROM (
+          SELECT FROM workflow.job AS j JOIN workflow.queue AS q ON q.queue = j.queue
+          WHERE j.status = 'ready' AND j.kind IN ('sql', 'http', 'model') AND q.paused_at IS NULL
+            AND j.run_at < workflow._now() - interval '1 minute'
+          LIMIT 10000) AS due) AS d (n)
+  UNION ALL
+  SELECT 'effects_' || s.state, coalesce(e.n, 0) = 0, s.severity,
+         format('%s effects are %s.', coalesce(e.n, 0), s.state),
+         CASE WHEN e.n > 0 THEN s.hint END
+  FROM (VALUES
+          ('held', 'error', 'SELECT * FROM workflow.effects WHERE state = ''held''; then workflow.resolve() each.'),
+          ('unknown', 'warning', 'They are resolved by their endpoint''s dedup rule; SELECT * FROM workflow.effects WHERE state = ''unknown''.'),
+          ('blocked', 'error', 'The column reason of workflow.effects says what each waits for; it goes on by itself then.')
+       ) AS s (state, severity, hint)
+  LEFT JOIN (SELECT e.state, count(*) FROM workflow.effect AS e
+             WHERE e.state IN ('held', 'unknown', 'blocked') GROUP BY e.state) AS e (state, n)
+    ON e.state = s.state
+$$;
+COMMENT ON FUNCTION workflow._health_work() IS 'Inner: the part of health() that looks at jobs and effects';
+
+CREATE FUNCTION workflow._health(caller text)
+RETURNS TABLE ("check" text, ok bool, severity text, detail text, hint text) LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT h."check", h.ok, CASE WHEN h.ok THEN 'ok' ELSE h.severity END, h.detail, h.hint
+  FROM (SELECT * FROM workflow._health_workers()
+        UNION ALL
+        SELECT * FROM workflow._health_work()) AS h
+$$;
+COMMENT ON FUNCTION workflow._health(text) IS 'Inner: health()';
+
+CREATE FUNCTION workflow.health()
+RETURNS TABLE ("check" text, ok bool, severity text, detail text, hint text)
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.health() IS
+  'Whether everything is wired up: one row for each check, with what to do where it is not';
+
+-- The launcher, if there is one, looks into this database after the commit.
+SELECT workflow._wake_launcher();

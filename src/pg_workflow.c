@@ -8,6 +8,7 @@
 #include "base/wake.h"
 #include "fmgr.h"
 #include "queue/queue.h"
+#include "worker/worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -23,4 +24,5 @@ _PG_init(void)
 	wf_config_init();
 	wf_wake_init();
 	wf_queue_init();
+	wf_worker_init();
 }

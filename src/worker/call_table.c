@@ -1,0 +1,202 @@
+/*
+ * call_table.c
+ *	  The table of calls: which there are and where each stands.
+ *
+ * A transaction that moves calls may fail; each call remembers the stage that
+ * the last commit left it in, and goes back to that.  A call that was claimed
+ * in a failed transaction never existed.
+ */
+#include "postgres.h"
+
+#include "base/config.h"
+#include "utils/memutils.h"
+#include "worker/calls_internal.h"
+
+void
+wf_calls_make_table(WfCalls *calls)
+{
+	HASHCTL		control = {0};
+
+	control.hcxt = calls->context;
+	control.keysize = sizeof(int64);
+	control.entrysize = sizeof(WfCall);
+	calls->table = hash_create("wf calls", 256, &control,
+							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	control.keysize = sizeof(int32);
+	control.entrysize = sizeof(WfEndpoint);
+	calls->endpoints = hash_create("wf endpoints", 16, &control,
+								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	for (int stage = 0; stage < WF_CALL_STAGES; stage++)
+		dlist_init(&calls->stages[stage]);
+}
+
+WfCall *
+wf_calls_find(WfCalls *calls, int64 effect_id)
+{
+	return hash_search(calls->table, &effect_id, HASH_FIND, NULL);
+}
+
+/*
+ * How many more calls may be claimed.
+ */
+int
+wf_calls_room(const WfCalls *calls)
+{
+	return wf_max_in_flight - (int) hash_get_num_entries(calls->table);
+}
+
+/*
+ * Finds or makes the endpoint of an effect, with what it allows now.
+ */
+static WfEndpoint *
+endpoint_of(WfCalls *calls, int64 effect_id)
+{
+	int32		endpoint_id = 0;
+	int			max = wf_effect_max_in_flight(effect_id, &endpoint_id);
+	bool		found;
+	WfEndpoint *endpoint = hash_search(calls->endpoints, &endpoint_id, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		endpoint->nbusy = 0;
+		endpoint->naside = 0;
+		endpoint->ngiven_back = 0;
+	}
+	endpoint->max = Max(max, 1);
+
+	return endpoint;
+}
+
+static char *
+copy_text(const char *text)
+{
+	return text == NULL ? NULL : pstrdup(text);
+}
+
+static void
+copy_job(WfJob *copy, const WfJob *job)
+{
+	*copy = *job;
+	copy->queue = copy_text(job->queue);
+	copy->kind = copy_text(job->kind);
+	copy->status = copy_text(job->status);
+	copy->state = copy_text(job->state);
+	copy->token = copy_text(job->token);
+	copy->worker = copy_text(job->worker);
+	copy->payload = NULL;
+}
+
+/*
+ * Makes the call of a job that was just claimed; NULL when its effect has one.
+ */
+WfCall *
+wf_call_make(WfCalls *calls, const WfJob *job)
+{
+	WfEndpoint *endpoint = endpoint_of(calls, job->effect_id);
+	bool		found;
+	WfCall	   *call = hash_search(calls->table, &job->effect_id, HASH_ENTER, &found);
+	MemoryContext caller;
+
+	if (found)
+		return NULL;
+	memset((char *) call + sizeof(call->effect_id), 0,
+		   sizeof(WfCall) - sizeof(call->effect_id));
+	call->calls = calls;
+	call->endpoint = endpoint;
+	call->stage = call->stage_before = WF_CALL_NEW;
+	dlist_push_tail(&calls->stages[WF_CALL_NEW], &call->node);
+	calls->nstage[WF_CALL_NEW]++;
+	call->context = AllocSetContextCreate(calls->context, "wf call",
+										  ALLOCSET_SMALL_SIZES);
+	caller = MemoryContextSwitchTo(call->context);
+	copy_job(&call->job, job);
+	MemoryContextSwitchTo(caller);
+
+	return call;
+}
+
+static void
+count_call(WfCall *call, int by)
+{
+	call->calls->nstage[call->stage] += by;
+	if (call->stage == WF_CALL_ASIDE)
+		call->endpoint->naside += by;
+	else if (call->stage >= WF_CALL_BEGUN)
+		call->endpoint->nbusy += by;
+}
+
+/*
+ * Moves a call to the end of another stage's list.
+ */
+void
+wf_call_move(WfCall *call, WfCallStage stage)
+{
+	count_call(call, -1);
+	dlist_delete(&call->node);
+	call->stage = stage;
+	dlist_push_tail(&call->calls->stages[stage], &call->node);
+	count_call(call, 1);
+}
+
+void
+wf_call_forget(WfCall *call)
+{
+	count_call(call, -1);
+	dlist_delete(&call->node);
+	MemoryContextDelete(call->context);
+	(void) hash_search(call->calls->table, &call->effect_id, HASH_REMOVE, NULL);
+}
+
+/*
+ * Before a transaction that claims.
+ */
+void
+wf_calls_forget_counts(WfCalls *calls)
+{
+	HASH_SEQ_STATUS all;
+	WfEndpoint *endpoint;
+
+	hash_seq_init(&all, calls->endpoints);
+	while ((endpoint = hash_seq_search(&all)) != NULL)
+		endpoint->ngiven_back = 0;
+}
+
+/*
+ * The transaction that moved calls is committed: what is recorded is done
+ * with, the rest stays where it is.
+ */
+void
+wf_calls_keep(WfCalls *calls)
+{
+	HASH_SEQ_STATUS all;
+	WfCall	   *call;
+
+	hash_seq_init(&all, calls->table);
+	while ((call = hash_seq_search(&all)) != NULL)
+	{
+		if (call->stage == WF_CALL_RECORDED)
+			wf_call_forget(call);
+		else
+			call->stage_before = call->stage;
+	}
+}
+
+/*
+ * The transaction that moved calls is rolled back, and so are they.
+ */
+void
+wf_calls_undo(WfCalls *calls)
+{
+	HASH_SEQ_STATUS all;
+	WfCall	   *call;
+
+	hash_seq_init(&all, calls->table);
+	while ((call = hash_seq_search(&all)) != NULL)
+	{
+		call->wire = NULL;
+		if (call->stage_before == WF_CALL_NEW)
+			wf_call_forget(call);
+		else if (call->stage != call->stage_before)
+			wf_call_move(call, call->stage_before);
+	}
+}

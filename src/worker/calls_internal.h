@@ -1,0 +1,100 @@
+/*
+ * calls_internal.h
+ *	  The table of calls: which there are, where each stands, and how many an
+ *	  endpoint has.
+ */
+#ifndef WF_WORKER_CALLS_INTERNAL_H
+#define WF_WORKER_CALLS_INTERNAL_H
+
+#include "effect/effect.h"
+#include "http/http.h"
+#include "lib/ilist.h"
+#include "storage/latch.h"
+#include "utils/hsearch.h"
+#include "worker/calls.h"
+
+typedef enum WfCallStage
+{
+	WF_CALL_NEW,				/* claimed just now */
+	WF_CALL_ASIDE,				/* waits for room at its endpoint */
+	WF_CALL_BEGUN,				/* its effect is "sending", once that is
+								 * committed */
+	WF_CALL_UNDER_WAY,
+	WF_CALL_FINISHED,			/* with a result */
+	WF_CALL_RECORDED,			/* the same, once that is committed */
+} WfCallStage;
+
+#define WF_CALLS_MAX_RECORD 200
+#define WF_CALLS_BACK_OFF_MS 1000
+#define WF_CALL_STAGES (WF_CALL_RECORDED + 1)
+
+typedef struct WfEndpoint
+{
+	int32		endpoint_id;	/* hash key */
+	int			max;			/* most calls at once */
+	int			nbusy;			/* from begun on */
+	int			naside;
+	int			ngiven_back;	/* in the present transaction */
+} WfEndpoint;
+
+typedef struct WfCall
+{
+	int64		effect_id;		/* hash key */
+	dlist_node	node;			/* in the list of its stage */
+	WfCallStage stage;
+	WfCallStage stage_before;	/* the present transaction */
+	WfCalls    *calls;
+	MemoryContext context;		/* of everything below */
+	WfEndpoint *endpoint;
+	WfJob		job;			/* without its payload */
+	const char *token;
+	WfWire	   *wire;			/* until it is started */
+	WfEffectOutcome outcome;	/* when there is nothing to send */
+	WfHttpResult *result;		/* when finished */
+} WfCall;
+
+struct WfCalls
+{
+	const WfDispatcher *by;
+	MemoryContext context;
+	WfHttpClient *client;
+	WaitEventSet *waits;
+	HTAB	   *table;			/* of WfCall */
+	HTAB	   *endpoints;		/* of WfEndpoint */
+	dlist_head	stages[WF_CALL_STAGES];
+	int			nstage[WF_CALL_STAGES];
+	TimestampTz oldest_finished;
+	int			record_limit;
+	TimestampTz record_at;		/* results cannot be stored now: when to retry */
+
+	bool		is_stopping;
+	bool		has_failed;		/* the last transaction */
+	bool		look_now;		/* for jobs */
+	TimestampTz look_at;		/* 0: only when woken */
+	TimestampTz next_due;
+	int			fruitless;		/* looks in a row that got nothing of what is
+								 * due */
+	bool		may_be_more;
+	int			nclaimed;
+	uint32		nturns;
+};
+
+extern void wf_calls_make_table(WfCalls *calls);
+extern WfCall *wf_calls_find(WfCalls *calls, int64 effect_id);
+extern int	wf_calls_room(const WfCalls *calls);
+
+extern WfCall *wf_call_make(WfCalls *calls, const WfJob *job);
+extern void wf_call_move(WfCall *call, WfCallStage stage);
+extern void wf_call_forget(WfCall *call);
+
+extern void wf_calls_require_flush(void);
+extern void wf_call_begin(WfCall *call);
+extern int	wf_calls_start(WfCalls *calls);
+extern int	wf_calls_claim(WfCalls *calls);
+
+/* before a transaction, and after it committed or did not */
+extern void wf_calls_forget_counts(WfCalls *calls);
+extern void wf_calls_keep(WfCalls *calls);
+extern void wf_calls_undo(WfCalls *calls);
+
+#endif							/* WF_WORKER_CALLS_INTERNAL_H */

@@ -1,0 +1,411 @@
+/*
+ * dispatch.c
+ *	  What is due, done: sql activities, timers, and what was lost.
+ *
+ * A batch of sql activities is one transaction: the jobs are claimed in it, so
+ * that a crash gives all of them back, and each runs in a subtransaction, so
+ * that a failed one costs itself only.  After a deadlock or a serialization
+ * failure, which may be the batch's own doing, the batch is rolled back and
+ * its jobs run again one by one.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/jsonb.h"
+#include "base/plan.h"
+#include "catalog/pg_type.h"
+#include "effect/effect.h"
+#include "item/item.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "retry/policy.h"
+#include "storage/latch.h"
+#include "utils/json.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+#include "worker/dispatch.h"
+
+#define MAX_BATCH 60			/* more subtransactions overflow a cache of
+								 * the server */
+#define BATCH_MS 20
+#define RECLAIM_LIMIT 100
+#define TIMER_LIMIT 50
+
+typedef struct SqlBatch
+{
+	const WfDispatcher *by;
+	int			limit;
+	bool		alone;
+	int			nclaimed;
+	int64		first_job_id;
+} SqlBatch;
+
+typedef struct Activity
+{
+	const WfDispatcher *by;
+	WfJob	   *job;
+} Activity;
+
+static TimeoutId activity_timeout;
+static bool timeout_registered = false;
+static volatile sig_atomic_t activity_timed_out = false;
+
+/*
+ * Makes a dispatcher for a background worker, in the current memory context.
+ */
+WfDispatcher *
+wf_dispatcher(const char *actor)
+{
+	WfDispatcher *by = palloc0(sizeof(WfDispatcher));
+
+	by->actor = actor;
+	by->worker = psprintf("%s %d", actor, MyProcPid);
+	by->perform = wf_round_run;
+
+	return by;
+}
+
+/*
+ * What a fault says beside its message, for an attempt.
+ */
+Jsonb *
+wf_fault_detail(const WfFault *fault)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"sqlstate\": \"%s\"", unpack_sql_state(fault->sqlstate));
+	if (fault->detail != NULL)
+	{
+		appendStringInfoString(&json, ", \"detail\": ");
+		escape_json(&json, fault->detail);
+	}
+	if (fault->context != NULL)
+	{
+		appendStringInfoString(&json, ", \"context\": ");
+		escape_json(&json, fault->context);
+	}
+	appendStringInfoChar(&json, '}');
+
+	return wf_jsonb_from_cstring(json.data);
+}
+
+/*
+ * Records that a job's activity raised an error.
+ */
+void
+wf_dispatch_fail(const WfDispatcher *by, const WfJob *job, const WfFault *fault)
+{
+	const char *error_class = activity_timed_out ? "timeout" :
+	wf_classify_sqlstate(fault->sqlstate);
+
+	wf_item_fail_job(job, error_class, fault->message, -1, wf_fault_detail(fault),
+					 by->actor);
+}
+
+static void
+interrupt_activity(void)
+{
+	activity_timed_out = true;
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
+}
+
+static void
+start_timeout(const WfJob *job)
+{
+	int64		timeout_us = wf_policy_from_jsonb(wf_item_job_policy(job), NULL)->timeout_us;
+
+	if (!timeout_registered)
+	{
+		activity_timeout = RegisterTimeout(USER_TIMEOUT, interrupt_activity);
+		timeout_registered = true;
+	}
+	activity_timed_out = false;
+	if (timeout_us > 0)
+		enable_timeout_after(activity_timeout, (int) Min(timeout_us / 1000 + 1, INT_MAX));
+}
+
+static void
+stop_timeout(void)
+{
+	if (!timeout_registered)
+		return;
+	disable_timeout(activity_timeout, false);
+	if (activity_timed_out)
+		QueryCancelPending = false;
+}
+
+static void
+run_activity(void *argument)
+{
+	Activity   *activity = argument;
+
+	wf_item_run_sql(activity->job, activity->by->actor);
+}
+
+static bool
+was_cancelled_by_user(const WfDispatcher *by, const WfFault *fault)
+{
+	return by->in_session && fault->sqlstate == ERRCODE_QUERY_CANCELED &&
+		!activity_timed_out;
+}
+
+static void
+raise_again(const WfFault *fault)
+{
+	ereport(ERROR,
+			(errcode(fault->sqlstate),
+			 errmsg("%s", fault->message),
+			 fault->detail == NULL ? 0 : errdetail("%s", fault->detail)));
+}
+
+/*
+ * Runs a claimed sql job in a subtransaction and records how it ended.
+ * Raises only what is not the activity's fault: a conflict when there are
+ * others in the transaction, or the user's own cancel.
+ */
+static void
+run_job(const WfDispatcher *by, WfJob *job, bool alone)
+{
+	Activity	activity = {.by = by,.job = job};
+	WfFault		fault;
+	bool		ok;
+
+	start_timeout(job);
+	ok = wf_round_try(run_activity, &activity, &fault);
+	stop_timeout();
+	if (ok)
+		return;
+
+	if (was_cancelled_by_user(by, &fault) || (!alone && wf_fault_is_conflict(&fault)))
+		raise_again(&fault);
+	wf_dispatch_fail(by, job, &fault);
+}
+
+/*
+ * The same for one job in the caller's transaction, with nobody else in it
+ * to blame.
+ */
+void
+wf_dispatch_sql_job(const WfDispatcher *by, WfJob *job)
+{
+	run_job(by, job, true);
+}
+
+static bool
+time_is_up(TimestampTz started_at)
+{
+	return TimestampDifferenceExceeds(started_at, GetCurrentTimestamp(), BATCH_MS);
+}
+
+static void
+run_batch(void *argument)
+{
+	SqlBatch   *batch = argument;
+	TimestampTz started_at = GetCurrentTimestamp();
+	List	   *jobs = wf_queue_claim_kind("sql", batch->by->worker, batch->limit);
+	ListCell   *cell;
+
+	batch->nclaimed = list_length(jobs);
+	if (jobs != NIL)
+		batch->first_job_id = ((WfJob *) linitial(jobs))->job_id;
+	foreach(cell, jobs)
+	{
+		WfJob	   *job = lfirst(cell);
+
+		if (foreach_current_index(cell) > 0 && time_is_up(started_at))
+			wf_queue_release(job, wf_now());
+		else
+			run_job(batch->by, job, batch->alone);
+	}
+}
+
+static void
+park_first_job(void *argument)
+{
+	SqlBatch   *batch = argument;
+	WfJob	   *job = wf_queue_lock(batch->first_job_id);
+
+	if (job != NULL)
+		wf_queue_park(job, "blocked", "permanent",
+					  "The result of this job cannot be recorded; the server's log says why.");
+}
+
+/*
+ * As many as take the time of a batch, as far as the last one tells.
+ */
+static int
+next_limit(const SqlBatch *batch, TimestampTz started_at)
+{
+	long		ms = TimestampDifferenceMilliseconds(started_at, GetCurrentTimestamp());
+
+	if (batch->nclaimed < batch->limit)
+		return MAX_BATCH;
+	if (ms <= 1)
+		return Min(MAX_BATCH, batch->limit * 2);
+
+	return Max(1, Min(MAX_BATCH, batch->nclaimed * BATCH_MS / (int) Min(ms, 1000000)));
+}
+
+/*
+ * Runs a batch of sql activities.  Returns how many jobs it took: 0 when none
+ * is ready, -1 when not even looking worked.
+ */
+int
+wf_dispatch_sql(const WfDispatcher *by, WfSqlPace *pace)
+{
+	TimestampTz started_at = GetCurrentTimestamp();
+	SqlBatch	batch = {.by = by};
+	WfFault		fault;
+
+	batch.alone = pace->alone > 0;
+	batch.limit = batch.alone ? 1 : (pace->limit > 0 ? pace->limit : MAX_BATCH);
+
+	if (by->perform("running sql activities", run_batch, &batch, &fault))
+	{
+		if (batch.alone)
+			pace->alone = batch.nclaimed > 0 ? pace->alone - 1 : 0;
+		else
+			pace->limit = next_limit(&batch, started_at);
+		return batch.nclaimed;
+	}
+
+	if (batch.nclaimed == 0)
+		return -1;
+	if (!batch.alone)
+		pace->alone = batch.nclaimed;
+	else if (!wf_fault_is_conflict(&fault) &&
+			 !by->perform("parking a job", park_first_job, &batch, &fault))
+		return -1;
+
+	return batch.nclaimed;
+}
+
+typedef struct Count
+{
+	const WfDispatcher *by;
+	int			limit;
+	int			n;
+} Count;
+
+static void
+fire_timers(void *argument)
+{
+	Count	   *count = argument;
+
+	count->n = wf_item_fire_timers(count->limit, count->by->actor);
+}
+
+/*
+ * Fires timers that are due; returns how many, -1 when that failed.
+ */
+int
+wf_dispatch_timers(const WfDispatcher *by)
+{
+	Count		count = {.by = by,.limit = TIMER_LIMIT};
+	WfFault		fault;
+
+	if (by->perform("firing timers", fire_timers, &count, &fault))
+		return count.n;
+	count.limit = 1;
+	count.n = 0;
+	if (by->perform("firing one timer", fire_timers, &count, &fault))
+		return count.n;
+
+	return -1;
+}
+
+typedef struct Settlement
+{
+	const WfDispatcher *by;
+	const WfEffectOutcome *outcome;
+} Settlement;
+
+static WfPlan lost_calls_plan = {
+	.name = "lost calls",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT4OID},
+	.sql = "SELECT effect_id FROM workflow._lost_calls($1) AS effect_id",
+};
+
+static void
+settle(void *argument)
+{
+	Settlement *settlement = argument;
+
+	wf_item_effect_settled(settlement->outcome, settlement->by->actor);
+}
+
+/*
+ * Tells the job of an effect where it stands; one that cannot be told does not
+ * keep the others from it.
+ */
+static bool
+settle_or_warn(const WfDispatcher *by, const WfEffectOutcome *outcome)
+{
+	Settlement	settlement = {.by = by,.outcome = outcome};
+	WfFault		fault;
+
+	if (wf_round_try(settle, &settlement, &fault))
+		return true;
+	ereport(WARNING,
+			(errcode(fault.sqlstate),
+			 errmsg("effect " INT64_FORMAT " was lost and its job could not be told: %s",
+					outcome->effect_id, fault.message)));
+
+	return false;
+}
+
+/*
+ * Gives back the jobs whose process is gone and had not begun to send.
+ */
+static int
+reclaim_calls(const WfDispatcher *by, int limit)
+{
+	Datum		value = Int32GetDatum(limit);
+	uint64		found = wf_plan_execute(&lost_calls_plan, &value, NULL);
+	int64	   *effects = palloc(sizeof(int64) * Max(found, 1));
+	int			n = 0;
+
+	for (uint64 row = 0; row < found; row++)
+		effects[row] = wf_result_int8(row, 1);
+	for (uint64 row = 0; row < found; row++)
+	{
+		WfEffectOutcome outcome = wf_effect_standing(effects[row]);
+
+		n += settle_or_warn(by, &outcome);
+	}
+
+	return n;
+}
+
+static void
+reclaim(void *argument)
+{
+	Count	   *count = argument;
+	List	   *outcomes;
+	ListCell   *cell;
+
+	count->n = wf_queue_reclaim_lost(count->limit);
+	outcomes = list_concat(wf_effect_reclaim_lost(count->limit), wf_effect_unblock());
+	foreach(cell, outcomes)
+		(void) settle_or_warn(count->by, lfirst(cell));
+	count->n += list_length(outcomes) + reclaim_calls(count->by, count->limit);
+}
+
+/*
+ * Gives back the jobs and settles the effects whose process is gone, and lets
+ * go on what was blocked by a cause that has changed; returns how many, -1 when
+ * that failed.
+ */
+int
+wf_dispatch_reclaim(const WfDispatcher *by)
+{
+	Count		count = {.by = by,.limit = RECLAIM_LIMIT};
+	WfFault		fault;
+
+	return by->perform("looking for lost work", reclaim, &count, &fault) ? count.n : -1;
+}

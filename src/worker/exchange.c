@@ -1,0 +1,134 @@
+/*
+ * exchange.c
+ *	  Between the values of the http room and those of the effect room.
+ */
+#include "postgres.h"
+
+#include "base/jsonb.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/json.h"
+#include "worker/exchange.h"
+
+/*
+ * Wipes the values of headers, which may be secrets.
+ */
+static void
+wipe(WfWire *wire)
+{
+	ListCell   *cell;
+
+	foreach(cell, wire->header_values)
+	{
+		char	   *value = lfirst(cell);
+
+		explicit_bzero(value, strlen(value));
+	}
+}
+
+/*
+ * Puts a call on the wire; its secrets are wiped from our memory.
+ */
+void
+wf_exchange_start(WfHttpClient *client, int64 id, WfWire *wire)
+{
+	WfHttpRequest request = {.id = id};
+	int			n = list_length(wire->header_names);
+
+	request.method = wire->method;
+	request.url = wire->url;
+	request.nheaders = n;
+	request.headers = palloc(sizeof(WfHttpHeader) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		request.headers[i].name = list_nth(wire->header_names, i);
+		request.headers[i].value = list_nth(wire->header_values, i);
+	}
+	request.body = wire->body;
+	request.body_length = wire->body_length;
+	request.timeout_ms = wire->timeout_ms;
+	request.connect_timeout_ms = wire->connect_timeout_ms;
+	request.max_response = wire->max_response;
+	request.allow_http = wire->allow_http;
+	request.fresh_connection = wire->fresh_connection;
+	request.allow_private = wire->allow_private;
+	request.ca_file = wire->ca_file;
+
+	wf_http_start(client, &request);
+	pfree(request.headers);
+	wipe(wire);
+}
+
+/*
+ * Appends a value that came from outside: what is not valid text here becomes
+ * question marks.
+ */
+static void
+append_foreign(StringInfo json, const char *value)
+{
+	char	   *copy = pstrdup(value);
+
+	if (!pg_verifymbstr(copy, strlen(copy), true))
+		for (char *c = copy; *c != '\0'; c++)
+			if (IS_HIGHBIT_SET(*c))
+				*c = '?';
+	escape_json(json, copy);
+	pfree(copy);
+}
+
+static bool
+appears_later(const WfHttpResult *result, int index)
+{
+	for (int i = index + 1; i < result->nheaders; i++)
+		if (strcmp(result->headers[i].name, result->headers[index].name) == 0)
+			return true;
+
+	return false;
+}
+
+/*
+ * The headers as an object; the last of several with one name counts.
+ */
+static Jsonb *
+headers_object(const WfHttpResult *result)
+{
+	StringInfoData json;
+	const char *separator = "";
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	for (int i = 0; i < result->nheaders; i++)
+	{
+		if (appears_later(result, i))
+			continue;
+		appendStringInfoString(&json, separator);
+		append_foreign(&json, result->headers[i].name);
+		appendStringInfoString(&json, ": ");
+		append_foreign(&json, result->headers[i].value);
+		separator = ", ";
+	}
+	appendStringInfoChar(&json, '}');
+
+	return wf_jsonb_from_cstring(json.data);
+}
+
+/*
+ * What a call came to, as the ledger wants to know it.
+ */
+void
+wf_exchange_read(const WfHttpResult *result, WfExchange *exchange)
+{
+	memset(exchange, 0, sizeof(*exchange));
+	exchange->phase = result->phase;
+	exchange->curl_code = result->curl_code;
+	exchange->refused_by_guard = result->refused_by_guard;
+	exchange->refused_ranges = result->refused_ranges;
+	exchange->body_truncated = result->body_truncated;
+	exchange->status = result->status;
+	exchange->headers = headers_object(result);
+	exchange->body = result->body;
+	exchange->body_length = result->body_length;
+	exchange->retry_after_ms = result->retry_after_ms;
+	exchange->total_ms = result->total_ms;
+	exchange->error = result->error;
+}

@@ -1,0 +1,129 @@
+/*
+ * http_worker.c
+ *	  The worker that carries out calls to the outside.
+ *
+ * One thread, one event loop: it sleeps until its latch is set, until
+ * libcurl's descriptor is readable, or until the next thing is due.  Asked to
+ * end, it claims no more, records what has finished and goes; what is under
+ * way then becomes unknown when its sender is found to be gone.
+ */
+#include "postgres.h"
+
+#include "base/config.h"
+#include "base/wake.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+#include "worker/calls.h"
+#include "worker/mains.h"
+
+/* The last batch must not wait long for a lock: shutdown waits for it. */
+#define LAST_LOCK_TIMEOUT "300ms"
+
+static volatile sig_atomic_t in_round = false;
+static volatile sig_atomic_t end_requested = false;
+
+/*
+ * Inside a transaction the server's own handling applies, which ends waits for
+ * locks too; between transactions the loop sees the request.
+ */
+static void
+on_sigterm(SIGNAL_ARGS)
+{
+	int			saved_errno = errno;
+
+	end_requested = true;
+	if (in_round)
+		die(postgres_signal_arg);
+	else
+		SetLatch(MyLatch);
+	errno = saved_errno;
+}
+
+static bool
+run_round(const char *doing, WfStep step, void *argument, WfFault *fault)
+{
+	bool		ok;
+
+	in_round = true;
+	ok = wf_round_run(doing, step, argument, fault);
+	in_round = false;
+
+	return ok;
+}
+
+static void
+say_what_is_under_way(const WfCalls *calls)
+{
+	static int	last = -1;
+	int			n = wf_calls_under_way(calls);
+
+	if (n == last)
+		return;
+	last = n;
+	wf_worker_idle(n == 0 ? "waiting for calls to make" :
+				   psprintf("waiting for %d calls under way", n));
+}
+
+static void
+end(WfCalls *calls)
+{
+	wf_wake_unlisten();
+	SetConfigOption("lock_timeout", LAST_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+	wf_calls_record_all(calls);
+	wf_calls_close(calls);
+	proc_exit(0);
+}
+
+static bool
+is_idle_for_long(const WfCalls *calls, TimestampTz idle_since)
+{
+	return wf_calls_under_way(calls) == 0 &&
+		TimestampDifferenceExceeds(idle_since, GetCurrentTimestamp(),
+								   wf_worker_idle_timeout_ms);
+}
+
+static void
+work(WfCalls *calls)
+{
+	TimestampTz idle_since = GetCurrentTimestamp();
+
+	while (!end_requested)
+	{
+		wf_worker_turn();
+		wf_worker_reload();
+		if (wf_calls_turn(calls) > 0 || wf_calls_under_way(calls) > 0)
+			idle_since = GetCurrentTimestamp();
+		if (is_idle_for_long(calls, idle_since))
+			break;
+		say_what_is_under_way(calls);
+		if (wf_calls_has_failed(calls))
+			wf_worker_leave_if_dropped();
+		wf_calls_wait(calls, wf_ms_until(TimestampTzPlusMilliseconds(idle_since,
+																	 wf_worker_idle_timeout_ms),
+										 -1));
+	}
+}
+
+void
+wf_http_main(Datum main_arg)
+{
+	WfWorkerSlot me;
+	WfDispatcher *by;
+	WfCalls    *calls;
+
+	wf_worker_begin(main_arg, &me);
+	by = wf_dispatcher("pg_workflow http");
+	by->perform = run_round;
+	calls = wf_calls_open(by);
+	pqsignal(SIGTERM, on_sigterm);
+	wf_wake_listen(WF_WAKE_HTTP, NULL);
+	wf_registry_ready();
+	work(calls);
+	end(calls);
+}

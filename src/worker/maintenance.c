@@ -1,0 +1,292 @@
+/*
+ * maintenance.c
+ *	  The worker that keeps a database's work going.
+ *
+ * It fires timers, gives back what was lost, starts sql and http workers where
+ * there is work for them and nobody to do it, and makes partitions ahead of
+ * time.  It registers for wake-ups before it looks, and between looks it
+ * sleeps until the next thing is due: with nothing due it runs no statement.
+ *
+ * A prepared transaction may be committed by a session that wakes nobody.
+ * While there are any, it looks each second, and wakes everybody whenever
+ * their set has changed.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/plan.h"
+#include "base/wake.h"
+#include "item/item.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+#include "worker/dispatch.h"
+#include "worker/mains.h"
+
+#define SECOND_MS 1000L
+#define DAY_MS (24L * 60 * 60 * 1000)
+
+typedef struct Supervisor
+{
+	const WfDispatcher *by;
+	Oid			database;
+	bool		by_launcher;
+	int			nworkers;		/* sql and http ones, at the last look */
+	int			failures;		/* rounds in a row */
+	bool		lacks_process;	/* the server had none left for a worker */
+	bool		has_prepared;
+	uint32		prepared_hash;
+	TimestampTz daily_at;
+	TimestampTz sql_due;
+	TimestampTz http_due;
+	TimestampTz next_due;		/* of everything else */
+} Supervisor;
+
+static WfPlan prepared_plan = {
+	.name = "prepared transactions",
+	.expected = SPI_OK_SELECT,
+	.sql = "SELECT pg_catalog.hashtext(pg_catalog.string_agg(transaction::pg_catalog.text, ' ' "
+	"         ORDER BY transaction::pg_catalog.text)) "
+	"FROM pg_catalog.pg_prepared_xacts "
+	"WHERE database = pg_catalog.current_database()",
+};
+
+static WfPlan daily_plan = {
+	.name = "daily",
+	.expected = SPI_OK_SELECT,
+	.sql = "SELECT workflow._daily()",
+};
+
+static WfPlan next_check_plan = {
+	.name = "next effect check",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {TIMESTAMPTZOID},
+	.sql = "SELECT workflow._next_effect_check($1)",
+};
+
+/*
+ * The earlier of two times, of which 0 is none.
+ */
+static TimestampTz
+earlier(TimestampTz one, TimestampTz other)
+{
+	if (one == 0 || other == 0)
+		return Max(one, other);
+
+	return Min(one, other);
+}
+
+static TimestampTz
+next_effect_check(void)
+{
+	Datum		now = TimestampTzGetDatum(wf_now());
+	bool		isnull;
+	Datum		value;
+
+	wf_plan_execute(&next_check_plan, &now, NULL);
+	value = wf_result_datum(0, 1, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
+/*
+ * Looks at what comes next, and whether the extension is still there.
+ */
+static void
+look_ahead(void *argument)
+{
+	Supervisor *self = argument;
+
+	self->sql_due = wf_queue_next_due("sql");
+	self->http_due = earlier(wf_queue_next_due("http"), wf_queue_next_due("model"));
+	self->next_due = earlier(wf_item_next_timer(),
+							 earlier(wf_queue_next_lease_end(), next_effect_check()));
+}
+
+static void
+look_at_prepared(void *argument)
+{
+	Supervisor *self = argument;
+	uint32		hash;
+
+	wf_plan_execute(&prepared_plan, NULL, NULL);
+	self->has_prepared = !wf_result_is_null(0, 1);
+	hash = (uint32) wf_result_int4(0, 1);
+	if (hash == self->prepared_hash)
+		return;
+	self->prepared_hash = hash;
+	for (int topic = WF_WAKE_TASK; topic <= WF_WAKE_HTTP; topic++)
+		wf_wake_at_commit(topic, NULL);
+}
+
+static void
+do_daily_work(void *argument)
+{
+	wf_plan_execute(&daily_plan, NULL, NULL);
+}
+
+static void
+start_worker(Supervisor *self, WfWorkerKind kind)
+{
+	BackgroundWorkerHandle *handle;
+	WfTicket	ticket = wf_registry_reserve(kind, self->database, self->by_launcher);
+	pid_t		pid;
+
+	if (ticket == WF_NO_TICKET || !wf_worker_launch(ticket, kind, &handle))
+	{
+		if (!self->lacks_process)
+			ereport(LOG,
+					(errmsg("no background worker is free for a %s worker of pg_workflow",
+							wf_worker_kind_name(kind)),
+					 errhint("Raise max_worker_processes.")));
+		self->lacks_process = true;
+		return;
+	}
+	self->lacks_process = false;
+	if (WaitForBackgroundWorkerStartup(handle, &pid) != BGWH_STARTED)
+		wf_registry_cancel(ticket);
+	pfree(handle);
+}
+
+/*
+ * Starts a worker where a kind's work is due and nobody is there to do it.
+ * One of each kind is always allowed.
+ */
+static void
+start_where_due(Supervisor *self, WfWorkerKind kind, TimestampTz due)
+{
+	if (due == 0 || due > GetCurrentTimestamp() ||
+		wf_registry_count(kind, self->database) > 0)
+		return;
+	start_worker(self, kind);
+}
+
+static int
+count_workers(const Supervisor *self)
+{
+	return wf_registry_count(WF_WORKER_SQL, self->database) +
+		wf_registry_count(WF_WORKER_HTTP, self->database);
+}
+
+/*
+ * Whether everything that was asked of a round worked.
+ */
+static bool
+run_round(Supervisor *self)
+{
+	WfFault		fault;
+	int			nfired;
+	int			nreclaimed;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		nfired = wf_dispatch_timers(self->by);
+		nreclaimed = wf_dispatch_reclaim(self->by);
+	} while (nfired > 0 || nreclaimed > 0);
+
+	if (self->has_prepared &&
+		!wf_round_run("looking at prepared transactions", look_at_prepared, self, &fault))
+		return false;
+	if (GetCurrentTimestamp() >= self->daily_at)
+	{
+		if (!wf_round_run("making partitions", do_daily_work, self, &fault))
+			return false;
+		self->daily_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DAY_MS);
+	}
+	if (!wf_round_run("looking for what is due", look_ahead, self, &fault))
+		return false;
+
+	start_where_due(self, WF_WORKER_SQL, self->sql_due);
+	start_where_due(self, WF_WORKER_HTTP, self->http_due);
+
+	return nfired == 0 && nreclaimed == 0;
+}
+
+static long
+back_off_ms(int failures)
+{
+	return Min(60 * SECOND_MS, SECOND_MS << Min(failures, 6));
+}
+
+/*
+ * How long there is nothing to do, in milliseconds; -1: until woken.
+ */
+static long
+time_to_sleep(Supervisor *self)
+{
+	TimestampTz due = self->next_due;
+	int			nworkers = count_workers(self);
+	long		limit = wf_ms_until(self->daily_at, -1);
+
+	if (wf_registry_count(WF_WORKER_SQL, self->database) == 0)
+		due = earlier(due, self->sql_due);
+	if (wf_registry_count(WF_WORKER_HTTP, self->database) == 0)
+		due = earlier(due, self->http_due);
+
+	/* one that just ended may still look alive to who gives its jobs back */
+	if (self->has_prepared || self->lacks_process || nworkers < self->nworkers)
+		limit = SECOND_MS;
+	self->nworkers = nworkers;
+
+	return Max(wf_ms_until(due, limit), due != 0 && due < GetCurrentTimestamp() ? SECOND_MS : 0);
+}
+
+/*
+ * Ends the process when there is no extension, and tells the launcher so.
+ */
+static void
+leave_if_dropped(Supervisor *self)
+{
+	if (wf_worker_extension_exists())
+		return;
+	if (self->by_launcher)
+		wf_registry_end_as(WF_SLOT_ABSENT);
+	proc_exit(0);
+}
+
+static void
+supervise(Supervisor *self)
+{
+	for (;;)
+	{
+		uint32		missed = wf_wake_take_missed();
+		bool		ok;
+
+		wf_worker_turn();
+		if (missed & (1 << WF_WAKE_MAINTENANCE))
+			self->has_prepared = true;
+		leave_if_dropped(self);
+		ok = run_round(self);
+		self->failures = ok ? 0 : self->failures + 1;
+		wf_worker_sleep(ok ? time_to_sleep(self) : back_off_ms(self->failures),
+						ok ? "waiting for what is due next" : "waiting after an error");
+		if (!wf_workers_enabled && self->by_launcher)
+		{
+			(void) wf_registry_terminate(self->database, WF_SLOT_FREE);
+			CHECK_FOR_INTERRUPTS();
+		}
+	}
+}
+
+void
+wf_maintenance_main(Datum main_arg)
+{
+	WfWorkerSlot me;
+	Supervisor	self = {0};
+
+	wf_worker_begin(main_arg, &me);
+	self.by = wf_dispatcher("pg_workflow maintenance");
+	self.database = me.database;
+	self.by_launcher = me.by_launcher;
+	leave_if_dropped(&self);
+	self.has_prepared = true;	/* there may be some from before */
+	wf_wake_listen(WF_WAKE_MAINTENANCE, NULL);
+	wf_registry_ready();
+	supervise(&self);
+}

@@ -1,0 +1,80 @@
+/*
+ * registry.h
+ *	  Which workers there are: a slot of shared memory for each.
+ */
+#ifndef WF_WORKER_REGISTRY_H
+#define WF_WORKER_REGISTRY_H
+
+#include "datatype/timestamp.h"
+
+typedef enum WfWorkerKind
+{
+	WF_WORKER_LAUNCHER,
+	WF_WORKER_MAINTENANCE,
+	WF_WORKER_SQL,
+	WF_WORKER_HTTP,
+} WfWorkerKind;
+
+typedef enum WfSlotState
+{
+	WF_SLOT_FREE,
+	WF_SLOT_STARTING,			/* reserved; the process is not up yet */
+	WF_SLOT_RUNNING,
+	WF_SLOT_ABSENT,				/* it found no extension: for the launcher to
+								 * know */
+	WF_SLOT_STOPPED,			/* stopped by a person: not to be started
+								 * again */
+	WF_SLOT_HELD,				/* the same, while a statement needs the
+								 * database */
+} WfSlotState;
+
+#define WF_DOING_LENGTH 96
+
+typedef struct WfWorkerSlot
+{
+	WfSlotState state;
+	WfSlotState state_after;	/* what the slot becomes when the worker ends */
+	WfWorkerKind kind;
+	Oid			database;
+	uint32		generation;		/* tells the users of one slot apart */
+	int			pid;			/* of the worker, or of who starts it */
+	bool		by_launcher;
+	bool		is_ready;		/* connected, and the extension is there */
+	bool		is_outdated;	/* what it found absent may be there by now */
+	TimestampTz started_at;
+	TimestampTz last_activity;
+	int			in_flight;
+	char		doing[WF_DOING_LENGTH];
+} WfWorkerSlot;
+
+/* Names a slot and its generation; fits a worker's argument. */
+typedef uint64 WfTicket;
+
+#define WF_NO_TICKET ((WfTicket) 0)
+
+extern void wf_registry_init(void);
+
+/* The starter's side. */
+extern WfTicket wf_registry_reserve(WfWorkerKind kind, Oid database, bool by_launcher);
+extern void wf_registry_cancel(WfTicket ticket);
+
+/* The worker's side. */
+extern bool wf_registry_take(WfTicket ticket, WfWorkerSlot *copy);
+extern void wf_registry_ready(void);
+extern void wf_registry_end_as(WfSlotState state);
+extern void wf_registry_doing(const char *doing);
+extern void wf_registry_in_flight(int in_flight);
+
+/* For whoever looks: all used slots, palloc'd; returns how many. */
+extern int	wf_registry_list(WfWorkerSlot **slots);
+extern int	wf_registry_count(WfWorkerKind kind, Oid database);
+extern int	wf_registry_terminate(Oid database, WfSlotState maintenance_state);
+extern bool wf_registry_clear(Oid database, WfSlotState state);
+
+/* Databases in which the extension may be new. */
+extern void wf_registry_ask_recheck(Oid database);
+extern int	wf_registry_take_rechecks(Oid *databases, int size, bool *all);
+
+extern const char *wf_worker_kind_name(WfWorkerKind kind);
+
+#endif							/* WF_WORKER_REGISTRY_H */

@@ -1,0 +1,320 @@
+/*
+ * run.c
+ *	  CALL workflow.run(): the work of the workers in the caller's session.
+ *
+ * Called outside a transaction block it commits after each step, as the
+ * workers do, and returns when nothing is due and nothing is under way.
+ *
+ * Inside a transaction block it must not commit, and so does only what can be
+ * undone with that transaction: the sql activities and timers of rows that the
+ * transaction wrote itself.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/owner.h"
+#include "base/plan.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "item/item.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "worker/calls.h"
+
+typedef struct Run
+{
+	WfDispatcher by;
+	WfCalls    *calls;
+	WfSqlPace	pace;
+	TimestampTz end_at;			/* 0: until nothing is due */
+	TimestampTz next_due;
+} Run;
+
+typedef struct Wrapped
+{
+	WfStep		step;
+	void	   *argument;
+} Wrapped;
+
+static void
+run_with_snapshot(void *argument)
+{
+	Wrapped    *wrapped = argument;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	wrapped->step(wrapped->argument);
+	PopActiveSnapshot();
+}
+
+static void
+tell(const char *doing, const WfFault *fault)
+{
+	if (fault->sqlstate == ERRCODE_QUERY_CANCELED)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("%s", fault->message)));
+	ereport(WARNING,
+			(errcode(fault->sqlstate),
+			 errmsg("%s failed: %s", doing, fault->message),
+			 fault->detail == NULL ? 0 : errdetail("%s", fault->detail)));
+}
+
+/*
+ * Runs a step as the owner in a subtransaction, so that a failed one is the
+ * end of that step only.
+ */
+static bool
+perform(const char *doing, WfStep step, void *argument, WfFault *fault)
+{
+	Wrapped		wrapped = {step, argument};
+	WfCaller	caller;
+	bool		ok;
+
+	wf_enter_owner(&caller);
+	ok = wf_round_try(run_with_snapshot, &wrapped, fault);
+	wf_leave_owner(&caller);
+	if (!ok)
+		tell(doing, fault);
+
+	return ok;
+}
+
+static bool
+perform_and_commit(const char *doing, WfStep step, void *argument, WfFault *fault)
+{
+	bool		ok = perform(doing, step, argument, fault);
+
+	SPI_commit();
+
+	return ok;
+}
+
+static TimestampTz
+earlier(TimestampTz one, TimestampTz other)
+{
+	return one == 0 || other == 0 ? Max(one, other) : Min(one, other);
+}
+
+static void
+look_ahead(void *argument)
+{
+	Run		   *run = argument;
+
+	run->next_due = earlier(wf_item_next_timer(), wf_queue_next_due("sql"));
+}
+
+/*
+ * What an interrupted run of this session left under way has no sender any
+ * more, although the session lives.
+ */
+static void
+disown(void *argument)
+{
+	static WfPlan plan = {
+		.name = "disown",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {TEXTOID, INT4OID},
+		.sql = "SELECT workflow._disown($1, $2)",
+	};
+	Run		   *run = argument;
+	Datum		values[2];
+
+	values[0] = CStringGetTextDatum(run->by.worker);
+	values[1] = Int32GetDatum(MyProcPid);
+	wf_plan_execute(&plan, values, NULL);
+}
+
+static bool
+time_is_over(const Run *run)
+{
+	return run->end_at != 0 && GetCurrentTimestamp() >= run->end_at;
+}
+
+/*
+ * Does once what is due of everything; returns how much that was.
+ */
+static int
+take_turn(Run *run)
+{
+	int			n = 0;
+
+	n += Max(0, wf_dispatch_timers(&run->by));
+	if (!time_is_over(run))
+		n += Max(0, wf_dispatch_sql(&run->by, &run->pace));
+	if (n > 0)
+		wf_calls_look(run->calls);
+	n += wf_calls_turn(run->calls);
+
+	return n;
+}
+
+/*
+ * The latest time to sleep to when nothing is due now: the next due time, if
+ * it lies in the time given and the clock moves at all.  0: do not sleep.
+ */
+static TimestampTz
+may_sleep_until(Run *run)
+{
+	WfFault		fault;
+	TimestampTz due;
+
+	if (run->end_at == 0 || wf_clock_setting[0] != '\0')
+		return 0;
+	if (!run->by.perform("looking for what is due", look_ahead, run, &fault))
+		return 0;
+	due = earlier(run->next_due, wf_calls_next_due(run->calls));
+
+	return due == 0 || due > run->end_at ? 0 : due;
+}
+
+/*
+ * Works until nothing is due, or the time is over.  What is under way then is
+ * waited for: a call that is given up would be one of unknown outcome.
+ */
+static void
+work(Run *run)
+{
+	for (;;)
+	{
+		TimestampTz until;
+
+		CHECK_FOR_INTERRUPTS();
+		if (time_is_over(run))
+			wf_calls_stop_claiming(run->calls);
+		if (take_turn(run) > 0)
+			continue;
+		if (wf_calls_under_way(run->calls) > 0)
+		{
+			wf_calls_wait(run->calls, -1);
+			continue;
+		}
+		if (time_is_over(run))
+			return;
+		until = may_sleep_until(run);
+		if (until == 0)
+			return;
+		wf_calls_wait(run->calls, Max(1, wf_ms_until(until, -1)));
+		wf_calls_look(run->calls);
+	}
+}
+
+static void
+run_and_commit(Run *run)
+{
+	WfFault		fault;
+
+	run->by.perform = perform_and_commit;
+	(void) run->by.perform("looking after an interrupted run", disown, run, &fault);
+	(void) wf_dispatch_reclaim(&run->by);
+	run->calls = wf_calls_open(&run->by);
+	PG_TRY();
+	{
+		work(run);
+	}
+	PG_FINALLY();
+	{
+		wf_calls_close(run->calls);
+	}
+	PG_END_TRY();
+}
+
+typedef struct Own
+{
+	Run		   *run;
+	int			n;
+} Own;
+
+/*
+ * Claims and runs one sql job of a row that this transaction wrote.
+ */
+static void
+run_own_job(void *argument)
+{
+	static WfPlan plan = {
+		.name = "claim own job",
+		.expected = SPI_OK_SELECT,
+		.nargs = 3,
+		.argtypes = {TEXTOID, INT4OID, TIMESTAMPTZOID},
+		.sql = "SELECT job_id, token FROM workflow._claim_own($1, $2, $3)",
+	};
+	Own		   *own = argument;
+	Datum		values[3];
+
+	values[0] = CStringGetTextDatum(own->run->by.worker);
+	values[1] = Int32GetDatum(MyProcPid);
+	values[2] = TimestampTzGetDatum(MyStartTimestamp);
+	own->n = (int) wf_plan_execute(&plan, values, NULL);
+	if (own->n > 0)
+		wf_dispatch_sql_job(&own->run->by,
+							wf_queue_lock_claimed(wf_result_int8(0, 1), wf_result_text(0, 2)));
+}
+
+/*
+ * Works off what this transaction wrote itself, and commits nothing.
+ */
+static void
+run_own(Run *run)
+{
+	Own			own = {.run = run};
+	WfFault		fault;
+	int			n;
+
+	run->by.perform = perform;
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		n = run->by.perform("running a sql activity", run_own_job, &own, &fault) ? own.n : 0;
+	} while (n > 0 && !time_is_over(run));
+}
+
+static bool
+may_commit(FunctionCallInfo fcinfo)
+{
+	return fcinfo->context != NULL && IsA(fcinfo->context, CallContext) &&
+		!castNode(CallContext, fcinfo->context)->atomic;
+}
+
+PG_FUNCTION_INFO_V1(wf_run);
+
+/*
+ * run(max_duration interval)
+ */
+Datum
+wf_run(PG_FUNCTION_ARGS)
+{
+	bool		commits = may_commit(fcinfo);
+	Run			run = {.by = {.actor = "pg_workflow run",.in_session = true}};
+
+	if (!PG_ARGISNULL(0))
+		run.end_at = GetCurrentTimestamp() + wf_interval_us(PG_GETARG_INTERVAL_P(0));
+	if (SPI_connect_ext(commits ? SPI_OPT_NONATOMIC : 0) != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	run.by.worker = psprintf("%s %d", run.by.actor, MyProcPid);
+	if (commits)
+		run_and_commit(&run);
+	else
+		run_own(&run);
+	SPI_finish();
+
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(wf_is_own);
+
+/*
+ * _is_own(xid): whether the present transaction wrote a row.
+ */
+Datum
+wf_is_own(PG_FUNCTION_ARGS)
+{
+	TransactionId xid = DatumGetTransactionId(PG_GETARG_DATUM(0));
+
+	PG_RETURN_BOOL(TransactionIdIsCurrentTransactionId(xid));
+}
