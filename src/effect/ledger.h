@@ -234,6 +234,10 @@ extern void wf_effect_note_attempt(const WfEffect *effect, const WfNews *news,
 extern WfEndpoint *wf_endpoint_of(const WfEffect *effect);
 extern WfEffectOutcome wf_outcome_of(const WfEffect *effect);
 
+/* deliver.c */
+extern WfWire *wf_wire_deliver(const WfWire *wire, MemoryContext context);
+extern WfEffectOutcome wf_outcome_deliver(WfEffectOutcome outcome, MemoryContext context);
+
 /* reserve.c */
 extern bool wf_effect_reserve_or_conflict(const WfIntent *intent, int64 *effect_id,
 										  WfReservation *reservation);

@@ -126,16 +126,23 @@ record_late(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *ne
 	return outcome;
 }
 
+/*
+ * Records what an attempt came to, if it is the present one.
+ */
 WfEffectOutcome
 wf_effect_record(int64 effect_id, const char *token, const WfExchange *exchange,
 				 Jsonb *policy)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	WfEffect   *effect = wf_effect_lock(effect_id);
 	WfEndpoint *endpoint = wf_endpoint_of(effect);
 	WfNews		news = read_news(effect, endpoint, exchange, policy);
+	WfEffectOutcome outcome;
 
-	if (!is_current(effect, token))
-		return record_late(effect, endpoint, &news);
+	if (is_current(effect, token))
+		outcome = wf_effect_settle(effect, endpoint, &news);
+	else
+		outcome = record_late(effect, endpoint, &news);
 
-	return wf_effect_settle(effect, endpoint, &news);
+	return wf_outcome_deliver(outcome, caller);
 }

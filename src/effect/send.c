@@ -182,6 +182,21 @@ key_window_is_closed(const WfEffect *effect, const WfEndpoint *endpoint)
 		effect->first_sent_at + endpoint->key_ttl_us / 10 * 9;
 }
 
+/*
+ * Returns why a person must look before anything more is sent; NULL when
+ * nobody need.
+ */
+static char *
+why_held(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	if (key_window_is_closed(effect, endpoint))
+		return pstrdup("the time for which the receiver knows the key is over");
+	if (effect->unknown_attempts > 0 && endpoint->dedup == WF_DEDUP_NONE)
+		return pstrdup("an earlier attempt may have been applied");
+
+	return NULL;
+}
+
 static WfEffectOutcome
 hold(const WfEffect *effect, const WfEndpoint *endpoint, const char *why)
 {
@@ -246,34 +261,26 @@ build_wire(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *
 }
 
 /*
- * Begins an attempt, or says where the effect stands.
+ * The wire of the attempt that begins now; NULL, with the outcome, when none
+ * may.
  */
-WfWire *
-wf_effect_begin_send(int64 effect_id, const char *worker, WfEffectOutcome *outcome)
+static WfWire *
+begin_attempt(const WfEffect *effect, const char *worker, WfEffectOutcome *outcome)
 {
-	WfEffect   *effect = wf_effect_lock(effect_id);
-	WfEndpoint *endpoint;
-	WfWire	   *wire;
-	char	   *reason;
+	WfEndpoint *endpoint = wf_endpoint_by_id(effect->endpoint_id);
+	char	   *reason = why_blocked(effect, endpoint);
 	TimestampTz rate_next_at;
+	WfWire	   *wire;
 
-	if (!may_begin(effect, outcome))
-		return NULL;
-	endpoint = wf_endpoint_by_id(effect->endpoint_id);
-	reason = why_blocked(effect, endpoint);
 	if (reason != NULL)
 	{
 		*outcome = wf_effect_block(effect, endpoint, "unauthorized", reason);
 		return NULL;
 	}
-	if (key_window_is_closed(effect, endpoint))
+	reason = why_held(effect, endpoint);
+	if (reason != NULL)
 	{
-		*outcome = hold(effect, endpoint, "the time for which the receiver knows the key is over");
-		return NULL;
-	}
-	if (effect->unknown_attempts > 0 && endpoint->dedup == WF_DEDUP_NONE)
-	{
-		*outcome = hold(effect, endpoint, "an earlier attempt may have been applied");
+		*outcome = hold(effect, endpoint, reason);
 		return NULL;
 	}
 	wire = build_wire(effect, endpoint, outcome);
@@ -289,4 +296,22 @@ wf_effect_begin_send(int64 effect_id, const char *worker, WfEffectOutcome *outco
 	wf_effect_mark_sending(effect, wire, worker, true);
 
 	return wire;
+}
+
+/*
+ * Begins an attempt, or says where the effect stands.
+ */
+WfWire *
+wf_effect_begin_send(int64 effect_id, const char *worker, WfEffectOutcome *outcome)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	WfEffect   *effect = wf_effect_lock(effect_id);
+	WfWire	   *wire = NULL;
+
+	if (may_begin(effect, outcome))
+		wire = begin_attempt(effect, worker, outcome);
+	if (wire == NULL)
+		*outcome = wf_outcome_deliver(*outcome, caller);
+
+	return wf_wire_deliver(wire, caller);
 }

@@ -90,7 +90,9 @@ wf_outcome_of(const WfEffect *effect)
 WfEffectOutcome
 wf_effect_standing(int64 effect_id)
 {
-	return wf_outcome_of(wf_effect_read(effect_id));
+	MemoryContext caller = CurrentMemoryContext;
+
+	return wf_outcome_deliver(wf_outcome_of(wf_effect_read(effect_id)), caller);
 }
 
 /*
