@@ -7,6 +7,7 @@
 #include "base/config.h"
 #include "base/wake.h"
 #include "fmgr.h"
+#include "item/item.h"
 #include "queue/queue.h"
 #include "worker/worker.h"
 
@@ -24,5 +25,6 @@ _PG_init(void)
 	wf_config_init();
 	wf_wake_init();
 	wf_queue_init();
+	wf_item_init();
 	wf_worker_init();
 }

@@ -127,7 +127,7 @@ leave_dead_letter(const WfVisit *visit, const WfFault *fault)
 				 errdetail("%s", wf_item_facts(visit->item)),
 				 errhint("Mend the data, or let the state handle the event \"error\".")));
 	job = wf_queue_lock(wf_item_enqueue(visit, kind, "blocked", 0, NULL));
-	wf_item_fail_job_for_good(job, fault->error_class, fault->message, NULL, visit->actor);
+	wf_queue_bury(job, visit->state->retry, fault->error_class, fault->message, NULL);
 }
 
 /*

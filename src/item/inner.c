@@ -290,21 +290,22 @@ PG_FUNCTION_INFO_V1(wf_inner_state_facts);
 Datum
 wf_inner_state_facts(PG_FUNCTION_ARGS)
 {
-	const WfState *state;
+	const WfState *found;
 	Jsonb	   *facts = NULL;
 	Jsonb	   *result = NULL;
 
 	SPI_connect();
-	state = wf_graph_state(wf_graph(wf_argument_text(fcinfo, 0, "workflow"),
+	found = wf_graph_state(wf_graph(wf_argument_text(fcinfo, 0, "workflow"),
 									PG_GETARG_INT32(1)),
 						   wf_argument_text(fcinfo, 2, "state"));
-	if (state != NULL)
+	if (found != NULL)
 	{
+		bool		is_exception = found->kind == WF_ACTIVITY_EXCEPTION;
+
 		facts = wf_jsonb_with(wf_jsonb_empty_object(), "outcome",
-							  wf_jsonb_from_text(state->outcome));
+							  wf_jsonb_from_text(found->outcome));
 		facts = wf_jsonb_with(facts, "exception",
-							  wf_jsonb_from_cstring(state->kind == WF_ACTIVITY_EXCEPTION ?
-													"true" : "false"));
+							  wf_jsonb_from_cstring(is_exception ? "true" : "false"));
 		result = SPI_palloc(VARSIZE(facts));
 		memcpy(result, facts, VARSIZE(facts));
 	}

@@ -37,12 +37,13 @@ typedef struct WfItem
 typedef struct WfMove
 {
 	const char *event;
-	const char *kind;			/* submit, send, engine, review, direct, replay,
-								 * cancel */
+	const char *kind;			/* submit, send, engine, review, direct,
+								 * replay, cancel */
 	const char *actor;
 	const char *reason;			/* or NULL */
 	Jsonb	   *event_data;		/* what the event carried; logged; or NULL */
-	Jsonb	   *data;			/* the item's whole new data, or NULL: as it is */
+	Jsonb	   *data;			/* the item's whole new data, or NULL: as it
+								 * is */
 } WfMove;
 
 /* Locks and reads an item; raises WF012. */
@@ -100,5 +101,8 @@ extern TimestampTz wf_item_next_timer(void);
 
 /* The retry policy object of the state that a job belongs to; NULL: none. */
 extern Jsonb *wf_item_job_policy(const WfJob *job);
+
+/* Called when the library is loaded. */
+extern void wf_item_init(void);
 
 #endif							/* WF_ITEM_ITEM_H */

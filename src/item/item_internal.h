@@ -2,8 +2,8 @@
  * item_internal.h
  *	  What the files of the item room share.
  */
-#ifndef WF_ITEM_ITEM_INTERNAL_H
-#define WF_ITEM_ITEM_INTERNAL_H
+#ifndef WF_ITEM_INTERNAL_H
+#define WF_ITEM_INTERNAL_H
 
 #include "access/htup.h"
 #include "access/tupdesc.h"
@@ -114,7 +114,7 @@ extern int64 wf_item_interval_us(const char *text);
 extern bool wf_item_event_is_sendable(const WfState *state, const char *event);
 extern const WfItem *wf_item_fire_kept_event(const WfVisit *visit);
 
-/* names of actors of the engine's own moves */
-#define WF_ACTOR_ENGINE "pg_workflow"
+/* who moves items when no role does */
+#define WF_ACTOR_ENGINE "pg_workflow maintenance"
 
-#endif							/* WF_ITEM_ITEM_INTERNAL_H */
+#endif							/* WF_ITEM_INTERNAL_H */

@@ -5,7 +5,7 @@
  * Path, headers, body, key and the read-before request are rendered once, from
  * the data as it is on entry, and reserved in the ledger in the transaction of
  * the transition.  The revert request sees what was read before, so its
- * template travels as it is, with the data that it may also select from.
+ * template travels as it is.
  */
 #include "postgres.h"
 
@@ -103,8 +103,6 @@ render_spec(const WfVisit *visit)
 	}
 	if (before != NULL)
 		spec = wf_jsonb_with(spec, "before", render_before(before, visit->item->data));
-	if (wf_jsonb_get(activity, "revert") != NULL)
-		spec = wf_jsonb_with(spec, "data", visit->item->data);
 
 	return spec;
 }

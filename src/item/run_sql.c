@@ -170,7 +170,10 @@ wf_item_run_sql(const WfJob *job, const char *actor)
 	WfItem	   *item = wf_item_try_lock(job->item_id);
 
 	if (item == NULL)
-		wf_queue_release(job, wf_now() + BUSY_DELAY_US);
+	{
+		wf_queue_park(job, "item", NULL, NULL);
+		wf_queue_unpark(job->job_id, wf_now() + BUSY_DELAY_US, false);
+	}
 	else if (item->seq != job->seq)
 		wf_queue_drop(job->job_id);
 	else

@@ -102,17 +102,6 @@ keep_paused(const WfItem *item)
 }
 
 /*
- * A policy under which no attempt is left.
- */
-static Jsonb *
-last_attempt(Jsonb *policy)
-{
-	Jsonb	   *spent = wf_jsonb_from_cstring("{\"max_attempts\": 1, \"retry_on\": []}");
-
-	return policy == NULL ? spent : wf_jsonb_merge(policy, spent);
-}
-
-/*
  * Raises "error" where the state handles it; else the dead letter stays.
  */
 static void
@@ -145,8 +134,15 @@ typedef struct Failure
 static WfFailure
 fail_job(const WfJob *job, Jsonb *policy, const Failure *failure)
 {
-	return wf_queue_fail(job, failure->is_final ? last_attempt(policy) : policy,
-						 failure->fault.error_class, failure->fault.message,
+	const WfFault *fault = &failure->fault;
+
+	if (failure->is_final)
+	{
+		wf_queue_bury(job, policy, fault->error_class, fault->message, failure->detail);
+		return WF_FAILURE_DEAD;
+	}
+
+	return wf_queue_fail(job, policy, fault->error_class, fault->message,
 						 failure->retry_after_us, failure->detail);
 }
 
@@ -221,6 +217,24 @@ wf_item_job_policy(const WfJob *job)
 	return state == NULL ? NULL : state->retry;
 }
 
+static void
+job_spent(const WfJob *job, const char *error_class, const char *message)
+{
+	wf_item_fail_job_for_good(job, error_class, message, NULL, WF_ACTOR_ENGINE);
+}
+
+/*
+ * Called when the library is loaded: tells the queue room what it has to know
+ * about the jobs of items.
+ */
+void
+wf_item_init(void)
+{
+	static const WfItemHooks hooks = {wf_item_job_policy, job_spent};
+
+	wf_queue_set_item_hooks(&hooks);
+}
+
 /*
  * The jobs that wait for an effect or carry it, the carrier first.
  */
@@ -255,9 +269,10 @@ jobs_of_effect(int64 effect_id)
 static void
 make_ready(const WfJob *job, const WfItem *item, const WfEffectOutcome *outcome)
 {
-	TimestampTz at = outcome->disposition == WF_EFFECT_AGAIN ?
-		Max(outcome->next_at, wf_now()) : wf_now();
+	TimestampTz at = wf_now();
 
+	if (outcome->disposition == WF_EFFECT_AGAIN)
+		at = Max(at, outcome->next_at);
 	if (strcmp(job->status, "running") == 0)
 		wf_queue_release(job, at);
 	else
