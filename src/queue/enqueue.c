@@ -90,7 +90,7 @@ static WfPlan length_plan = {
 	.sql =
 	"SELECT pg_catalog.count(*) FROM (SELECT 1 FROM workflow.job AS j "
 	"  WHERE j.queue = $1 AND j.status = 'ready' "
-	"    AND j.kind = ANY ('{task,sql,http,model}') LIMIT $2) AS some",
+	"    AND j.kind = ANY ('{task,sql,http,model}') LIMIT $2) AS running",
 };
 
 static int64

@@ -44,7 +44,7 @@ static WfPlan running_plan = {
 	.argtypes = {TEXTOID, INT8OID},
 	.sql =
 	"SELECT pg_catalog.count(*) FROM (SELECT 1 FROM workflow.job AS j "
-	"  WHERE j.queue = $1 AND j.status = 'running' LIMIT $2) AS some",
+	"  WHERE j.queue = $1 AND j.status = 'running' LIMIT $2) AS running",
 };
 
 static WfPlan use_rate_plan = {
