@@ -13,17 +13,17 @@ AS $$
     ('worker',    '{enqueue,enqueue_many,claim,wait_for_job,complete,complete_many,fail,
                     extend,extend_many,release,release_many,send,begin_effect,finish_effect,where_is}',
                   '{items,queues}'),
-    ('reviewer',  '{decide,where_is,timeline}',
+    ('reviewer',  '{decide,decide_many,claim_review,release_review,delegate,where_is,timeline}',
                   '{items,review_inbox}'),
     ('operator',  '{submit,send,cancel,pause,resume,pause_workflow,resume_workflow,pause_queue,resume_queue,
                     create_queue,enqueue,replay,replay_job,give_up,resolve,record_evidence,revert,
                     start_workers,stop_workers,run,document,diagram,
-                    where_is,timeline,if_run_again,if_run_twice,verify}',
+                    where_is,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}'),
     ('designer',  '{define,check,document,diagram,create_queue,schema_errors,schema_valid,submit,send,call,run,
-                    where_is,timeline,if_run_again,if_run_twice,verify}',
+                    where_is,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}'),
-    ('monitor',   '{document,diagram,where_is,timeline,if_run_again,if_run_twice,verify}',
+    ('monitor',   '{document,diagram,where_is,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}')
 $$;
 COMMENT ON FUNCTION workflow._role_kinds() IS
