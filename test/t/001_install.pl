@@ -44,7 +44,8 @@ like(
 
 is(as('owner', q{SELECT workflow.grant_role('clerk', 'monitor')}),
 	'', 'the owner hands out a kind of role');
-is(as('clerk', 'SELECT count(*) FROM workflow.effects'), '0', 'which may read');
+is(as('clerk', 'SELECT count(*) FROM workflow.effects'),
+	'0', 'which may read');
 like(
 	as('clerk', 'SELECT * FROM workflow.effect'),
 	qr/permission denied/,
