@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 
 #include "access/reloptions.h"
+#include "base/wake.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_foreign_server.h"
@@ -347,6 +348,9 @@ wf_endpoint_validator(PG_FUNCTION_ARGS)
 		check_options(options, mapping_rules, lengthof(mapping_rules));
 	else
 		check_options(options, NULL, 0);
+
+	/* what is blocked may depend on the option that changes */
+	wf_wake_at_commit(WF_WAKE_MAINTENANCE, NULL);
 
 	PG_RETURN_VOID();
 }
