@@ -24,36 +24,27 @@ COMMENT ON FUNCTION workflow._state_activity(jsonb, text) IS
   'Inner: the kind of activity of a state and what is declared about it';
 
 -- The events that a state handles, its own before those of "any".
-CREATE FUNCTION workflow._state_events(document jsonb, state text) RETURNS text[]
-LANGUAGE sql IMMUTABLE
+CREATE FUNCTION workflow._state_events(workflow text, version int, state text) RETURNS text[]
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT coalesce(array_agg(e.event ORDER BY e.place, e.event), '{}')
-  FROM (SELECT event, min(place) AS place
-        FROM (SELECT 1 AS place, jsonb_object_keys(document #> ARRAY['states', state, 'on']) AS event
-              UNION ALL
-              SELECT 2, jsonb_object_keys(document #> '{any,on}')) AS declared
-        GROUP BY event) AS e
-  WHERE document #> ARRAY['states', state] IS NOT NULL
-    AND NOT document #> ARRAY['states', state] ? 'final'
+  SELECT coalesce(array_agg(t.event ORDER BY t.ordinality), '{}')
+  FROM workflow._graph_transitions(workflow, version) WITH ORDINALITY AS t
+  WHERE t.state = _state_events.state
 $$;
-COMMENT ON FUNCTION workflow._state_events(jsonb, text) IS
+COMMENT ON FUNCTION workflow._state_events(text, int, text) IS
   'Inner: the events that a state handles; none for a final state';
 
--- How often a job of a state is tried.
-CREATE FUNCTION workflow._state_max_attempts(document jsonb, state text, queue_retry jsonb) RETURNS int
-LANGUAGE sql IMMUTABLE
+-- How often a job of a state is tried: by the policy of its activity, else its queue's.
+CREATE FUNCTION workflow._state_max_attempts(workflow text, version int, state text, queue_retry jsonb) RETURNS int
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT coalesce(
-    (a.activity #>> '{retry,max_attempts}')::int,
-    (document #>> ARRAY['retry', a.activity ->> 'retry', 'max_attempts'])::int,
-    (document #>> '{retry,default,max_attempts}')::int,
-    (queue_retry ->> 'max_attempts')::int,
-    5)
-  FROM workflow._state_activity(document, state) AS a
+  SELECT coalesce((s.retry ->> 'max_attempts')::int, (queue_retry ->> 'max_attempts')::int, 5)
+  FROM workflow._graph_states(workflow, version) AS s
+  WHERE s.state = _state_max_attempts.state
 $$;
-COMMENT ON FUNCTION workflow._state_max_attempts(jsonb, text, jsonb) IS
+COMMENT ON FUNCTION workflow._state_max_attempts(text, int, text, jsonb) IS
   'Inner: max_attempts of a state''s retry policy';
 
 -- ------------------------------------------------------------ where is it
@@ -137,7 +128,7 @@ BEGIN
                        WHEN job.error_class IS NULL AND effect.error_class IS NULL AND job.attempt = 0 THEN 'timer'
                        ELSE 'retry' END;
     waiting_detail := format('job %s runs at %s', job.job_id, job.run_at);
-  ELSIF job.status = 'ready' AND queue.rate_next_at > now THEN
+  ELSIF job.status = 'ready' AND queue.rate_next_at - queue.rate_per + queue.rate_per / queue.rate_count > now THEN
     waiting_on := 'rate_limit';
     waiting_detail := format('queue %s takes %s per %s', queue.queue, queue.rate_count, queue.rate_per);
   ELSIF job.job_id IS NOT NULL THEN
@@ -155,9 +146,11 @@ $$;
 COMMENT ON FUNCTION workflow._waiting(workflow.item, workflow.job, workflow.queue, workflow.effect, text, workflow.review, workflow.timer, text[]) IS
   'Inner: what a living item waits for';
 
--- The error that matters now: of the present job, of its effect, or the one that led to an exception.
+-- The error that matters now: of the present job, of its effect, or the one
+-- that led to the exception that the item stands in or ended from.
 CREATE FUNCTION workflow._last_error(
-  item workflow.item, job workflow.job, effect workflow.effect, OUT error_class text, OUT message text)
+  item workflow.item, document jsonb, job workflow.job, effect workflow.effect,
+  OUT error_class text, OUT message text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -169,11 +162,12 @@ BEGIN
   END IF;
   SELECT coalesce(t.data ->> 'error_class', t.event), coalesce(t.data ->> 'message', t.reason, t.event)
     INTO error_class, message
-  FROM workflow.transition AS t
-  WHERE t.item_id = item.item_id AND t.seq = item.seq;
+  FROM workflow.transition AS t, workflow._state_activity(document, t.to_state) AS entered
+  WHERE t.item_id = item.item_id AND entered.kind = 'exception'
+    AND t.seq = CASE WHEN item.outcome IS NULL THEN item.seq ELSE item.seq - 1 END;
 END
 $$;
-COMMENT ON FUNCTION workflow._last_error(workflow.item, workflow.job, workflow.effect) IS
+COMMENT ON FUNCTION workflow._last_error(workflow.item, jsonb, workflow.job, workflow.effect) IS
   'Inner: class and message of the error that an item stands at';
 
 CREATE FUNCTION workflow._where_is(
@@ -199,10 +193,10 @@ BEGIN
   outcome := (s.i).outcome;
   queue := (s.q).queue;
   owner := coalesce((s.j).dead_owner, (s.q).owner, s.owner);
-  allowed_events := workflow._state_events(s.document, state);
+  allowed_events := workflow._state_events(workflow, version, state);
   attempts := greatest((s.j).attempt, (s.e).attempts);
   SELECT l.error_class, l.message INTO last_error_class, last_error
-  FROM workflow._last_error(s.i, s.j, s.e) AS l;
+  FROM workflow._last_error(s.i, s.document, s.j, s.e) AS l;
 
   IF outcome IS NOT NULL THEN
     waiting_on := 'nothing';
@@ -218,7 +212,7 @@ BEGIN
   END IF;
 
   IF (s.j).kind IN ('sql', 'http', 'model', 'task') THEN
-    max_attempts := workflow._state_max_attempts(s.document, state, (s.q).retry);
+    max_attempts := workflow._state_max_attempts(workflow, version, state, (s.q).retry);
   END IF;
   next_action_at := least(
     CASE WHEN (s.j).status = 'ready' THEN (s.j).run_at

@@ -1,0 +1,89 @@
+--
+-- monitor: where an item is and what it waits for, what happened to it, and
+-- what if it runs again.
+--
+CREATE EXTENSION pg_workflow;
+SET client_min_messages = warning;
+CREATE SERVER dedups FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://one.example.com', dedup 'key');
+CREATE SERVER forgets FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://two.example.com', dedup 'none', owner 'ops');
+CREATE SERVER llm FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://three.example.com', dedup 'pure');
+SELECT version FROM workflow.define('{
+  "workflow": "w", "owner": "own", "key": ["$.id"], "initial": "START",
+  "queues": {"q": {"owner": "q-owner", "sla": "10 minutes", "escalate_to": ["boss"]},
+             "x": {"owner": "x-owner", "sla": "1 day", "escalate_to": ["boss"]}},
+  "retry": {"default": {"max_attempts": 2, "timeout": "5 seconds", "dead_letter": "x", "retry_on": ["timeout"],
+                        "backoff": {"initial": "1 hour", "jitter": "none"}}},
+  "states": {
+    "START":  {"on": {"task": "TASK", "wait": "WAIT", "ask": "ASK", "call": "CALL", "end": "END"}},
+    "TASK":   {"task": {"queue": "q"}, "on": {"ok": "END", "error": "BROKEN"}},
+    "WAIT":   {"wait": {"for": "1 day"}, "on": {"ok": "END"}},
+    "ASK":    {"review": {"queue": "q", "decisions": ["yes", "no"], "show": ["$.id"], "on_overdue": "escalate"},
+               "on": {"yes": "END", "no": "END"}},
+    "CALL":   {"http": {"endpoint": "dedups", "queue": "q", "method": "PUT", "path": "/a/{$.id}",
+                        "body": {"v": 1}, "key": ["$.id", "put"]}, "on": {"ok": "CALL2", "error": "BROKEN"}},
+    "CALL2":  {"http": {"endpoint": "forgets", "queue": "q", "method": "POST", "path": "/b",
+                        "body": {"v": 1}, "key": ["$.id", "post"]}, "on": {"ok": "MODEL", "error": "BROKEN"}},
+    "MODEL":  {"model": {"endpoint": "llm", "queue": "q", "path": "/m", "version": "1", "body": {"t": "$.id"},
+                         "output": "$"}, "on": {"ok": "END", "error": "BROKEN"}},
+    "BROKEN": {"exception": {"queue": "x"}, "on": {"replay": "AGAIN", "give_up": "FAILED"}},
+    "AGAIN":  {"then": "go", "on": {"go": "@origin"}},
+    "END":    {"final": "success"},
+    "FAILED": {"final": "failure"}}}');
+SELECT count(*) FROM (VALUES ('event'), ('task'), ('retry'), ('exception'), ('wait'), ('ask'), ('call'), ('end'), ('paused')) AS k (id),
+  LATERAL workflow.submit('w', jsonb_build_object('id', k.id)) AS s;
+
+-- an item in each kind of waiting
+SELECT count(*) FROM (VALUES ('task', 'task'), ('retry', 'task'), ('exception', 'task'), ('wait', 'wait'),
+                             ('ask', 'ask'), ('call', 'call'), ('end', 'end')) AS k (id, event),
+  LATERAL workflow.send('w:' || k.id, k.event) AS s;
+SELECT workflow.pause('w:paused', 'holidays');
+SELECT count(*) FROM workflow.claim('q', 'me', 3, '1 hour') AS c,
+  LATERAL (SELECT i.key FROM workflow.items AS i WHERE i.item_id = c.item_id) AS i,
+  LATERAL workflow.fail(c.job_id, c.token, CASE i.key WHEN 'retry' THEN 'timeout' ELSE 'permanent' END, 'it did not work') AS f
+WHERE i.key <> 'task';
+SELECT w.key, w.state, w.waiting_on, w.queue, w.owner, w.attempts, w.max_attempts, w.last_error_class, w.last_error,
+       w.allowed_events, w.outcome
+FROM workflow.items AS i, workflow.where_is(i.item_id) AS w ORDER BY w.key;
+
+-- when something happens next, and until when it should have
+SELECT w.key, date_trunc('minute', w.next_action_at - w.since) AS next, date_trunc('minute', w.sla_due_at - w.since) AS sla
+FROM workflow.items AS i, workflow.where_is(i.item_id) AS w ORDER BY w.key;
+
+-- an item that does not exist is an error, by id and by key
+\set VERBOSITY sqlstate
+SELECT * FROM workflow.where_is(987654321);
+SELECT * FROM workflow.where_is('w:nobody');
+SELECT * FROM workflow.timeline('w:nobody');
+SELECT * FROM workflow.if_run_again('w:nobody');
+SELECT * FROM workflow.if_run_twice('nothing');
+\set VERBOSITY default
+
+-- a paused queue and a paused workflow show in their items
+SELECT workflow.pause_queue('q', 'maintenance');
+SELECT waiting_on, waiting_detail FROM workflow.where_is('w:call');
+SELECT workflow.resume_queue('q');
+SELECT workflow.pause_workflow('w', 'audit');
+SELECT waiting_on, waiting_detail LIKE '%audit' AS says_why FROM workflow.where_is('w:wait');
+SELECT workflow.resume_workflow('w', 'done');
+
+-- what happened, in order
+SELECT seq, what, regexp_replace(detail, '[0-9]{2,}', 'N') AS detail, reason
+FROM workflow.timeline('w:exception');
+SELECT seq, what, reason FROM workflow.timeline('w:paused');
+SELECT seq, what FROM workflow.timeline('w:ask');
+
+-- before launch: what keeps each effect from being done twice
+SELECT state, kind, endpoint, dedup, key_parts, verdict FROM workflow.if_run_twice('w');
+
+-- for one item: what is reserved, and what is not yet
+SELECT state, endpoint, key, effect_state, verdict FROM workflow.if_run_again('w:call');
+-- and what each standing of an effect leads to
+SELECT d.dedup, e.state, a.verdict
+FROM unnest('{pending,claimed,sending,succeeded,failed,unknown,held,blocked,dead,cancelled}'::text[]) WITH ORDINALITY AS e (state, place),
+     unnest('{key,none}'::text[]) AS d (dedup),
+     LATERAL workflow._if_effect_again(jsonb_populate_record(NULL::workflow.effect, jsonb_build_object('state', e.state)), d.dedup) AS a
+ORDER BY d.dedup, e.place;
+
+-- statistics
+SELECT state, items, live FROM workflow.state_stats ORDER BY state;
+SELECT queue, owner, ready, delayed, running, waiting, dead, failed_5m FROM workflow.queue_stats ORDER BY queue;
