@@ -20,6 +20,11 @@
 #include "storage/waiteventset.h"
 #endif
 
+/* Says in front of a prototype that the function does not return. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 /* Wait event of a worker or a claim with nothing to do. */
 static inline uint32
 wf_wait_event(const char *name, uint32 *cached)

@@ -7,6 +7,7 @@
 
 #include "access/htup.h"
 #include "access/tupdesc.h"
+#include "base/compat.h"
 #include "item/item.h"
 
 /* Sequence number of the transition that a submission is logged as. */
@@ -59,7 +60,7 @@ extern WfActiveMove *wf_item_active_move(int64 item_id);
 extern const WfState *wf_item_target(const WfGraph *graph, const WfItem *item,
 									 const WfState *from, const char *event);
 extern const WfState *wf_item_state(const WfGraph *graph, const char *name);
-extern void wf_item_refuse_event(const WfItem *item, const char *event) pg_attribute_noreturn();
+pg_noreturn extern void wf_item_refuse_event(const WfItem *item, const char *event);
 extern char *wf_item_facts(const WfItem *item);
 extern char *wf_item_allowed_hint(const WfItem *item);
 

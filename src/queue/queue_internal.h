@@ -5,6 +5,7 @@
 #ifndef WF_QUEUE_INTERNAL_H
 #define WF_QUEUE_INTERNAL_H
 
+#include "base/compat.h"
 #include "base/plan.h"
 #include "base/wake.h"
 #include "queue/queue.h"
@@ -54,8 +55,8 @@ typedef struct WfClaim
 /* job.c */
 extern WfJob *wf_job_from_row(uint64 row);
 extern WfWakeTopic wf_job_topic(const char *kind);
-extern void wf_job_refuse_stale(int64 job_id, const char *why) pg_attribute_noreturn();
-extern void wf_job_refuse_queue(const char *queue) pg_attribute_noreturn();
+pg_noreturn extern void wf_job_refuse_stale(int64 job_id, const char *why);
+pg_noreturn extern void wf_job_refuse_queue(const char *queue);
 
 /* limits.c */
 extern void wf_claim_read_limits(WfClaim *claim, uint64 row, int column);
