@@ -318,8 +318,8 @@ wf_queue_fail(const WfJob *job, Jsonb *policy_object, const char *error_class,
 	WfRetryPolicy *policy = policy_of(job, policy_object);
 	Ending		ending = failure(job, error_class, message, detail);
 	WfRetryDecision decision =
-		wf_retry_decide(policy, job->attempt, error_class, retry_after_us,
-						pg_prng_double(&pg_global_prng_state));
+	wf_retry_decide(policy, job->attempt, error_class, retry_after_us,
+					pg_prng_double(&pg_global_prng_state));
 
 	if (!decision.retry)
 	{

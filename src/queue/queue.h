@@ -47,8 +47,9 @@ typedef struct WfJob
 	const char *group_key;		/* or NULL */
 	int			priority;
 	TimestampTz run_at;
-	bool		frees_others;	/* its end may let another job start: that of its
-								 * group, or one that max_running held back */
+	bool		frees_others;	/* its end may let another job start: that of
+								 * its group, or one that max_running held
+								 * back */
 } WfJob;
 
 /*

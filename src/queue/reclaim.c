@@ -125,7 +125,7 @@ static int
 max_attempts(const WfJob *job)
 {
 	Jsonb	   *policy = job->item_id != 0 && item_hooks.job_policy != NULL ?
-		item_hooks.job_policy(job) : NULL;
+	item_hooks.job_policy(job) : NULL;
 
 	if (policy == NULL)
 		policy = wf_job_queue_policy(job->queue);
@@ -257,7 +257,7 @@ wf_claim_any_session_gone(const char *queue, const char *kind)
 
 	foreach(cell, find_sessions(queue, kind))
 		if (!session_lives(lfirst(cell)))
-			return true;
+		return true;
 
 	return false;
 }

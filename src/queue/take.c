@@ -224,7 +224,7 @@ contains_job(List *jobs, int64 job_id)
 
 	foreach(cell, jobs)
 		if (((WfJob *) lfirst(cell))->job_id == job_id)
-			return true;
+		return true;
 
 	return false;
 }

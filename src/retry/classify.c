@@ -173,5 +173,5 @@ wf_retry_classify_sqlstate(PG_FUNCTION_ARGS)
 				 errhint("40P01 is an example.")));
 
 	PG_RETURN_TEXT_P(cstring_to_text(wf_classify_sqlstate(MAKE_SQLSTATE(code[0], code[1], code[2],
-																		 code[3], code[4]))));
+																		code[3], code[4]))));
 }

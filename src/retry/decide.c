@@ -46,7 +46,7 @@ delay_us(const WfRetryPolicy *policy, int attempt, int64 asked_us, double random
 {
 	int64		backoff = backoff_us(policy, attempt);
 	int64		spread = policy->jitter == WF_JITTER_FULL ?
-		(int64) (random01 * policy->initial_us) : 0;
+	(int64) (random01 * policy->initial_us) : 0;
 
 	if (asked_us >= backoff)
 		return asked_us + Min(spread, policy->max_us);

@@ -33,7 +33,8 @@ typedef struct WfRetryPolicy
 typedef struct WfRetryDecision
 {
 	bool		retry;
-	bool		charged;		/* counts as an attempt (a rate limit does not) */
+	bool		charged;		/* counts as an attempt (a rate limit does
+								 * not) */
 	int64		delay_us;		/* when retry */
 } WfRetryDecision;
 
