@@ -190,7 +190,8 @@ int64
 wf_queue_enqueue(const WfNewJob *job)
 {
 	bool		waits = job->status != NULL && strcmp(job->status, "ready") != 0;
-	bool		has_room = waits;	/* what waits for a person is never refused */
+	bool		has_room = waits;	/* what waits for a person is never
+									 * refused */
 	int64		job_id;
 
 	while ((job_id = insert_job(job, has_room)) == 0)
