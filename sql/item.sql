@@ -44,6 +44,18 @@ CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON workflow.transition
   FOR EACH ROW EXECUTE FUNCTION workflow._refuse_log_change();
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON workflow.transition
   FOR EACH STATEMENT EXECUTE FUNCTION workflow._refuse_log_change();
+DO $leaves$
+DECLARE
+  leaf regclass;
+BEGIN
+  FOR leaf IN SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i
+              WHERE i.inhparent = 'workflow.transition'::regclass
+  LOOP
+    EXECUTE pg_catalog.format('CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON %s '
+                              'FOR EACH STATEMENT EXECUTE FUNCTION workflow._refuse_log_change()', leaf);
+  END LOOP;
+END
+$leaves$;
 
 -- ------------------------------------------------------------ inner, in C
 
@@ -307,7 +319,7 @@ COMMENT ON FUNCTION workflow._pause_workflow(text, text, text) IS 'Inner: workfl
 CREATE FUNCTION workflow.pause_workflow(name text, reason text DEFAULT NULL) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.pause_workflow(text, text) IS
-  'Stops every item of a workflow, and new submissions; activities that are running end';
+  'Stops every item of a workflow, new ones too; activities that are running end';
 
 CREATE FUNCTION workflow._resume_workflow(caller text, name text, reason text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

@@ -50,12 +50,21 @@ wf_leave_owner(const WfCaller *caller)
 }
 
 /*
- * Becomes a role for running its code, as a security-restricted operation:
- * the code cannot leave anything behind in the session (SET ROLE, temporary
- * objects, listening) that would outlive it.
+ * Becomes a role for running its code, which cannot change the role.
  */
 void
 wf_enter_role(Oid role, WfCaller *caller)
+{
+	switch_to(role, SECURITY_LOCAL_USERID_CHANGE, caller);
+}
+
+/*
+ * The same as a security-restricted operation: the code cannot leave anything
+ * behind in the session (temporary objects, held cursors, deferred triggers)
+ * that would outlive it.
+ */
+void
+wf_enter_restricted_role(Oid role, WfCaller *caller)
 {
 	switch_to(role, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION,
 			  caller);

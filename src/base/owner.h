@@ -16,6 +16,7 @@ extern void wf_enter_owner(WfCaller *caller);
 extern void wf_leave_owner(const WfCaller *caller);
 
 extern void wf_enter_role(Oid role, WfCaller *caller);
+extern void wf_enter_restricted_role(Oid role, WfCaller *caller);
 extern void wf_leave_role(const WfCaller *caller);
 
 extern char *wf_role_name(Oid role);

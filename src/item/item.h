@@ -96,6 +96,9 @@ extern void wf_item_run_sql(const WfJob *job, const char *actor);
  */
 extern int	wf_item_fire_timers(int limit, const char *actor);
 
+/* The same, of those timers only that the present transaction has set. */
+extern int	wf_item_fire_own_timers(int limit, const char *actor);
+
 /* When the next timer is due; 0 when there is none. */
 extern TimestampTz wf_item_next_timer(void);
 

@@ -104,6 +104,10 @@ extern bool wf_item_try(WfFallible function, void *argument, WfFault *fault);
 extern const WfItem *wf_item_enter_failed(const WfVisit *visit, const WfFault *fault);
 extern Jsonb *wf_item_error_data(const char *error_class, const char *message, Jsonb *detail);
 
+/* restrict.c */
+extern void wf_item_run_restricted(WfFallible function, void *argument);
+extern void wf_item_restrict_init(void);
+
 /* timer.c */
 extern void wf_item_set_timer(const WfItem *item, const char *kind,
 							  TimestampTz due_at, const char *event);

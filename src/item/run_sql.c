@@ -4,9 +4,12 @@
  *
  * The item is locked first, so that nobody moves it while the function runs
  * and the function's writes commit with the transition that it causes.  The
- * function runs as the definer of the item's version, under a restricted
- * security context, with a search path of pg_catalog and its own schema.
- * Constraints that it deferred are checked before its result counts.
+ * function runs as the definer of the item's version, restricted (restrict.c),
+ * with a search path of pg_catalog and its own schema.
+ *
+ * Constraints that it deferred are checked before its result counts, as the
+ * definer too and as a security-restricted operation, in which no trigger can
+ * be deferred any further: none is left for the commit, which is the worker's.
  */
 #include "postgres.h"
 
@@ -107,11 +110,37 @@ set_search_path(Oid function)
  * Checks what the function deferred, and lets the next one defer again.
  */
 static void
-check_deferred_constraints(void)
+check_deferred_constraints(Oid role)
 {
+	WfCaller	caller;
+
+	wf_enter_restricted_role(role, &caller);
 	if (SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0) != SPI_OK_UTILITY ||
 		SPI_execute("SET CONSTRAINTS ALL DEFERRED", false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "could not check deferred constraints");
+	wf_leave_role(&caller);
+}
+
+/* A call of an activity's function and its result. */
+typedef struct Execution
+{
+	SPIPlanPtr	plan;
+	const WfItem *item;
+	Jsonb	   *result;			/* NULL for null */
+} Execution;
+
+static void
+execute(void *argument)
+{
+	Execution  *execution = argument;
+	Datum		values[2];
+
+	values[0] = Int64GetDatum(execution->item->item_id);
+	values[1] = JsonbPGetDatum(execution->item->data);
+	if (SPI_execute_plan(execution->plan, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "unexpected SPI result: %s", SPI_result_code_string(SPI_result));
+	if (!wf_result_is_null(0, 1))
+		execution->result = DatumGetJsonbPCopy(wf_result_datum(0, 1, NULL));
 }
 
 /*
@@ -121,24 +150,17 @@ static Jsonb *
 call_as(Oid role, const char *name, const WfItem *item)
 {
 	Oid			function = find_function(name);
-	SPIPlanPtr	plan;
-	Datum		values[2];
-	Jsonb	   *result = NULL;
+	Execution	execution = {.item = item};
 	WfCaller	caller;
 
 	wf_enter_role(role, &caller);
 	set_search_path(function);
-	plan = prepare_call(function);
-	values[0] = Int64GetDatum(item->item_id);
-	values[1] = JsonbPGetDatum(item->data);
-	if (SPI_execute_plan(plan, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "unexpected SPI result: %s", SPI_result_code_string(SPI_result));
-	if (!wf_result_is_null(0, 1))
-		result = DatumGetJsonbPCopy(wf_result_datum(0, 1, NULL));
-	check_deferred_constraints();
+	execution.plan = prepare_call(function);
+	wf_item_run_restricted(execute, &execution);
 	wf_leave_role(&caller);
+	check_deferred_constraints(role);
 
-	return result;
+	return execution.result;
 }
 
 static void

@@ -233,6 +233,7 @@ wf_item_init(void)
 	static const WfItemHooks hooks = {wf_item_job_policy, job_spent};
 
 	wf_queue_set_item_hooks(&hooks);
+	wf_item_restrict_init();
 }
 
 /*

@@ -207,6 +207,7 @@ new_item(const Submission *submission)
 	item->submitted_by = submission->caller;
 	item->priority = submission->priority;
 	item->data = submission->input;
+	item->is_paused = wf_item_workflow_is_paused(item->workflow);
 
 	return item;
 }

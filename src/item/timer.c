@@ -278,24 +278,34 @@ fire_alone(DueTimer *timer)
 	"JOIN workflow.workflow AS w ON w.workflow = i.workflow " \
 	"WHERE i.paused_at IS NULL AND w.paused_at IS NULL "
 
+static WfPlan due_plan = {
+	.name = "due timers",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.argtypes = {TIMESTAMPTZOID, INT4OID},
+	.sql = "SELECT t.item_id, t.seq, t.kind, t.event " DUE_FROM
+	"AND t.due_at <= $1 ORDER BY t.due_at LIMIT $2",
+};
+
+static WfPlan own_due_plan = {
+	.name = "own due timers",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.argtypes = {TIMESTAMPTZOID, INT4OID},
+	.sql = "SELECT t.item_id, t.seq, t.kind, t.event " DUE_FROM
+	"AND t.due_at <= $1 AND workflow._is_own(t.xmin) ORDER BY t.due_at LIMIT $2",
+};
+
 static List *
-due_timers(int limit, const char *actor)
+due_timers(WfPlan *plan, int limit, const char *actor)
 {
-	static WfPlan plan = {
-		.name = "due timers",
-		.expected = SPI_OK_SELECT,
-		.nargs = 2,
-		.argtypes = {TIMESTAMPTZOID, INT4OID},
-		.sql = "SELECT t.item_id, t.seq, t.kind, t.event " DUE_FROM
-		"AND t.due_at <= $1 ORDER BY t.due_at LIMIT $2",
-	};
 	Datum		values[2];
 	List	   *timers = NIL;
 	uint64		found;
 
 	values[0] = TimestampTzGetDatum(wf_now());
 	values[1] = Int32GetDatum(limit);
-	found = wf_plan_execute(&plan, values, NULL);
+	found = wf_plan_execute(plan, values, NULL);
 	for (uint64 row = 0; row < found; row++)
 	{
 		DueTimer   *timer = palloc(sizeof(DueTimer));
@@ -311,19 +321,34 @@ due_timers(int limit, const char *actor)
 	return timers;
 }
 
-/*
- * Fires the timers that are due.
- */
-int
-wf_item_fire_timers(int limit, const char *actor)
+static int
+fire_due(WfPlan *plan, int limit, const char *actor)
 {
-	List	   *timers = due_timers(limit, actor);
+	List	   *timers = due_timers(plan, limit, actor);
 	ListCell   *cell;
 
 	foreach(cell, timers)
 		fire_alone(lfirst(cell));
 
 	return list_length(timers);
+}
+
+/*
+ * Fires the timers that are due.
+ */
+int
+wf_item_fire_timers(int limit, const char *actor)
+{
+	return fire_due(&due_plan, limit, actor);
+}
+
+/*
+ * Fires those that the present transaction has set itself.
+ */
+int
+wf_item_fire_own_timers(int limit, const char *actor)
+{
+	return fire_due(&own_due_plan, limit, actor);
 }
 
 /*

@@ -107,20 +107,27 @@ require_same_identity(const Change *change)
 }
 
 /*
- * The move of the engine that this update carries out, or NULL for a direct
- * one.
+ * The move of the engine that waits for this update, or NULL.
  */
 static WfActiveMove *
-matching_move(const Change *change)
+pending_move(const Change *change)
 {
 	WfActiveMove *active = wf_item_active_move(change->old->item_id);
 
-	if (active == NULL || active->judged ||
-		active->item->seq != change->old->seq ||
-		strcmp(active->to->name, change->new->state) != 0)
+	if (active == NULL || active->judged || active->item->seq != change->old->seq)
 		return NULL;
 
 	return active;
+}
+
+/*
+ * Whether the update goes where the move leads; if not, another trigger has
+ * diverted it, and it counts as a direct one.
+ */
+static bool
+carries_out(const Change *change, const WfActiveMove *active)
+{
+	return active != NULL && strcmp(active->to->name, change->new->state) == 0;
 }
 
 /*
@@ -188,12 +195,14 @@ wf_item_stamp(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = require_update_trigger(fcinfo);
 	Change		change = read_change(trigger);
-	WfActiveMove *active = matching_move(&change);
+	WfActiveMove *active = pending_move(&change);
 	const WfState *from;
 	const WfState *to;
 	WfItem		stamps = {0};
 
 	require_untouched_stamps(&change);
+	if (!carries_out(&change, active))
+		active = NULL;
 	if (active == NULL && strcmp(change.old->state, change.new->state) == 0)
 		return PointerGetDatum(trigger->tg_newtuple);
 
@@ -294,33 +303,44 @@ carry_out(const Change *change, const WfActiveMove *active)
 	return wf_item_enter(&visit);
 }
 
+/*
+ * Whoever called wf_item_move() is given the item in its own memory.
+ */
+static void
+hand_back(WfActiveMove *active, const WfItem *after)
+{
+	MemoryContext inner = MemoryContextSwitchTo(active->context);
+
+	active->result = wf_item_copy(after);
+	MemoryContextSwitchTo(inner);
+}
+
 static void
 judge_and_carry_out(const Change *change, WfActiveMove *active, const char *actor)
 {
 	WfActiveMove direct = {0};
 	WfMove		move = {0};
+	const WfActiveMove *judged = active;
 	const WfItem *after;
 
 	if (active != NULL)
 	{
 		active->judged = true;
-		change->new->is_paused = active->item->is_paused;
+		change->old->is_paused = active->item->is_paused;
 	}
 	else
-	{
 		change->old->is_paused |= wf_item_workflow_is_paused(change->old->workflow);
-		judge_direct(change, actor, &direct, &move);
-	}
-	require_stamps(change, (active ? active : &direct)->from, (active ? active : &direct)->to);
-	after = carry_out(change, active ? active : &direct);
+	change->new->is_paused = change->old->is_paused;
 
-	if (active != NULL)
+	if (!carries_out(change, active))
 	{
-		MemoryContext inner = MemoryContextSwitchTo(active->context);
-
-		active->result = wf_item_copy(after);
-		MemoryContextSwitchTo(inner);
+		judge_direct(change, active == NULL ? actor : active->move->actor, &direct, &move);
+		judged = &direct;
 	}
+	require_stamps(change, judged->from, judged->to);
+	after = carry_out(change, judged);
+	if (active != NULL)
+		hand_back(active, after);
 }
 
 PG_FUNCTION_INFO_V1(wf_item_moved);
@@ -342,7 +362,7 @@ wf_item_moved(PG_FUNCTION_ARGS)
 
 	change = read_change(trigger);
 	require_same_identity(&change);
-	active = matching_move(&change);
+	active = pending_move(&change);
 	if (active != NULL || strcmp(change.old->state, change.new->state) != 0)
 	{
 		change.new->data = wf_item_data_from_tuple(trigger->tg_newtuple,

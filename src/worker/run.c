@@ -256,6 +256,14 @@ run_own_job(void *argument)
 							wf_queue_lock_claimed(wf_result_int8(0, 1), wf_result_text(0, 2)));
 }
 
+static void
+fire_own_timers(void *argument)
+{
+	Own		   *own = argument;
+
+	own->n = wf_item_fire_own_timers(1, own->run->by.actor);
+}
+
 /*
  * Works off what this transaction wrote itself, and commits nothing.
  */
@@ -271,6 +279,8 @@ run_own(Run *run)
 	{
 		CHECK_FOR_INTERRUPTS();
 		n = run->by.perform("running a sql activity", run_own_job, &own, &fault) ? own.n : 0;
+		if (run->by.perform("firing a timer", fire_own_timers, &own, &fault))
+			n += own.n;
 	} while (n > 0 && !time_is_over(run));
 }
 
