@@ -120,15 +120,6 @@ $$;
 COMMENT ON FUNCTION workflow._claim_own(text, int, timestamptz) IS
   'Inner: claims the next sql job that the present transaction wrote';
 
-CREATE FUNCTION workflow._own_due() RETURNS TABLE (item_id bigint) LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT DISTINCT t.item_id FROM workflow.timer AS t
-  WHERE t.due_at <= workflow._now() AND workflow._is_own(t.xmin)
-$$;
-COMMENT ON FUNCTION workflow._own_due() IS
-  'Inner: items with due timers that the present transaction wrote';
-
 -- ------------------------------------------------------------------- health
 
 CREATE FUNCTION workflow._server_processes() RETURNS text[] LANGUAGE sql IMMUTABLE
