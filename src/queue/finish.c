@@ -362,16 +362,35 @@ wf_queue_unpark(int64 job_id, TimestampTz run_at, bool reset_attempts)
 		wf_wake_at_commit(wf_job_topic(wf_result_text(0, 1)), wf_result_text(0, 2));
 }
 
-void
-wf_queue_release(const WfJob *job, TimestampTz run_at)
+/*
+ * Gives a job back, uncharged; outcome NULL records no attempt, because none
+ * has begun.
+ */
+static void
+release(const WfJob *job, TimestampTz run_at, const char *outcome)
 {
 	Ending		ending = {0};
 
-	ending.outcome = "released";
+	ending.outcome = outcome;
 	ending.status = "ready";
 	ending.attempt = is_running(job) ? job->attempt - 1 : job->attempt;
 	ending.run_at = run_at;
 	end_attempt(job, &ending);
+}
+
+void
+wf_queue_release(const WfJob *job, TimestampTz run_at)
+{
+	release(job, run_at, NULL);
+}
+
+/*
+ * The same for a claimer that may have begun: the attempt is on record.
+ */
+void
+wf_job_release(const WfJob *job)
+{
+	release(job, job->run_at, "released");
 }
 
 /*

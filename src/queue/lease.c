@@ -75,9 +75,7 @@ extend_one(int64 job_id, const char *token, TimestampTz now, TimestampTz until)
 static void
 release_one(int64 job_id, const char *token)
 {
-	WfJob	   *job = wf_queue_lock_claimed(job_id, token);
-
-	wf_queue_release(job, job->run_at);
+	wf_job_release(wf_queue_lock_claimed(job_id, token));
 }
 
 /*

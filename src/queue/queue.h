@@ -103,7 +103,7 @@ extern void wf_queue_park(const WfJob *job, const char *waiting_on,
 /* A waiting or dead job is ready again at a time. */
 extern void wf_queue_unpark(int64 job_id, TimestampTz run_at, bool reset_attempts);
 
-/* Gives a claimed job back without charging an attempt. */
+/* Gives back a claimed job that has not begun: no attempt, no charge. */
 extern void wf_queue_release(const WfJob *job, TimestampTz run_at);
 
 /* Deletes a job without an attempt (its item moved on). */

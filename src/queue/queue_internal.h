@@ -83,6 +83,7 @@ extern void wf_claim_bind_session(void);
 
 /* finish.c */
 extern void wf_job_lost(const WfJob *job, const char *message, bool is_spent);
+extern void wf_job_release(const WfJob *job);
 extern Jsonb *wf_job_queue_policy(const char *queue);
 
 #endif							/* WF_QUEUE_INTERNAL_H */

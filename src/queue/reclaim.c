@@ -106,6 +106,14 @@ static WfPlan next_end_plan = {
 	"  ORDER BY j.lease_until LIMIT 1) AS first",
 };
 
+static WfPlan lock_item_plan = {
+	.name = "reclaim_lock_item",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "SELECT 1 FROM workflow.item AS i WHERE i.item_id = $1 FOR UPDATE SKIP LOCKED",
+};
+
 typedef struct Session
 {
 	int			pid;
@@ -133,18 +141,48 @@ max_attempts(const WfJob *job)
 	return wf_policy_from_jsonb(policy, NULL)->max_attempts;
 }
 
-static void
+/*
+ * Locks the item of a job without waiting.  Others lock the item first, so
+ * waiting for it with the job locked could end in a deadlock.
+ */
+static bool
+try_lock_item(int64 item_id)
+{
+	Datum		value = Int64GetDatum(item_id);
+
+	return wf_plan_execute(&lock_item_plan, &value, NULL) > 0;
+}
+
+/*
+ * Ends the life of a job whose attempts are spent; false when that has to wait
+ * for a better moment.
+ */
+static bool
+end_spent(const WfJob *job, const char *message)
+{
+	if (job->item_id == 0 || item_hooks.job_spent == NULL)
+	{
+		wf_job_lost(job, message, true);
+		return true;
+	}
+	if (proc_exit_inprogress || !try_lock_item(job->item_id))
+		return false;
+	item_hooks.job_spent(job, "poison", message);
+
+	return true;
+}
+
+static bool
 give_back(const WfJob *job, const char *why)
 {
 	char	   *message = psprintf("%s with the job unfinished; worker was \"%s\"", why,
 								   job->worker == NULL ? "" : job->worker);
 
-	if (job->attempt < max_attempts(job))
-		wf_job_lost(job, message, false);
-	else if (job->item_id != 0 && item_hooks.job_spent != NULL)
-		item_hooks.job_spent(job, "poison", message);
-	else
-		wf_job_lost(job, message, true);
+	if (job->attempt >= max_attempts(job))
+		return end_spent(job, message);
+	wf_job_lost(job, message, false);
+
+	return true;
 }
 
 static int
@@ -152,13 +190,14 @@ give_back_rows(uint64 count, const char *why)
 {
 	List	   *jobs = NIL;
 	ListCell   *cell;
+	int			given_back = 0;
 
 	for (uint64 i = 0; i < count; i++)
 		jobs = lappend(jobs, wf_job_from_row(i));
 	foreach(cell, jobs)
-		give_back(lfirst(cell), why);
+		given_back += give_back(lfirst(cell), why) ? 1 : 0;
 
-	return (int) count;
+	return given_back;
 }
 
 static int

@@ -52,6 +52,7 @@ static WfPlan next_due_plan = {
 	"WHERE j.status = 'ready' AND j.kind = $1 AND j.run_at > $2 "
 	"  AND NOT EXISTS (SELECT 1 FROM workflow.queue AS q "
 	"    WHERE q.queue = j.queue AND q.paused_at IS NOT NULL) "
+	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY ") "
 	"ORDER BY j.run_at LIMIT 1",
 };
 
