@@ -1,12 +1,14 @@
 --
 -- What a reviewer does: reads the inbox, decides with a reason.
 --
-SELECT d.* FROM workflow.review_inbox AS r
+SELECT i.key, 'approve' AS decision, d.state
+FROM workflow.review_inbox AS r
 JOIN workflow.items AS i USING (item_id),
 LATERAL workflow.decide(r.id, 'approve', 'the evidence holds') AS d
 WHERE i.key = 'A-1014:1';
 
-SELECT d.* FROM workflow.review_inbox AS r
+SELECT i.key, 'reject' AS decision, d.state
+FROM workflow.review_inbox AS r
 JOIN workflow.items AS i USING (item_id),
 LATERAL workflow.decide(r.id, 'reject', 'nobody there knows the number of staff') AS d
 WHERE i.key = 'A-1017:1';
