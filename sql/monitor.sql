@@ -282,7 +282,10 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT a.finished_at, NULL::int, 3, 'attempt',
-         format('%s attempt %s: %s%s', a.kind, a.attempt, a.outcome, coalesce(', ' || a.error_class, '')),
+         format('%s: %s%s',
+           CASE WHEN a.effect_id IS NOT NULL AND a.attempt = 0 THEN a.kind || ' read before'
+                ELSE format('%s attempt %s', a.kind, a.attempt) END,
+           a.outcome, coalesce(', ' || a.error_class, '')),
          a.worker, a.message, a.detail
   FROM workflow.attempt AS a WHERE a.item_id = item
   UNION ALL
