@@ -4,7 +4,8 @@
  *
  * One statement picks and marks them: FOR UPDATE SKIP LOCKED lets concurrent
  * claims share a queue without waiting for each other, and the materialized
- * CTE keeps the planner from running the pick twice.
+ * CTE keeps the planner from running the pick twice.  What was picked reaches
+ * the UPDATE as an array, for which the planner always chooses the primary key.
  *
  * Of a group only its first job may run, and only when none of it runs.  A
  * snapshot alone cannot tell: another claim may just be taking a job of the
@@ -52,7 +53,7 @@ static WfPlan take_plan = {
 	"  status = 'running', attempt = j.attempt + 1, worker = $5, "
 	"  token = $6 || '.' || j.job_id::text, claimed_at = $3, lease_until = $7, "
 	"  session_pid = $8, session_start = $9 "
-	"FROM picked WHERE j.job_id = picked.job_id "
+	"WHERE j.job_id = ANY (ARRAY(SELECT p.job_id FROM picked AS p)) "
 	"RETURNING " WF_JOB_COLUMNS ", (j.group_key IS NOT NULL OR $10) AS frees_others",
 };
 
