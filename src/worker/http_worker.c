@@ -27,6 +27,7 @@
 
 static volatile sig_atomic_t in_round = false;
 static volatile sig_atomic_t end_requested = false;
+static int	last_said = -1;		/* calls under way, in what others see of us */
 
 /*
  * Inside a transaction the server's own handling applies, which ends waits for
@@ -53,6 +54,7 @@ run_round(const char *doing, WfStep step, void *argument, WfFault *fault)
 	in_round = true;
 	ok = wf_round_run(doing, step, argument, fault);
 	in_round = false;
+	last_said = -1;
 
 	return ok;
 }
@@ -60,12 +62,11 @@ run_round(const char *doing, WfStep step, void *argument, WfFault *fault)
 static void
 say_what_is_under_way(const WfCalls *calls)
 {
-	static int	last = -1;
 	int			n = wf_calls_under_way(calls);
 
-	if (n == last)
+	if (n == last_said)
 		return;
-	last = n;
+	last_said = n;
 	wf_worker_idle(n == 0 ? "waiting for calls to make" :
 				   psprintf("waiting for %d calls under way", n));
 }
