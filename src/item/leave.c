@@ -76,6 +76,29 @@ hand_over_effect(int64 job_id, int64 effect_id)
 }
 
 /*
+ * Somebody works on the job: the attempt stays on record.  (Those of a job
+ * with an effect are the effect's.)
+ */
+static void
+record_cancelled(const WfJob *job)
+{
+	WfAttempt	attempt = {0};
+
+	if (strcmp(job->status, "running") != 0 || job->effect_id != 0)
+		return;
+	attempt.job_id = job->job_id;
+	attempt.item_id = job->item_id;
+	attempt.queue = job->queue;
+	attempt.kind = job->kind;
+	attempt.attempt = job->attempt;
+	attempt.worker = job->worker;
+	attempt.started_at = job->claimed_at;
+	attempt.outcome = "cancelled";
+	attempt.message = "the item left the state";
+	wf_queue_record_attempt(&attempt);
+}
+
+/*
  * Drops the job of the visit.  Returns whether its effect has been handed to
  * another item.
  */
@@ -87,21 +110,22 @@ drop_job(const WfItem *item)
 		.expected = SPI_OK_SELECT,
 		.nargs = 2,
 		.argtypes = {INT8OID, INT4OID},
-		.sql = "SELECT job_id, effect_id FROM workflow.job WHERE item_id = $1 AND seq = $2",
+		.sql = "SELECT job_id FROM workflow.job WHERE item_id = $1 AND seq = $2",
 	};
 	Datum		values[2];
-	int64		job_id;
-	int64		effect_id;
+	WfJob	   *job;
 
 	values[0] = Int64GetDatum(item->item_id);
 	values[1] = Int32GetDatum(item->seq);
 	if (wf_plan_execute(&plan, values, NULL) == 0)
 		return false;
-	job_id = wf_result_int8(0, 1);
-	effect_id = wf_result_int8(0, 2);
-	wf_queue_drop(job_id);
+	job = wf_queue_lock(wf_result_int8(0, 1));
+	if (job == NULL)
+		return false;
+	record_cancelled(job);
+	wf_queue_drop(job->job_id);
 
-	return hand_over_effect(job_id, effect_id);
+	return hand_over_effect(job->job_id, job->effect_id);
 }
 
 static void

@@ -1,0 +1,92 @@
+--
+-- Timers: wait, timeout, a later start, and what stops them.
+--
+CREATE EXTENSION pg_workflow;
+SET client_min_messages = warning;
+SET timezone = 'UTC';
+SET pg_workflow.clock = '2030-01-01 00:00';
+SELECT workflow.define('{
+  "workflow": "naps", "owner": "me", "initial": "BEGIN",
+  "queues": {"work": {"owner": "me", "sla": "1 hour", "escalate_to": ["you"]}},
+  "states": {
+    "BEGIN": {"then": "next", "on": {"next": "SLEEP"}},
+    "SLEEP": {"wait": {"for": "$.nap"}, "on": {"ok": "ASK", "alarm": "ASK", "error": "BAD"}},
+    "ASK":   {"timeout": {"after": "2 days", "event": "silence"}, "on": {"answer": "UNTIL", "silence": "LATE"}},
+    "UNTIL": {"wait": {"until": "$.ask.until"}, "on": {"ok": "DONE", "error": "BAD"}},
+    "DONE":  {"final": "rested"}, "LATE": {"final": "late"}, "BAD": {"final": "bad"}}}');
+
+-- a wait ends at its time and not before
+BEGIN;
+SELECT item_id, state FROM workflow.submit('naps', '{"nap": "1 hour"}', key => 'a') \gset
+SELECT kind, due_at, event FROM workflow.timer;
+SET LOCAL pg_workflow.clock = '2030-01-01 00:59';
+CALL workflow.run();
+SELECT state FROM workflow.item;
+SET LOCAL pg_workflow.clock = '2030-01-01 01:00';
+CALL workflow.run();
+SELECT state, since FROM workflow.item;
+SELECT kind, due_at, event FROM workflow.timer;
+
+-- a timeout counts from entry; leaving in time ends it
+SAVEPOINT asked;
+SET LOCAL pg_workflow.clock = '2030-01-03 01:00';
+CALL workflow.run();
+SELECT state, outcome FROM workflow.item;
+SELECT seq, event, kind, actor, reason FROM workflow.transition ORDER BY seq DESC LIMIT 1;
+SELECT count(*) AS timers FROM workflow.timer;
+ROLLBACK TO asked;
+SELECT state FROM workflow.send(:item_id, 'answer', '{"until": "2030-02-01 12:00+00"}');
+SELECT kind, due_at, event FROM workflow.timer;
+
+-- paused, nothing fires; resumed, what is due does
+SELECT workflow.pause(:item_id, 'holiday');
+SET LOCAL pg_workflow.clock = '2030-03-01 00:00';
+CALL workflow.run();
+SELECT state FROM workflow.item;
+SELECT workflow.resume(:item_id, 'back');
+CALL workflow.run();
+SELECT state, outcome FROM workflow.item;
+SELECT * FROM workflow.verify(:item_id);
+ROLLBACK;
+
+-- an event may come before the timer
+BEGIN;
+SELECT item_id FROM workflow.submit('naps', '{"nap": "1 hour"}') \gset
+SELECT state FROM workflow.send(:item_id, 'alarm');
+SELECT kind FROM workflow.timer;
+ROLLBACK;
+
+-- what cannot be computed fails the item, not whoever moved it
+BEGIN;
+SELECT state FROM workflow.submit('naps', '{"nap": "a while"}');
+SELECT state FROM workflow.submit('naps', '{}');
+SELECT event, reason, data ->> 'error_class' AS error_class FROM workflow.transition WHERE event = 'error' ORDER BY item_id;
+ROLLBACK;
+
+-- a later start: nothing is set going before
+BEGIN;
+SELECT item_id, state FROM workflow.submit('naps', '{"nap": "1 hour"}', run_at => '2030-01-02') \gset
+SELECT :'state' AS state, kind, due_at FROM workflow.timer;
+CALL workflow.run();
+SELECT state FROM workflow.item;
+SET LOCAL pg_workflow.clock = '2030-01-02';
+CALL workflow.run();
+SELECT state FROM workflow.item;
+SELECT kind, due_at FROM workflow.timer;
+ROLLBACK;
+
+-- with a job to carry the time, the job does
+SELECT workflow.define('{
+  "workflow": "later", "owner": "me", "initial": "WORK",
+  "retry": {"default": {"owner": "me", "dead_letter": "work", "max_attempts": 1, "timeout": "5 seconds",
+            "backoff": {"initial": "1 second", "factor": 2, "max": "1 minute", "jitter": "none"},
+            "retry_on": ["timeout"], "alert_after": 1}},
+  "states": {
+    "WORK": {"task": {"queue": "work"}, "timeout": {"after": "1 hour", "event": "slow"},
+             "on": {"ok": "DONE", "slow": "DONE", "error": "DONE"}},
+    "DONE": {"final": "success"}}}');
+BEGIN;
+SELECT state FROM workflow.submit('later', '{}', run_at => '2030-01-02', priority => 7);
+SELECT status, run_at, priority FROM workflow.job;
+SELECT kind, due_at FROM workflow.timer;
+ROLLBACK;

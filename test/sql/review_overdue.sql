@@ -1,0 +1,47 @@
+--
+-- Overdue reviews: up the queue's chain a step each SLA period, or the event
+-- that the definition says.
+--
+CREATE EXTENSION pg_workflow;
+SET client_min_messages = warning;
+SET timezone = 'UTC';
+SET pg_workflow.clock = '2030-01-01 00:00';
+SELECT workflow.define('{
+  "workflow": "slow", "owner": "me", "initial": "REVIEW",
+  "queues": {"desk": {"owner": "clerks", "sla": "4 hours", "escalate_to": ["lead", "director"]}},
+  "states": {
+    "REVIEW": {"review": {"queue": "desk", "decisions": ["approve", "escalate"], "on_overdue": "escalate"},
+               "on": {"approve": "DONE", "escalate": "DONE"}},
+    "DONE": {"final": "done"}}}');
+SELECT workflow.define('{
+  "workflow": "lenient", "owner": "me", "initial": "REVIEW",
+  "states": {
+    "REVIEW": {"review": {"queue": "desk", "decisions": ["approve"], "on_overdue": "approve"},
+               "on": {"approve": "DONE"}},
+    "DONE": {"final": "done"}}}');
+
+BEGIN;
+SELECT item_id FROM workflow.submit('slow', '{}') \gset
+SELECT owner, due_at FROM workflow.review_inbox;
+SELECT kind, due_at FROM workflow.timer;
+SET LOCAL pg_workflow.clock = '2030-01-01 04:00';
+CALL workflow.run();
+SELECT owner, due_at FROM workflow.review_inbox;
+SELECT kind, due_at FROM workflow.timer;
+SET LOCAL pg_workflow.clock = '2030-01-01 08:00';
+CALL workflow.run();
+SELECT owner, due_at FROM workflow.review_inbox;
+SELECT count(*) AS timers FROM workflow.timer;
+SELECT action, actor, reason, detail FROM workflow.journal ORDER BY journal_id;
+SELECT state, seq FROM workflow.item;
+ROLLBACK;
+
+-- only where the definition says so does an event follow, as the engine's
+BEGIN;
+SELECT item_id FROM workflow.submit('lenient', '{}') \gset
+SET LOCAL pg_workflow.clock = '2030-01-01 04:00';
+CALL workflow.run();
+SELECT seq, event, to_state, kind, actor, reason FROM workflow.transition ORDER BY seq;
+SELECT count(*) AS open FROM workflow.review_inbox;
+SELECT decision, decided_by, closed_at FROM workflow.review;
+ROLLBACK;
