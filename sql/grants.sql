@@ -17,13 +17,13 @@ AS $$
                   '{items,review_inbox}'),
     ('operator',  '{submit,send,cancel,pause,resume,pause_workflow,resume_workflow,pause_queue,resume_queue,
                     create_queue,enqueue,replay,replay_job,give_up,resolve,record_evidence,revert,
-                    start_workers,stop_workers,_workers,run,document,diagram,
+                    start_workers,stop_workers,list_workers,run,document,diagram,
                     where_is,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}'),
-    ('designer',  '{define,check,document,diagram,create_queue,schema_errors,schema_valid,submit,send,call,run,_workers,
+    ('designer',  '{define,check,document,diagram,create_queue,schema_errors,schema_valid,submit,send,call,run,list_workers,
                     where_is,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}'),
-    ('monitor',   '{_workers,document,diagram,where_is,timeline,if_run_again,if_run_twice,verify,health}',
+    ('monitor',   '{list_workers,document,diagram,where_is,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}')
 $$;
 COMMENT ON FUNCTION workflow._role_kinds() IS

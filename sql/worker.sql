@@ -35,15 +35,15 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_run';
 COMMENT ON PROCEDURE workflow.run(interval) IS
   'Does the work of the background workers in this session until nothing is due or the time is over; inside a transaction block only for rows of that transaction, committing nothing';
 
-CREATE FUNCTION workflow._workers()
+CREATE FUNCTION workflow.list_workers()
 RETURNS TABLE (pid int, kind text, state text, doing text, started_at timestamptz,
                last_activity timestamptz, in_flight int)
 LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_workers';
-COMMENT ON FUNCTION workflow._workers() IS 'Inner: the workers of this database, and the launcher';
+COMMENT ON FUNCTION workflow.list_workers() IS 'The background workers of this database, and the launcher: what the view workers shows';
 
 CREATE VIEW workflow.workers AS
 SELECT w.pid, w.kind, w.state, w.doing, w.started_at, w.last_activity, w.in_flight
-FROM workflow._workers() AS w
+FROM workflow.list_workers() AS w
 ORDER BY w.kind, w.pid;
 COMMENT ON VIEW workflow.workers IS
   'Background workers of this database, and the launcher: what each does and how many calls it has under way';
@@ -142,13 +142,13 @@ AS $$
               ELSE 'Workers end with the server and nobody starts them again.' END,
          CASE WHEN NOT p.is_it THEN
            'Add pg_workflow to shared_preload_libraries and restart, or call workflow.start_workers() after each start.' END
-  FROM (SELECT EXISTS (SELECT FROM workflow._workers() AS w WHERE w.kind = 'launcher')) AS p (is_it)
+  FROM (SELECT EXISTS (SELECT FROM workflow.list_workers() AS w WHERE w.kind = 'launcher')) AS p (is_it)
   UNION ALL
   SELECT 'workers', r.n > 0, 'error',
          CASE WHEN r.n > 0 THEN format('%s running in this database.', r.n)
               ELSE 'None is running in this database.' END,
          CASE WHEN r.n = 0 THEN 'SELECT workflow.start_workers(); or CALL workflow.run();' END
-  FROM (SELECT count(*) FROM workflow._workers() AS w
+  FROM (SELECT count(*) FROM workflow.list_workers() AS w
         WHERE w.kind = 'maintenance' AND w.state = 'running') AS r (n)
   UNION ALL
   SELECT 'version', v.library = v.installed, 'error',

@@ -223,7 +223,7 @@ put_worker(ReturnSetInfo *result, const WfWorkerSlot *slot)
 PG_FUNCTION_INFO_V1(wf_workers);
 
 /*
- * _workers(): the workers of this database, and the launcher.
+ * list_workers(): the workers of this database, and the launcher.
  */
 Datum
 wf_workers(PG_FUNCTION_ARGS)
