@@ -50,17 +50,6 @@ COMMENT ON VIEW workflow.workers IS
 
 -- ------------------------------------------------------- inside the workers
 
-CREATE FUNCTION workflow._daily() RETURNS void LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  IF to_regprocedure('workflow._ensure_partitions()') IS NOT NULL THEN
-    PERFORM workflow._ensure_partitions();
-  END IF;
-END
-$$;
-COMMENT ON FUNCTION workflow._daily() IS 'Inner: what the maintenance worker does once a day';
-
 -- Calls whose sender is gone before anything was sent: their effects are not
 -- "sending", so the ledger does not miss anybody, but their jobs still run.
 CREATE FUNCTION workflow._lost_calls(most int) RETURNS SETOF bigint LANGUAGE sql

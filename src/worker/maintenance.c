@@ -2,10 +2,10 @@
  * maintenance.c
  *	  The worker that keeps a database's work going.
  *
- * It fires timers, gives back what was lost, starts sql and http workers where
- * there is work for them and nobody to do it, and makes partitions ahead of
- * time.  It registers for wake-ups before it looks, and between looks it
- * sleeps until the next thing is due: with nothing due it runs no statement.
+ * It fires timers, gives back what was lost, and starts sql and http workers
+ * where there is work for them and nobody to do it.  It registers for wake-ups
+ * before it looks, and between looks it sleeps until the next thing is due:
+ * with nothing due it runs no statement.
  *
  * A prepared transaction may be committed by a session that wakes nobody.
  * While there are any, it looks each second, and wakes everybody whenever
@@ -28,7 +28,6 @@
 #include "worker/mains.h"
 
 #define SECOND_MS 1000L
-#define DAY_MS (24L * 60 * 60 * 1000)
 
 typedef struct Supervisor
 {
@@ -40,7 +39,6 @@ typedef struct Supervisor
 	bool		lacks_process;	/* the server had none left for a worker */
 	bool		has_prepared;
 	uint32		prepared_hash;
-	TimestampTz daily_at;
 	TimestampTz sql_due;
 	TimestampTz http_due;
 	TimestampTz next_due;		/* of everything else */
@@ -53,12 +51,6 @@ static WfPlan prepared_plan = {
 	"         ORDER BY transaction::pg_catalog.text)) "
 	"FROM pg_catalog.pg_prepared_xacts "
 	"WHERE database = pg_catalog.current_database()",
-};
-
-static WfPlan daily_plan = {
-	.name = "daily",
-	.expected = SPI_OK_SELECT,
-	.sql = "SELECT workflow._daily()",
 };
 
 static WfPlan next_check_plan = {
@@ -125,12 +117,6 @@ look_at_prepared(void *argument)
 }
 
 static void
-do_daily_work(void *argument)
-{
-	wf_plan_execute(&daily_plan, NULL, NULL);
-}
-
-static void
 start_worker(Supervisor *self, WfWorkerKind kind)
 {
 	BackgroundWorkerHandle *handle;
@@ -193,12 +179,6 @@ run_round(Supervisor *self)
 	if (self->has_prepared &&
 		!wf_round_run("looking at prepared transactions", look_at_prepared, self, &fault))
 		return false;
-	if (GetCurrentTimestamp() >= self->daily_at)
-	{
-		if (!wf_round_run("making partitions", do_daily_work, self, &fault))
-			return false;
-		self->daily_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DAY_MS);
-	}
 	if (!wf_round_run("looking for what is due", look_ahead, self, &fault))
 		return false;
 
@@ -222,7 +202,7 @@ time_to_sleep(Supervisor *self)
 {
 	TimestampTz due = self->next_due;
 	int			nworkers = count_workers(self);
-	long		limit = wf_ms_until(self->daily_at, -1);
+	long		limit = -1;
 
 	if (wf_registry_count(WF_WORKER_SQL, self->database) == 0)
 		due = earlier(due, self->sql_due);
@@ -234,7 +214,10 @@ time_to_sleep(Supervisor *self)
 		limit = SECOND_MS;
 	self->nworkers = nworkers;
 
-	return Max(wf_ms_until(due, limit), due != 0 && due < GetCurrentTimestamp() ? SECOND_MS : 0);
+	if (due == 0)
+		return limit;
+
+	return due < GetCurrentTimestamp() ? SECOND_MS : wf_ms_until(due, limit);
 }
 
 /*

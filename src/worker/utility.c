@@ -3,10 +3,12 @@
  *	  Statements that workers would stand in the way of.
  *
  * DROP DATABASE, CREATE DATABASE ... TEMPLATE and ALTER DATABASE ... RENAME
- * need a database without sessions.  Preloaded, the workers of that database
- * are stopped first, and started again by the launcher when the transaction
- * has ended either way.  DROP EXTENSION tells the workers to look whether it
- * was theirs.
+ * need a database without sessions; DROP EXTENSION locks every table, in an
+ * order that workers in the middle of their work know nothing of: it would
+ * deadlock with them.  Preloaded, the workers of that database are stopped
+ * first, and started again by the launcher when the transaction has ended
+ * either way.  Workers that DROP EXTENSION may not stop are told to look
+ * whether it was theirs.
  */
 #include "postgres.h"
 
@@ -83,11 +85,9 @@ may_clear(Oid database)
 }
 
 static void
-clear_the_way(const char *name)
+clear_the_way(Oid database)
 {
-	Oid			database = get_database_oid(name, true);
-
-	if (!OidIsValid(database) || database == MyDatabaseId || !may_clear(database) ||
+	if (!OidIsValid(database) || !may_clear(database) ||
 		wf_registry_count(WF_WORKER_MAINTENANCE, database) == 0)
 		return;
 	held_database = database;
@@ -109,16 +109,28 @@ drops_extension(Node *statement)
 	return false;
 }
 
+/*
+ * The database whose workers a statement has to do without, or InvalidOid.
+ */
+static Oid
+database_to_clear(Node *statement)
+{
+	const char *name = database_in_the_way(statement);
+	Oid			database = name == NULL ? InvalidOid : get_database_oid(name, true);
+
+	if (drops_extension(statement))
+		return MyDatabaseId;
+
+	return database == MyDatabaseId ? InvalidOid : database;
+}
+
 static void
 on_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 		   ProcessUtilityContext context, ParamListInfo params,
 		   QueryEnvironment *environment, DestReceiver *receiver,
 		   QueryCompletion *completion)
 {
-	const char *name = database_in_the_way(planned->utilityStmt);
-
-	if (name != NULL)
-		clear_the_way(name);
+	clear_the_way(database_to_clear(planned->utilityStmt));
 	drops_held = IsA(planned->utilityStmt, DropdbStmt);
 	if (drops_extension(planned->utilityStmt))
 		workers_look_at_commit = true;
