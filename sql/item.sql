@@ -22,10 +22,29 @@ CREATE TRIGGER "~workflow_stamp" BEFORE UPDATE ON workflow.item
   FOR EACH ROW EXECUTE FUNCTION workflow._item_stamp();
 CREATE TRIGGER " workflow_moved" AFTER UPDATE ON workflow.item
   FOR EACH ROW
-  WHEN ((old.item_id, old.workflow, old.version, old.key, old.state, old.seq, old.since)
-        IS DISTINCT FROM (new.item_id, new.workflow, new.version, new.key, new.state, new.seq, new.since)
+  WHEN ((old.seq, old.state, old.item_id, old.workflow, old.version, old.key, old.since)
+        IS DISTINCT FROM (new.seq, new.state, new.item_id, new.workflow, new.version, new.key, new.since)
         OR (old.outcome, old.origin) IS DISTINCT FROM (new.outcome, new.origin))
   EXECUTE FUNCTION workflow._item_moved();
+
+CREATE FUNCTION workflow._refuse_origin_change() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RAISE EXCEPTION 'where an item came from is not changed by hand'
+    USING ERRCODE = 'object_not_in_prerequisite_state',
+          DETAIL = format('source, event_id, received_at, submitted_by and route of item %s stay as they are.', OLD.item_id),
+          HINT = 'data, labels, priority and input_ref may be updated.';
+END
+$$;
+COMMENT ON FUNCTION workflow._refuse_origin_change() IS
+  'Inner: refuses changes of who submitted an item, and from where';
+
+CREATE TRIGGER workflow_origin AFTER UPDATE ON workflow.item
+  FOR EACH ROW
+  WHEN ((old.submitted_by, old.received_at, old.route) IS DISTINCT FROM (new.submitted_by, new.received_at, new.route)
+        OR (old.source, old.event_id) IS DISTINCT FROM (new.source, new.event_id))
+  EXECUTE FUNCTION workflow._refuse_origin_change();
 
 CREATE FUNCTION workflow._refuse_log_change() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

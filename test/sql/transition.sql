@@ -40,6 +40,8 @@ UPDATE workflow.item SET key = 'back';
 UPDATE workflow.item SET version = 2;
 UPDATE workflow.item SET workflow = 'window';
 UPDATE workflow.item SET item_id = item_id + 1;
+UPDATE workflow.item SET submitted_by = 'somebody else';
+UPDATE workflow.item SET event_id = 'another';
 \set VERBOSITY default
 
 -- the rest may be
@@ -103,3 +105,19 @@ SELECT count(*) FROM workflow.transition WHERE item_id = :item_id;
 SELECT state FROM workflow.send(:item_id, 'lock');
 COMMIT;
 SELECT * FROM workflow.verify(:item_id);
+
+-- a role that may only update the table moves items all the same, and is named
+CREATE ROLE regress_orm;
+GRANT USAGE ON SCHEMA workflow TO regress_orm;
+GRANT SELECT, UPDATE ON workflow.item TO regress_orm;
+SET ROLE regress_orm;
+UPDATE workflow.item SET state = 'CLOSED' WHERE key = 'back';
+\set VERBOSITY sqlstate
+UPDATE workflow.item SET state = 'OPEN' WHERE key = 'restored';
+SELECT * FROM workflow.transition;
+SELECT workflow._move(1, 'open', 'send', 'somebody else', NULL, NULL, NULL);
+\set VERBOSITY default
+RESET ROLE;
+SELECT event, kind, actor FROM workflow.transition WHERE item_id = :item_id ORDER BY seq DESC LIMIT 1;
+DROP OWNED BY regress_orm;
+DROP ROLE regress_orm;
