@@ -24,9 +24,9 @@ switch_to(Oid role, int sec_context, WfCaller *caller)
 }
 
 static void
-switch_back(const WfCaller *caller)
+switch_back(const WfCaller *caller, bool keep_settings)
 {
-	AtEOXact_GUC(true, caller->guc_level);
+	AtEOXact_GUC(keep_settings, caller->guc_level);
 	SetUserIdAndSecContext(caller->role, caller->sec_context);
 }
 
@@ -46,7 +46,7 @@ wf_enter_owner(WfCaller *caller)
 void
 wf_leave_owner(const WfCaller *caller)
 {
-	switch_back(caller);
+	switch_back(caller, true);
 }
 
 /*
@@ -70,10 +70,13 @@ wf_enter_restricted_role(Oid role, WfCaller *caller)
 			  caller);
 }
 
+/*
+ * Settings that the role's code changed are as they were before.
+ */
 void
 wf_leave_role(const WfCaller *caller)
 {
-	switch_back(caller);
+	switch_back(caller, false);
 }
 
 /*
