@@ -80,13 +80,29 @@ $session->query_safe("BEGIN; SELECT count(*) FROM workflow.claim('mail', 'holder
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid, 10000)");
 is_soon('a session terminated in the transaction of its claim', 3);
 
+# one who waits already is woken by the end of the session, not by a time-out
+($session, $pid) = claiming_session('mail', 'NULL');
+my $waiting = $node->background_psql('postgres', on_error_die => 1);
+my $waiting_pid = $waiting->query_safe('SELECT pg_backend_pid()');
+$waiting->query_until(qr/asking/,
+	"\\echo asking\nSELECT 'got ' || attempt FROM workflow.claim('mail', 'next', 1, '1 hour', wait => '30 s');\n");
+ok( $node->poll_query_until('postgres',
+		"SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $waiting_pid"),
+	'another session waits for the job');
+my $ended_at = time;
+$session->quit;
+$waiting->query_until(qr/got 4/, '');
+cmp_ok(time - $ended_at, '<', 1, 'it gets the job within a second of the end of the session');
+$waiting->quit;
+give_back();
+
 # ends in the middle of a failed transaction do no harm
 $session = $node->background_psql('postgres', on_error_stop => 0);
 $pid = $session->query('SELECT pg_backend_pid()');
 $session->query("SELECT count(*) FROM workflow.claim('mail', 'holder')");
 $session->query('BEGIN; SELECT 1 / 0;');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid, 10000)");
-is_soon('a session terminated in a failed transaction', 4);
+is_soon('a session terminated in a failed transaction', 5);
 
 # ----------------------------------------------------------------- leases
 ($session, $pid) = claiming_session('mail', q{'1 hour'});
@@ -99,7 +115,7 @@ give_back();
 $node->safe_psql('postgres',
 	"BEGIN; SELECT count(*) FROM workflow.claim('mail', 'holder'); PREPARE TRANSACTION 'claimed'");
 $node->safe_psql('postgres', "COMMIT PREPARED 'claimed'");
-is_soon('a claim committed after its session ended', 5);
+is_soon('a claim committed after its session ended', 6);
 
 # ------------------------------------------------------- a lock in the way
 ($session, $pid) = claiming_session('mail', 'NULL');
@@ -110,18 +126,18 @@ $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid, 10000)");
 cmp_ok(time - $began, '<', 5, 'a session does not wait for a lock to end');
 $locker->query_safe('COMMIT');
 $locker->quit;
-is_soon('a session that could not give back', 6);
+is_soon('a session that could not give back', 7);
 
 # ------------------------------------------------------------------ crashes
 ($session, $pid) = claiming_session('mail', 'NULL');
 kill 'KILL', $pid;
 ok($node->poll_query_until('postgres', 'SELECT true'), 'the server is back after kill -9');
-is_soon('a session killed with -9', 7);
+is_soon('a session killed with -9', 8);
 
 ($session, $pid) = claiming_session('mail', 'NULL');
 $node->stop('immediate');
 $node->start;
-is_soon('an immediate stop', 8);
+is_soon('an immediate stop', 9);
 
 # ------------------------------------------------------------------- poison
 $node->safe_psql('postgres', "SELECT workflow.enqueue('poison', '{}')");
