@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/compat.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -47,7 +48,7 @@ wf_clock_check(char **newval, void **extra, GucSource source)
 	if (*newval == NULL || **newval == '\0')
 		return true;
 
-	parsed = (TimestampTz *) malloc(sizeof(TimestampTz));
+	parsed = (TimestampTz *) wf_setting_malloc(sizeof(TimestampTz));
 	if (parsed == NULL)
 		return false;
 
@@ -68,7 +69,7 @@ wf_clock_check(char **newval, void **extra, GucSource source)
 
 	if (!ok)
 	{
-		free(parsed);
+		wf_setting_free(parsed);
 		GUC_check_errdetail("\"%s\" is not a point in time.", *newval);
 		return false;
 	}

@@ -9,6 +9,7 @@
 
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
 #include "utils/wait_event.h"
@@ -24,6 +25,30 @@
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn __attribute__((noreturn))
 #endif
+
+/*
+ * Memory that a check hook hands over to the server as its "extra"; NULL when
+ * there is none left.
+ */
+static inline void *
+wf_setting_malloc(Size size)
+{
+#if PG_VERSION_NUM >= 160000
+	return guc_malloc(LOG, size);
+#else
+	return malloc(size);
+#endif
+}
+
+static inline void
+wf_setting_free(void *memory)
+{
+#if PG_VERSION_NUM >= 160000
+	guc_free(memory);
+#else
+	free(memory);
+#endif
+}
 
 /* Wait event of a worker or a claim with nothing to do. */
 static inline uint32
