@@ -43,7 +43,7 @@ static bool
 may_have_timers(const WfItem *item, const WfState *state)
 {
 	return state->timeout_us > 0 || state->kind == WF_ACTIVITY_WAIT ||
-	state->kind == WF_ACTIVITY_REVIEW || item->seq == WF_FIRST_SEQ;
+		state->kind == WF_ACTIVITY_REVIEW || item->seq == WF_FIRST_SEQ;
 }
 
 /*

@@ -10,7 +10,12 @@
 
 #include "base/config.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "worker/calls_internal.h"
+
+#define FIRST_AVERAGE_MS 100
+#define MAX_LINE_MS 30000
+#define LINE_STEP_MS 100		/* so that those who wait come back together */
 
 void
 wf_calls_make_table(WfCalls *calls)
@@ -60,7 +65,9 @@ endpoint_of(WfCalls *calls, int64 effect_id)
 	{
 		endpoint->nbusy = 0;
 		endpoint->naside = 0;
-		endpoint->ngiven_back = 0;
+		endpoint->nline = 0;
+		endpoint->average_ms = FIRST_AVERAGE_MS;
+		endpoint->moved_at = GetCurrentTimestamp();
 	}
 	endpoint->max = Max(max, 1);
 
@@ -97,6 +104,10 @@ wf_call_make(WfCalls *calls, const WfJob *job)
 	WfCall	   *call = hash_search(calls->table, &job->effect_id, HASH_ENTER, &found);
 	MemoryContext caller;
 
+	if (endpoint->nline > 0)
+		endpoint->nline--;
+	if (endpoint->nbusy == 0)
+		endpoint->moved_at = GetCurrentTimestamp();
 	if (found)
 		return NULL;
 	memset((char *) call + sizeof(call->effect_id), 0,
@@ -148,17 +159,27 @@ wf_call_forget(WfCall *call)
 }
 
 /*
- * Before a transaction that claims.
+ * How long a job that is given back now has to wait for its turn, as far as
+ * one can tell: half of that, because coming too early costs less than coming
+ * too late.  While nothing ends, the guess grows.
  */
-void
-wf_calls_forget_counts(WfCalls *calls)
+long
+wf_endpoint_line_ms(WfEndpoint *endpoint)
 {
-	HASH_SEQ_STATUS all;
-	WfEndpoint *endpoint;
+	long		stalled_ms = TimestampDifferenceMilliseconds(endpoint->moved_at,
+															 GetCurrentTimestamp());
+	double		call_ms = Max(endpoint->average_ms, (double) stalled_ms);
+	double		wait_ms = (double) ++endpoint->nline / endpoint->max * call_ms / 2;
+	long		ms = (long) Min(wait_ms, (double) MAX_LINE_MS);
 
-	hash_seq_init(&all, calls->endpoints);
-	while ((endpoint = hash_seq_search(&all)) != NULL)
-		endpoint->ngiven_back = 0;
+	return (ms / LINE_STEP_MS + 1) * LINE_STEP_MS;
+}
+
+void
+wf_endpoint_call_ended(WfEndpoint *endpoint, double took_ms)
+{
+	endpoint->average_ms = endpoint->average_ms * 0.8 + took_ms * 0.2;
+	endpoint->moved_at = GetCurrentTimestamp();
 }
 
 /*

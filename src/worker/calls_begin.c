@@ -16,8 +16,6 @@
 #include "worker/exchange.h"
 
 #define MAX_CLAIM 60			/* each is begun in a subtransaction */
-#define ASIDE_STEP_MS 250
-#define MAX_ASIDE_MS 5000
 
 /*
  * The transaction that begins calls must be on disk before they leave,
@@ -81,12 +79,10 @@ begin_aside(WfCalls *calls)
  * Gives a job back for so long as its endpoint is likely to be busy.
  */
 static void
-give_back(WfCalls *calls, WfCall *call)
+give_back(WfCall *call)
 {
-	WfEndpoint *endpoint = call->endpoint;
-	int			steps = 1 + endpoint->ngiven_back++ / endpoint->max;
 	TimestampTz again = TimestampTzPlusMilliseconds(wf_now(),
-													Min(steps * ASIDE_STEP_MS, MAX_ASIDE_MS));
+													wf_endpoint_line_ms(call->endpoint));
 
 	wf_queue_release(&call->job, again);
 	wf_call_forget(call);
@@ -115,7 +111,7 @@ take_job(WfCalls *calls, const WfJob *job)
 	else if (call->endpoint->naside < call->endpoint->max)
 		wf_call_move(call, WF_CALL_ASIDE);
 	else
-		give_back(calls, call);
+		give_back(call);
 }
 
 static int
@@ -151,7 +147,6 @@ claim(void *argument)
 	int			wanted;
 
 	wf_calls_require_flush();
-	wf_calls_forget_counts(calls);
 	begin_aside(calls);
 	wanted = Min(MAX_CLAIM, wf_calls_room(calls));
 	calls->nclaimed = claim_kind(calls, kinds[first], wanted);

@@ -34,7 +34,11 @@ typedef struct WfEndpoint
 	int			max;			/* most calls at once */
 	int			nbusy;			/* from begun on */
 	int			naside;
-	int			ngiven_back;	/* in the present transaction */
+	int			nline;			/* jobs given back that may not have come back
+								 * yet */
+	double		average_ms;		/* of a call, the last ones counting most */
+	TimestampTz moved_at;		/* when a call last began in an empty place or
+								 * ended */
 } WfEndpoint;
 
 typedef struct WfCall
@@ -92,8 +96,10 @@ extern void wf_call_begin(WfCall *call);
 extern int	wf_calls_start(WfCalls *calls);
 extern int	wf_calls_claim(WfCalls *calls);
 
-/* before a transaction, and after it committed or did not */
-extern void wf_calls_forget_counts(WfCalls *calls);
+extern long wf_endpoint_line_ms(WfEndpoint *endpoint);
+extern void wf_endpoint_call_ended(WfEndpoint *endpoint, double took_ms);
+
+/* after a transaction committed, or did not */
 extern void wf_calls_keep(WfCalls *calls);
 extern void wf_calls_undo(WfCalls *calls);
 

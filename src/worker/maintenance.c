@@ -184,6 +184,8 @@ run_round(Supervisor *self)
 
 	start_where_due(self, WF_WORKER_SQL, self->sql_due);
 	start_where_due(self, WF_WORKER_HTTP, self->http_due);
+	if (wf_registry_may_help(self->database, wf_max_workers))
+		start_worker(self, WF_WORKER_SQL);
 
 	return nfired == 0 && nreclaimed == 0;
 }

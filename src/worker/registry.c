@@ -13,34 +13,17 @@
  */
 #include "postgres.h"
 
-#include <signal.h>
-
 #include "base/compat.h"
 #include "base/wake.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
-#include "storage/lwlock.h"
 #include "storage/procarray.h"
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
-#include "worker/registry.h"
+#include "worker/registry_internal.h"
 
-#define MAX_RECHECKS 16
-
-typedef struct Registry
-{
-	LWLock		lock;
-	int			tranche;		/* set once */
-	int			nslots;			/* set once */
-	uint32		last_generation;
-	bool		recheck_all;
-	int			nrechecks;
-	Oid			rechecks[MAX_RECHECKS];
-	WfWorkerSlot slots[FLEXIBLE_ARRAY_MEMBER];
-} Registry;
-
-static Registry *registry = NULL;
+static WfRegistry *registry = NULL;
 static WfWorkerSlot *my_slot = NULL;
 static shmem_request_hook_type previous_request_hook = NULL;
 
@@ -53,13 +36,13 @@ slot_count(void)
 static Size
 registry_size(void)
 {
-	return offsetof(Registry, slots) + sizeof(WfWorkerSlot) * slot_count();
+	return offsetof(WfRegistry, slots) + sizeof(WfWorkerSlot) * slot_count();
 }
 
 static void
 init_registry(void *memory)
 {
-	Registry   *new_registry = memory;
+	WfRegistry *new_registry = memory;
 
 	new_registry->tranche = LWLockNewTrancheId();
 	new_registry->nslots = slot_count();
@@ -86,8 +69,11 @@ wf_registry_init(void)
 	shmem_request_hook = request_shared_memory;
 }
 
-static void
-lock_registry(LWLockMode mode)
+/*
+ * Locks the registry and returns it.
+ */
+WfRegistry *
+wf_registry_lock(LWLockMode mode)
 {
 	if (registry == NULL)
 	{
@@ -95,10 +81,12 @@ lock_registry(LWLockMode mode)
 		LWLockRegisterTranche(registry->tranche, "pg_workflow workers");
 	}
 	LWLockAcquire(&registry->lock, mode);
+
+	return registry;
 }
 
-static void
-unlock_registry(void)
+void
+wf_registry_unlock(void)
 {
 	LWLockRelease(&registry->lock);
 }
@@ -134,8 +122,8 @@ is_abandoned(const WfWorkerSlot *slot)
  * Finds a slot that may be used; what a person stopped yields when no other
  * is left.
  */
-static WfWorkerSlot *
-find_free_slot(void)
+WfWorkerSlot *
+wf_registry_free_slot(void)
 {
 	WfWorkerSlot *spare = NULL;
 
@@ -152,14 +140,17 @@ find_free_slot(void)
 	return spare;
 }
 
-static WfWorkerSlot *
-find_maintenance(Oid database)
+/*
+ * The slot of the maintenance worker of a database, in whatever state.
+ */
+WfWorkerSlot *
+wf_registry_maintenance(Oid database)
 {
 	for (int i = 0; i < registry->nslots; i++)
 	{
 		WfWorkerSlot *slot = &registry->slots[i];
 
-		if (slot->state !=WF_SLOT_FREE && slot->kind == WF_WORKER_MAINTENANCE &&
+		if (slot->state != WF_SLOT_FREE && slot->kind == WF_WORKER_MAINTENANCE &&
 			slot->database == database)
 			return slot;
 	}
@@ -178,10 +169,10 @@ wf_registry_reserve(WfWorkerKind kind, Oid database, bool by_launcher)
 	WfTicket	ticket = WF_NO_TICKET;
 	WfWorkerSlot *slot;
 
-	lock_registry(LW_EXCLUSIVE);
-	slot = kind == WF_WORKER_MAINTENANCE ? find_maintenance(database) : NULL;
+	(void) wf_registry_lock(LW_EXCLUSIVE);
+	slot = kind == WF_WORKER_MAINTENANCE ? wf_registry_maintenance(database) : NULL;
 	if (slot == NULL)
-		slot = find_free_slot();
+		slot = wf_registry_free_slot();
 	else if (!is_abandoned(slot))
 		slot = NULL;
 	if (slot != NULL)
@@ -197,7 +188,7 @@ wf_registry_reserve(WfWorkerKind kind, Oid database, bool by_launcher)
 		slot->started_at = GetCurrentTimestamp();
 		ticket = ticket_of(slot);
 	}
-	unlock_registry();
+	wf_registry_unlock();
 
 	return ticket;
 }
@@ -210,11 +201,11 @@ wf_registry_cancel(WfTicket ticket)
 {
 	WfWorkerSlot *slot;
 
-	lock_registry(LW_EXCLUSIVE);
+	(void) wf_registry_lock(LW_EXCLUSIVE);
 	slot = slot_of(ticket);
 	if (slot != NULL && slot->state == WF_SLOT_STARTING)
 		slot->state = WF_SLOT_FREE;
-	unlock_registry();
+	wf_registry_unlock();
 }
 
 /*
@@ -225,13 +216,13 @@ release_at_exit(int code, Datum arg)
 {
 	WfWorkerKind kind = my_slot->kind;
 
-	lock_registry(LW_EXCLUSIVE);
+	(void) wf_registry_lock(LW_EXCLUSIVE);
 	my_slot->state = my_slot->state_after;
 	if (my_slot->state == WF_SLOT_ABSENT && my_slot->is_outdated)
 		my_slot->state = WF_SLOT_FREE;
 	my_slot->is_ready = false;
 	my_slot->pid = 0;
-	unlock_registry();
+	wf_registry_unlock();
 	my_slot = NULL;
 
 	if (kind == WF_WORKER_SQL || kind == WF_WORKER_HTTP)
@@ -249,7 +240,7 @@ wf_registry_take(WfTicket ticket, WfWorkerSlot *copy)
 {
 	WfWorkerSlot *slot;
 
-	lock_registry(LW_EXCLUSIVE);
+	(void) wf_registry_lock(LW_EXCLUSIVE);
 	slot = slot_of(ticket);
 	if (slot != NULL && slot->state == WF_SLOT_STARTING)
 	{
@@ -259,7 +250,7 @@ wf_registry_take(WfTicket ticket, WfWorkerSlot *copy)
 		my_slot = slot;
 		*copy = *slot;
 	}
-	unlock_registry();
+	wf_registry_unlock();
 
 	if (my_slot == NULL)
 		return false;
@@ -276,9 +267,9 @@ wf_registry_ready(void)
 {
 	if (my_slot == NULL)
 		return;
-	lock_registry(LW_EXCLUSIVE);
+	(void) wf_registry_lock(LW_EXCLUSIVE);
 	my_slot->is_ready = true;
-	unlock_registry();
+	wf_registry_unlock();
 }
 
 /*
@@ -287,11 +278,11 @@ wf_registry_ready(void)
 void
 wf_registry_end_as(WfSlotState state)
 {
-	lock_registry(LW_EXCLUSIVE);
+	(void) wf_registry_lock(LW_EXCLUSIVE);
 	if (my_slot->state_after == WF_SLOT_FREE)
 		my_slot->state_after = state;
 
-	unlock_registry();
+	wf_registry_unlock();
 }
 
 /*
@@ -302,10 +293,10 @@ wf_registry_doing(const char *doing)
 {
 	if (my_slot == NULL)
 		return;
-	lock_registry(LW_EXCLUSIVE);
+	(void) wf_registry_lock(LW_EXCLUSIVE);
 	strlcpy(my_slot->doing, doing, WF_DOING_LENGTH);
 	my_slot->last_activity = GetCurrentTimestamp();
-	unlock_registry();
+	wf_registry_unlock();
 }
 
 /*
@@ -319,169 +310,16 @@ wf_registry_in_flight(int in_flight)
 }
 
 /*
- * Copies all slots that are in use, into the current memory context.
- */
-int
-wf_registry_list(WfWorkerSlot **slots)
-{
-	int			n = 0;
-
-	*slots = palloc(sizeof(WfWorkerSlot) * slot_count());
-	lock_registry(LW_SHARED);
-	for (int i = 0; i < registry->nslots; i++)
-		if (registry->slots[i].state !=WF_SLOT_FREE)
-			(*slots)[n++] = registry->slots[i];
-	unlock_registry();
-
-	return n;
-}
-
-/*
- * How many workers of a kind a database has, or will have in a moment.
- */
-int
-wf_registry_count(WfWorkerKind kind, Oid database)
-{
-	int			n = 0;
-
-	lock_registry(LW_SHARED);
-	for (int i = 0; i < registry->nslots; i++)
-	{
-		WfWorkerSlot *slot = &registry->slots[i];
-
-		if (slot->kind == kind && slot->database == database &&
-			(slot->state == WF_SLOT_STARTING || slot->state == WF_SLOT_RUNNING))
-			n++;
-	}
-	unlock_registry();
-
-	return n;
-}
-
-/*
- * Asks the workers of a database to end and returns how many there are still.
- * The maintenance worker's slot becomes the state given, which keeps another
- * one from starting; so does a slot made for that, where there was no worker.
- */
-int
-wf_registry_terminate(Oid database, WfSlotState maintenance_state)
-{
-	int			n = 0;
-	WfWorkerSlot *maintenance;
-
-	lock_registry(LW_EXCLUSIVE);
-	maintenance = find_maintenance(database);
-	if (maintenance == NULL && (maintenance = find_free_slot()) != NULL)
-	{
-		memset(maintenance, 0, sizeof(*maintenance));
-		maintenance->state = maintenance_state;
-		maintenance->kind = WF_WORKER_MAINTENANCE;
-		maintenance->database = database;
-		maintenance->generation = ++registry->last_generation;
-	}
-	if (maintenance != NULL)
-		maintenance->state_after = maintenance_state;
-
-	for (int i = 0; i < registry->nslots; i++)
-	{
-		WfWorkerSlot *slot = &registry->slots[i];
-
-		if (slot->database != database || slot->kind == WF_WORKER_LAUNCHER ||
-			(slot->state !=WF_SLOT_RUNNING && slot->state !=WF_SLOT_STARTING))
-			continue;
-		n++;
-		if (slot->state == WF_SLOT_RUNNING)
-			(void) kill(slot->pid, SIGTERM);
-	}
-	unlock_registry();
-
-	return n;
-}
-
-/*
- * Forgets that a database's maintenance worker was stopped, held or found no
- * extension; tells whether it was so.
- */
-bool
-wf_registry_clear(Oid database, WfSlotState state)
-{
-	bool		found = false;
-
-	lock_registry(LW_EXCLUSIVE);
-	for (int i = 0; i < registry->nslots; i++)
-	{
-		WfWorkerSlot *slot = &registry->slots[i];
-
-		if (slot->kind != WF_WORKER_MAINTENANCE || slot->database != database)
-			continue;
-		if (slot->state == state)
-		{
-			slot->state = WF_SLOT_FREE;
-			found = true;
-		}
-		if (slot->state_after == state)
-			slot->state_after = WF_SLOT_FREE;
-	}
-	unlock_registry();
-
-	return found;
-}
-
-/*
- * Asks the launcher to look into a database again.  A worker that is looking
- * right now may have looked too early.
+ * Says whether this worker has more to do than it gets done.
  */
 void
-wf_registry_ask_recheck(Oid database)
+wf_registry_want_help(bool wanted)
 {
-	WfWorkerSlot *maintenance;
-
-	lock_registry(LW_EXCLUSIVE);
-	maintenance = find_maintenance(database);
-	if (maintenance != NULL)
-		maintenance->is_outdated = true;
-	if (registry->nrechecks == MAX_RECHECKS)
-		registry->recheck_all = true;
-	else
-		registry->rechecks[registry->nrechecks++] = database;
-	unlock_registry();
-}
-
-/*
- * Returns and forgets what was asked; *all when more was than could be kept.
- */
-int
-wf_registry_take_rechecks(Oid *databases, int size, bool *all)
-{
-	int			n;
-
-	lock_registry(LW_EXCLUSIVE);
-	n = Min(size, registry->nrechecks);
-	memcpy(databases, registry->rechecks, sizeof(Oid) * n);
-	*all = registry->recheck_all || n < registry->nrechecks;
-	registry->nrechecks = 0;
-	registry->recheck_all = false;
-	unlock_registry();
-
-	return n;
-}
-
-/*
- * The word that views show.
- */
-const char *
-wf_worker_kind_name(WfWorkerKind kind)
-{
-	switch (kind)
-	{
-		case WF_WORKER_LAUNCHER:
-			return "launcher";
-		case WF_WORKER_MAINTENANCE:
-			return "maintenance";
-		case WF_WORKER_SQL:
-			return "sql";
-		case WF_WORKER_HTTP:
-			return "http";
-	}
-	return NULL;				/* keep the compiler quiet */
+	if (my_slot == NULL || my_slot->wants_help == wanted)
+		return;
+	(void) wf_registry_lock(LW_EXCLUSIVE);
+	my_slot->wants_help = wanted;
+	wf_registry_unlock();
+	if (wanted)
+		wf_wake_now(WF_WAKE_MAINTENANCE, NULL);
 }

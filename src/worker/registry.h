@@ -40,6 +40,7 @@ typedef struct WfWorkerSlot
 	int			pid;			/* of the worker, or of who starts it */
 	bool		by_launcher;
 	bool		is_ready;		/* connected, and the extension is there */
+	bool		wants_help;		/* it has been busy without a pause */
 	bool		is_outdated;	/* what it found absent may be there by now */
 	TimestampTz started_at;
 	TimestampTz last_activity;
@@ -64,10 +65,12 @@ extern void wf_registry_ready(void);
 extern void wf_registry_end_as(WfSlotState state);
 extern void wf_registry_doing(const char *doing);
 extern void wf_registry_in_flight(int in_flight);
+extern void wf_registry_want_help(bool wanted);
 
 /* For whoever looks: all used slots, palloc'd; returns how many. */
 extern int	wf_registry_list(WfWorkerSlot **slots);
 extern int	wf_registry_count(WfWorkerKind kind, Oid database);
+extern bool wf_registry_may_help(Oid database, int most);
 extern int	wf_registry_terminate(Oid database, WfSlotState maintenance_state);
 extern bool wf_registry_clear(Oid database, WfSlotState state);
 

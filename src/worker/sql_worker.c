@@ -17,6 +17,8 @@
 #include "worker/dispatch.h"
 #include "worker/mains.h"
 
+#define BUSY_MS 500				/* then another worker may help */
+
 typedef struct Rest
 {
 	TimestampTz idle_since;
@@ -60,15 +62,19 @@ time_to_sleep(Rest *rest, TimestampTz leave_at)
 static bool
 run_batches(const WfDispatcher *by, WfSqlPace *pace)
 {
+	TimestampTz begun_at = GetCurrentTimestamp();
 	bool		any = false;
 	int			taken;
 
 	while ((taken = wf_dispatch_sql(by, pace)) > 0)
 	{
 		any = true;
+		if (TimestampDifferenceExceeds(begun_at, GetCurrentTimestamp(), BUSY_MS))
+			wf_registry_want_help(true);
 		CHECK_FOR_INTERRUPTS();
 		wf_worker_reload();
 	}
+	wf_registry_want_help(false);
 	if (taken < 0)
 	{
 		wf_worker_leave_if_dropped();

@@ -1,0 +1,32 @@
+/*
+ * registry_internal.h
+ *	  The block of shared memory behind registry.h.
+ */
+#ifndef WF_WORKER_REGISTRY_INTERNAL_H
+#define WF_WORKER_REGISTRY_INTERNAL_H
+
+#include "storage/lwlock.h"
+#include "worker/registry.h"
+
+#define WF_MAX_RECHECKS 16
+
+typedef struct WfRegistry
+{
+	LWLock		lock;
+	int			tranche;		/* set once */
+	int			nslots;			/* set once */
+	uint32		last_generation;
+	bool		recheck_all;
+	int			nrechecks;
+	Oid			rechecks[WF_MAX_RECHECKS];
+	WfWorkerSlot slots[FLEXIBLE_ARRAY_MEMBER];
+} WfRegistry;
+
+extern WfRegistry *wf_registry_lock(LWLockMode mode);
+extern void wf_registry_unlock(void);
+
+/* with the lock held */
+extern WfWorkerSlot *wf_registry_maintenance(Oid database);
+extern WfWorkerSlot *wf_registry_free_slot(void);
+
+#endif							/* WF_WORKER_REGISTRY_INTERNAL_H */
