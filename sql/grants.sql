@@ -126,3 +126,51 @@ GRANT USAGE ON SCHEMA workflow TO pg_database_owner;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA workflow TO pg_database_owner;
 GRANT SELECT, USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA workflow TO pg_database_owner;
 GRANT EXECUTE ON FUNCTION workflow.grant_role(text, text) TO pg_database_owner;
+
+-- The owner of the database may insert rows, to restore a dump; but a row names
+-- the role whose rights its activities or its sending use.  So nobody inserts
+-- in the name of a role that he is not a member of.  The condition spares the
+-- extension's own inserts the call.
+CREATE FUNCTION workflow._require_membership() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  role_name text := to_jsonb(NEW) ->> TG_ARGV[0];
+  known     boolean := EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role_name);
+BEGIN
+  IF NOT (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = current_user)
+     AND NOT (known AND pg_has_role(current_user, role_name, 'MEMBER'))
+  THEN
+    RAISE EXCEPTION 'role "%" may not insert into workflow.% in the name of "%"',
+                    current_user, TG_TABLE_NAME, role_name
+      USING ERRCODE = 'insufficient_privilege',
+            DETAIL = format('The column %I names the role whose rights the row uses; it must be one that the inserting role is a member of.', TG_ARGV[0]),
+            HINT = 'Restore as a superuser, or as a member of that role.';
+  END IF;
+  RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_membership() IS
+  'Inner: refuses a row that would use the rights of a role the inserting role is not a member of';
+REVOKE ALL ON FUNCTION workflow._require_membership() FROM PUBLIC;
+
+DO $guard$
+DECLARE
+  guarded text[];
+BEGIN
+  FOREACH guarded SLICE 1 IN ARRAY ARRAY[
+    ['workflow', 'definer'], ['definition', 'definer'],
+    ['item', 'submitted_by'], ['effect', 'submitted_by']]
+  LOOP
+    EXECUTE pg_catalog.format(
+      'CREATE TRIGGER insert_in_whose_name BEFORE INSERT ON workflow.%I FOR EACH ROW '
+      'WHEN (current_user <> %L) EXECUTE FUNCTION workflow._require_membership(%L)',
+      guarded[1], (SELECT r.rolname FROM pg_catalog.pg_class AS c
+                   JOIN pg_catalog.pg_roles AS r ON r.oid = c.relowner
+                   WHERE c.oid = 'workflow.item'::regclass), guarded[2]);
+    EXECUTE pg_catalog.format(
+      'COMMENT ON TRIGGER insert_in_whose_name ON workflow.%I IS %L', guarded[1],
+      'Whoever restores rows may not do so in the name of a role he is not a member of');
+  END LOOP;
+END
+$guard$;

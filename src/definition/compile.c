@@ -106,7 +106,7 @@ activity_holder(JsonbValue *root, JsonbValue *state)
 	char	   *name = get_text(state, "activity");
 
 	return name == NULL ? state :
-				get_object(get_object(root, "activities"), name);
+		get_object(get_object(root, "activities"), name);
 }
 
 /*
@@ -125,7 +125,7 @@ with_resolved_function(Jsonb *activity, Jsonb *functions)
 static void
 read_activity(const WfSource *source, JsonbValue *holder, WfState *state)
 {
-	state	  ->kind = WF_ACTIVITY_NONE;
+	state->kind = WF_ACTIVITY_NONE;
 
 	for (const WfActivityShape *shape = wf_activity_shapes; shape->name != NULL; shape++)
 	{
@@ -135,19 +135,19 @@ read_activity(const WfSource *source, JsonbValue *holder, WfState *state)
 			continue;
 		if (shape->kind == WF_ACTIVITY_THEN && value->type == jbvString)
 		{
-			state	  ->kind = WF_ACTIVITY_THEN;
-			state	  ->then_event = wf_jsonb_value_text(value);
+			state->kind = WF_ACTIVITY_THEN;
+			state->then_event = wf_jsonb_value_text(value);
 		}
 		else if (wf_jsonb_value_is_object(value))
 		{
-			state	  ->kind = shape->kind;
-			state	  ->activity = JsonbValueToJsonb(value);
-			state	  ->queue = get_text(value, "queue");
+			state->kind = shape->kind;
+			state->activity = JsonbValueToJsonb(value);
+			state->queue = get_text(value, "queue");
 		}
 		break;
 	}
 	if (state->kind == WF_ACTIVITY_SQL)
-		state	  ->activity = with_resolved_function(state->activity, source->functions);
+		state->activity = with_resolved_function(state->activity, source->functions);
 }
 
 static void
@@ -163,7 +163,7 @@ read_timeout(JsonbValue *holder, WfState *state)
 		get_text(timeout, "after");
 	event = get_text(timeout, "event");
 	if (after != NULL && wf_interval_from_text(after, &state->timeout_us))
-		state	  ->timeout_event = event == NULL ? "timeout" : event;
+		state->timeout_event = event == NULL ? "timeout" : event;
 }
 
 /* ---------------------------------------------------------------- policies */
@@ -274,18 +274,18 @@ read_state(const WfSource *source, JsonbValue *root, JsonbValue *own, WfState *s
 {
 	JsonbValue *holder = activity_holder(root, own);
 
-	state	  ->outcome = get_text(own, "final");
+	state->outcome = get_text(own, "final");
 
 	if (state->outcome != NULL)
 	{
-		state	  ->kind = WF_ACTIVITY_FINAL;
+		state->kind = WF_ACTIVITY_FINAL;
 
 		return;
 	}
 	read_activity(source, holder, state);
 	read_timeout(wf_jsonb_value_get(own, "timeout") != NULL ? own : holder, state);
-	state	  ->result_key = result_key(state, own, holder);
-	state	  ->retry = resolve_policy(root, state);
+	state->result_key = result_key(state, own, holder);
+	state->retry = resolve_policy(root, state);
 }
 
 static void
@@ -332,10 +332,10 @@ add_transitions(const WfGraph *graph, WfState *state, JsonbValue *on, bool from_
 		if ((to < 0 && !to_origin) ||
 			(from_any && wf_state_transition(state, members[i].key) != NULL))
 			continue;
-		state	  ->transitions[state->ntransitions].event = members[i].key;
-		state	  ->transitions[state->ntransitions].to = to_origin ? WF_TO_ORIGIN : to;
-		state	  ->transitions[state->ntransitions].from_any = from_any;
-		state	  ->ntransitions++;
+		state->transitions[state->ntransitions].event = members[i].key;
+		state->transitions[state->ntransitions].to = to_origin ? WF_TO_ORIGIN : to;
+		state->transitions[state->ntransitions].from_any = from_any;
+		state->ntransitions++;
 	}
 }
 
@@ -356,7 +356,7 @@ read_transitions(JsonbValue *root, WfGraph *graph)
 		if (state->kind == WF_ACTIVITY_FINAL)
 			continue;
 		(void) wf_jsonb_members(on, &nown);
-		state	  ->transitions = palloc0(sizeof(WfTransition) * Max(1, nown + nany));
+		state->transitions = palloc0(sizeof(WfTransition) * Max(1, nown + nany));
 
 		add_transitions(graph, state, on, false);
 		add_transitions(graph, state, any, true);

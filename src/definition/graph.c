@@ -67,8 +67,8 @@ bool
 wf_state_is_instant(const WfState *state)
 {
 	return state->kind == WF_ACTIVITY_GATE ||
-	state->kind == WF_ACTIVITY_VALIDATE ||
-	state->kind == WF_ACTIVITY_THEN;
+		state->kind == WF_ACTIVITY_VALIDATE ||
+		state->kind == WF_ACTIVITY_THEN;
 }
 
 static List *

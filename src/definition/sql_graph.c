@@ -140,8 +140,8 @@ wf_event_possible(PG_FUNCTION_ARGS)
 	SPI_connect();
 	graph = graph_of_call(fcinfo);
 	state = wf_graph_state(graph, text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	possible = state !=NULL &&
-				wf_event_possible_later(graph, state, text_to_cstring(PG_GETARG_TEXT_PP(3)));
+	possible = state != NULL &&
+		wf_event_possible_later(graph, state, text_to_cstring(PG_GETARG_TEXT_PP(3)));
 
 	SPI_finish();
 

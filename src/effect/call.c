@@ -10,6 +10,7 @@
 
 #include "access/htup_details.h"
 #include "base/clock.h"
+#include "base/commit.h"
 #include "base/config.h"
 #include "base/jsonb.h"
 #include "base/owner.h"
@@ -269,6 +270,8 @@ wf_begin_effect(PG_FUNCTION_ARGS)
 	if (!nulls[3])
 		values[3] = JsonbPGetDatum(DatumGetJsonbPCopy(JsonbPGetDatum(response)));
 	disconnect(&caller);
+	if (wire.token != NULL)
+		wf_require_flushed_commit();
 
 	return make_row(fcinfo, values, nulls);
 }

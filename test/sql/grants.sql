@@ -71,5 +71,17 @@ SELECT workflow.grant_role('wf_test_role', 'operator');
 RESET ROLE;
 SELECT actor, action, subject, detail FROM workflow.journal ORDER BY detail ->> 'kind';
 
+-- who may insert rows, as the owner of a database may to restore a dump, does
+-- not get the rights of other roles by it
+GRANT INSERT ON workflow.definition, workflow.effect TO wf_test_role;
+SET ROLE wf_test_role;
+INSERT INTO workflow.definition (workflow, version, hash, document, definer, owner)
+VALUES ('forged', 1, '', '{}', 'wf_test_owner', 'x');
+INSERT INTO workflow.definition (workflow, version, hash, document, definer, owner)
+VALUES ('own', 1, '', '{}', 'wf_test_role', 'x');
+INSERT INTO workflow.effect (endpoint_id, key, kind, fingerprint, submitted_by, created_at)
+VALUES (1, 'forged', 'call', '', 'wf_test_owner', now());
+RESET ROLE;
+
 DROP OWNED BY wf_test_role;
 DROP ROLE wf_test_role;
