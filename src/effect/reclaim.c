@@ -69,7 +69,7 @@ static WfPlan cancel_visit_plan = {
 	"reason = 'the item moved on', next_at = NULL, cause = NULL, "
 	"finished_at = $3::timestamptz "
 	"WHERE e.item_id = $1::int8 AND e.item_seq = $2::int4 "
-	"AND e.state IN ('pending', 'blocked') "
+	"AND e.state IN ('pending', 'claimed', 'blocked') "
 	"AND NOT EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = e.effect_id "
 	"AND (j.item_id, j.seq) IS DISTINCT FROM ($1::int8, $2::int4))",
 };

@@ -146,7 +146,9 @@ effect_is_open(const DueTimer *timer)
 		.argtypes = {INT8OID, INT4OID},
 		.sql = "SELECT 1 FROM workflow.job AS j "
 		"JOIN workflow.effect AS e ON e.effect_id = j.effect_id "
-		"WHERE j.item_id = $1 AND j.seq = $2 AND e.state IN ('sending', 'unknown', 'held')",
+		"WHERE j.item_id = $1 AND j.seq = $2 "
+		"AND (e.state IN ('claimed', 'sending', 'unknown', 'held') "
+		"OR e.state = 'pending' AND e.unknown_attempts > 0)",
 	};
 	Datum		values[2];
 

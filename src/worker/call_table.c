@@ -149,6 +149,16 @@ wf_call_move(WfCall *call, WfCallStage stage)
 	count_call(call, 1);
 }
 
+/*
+ * The same, outside of transactions: no rollback takes it back.
+ */
+void
+wf_call_move_for_good(WfCall *call, WfCallStage stage)
+{
+	wf_call_move(call, stage);
+	call->stage_before = stage;
+}
+
 void
 wf_call_forget(WfCall *call)
 {

@@ -124,7 +124,7 @@ collect(WfCalls *calls)
 		wf_endpoint_call_ended(call->endpoint, result->total_ms);
 		if (count(calls, WF_CALL_FINISHED) == 0)
 			calls->oldest_finished = GetCurrentTimestamp();
-		wf_call_move(call, WF_CALL_FINISHED);
+		wf_call_move_for_good(call, WF_CALL_FINISHED);
 	}
 }
 

@@ -177,7 +177,7 @@ wf_calls_start(WfCalls *calls)
 		call->token = call->wire->token;
 		call->result = NULL;
 		wf_exchange_start(calls->client, call->effect_id, call->wire);
-		wf_call_move(call, WF_CALL_UNDER_WAY);
+		wf_call_move_for_good(call, WF_CALL_UNDER_WAY);
 	}
 
 	return n;

@@ -89,6 +89,7 @@ extern int	wf_calls_room(const WfCalls *calls);
 
 extern WfCall *wf_call_make(WfCalls *calls, const WfJob *job);
 extern void wf_call_move(WfCall *call, WfCallStage stage);
+extern void wf_call_move_for_good(WfCall *call, WfCallStage stage);
 extern void wf_call_forget(WfCall *call);
 
 extern void wf_calls_require_flush(void);
