@@ -327,7 +327,7 @@ use_secret(WfWire *wire, const WfEffect *effect, const char *option, const char 
 			sign(wire, effect, secret);
 	}
 	else if (strncmp(option, "header_secret_", 14) == 0)
-		add_header(wire, wf_option_header_name(option +14), secret);
+		add_header(wire, wf_option_header_name(option + 14), secret);
 }
 
 static bool

@@ -96,7 +96,7 @@ wf_secret_stamp(const char *name)
 	char	   *path = secret_name_is_valid(name) ? secret_path(name) : NULL;
 	struct stat status;
 
-	if (path == NULL || stat (path, &status) != 0)
+	if (path == NULL || stat(path, &status) != 0)
 		return psprintf("%s:missing", name);
 
 	return psprintf("%s:%lu:%ld:%ld.%09ld", name, (unsigned long) status.st_ino,

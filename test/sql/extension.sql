@@ -26,6 +26,13 @@ WHERE obj_description(m.objid, (SELECT relname FROM pg_class WHERE oid = m.class
   AND coalesce(t.typrelid, 0) = 0 AND coalesce(t.typelem, 0) = 0
 ORDER BY 1;
 
+-- inner functions that do not say so, and others that do
+SELECT p.oid::regprocedure AS mislabelled
+FROM pg_proc AS p
+WHERE p.pronamespace = 'workflow'::regnamespace
+  AND (p.proname LIKE '\_%') <> (obj_description(p.oid, 'pg_proc') LIKE 'Inner: %')
+ORDER BY 1;
+
 -- tables and sequences whose rows a dump would lose
 SELECT m.object
 FROM member AS m
