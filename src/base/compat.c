@@ -44,7 +44,11 @@ wf_request_shared_block(Size (*size) (void))
 #else
 
 static shmem_request_hook_type previous_request_hook = NULL;
-static Size (*requested_size) (void) = NULL;
+
+/* What was asked for while the library was loaded. */
+#define MAX_REQUESTS 4
+static Size (*requests[MAX_REQUESTS]) (void);
+static int	n_requests = 0;
 
 /*
  * Older servers keep 100 kB of shared memory to spare beyond what was asked
@@ -73,7 +77,8 @@ request_shared_memory(void)
 {
 	if (previous_request_hook)
 		previous_request_hook();
-	RequestAddinShmemSpace(requested_size());
+	for (int i = 0; i < n_requests; i++)
+		RequestAddinShmemSpace(requests[i] ());
 }
 
 void
@@ -81,9 +86,13 @@ wf_request_shared_block(Size (*size) (void))
 {
 	if (!process_shared_preload_libraries_in_progress)
 		return;
-	requested_size = size;
-	previous_request_hook = shmem_request_hook;
-	shmem_request_hook = request_shared_memory;
+	Assert(n_requests < MAX_REQUESTS);
+	if (n_requests == 0)
+	{
+		previous_request_hook = shmem_request_hook;
+		shmem_request_hook = request_shared_memory;
+	}
+	requests[n_requests++] = size;
 }
 
 #endif

@@ -106,8 +106,8 @@ extern void *wf_shared_block(const char *name, Size size, void (*init) (void *bl
 
 /*
  * Asks for room for one such block, if the library is being preloaded by a
- * server that hands out shared memory only at its start.  To be called once,
- * while the library is loaded; size() is called when MaxBackends is known.
+ * server that hands out shared memory only at its start.  To be called while
+ * the library is loaded; size() is called when MaxBackends is known.
  */
 extern void wf_request_shared_block(Size (*size) (void));
 

@@ -25,7 +25,6 @@
 
 static WfRegistry *registry = NULL;
 static WfWorkerSlot *my_slot = NULL;
-static shmem_request_hook_type previous_request_hook = NULL;
 
 static int
 slot_count(void)
@@ -49,24 +48,13 @@ init_registry(void *memory)
 	LWLockInitialize(&new_registry->lock, new_registry->tranche);
 }
 
-static void
-request_shared_memory(void)
-{
-	if (previous_request_hook)
-		previous_request_hook();
-	RequestAddinShmemSpace(registry_size());
-}
-
 /*
  * Called when the library is loaded; preloaded, asks for the memory.
  */
 void
 wf_registry_init(void)
 {
-	if (!process_shared_preload_libraries_in_progress)
-		return;
-	previous_request_hook = shmem_request_hook;
-	shmem_request_hook = request_shared_memory;
+	wf_request_shared_block(registry_size);
 }
 
 /*
