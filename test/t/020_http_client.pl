@@ -131,11 +131,13 @@ ok( $node->poll_query_until(
 	'Retry-After is obeyed');
 
 # secrets are read when something is sent, and reach nothing but the wire
+sql(q{ALTER SERVER keyed OPTIONS (ADD header_x_tenant 'acme')});
 sql(q{CREATE USER MAPPING FOR CURRENT_USER SERVER keyed OPTIONS (bearer_secret 'token')});
 my $echo = call('keyed', '/echo', 'blocked');
 like(column($echo, 'reason'), qr/secret "token" cannot be read/, 'a missing secret blocks');
 append_to_file("$secrets/token", "hunter2\n");
-sql(q{ALTER SERVER keyed OPTIONS (ADD header_x_tenant 'acme')});
+# any change of the server has blocked effects looked at again
+sql(q{ALTER SERVER keyed OPTIONS (ADD header_x_looked_at 'again')});
 reaches($echo, 'succeeded', 'it goes on when the secret is there');
 my $sent = column($echo, q{response ->> 'body'});
 like($sent, qr{^Idempotency-Key: /echo\r$}m, 'the key is sent');
