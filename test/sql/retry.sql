@@ -52,6 +52,13 @@ FROM unnest('{40P01, 40001, 57014, 55P03, 08006, 53300, 57P01, 58030, 42501, 28P
               42P01, XX000, WF001, WF005, WF007, WF009, WF010, WF011, WF012}'::text[]) WITH ORDINALITY AS c (code, n)
 ORDER BY n;
 
+-- what a function raises to be tried again, with the default policy
+SELECT code, workflow._classify_sqlstate(code) AS class,
+       (workflow._retry_decide('{}', 1, workflow._classify_sqlstate(code), NULL, 0)).retry
+FROM unnest('{40P01, 40001, 40003, 57014, 55P03, 25P03, 25P04, 08006, 53000, 57P03, 58030, 55006, WF008, WF009,
+              P0001, P0002, P0004, 55000, 42P01, 0A000, XX000, WF006}'::text[]) WITH ORDINALITY AS c (code, n)
+ORDER BY n;
+
 -- refusals say what was wrong and what is right
 SELECT * FROM workflow._retry_decide('{}', 1, 'oops', NULL, 0);
 SELECT * FROM workflow._retry_decide('{"retry_on": ["timeout", "flaky"]}', 1, 'timeout', NULL, 0);
