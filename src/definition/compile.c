@@ -133,12 +133,12 @@ read_activity(const WfSource *source, JsonbValue *holder, WfState *state)
 
 		if (value == NULL)
 			continue;
-		if (shape->kind == WF_ACTIVITY_THEN && value->type == jbvString)
+		if (shape->types == WF_TEXT && value->type == jbvString)
 		{
 			state->kind = WF_ACTIVITY_THEN;
 			state->then_event = wf_jsonb_value_text(value);
 		}
-		else if (wf_jsonb_value_is_object(value))
+		else if (shape->types == WF_OBJECT && wf_jsonb_value_is_object(value))
 		{
 			state->kind = shape->kind;
 			state->activity = JsonbValueToJsonb(value);
