@@ -87,20 +87,21 @@ choose_tier(Jsonb *tiers, Numeric value)
 }
 
 static void
-record_decision(const WfVisit *visit, Numeric value, const char *tier, Jsonb *tiers)
+record_decision(const WfVisit *visit, Numeric value, const char *problem,
+				const char *tier, Jsonb *tiers)
 {
 	static WfPlan plan = {
 		.name = "record gate decision",
 		.expected = SPI_OK_INSERT,
-		.nargs = 8,
+		.nargs = 9,
 		.argtypes = {INT8OID, INT4OID, TEXTOID, NUMERICOID, TEXTOID, JSONBOID,
-		INT4OID, TIMESTAMPTZOID},
+		INT4OID, TIMESTAMPTZOID, TEXTOID},
 		.sql = "INSERT INTO workflow.gate_decision "
-		"(item_id, seq, state, value, tier, tiers, version, decided_at) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+		"(item_id, seq, state, value, tier, tiers, version, decided_at, problem) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
 	};
-	Datum		values[8];
-	char		nulls[] = "        ";
+	Datum		values[9];
+	char		nulls[] = "         ";
 
 	values[0] = Int64GetDatum(visit->item->item_id);
 	values[1] = Int32GetDatum(visit->item->seq);
@@ -111,14 +112,46 @@ record_decision(const WfVisit *visit, Numeric value, const char *tier, Jsonb *ti
 	values[5] = JsonbPGetDatum(tiers);
 	values[6] = Int32GetDatum(visit->item->version);
 	values[7] = TimestampTzGetDatum(visit->item->since);
+	values[8] = wf_text_datum(problem);
+	nulls[8] = WF_NULL_FLAG(problem);
 	wf_plan_execute(&plan, values, nulls);
 }
 
-static char *
-gate_reason(Jsonb *value, const char *tier)
+/*
+ * What keeps a value from being compared: "missing", "null", "a text"; NULL
+ * when it is a number.
+ */
+static const char *
+gate_problem(Jsonb *value)
 {
-	return psprintf("value %s is in tier \"%s\"",
-					value == NULL ? "(none)" : wf_jsonb_to_cstring(value), tier);
+	JsonbValue	scalar;
+
+	if (value == NULL)
+		return "missing";
+	if (!JB_ROOT_IS_SCALAR(value))
+		return JB_ROOT_IS_ARRAY(value) ? "an array" : "an object";
+	(void) JsonbExtractScalar(&value->root, &scalar);
+	switch (scalar.type)
+	{
+		case jbvNumeric:
+			return NULL;
+		case jbvNull:
+			return "null";
+		case jbvBool:
+			return "a truth value";
+		default:
+			return "a text";
+	}
+}
+
+static char *
+gate_reason(Jsonb *value, const char *problem, const char *tier)
+{
+	if (problem == NULL)
+		return psprintf("value %s is in tier \"%s\"", wf_jsonb_to_cstring(value), tier);
+
+	return psprintf("value is %s%s: tier \"%s\"", problem,
+					strncmp(problem, "a", 1) == 0 ? ", not a number" : "", tier);
 }
 
 /*
@@ -131,6 +164,7 @@ wf_item_enter_gate(const WfVisit *visit)
 	Selection	selection = {.visit = visit};
 	Jsonb	   *tiers = wf_jsonb_get_jsonb(visit->state->activity, "tiers");
 	Numeric		value;
+	const char *problem;
 	const char *tier;
 	WfFault		fault;
 
@@ -144,9 +178,10 @@ wf_item_enter_gate(const WfVisit *visit)
 		fault.message = "no tier of the gate takes the value";
 		return wf_item_enter_failed(visit, &fault);
 	}
-	record_decision(visit, value, tier, tiers);
+	problem = gate_problem(selection.value);
+	record_decision(visit, value, problem, tier, tiers);
 
-	return wf_item_raise(visit, tier, gate_reason(selection.value, tier), NULL);
+	return wf_item_raise(visit, tier, gate_reason(selection.value, problem, tier), NULL);
 }
 
 /*
