@@ -83,6 +83,42 @@ $$;
 COMMENT ON FUNCTION workflow._resolve_function(text, text, text[]) IS
   'Inner: the full name of an sql activity''s function, or what is wrong with it';
 
+-- ------------------------------------------------------------------ endpoints
+
+-- What an endpoint says of itself, or what keeps a role from using it.
+CREATE FUNCTION workflow._look_up_endpoint(
+  definer text, name text,
+  OUT dedup text, OUT owner text, OUT code text, OUT problem text, OUT hint text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  server record;
+BEGIN
+  SELECT s.oid, s.srvoptions, w.fdwname INTO server
+  FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw
+  WHERE s.srvname = name;
+  IF NOT FOUND THEN
+    code := 'missing_endpoint';
+    problem := format('there is no endpoint "%s"', name);
+    hint := format('CREATE SERVER %I FOREIGN DATA WRAPPER workflow_http OPTIONS (url ''https://...'', dedup ''...'')', name);
+  ELSIF server.fdwname <> 'workflow_http' THEN
+    code := 'missing_endpoint';
+    problem := format('foreign server "%s" is of the wrapper "%s", hence no endpoint', name, server.fdwname);
+    hint := 'CREATE SERVER ... FOREIGN DATA WRAPPER workflow_http makes an endpoint';
+  ELSIF EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = definer AND NOT has_server_privilege(r.oid, server.oid, 'USAGE')) THEN
+    code := 'endpoint_refused';
+    problem := format('role "%s" may not use endpoint "%s"', definer, name);
+    hint := format('GRANT USAGE ON FOREIGN SERVER %I TO %I', name, definer);
+  END IF;
+  SELECT max(o.option_value) FILTER (WHERE o.option_name = 'dedup'),
+         max(o.option_value) FILTER (WHERE o.option_name = 'owner')
+  INTO dedup, owner FROM pg_options_to_table(server.srvoptions) AS o;
+END
+$$;
+COMMENT ON FUNCTION workflow._look_up_endpoint(text, text) IS
+  'Inner: how an endpoint treats a second copy and whose it is, or why a role cannot use it';
+
 -- --------------------------------------------------------------------- queues
 
 -- The columns of a queue that options (of a document, or of create_queue) say.

@@ -13,13 +13,6 @@
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
-#define WHY_QUEUE	"name the queue that the work waits in"
-#define WHY_KEY		"give the business parts that identify the action, so that it never happens twice"
-
-static const char *const methods[] = {
-	"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
-};
-
 /* ----------------------------------------------------------------------- sql */
 
 /*
@@ -56,7 +49,7 @@ check_function(WfCheck *check, JsonbValue *value)
 
 static const WfField sql_fields[] = {
 	{"function", WF_TEXT, "name a function f(item_id bigint, data jsonb) returns jsonb", check_function},
-	{"queue", WF_TEXT, WHY_QUEUE, wf_check_queue_name},
+	{"queue", WF_TEXT, WF_WHY_QUEUE, wf_check_queue_name},
 	{"retry", WF_TEXT | WF_OBJECT, NULL, wf_check_retry},
 	{NULL}
 };
@@ -67,139 +60,10 @@ check_sql(WfCheck *check, JsonbValue *value)
 	wf_check_object(check, value, sql_fields);
 }
 
-/* ---------------------------------------------------------------------- http */
-
-static void
-check_method(WfCheck *check, JsonbValue *value)
-{
-	char	   *text = wf_jsonb_value_text(value);
-
-	for (int i = 0; i < lengthof(methods); i++)
-		if (strcmp(text, methods[i]) == 0)
-			return;
-	wf_check_error(check, "bad_value",
-				   "write GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS",
-				   "\"%s\" is not an HTTP method", text);
-}
-
-static void
-check_path(WfCheck *check, JsonbValue *value)
-{
-	char	   *text = wf_jsonb_value_text(value);
-
-	if (text[0] != '/')
-		wf_check_error(check, "bad_path", "the endpoint's url comes before it",
-					   "a path begins with \"/\"");
-	if (!wf_path_is_plain(text))
-		wf_check_error(check, "bad_path", "write the path that it leads to",
-					   "a path has no segment \".\" or \"..\"");
-	wf_check_template(check, value);
-}
-
-static bool
-is_header_name(const char *name)
-{
-	if (*name == '\0')
-		return false;
-	for (const char *p = name; *p != '\0'; p++)
-		if (*p <= ' ' || *p >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", *p) != NULL)
-			return false;
-
-	return true;
-}
-
-static void
-check_headers(WfCheck *check, JsonbValue *value)
-{
-	int			count;
-	WfMember   *members = wf_jsonb_members(value, &count);
-
-	for (int i = 0; i < count; i++)
-	{
-		int			mark = wf_check_enter(check, members[i].key);
-
-		if (!is_header_name(members[i].key))
-			wf_check_error(check, "bad_header", NULL, "is not the name of a header");
-		if (wf_check_type(check, &members[i].value, WF_TEXT))
-			wf_check_template(check, &members[i].value);
-		wf_check_leave(check, mark);
-	}
-}
-
-/* What is read before the action, so that its effect can be undone. */
-static const WfField before_fields[] = {
-	{"method", WF_TEXT, NULL, check_method},
-	{"path", WF_TEXT, "say what is read", check_path},
-	{"headers", WF_OBJECT, NULL, check_headers},
-	{NULL}
-};
-
-static void
-check_before(WfCheck *check, JsonbValue *value)
-{
-	wf_check_object(check, value, before_fields);
-}
-
-static const WfField revert_fields[] = {
-	{"method", WF_TEXT, "say how it is sent", check_method},
-	{"path", WF_TEXT, "say where it is sent", check_path},
-	{"headers", WF_OBJECT, NULL, check_headers},
-	{"body", WF_ANY, NULL, wf_check_template},
-	{NULL}
-};
-
-static void
-check_revert(WfCheck *check, JsonbValue *value)
-{
-	wf_check_object(check, value, revert_fields);
-}
-
-static const WfField http_fields[] = {
-	{"endpoint", WF_TEXT, "name a foreign server of the wrapper workflow_http", NULL},
-	{"queue", WF_TEXT, WHY_QUEUE, wf_check_queue_name},
-	{"method", WF_TEXT, "say how it is sent", check_method},
-	{"path", WF_TEXT, "say where it is sent", check_path},
-	{"headers", WF_OBJECT, NULL, check_headers},
-	{"body", WF_ANY, NULL, wf_check_template},
-	{"key", WF_TEXT | WF_ARRAY, WHY_KEY, wf_check_key},
-	{"before", WF_OBJECT, NULL, check_before},
-	{"revert", WF_OBJECT, NULL, check_revert},
-	{"external_id", WF_TEXT, NULL, wf_check_selector},
-	{"retry", WF_TEXT | WF_OBJECT, NULL, wf_check_retry},
-	{NULL}
-};
-
-static void
-check_http(WfCheck *check, JsonbValue *value)
-{
-	wf_check_object(check, value, http_fields);
-}
-
-/* --------------------------------------------------------------------- model */
-
-static const WfField model_fields[] = {
-	{"endpoint", WF_TEXT, "name a foreign server of the wrapper workflow_http", NULL},
-	{"queue", WF_TEXT, WHY_QUEUE, wf_check_queue_name},
-	{"method", WF_TEXT, NULL, check_method},
-	{"path", WF_TEXT, "say where it is sent", check_path},
-	{"headers", WF_OBJECT, NULL, check_headers},
-	{"body", WF_ANY, "say what the model is asked", wf_check_template},
-	{"version", WF_TEXT, NULL, NULL},
-	{"output", WF_TEXT, NULL, wf_check_selector},
-	{"retry", WF_TEXT | WF_OBJECT, NULL, wf_check_retry},
-	{NULL}
-};
-
-static void
-check_model(WfCheck *check, JsonbValue *value)
-{
-	wf_check_object(check, value, model_fields);
-}
-
 /* -------------------------------------------------- task, exception and wait */
 
 static const WfField task_fields[] = {
-	{"queue", WF_TEXT, WHY_QUEUE, wf_check_queue_name},
+	{"queue", WF_TEXT, WF_WHY_QUEUE, wf_check_queue_name},
 	{"payload", WF_ANY, NULL, wf_check_template},
 	{"retry", WF_TEXT | WF_OBJECT, NULL, wf_check_retry},
 	{NULL}
@@ -212,7 +76,7 @@ check_task(WfCheck *check, JsonbValue *value)
 }
 
 static const WfField exception_fields[] = {
-	{"queue", WF_TEXT, WHY_QUEUE, wf_check_queue_name},
+	{"queue", WF_TEXT, WF_WHY_QUEUE, wf_check_queue_name},
 	{NULL}
 };
 
@@ -261,9 +125,9 @@ check_wait(WfCheck *check, JsonbValue *value)
 /* -------------------------------------------------------------------- review */
 
 static const WfField review_fields[] = {
-	{"queue", WF_TEXT, WHY_QUEUE, wf_check_queue_name},
+	{"queue", WF_TEXT, WF_WHY_QUEUE, wf_check_queue_name},
 	{"decisions", WF_ARRAY, "name the events that a person may choose from", wf_check_texts},
-	{"show", WF_TEXT | WF_ARRAY, NULL, wf_check_key},
+	{"show", WF_TEXT | WF_ARRAY, NULL, wf_check_templates},
 	{"editable", WF_TEXT, NULL, wf_check_selector},
 	{"four_eyes", WF_BOOL, NULL, NULL},
 	{"reason_required", WF_ARRAY, NULL, wf_check_texts},
@@ -395,8 +259,8 @@ check_validate(WfCheck *check, JsonbValue *value)
 
 const WfActivityShape wf_activity_shapes[] = {
 	{"sql", WF_ACTIVITY_SQL, WF_OBJECT, check_sql},
-	{"http", WF_ACTIVITY_HTTP, WF_OBJECT, check_http},
-	{"model", WF_ACTIVITY_MODEL, WF_OBJECT, check_model},
+	{"http", WF_ACTIVITY_HTTP, WF_OBJECT, wf_check_http},
+	{"model", WF_ACTIVITY_MODEL, WF_OBJECT, wf_check_model},
 	{"task", WF_ACTIVITY_TASK, WF_OBJECT, check_task},
 	{"review", WF_ACTIVITY_REVIEW, WF_OBJECT, check_review},
 	{"exception", WF_ACTIVITY_EXCEPTION, WF_OBJECT, check_exception},

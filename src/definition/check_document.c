@@ -46,7 +46,7 @@ static const WfField document_fields[] = {
 	{"workflow", WF_TEXT, "name the workflow", check_workflow_name},
 	{"description", WF_TEXT, NULL, NULL},
 	{"owner", WF_TEXT, NULL, NULL},
-	{"key", WF_TEXT | WF_ARRAY, NULL, wf_check_key},
+	{"key", WF_TEXT | WF_ARRAY, NULL, wf_check_item_key},
 	{"input_schema", WF_OBJECT | WF_BOOL, NULL, wf_check_schema},
 	{"initial", WF_TEXT, "name the state that items start in", check_initial},
 	{"retry", WF_OBJECT, NULL, wf_check_policies},
@@ -82,12 +82,15 @@ static void
 check_compiled(WfCheck *check)
 {
 	WfSource	source = {0};
+	const WfGraph *graph;
 
 	source.workflow = check->workflow == NULL ? "" : check->workflow;
 	source.owner = check->definer;
 	source.definer = check->definer;
 	source.document = check->document;
-	wf_check_graph(check, wf_graph_compile(&source));
+	graph = wf_graph_compile(&source);
+	wf_check_graph(check, graph);
+	wf_check_launch(check, graph);
 }
 
 WfCheck *
@@ -98,6 +101,10 @@ wf_check_document(const char *json, const char *definer, Datum search_path,
 
 	wf_check_duplicate_keys(check, json);
 	wf_check_object(check, check->root, document_fields);
+	if (wf_jsonb_value_is_object(check->root) &&
+		wf_jsonb_value_get(check->root, "owner") == NULL)
+		wf_check_notice(check, "default_owner", "name one: \"owner\": \"team\"",
+						"nobody is named as owner: it, and each queue that names none, belong to who defines, \"%s\"", definer);
 	if (wf_jsonb_value_is_object(wf_jsonb_value_get(check->root, "states")))
 		check_compiled(check);
 

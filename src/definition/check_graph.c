@@ -10,25 +10,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-/* Stands at a state while something about it is reported. */
-static int
-enter_state(WfCheck *check, const WfState *state)
-{
-	int			mark = wf_check_enter(check, "states");
-
-	(void) wf_check_enter(check, state->name);
-	check->state = state->name;
-
-	return mark;
-}
-
-static void
-leave_state(WfCheck *check, int mark)
-{
-	check->state = NULL;
-	wf_check_leave(check, mark);
-}
-
 /* ------------------------------------------------------------------- events */
 
 static void
@@ -68,7 +49,47 @@ check_overdue(WfCheck *check, const WfState *state)
 					   "\"on_overdue\" is \"%s\", which the state does not handle", event);
 }
 
+static void
+check_result(WfCheck *check, const WfState *state)
+{
+	if (state->kind == WF_ACTIVITY_SQL && state->ntransitions > 0 &&
+		wf_state_transition(state, "ok") == NULL)
+		wf_check_warning(check, "unhandled_event", "add \"ok\" to \"on\", unless the function always names an event",
+						 "the function raises \"ok\" when its result names no event");
+}
+
 /* ------------------------------------------------------- reachable, dead end */
+
+/*
+ * Whether an item that is there can get to where it ends, or at least to where
+ * it is reported that nothing leads out.
+ */
+static bool
+can_end(const WfGraph *graph, int index)
+{
+	for (int i = 0; i < graph->nstates; i++)
+		if (graph->reachable[index * graph->nstates + i] &&
+			graph->states[i].ntransitions == 0)
+			return true;
+
+	return false;
+}
+
+/*
+ * Whether events lead to states that do not exist: then nothing can be said
+ * about where an item gets to.
+ */
+static bool
+is_incomplete(const WfCheck *check)
+{
+	ListCell   *cell;
+
+	foreach(cell, check->faults)
+		if (strcmp(((WfDocumentFault *) lfirst(cell))->code, "unknown_state") == 0)
+		return true;
+
+	return false;
+}
 
 static void
 check_place(WfCheck *check, const WfGraph *graph, int index)
@@ -80,13 +101,14 @@ check_place(WfCheck *check, const WfGraph *graph, int index)
 		!graph->reachable[graph->initial * graph->nstates + index])
 		wf_check_warning(check, "unreachable_state", "let an event lead to it, or remove it",
 						 "no event leads to this state");
-	if (state->kind != WF_ACTIVITY_FINAL && state->ntransitions == 0 && !is_cancelled)
-		wf_check_warning(check, "dead_end", "add \"on\", or make the state \"final\"",
-						 "no event leads out of this state");
-	if (state->kind == WF_ACTIVITY_SQL && state->ntransitions > 0 &&
-		wf_state_transition(state, "ok") == NULL)
-		wf_check_warning(check, "unhandled_event", "add \"ok\" to \"on\", unless the function always names an event",
-						 "the function raises \"ok\" when its result names no event");
+	if (state->kind == WF_ACTIVITY_FINAL || is_cancelled)
+		return;
+	if (state->ntransitions == 0)
+		wf_check_error(check, "dead_end", "add \"on\", or make the state \"final\"",
+					   "no event leads out of this state");
+	else if (!can_end(graph, index))
+		wf_check_error(check, "no_final", "let an event lead to a \"final\" state",
+					   "no final state can be reached from this state");
 }
 
 /* ------------------------------------------------------------ instant cycles */
@@ -148,10 +170,10 @@ report_cycle(CycleSearch *search, int again)
 		appendStringInfo(&names, "%s -> ", states[search->trail[i]].name);
 	appendStringInfoString(&names, states[again].name);
 
-	mark = enter_state(search->check, &states[again]);
+	mark = wf_check_enter_state(search->check, states[again].name);
 	wf_check_error(search->check, "instant_cycle", "put a state that waits into the cycle",
 				   "the cycle %s never waits", names.data);
-	leave_state(search->check, mark);
+	wf_check_leave_state(search->check, mark);
 }
 
 static void
@@ -217,14 +239,18 @@ check_instant_cycles(WfCheck *check, const WfGraph *graph)
 void
 wf_check_graph(WfCheck *check, const WfGraph *graph)
 {
+	bool		incomplete = is_incomplete(check);
+
 	for (int i = 0; i < graph->nstates; i++)
 	{
-		int			mark = enter_state(check, &graph->states[i]);
+		int			mark = wf_check_enter_state(check, graph->states[i].name);
 
 		check_events(check, &graph->states[i]);
 		check_overdue(check, &graph->states[i]);
-		check_place(check, graph, i);
-		leave_state(check, mark);
+		check_result(check, &graph->states[i]);
+		if (!incomplete)
+			check_place(check, graph, i);
+		wf_check_leave_state(check, mark);
 	}
 	check_instant_cycles(check, graph);
 }

@@ -8,15 +8,9 @@
 #include "base/plan.h"
 #include "catalog/pg_type.h"
 #include "definition/definition_internal.h"
+#include "retry/policy.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-
-static const char *const error_classes[] = {
-	"timeout", "connection", "rate_limited", "overloaded", "deadlock",
-	"serialization", "unavailable", "validation", "schema", "refused",
-	"truncated", "unauthorized", "not_found", "conflict", "permanent",
-	"unknown_outcome", "poison",
-};
 
 /* ------------------------------------------------------------------ policies */
 
@@ -33,10 +27,12 @@ static void
 check_factor(WfCheck *check, JsonbValue *value)
 {
 	Datum		number = NumericGetDatum(value->val.numeric);
+	Datum		least = DirectFunctionCall1(int8_numeric, Int64GetDatum(1));
+	Datum		most = DirectFunctionCall1(int8_numeric, Int64GetDatum(WF_POLICY_MAX_FACTOR));
 
-	if (DatumGetBool(DirectFunctionCall2(numeric_lt, number,
-										 DirectFunctionCall1(int8_numeric, Int64GetDatum(1)))))
-		wf_check_error(check, "bad_number", NULL, "has to be at least 1");
+	if (DatumGetBool(DirectFunctionCall2(numeric_lt, number, least)) ||
+		DatumGetBool(DirectFunctionCall2(numeric_gt, number, most)))
+		wf_check_error(check, "bad_number", NULL, "has to be from 1 to %d", WF_POLICY_MAX_FACTOR);
 }
 
 static const WfField backoff_fields[] = {
@@ -54,6 +50,23 @@ check_backoff(WfCheck *check, JsonbValue *value)
 }
 
 static void
+check_error_class(WfCheck *check, const char *name)
+{
+	int			count;
+	const char **names = wf_error_class_names(&count);
+
+	if (!wf_error_class_is_known(name))
+		wf_check_error(check, "unknown_class", wf_did_you_mean(name, names, count),
+					   "\"%s\" is not an error class", name);
+	else if (!wf_error_class_is_repeatable(name))
+		wf_check_warning(check, "useless_retry", "leave it out",
+						 "\"%s\" is never repeated by a policy: it needs a person, or evidence", name);
+	else if (!wf_error_class_is_transient(name))
+		wf_check_warning(check, "useless_retry", "leave it out, unless you know better",
+						 "repeating does not mend \"%s\"", name);
+}
+
+static void
 check_error_classes(WfCheck *check, JsonbValue *value)
 {
 	int			count;
@@ -62,28 +75,27 @@ check_error_classes(WfCheck *check, JsonbValue *value)
 	for (int i = 0; i < count; i++)
 	{
 		int			mark = wf_check_enter_element(check, i);
-		char	   *name = wf_jsonb_value_text(&elements[i]);
-		bool		known = false;
 
-		for (int j = 0; name != NULL && j < lengthof(error_classes); j++)
-			known = known || strcmp(name, error_classes[j]) == 0;
-		if (!known)
-			wf_check_error(check, "unknown_class",
-						   wf_did_you_mean(name == NULL ? "" : name, error_classes,
-										   lengthof(error_classes)),
-						   "\"%s\" is not an error class", name == NULL ? "null" : name);
+		if (wf_check_type(check, &elements[i], WF_TEXT))
+			check_error_class(check, wf_jsonb_value_text(&elements[i]));
 		wf_check_leave(check, mark);
 	}
+}
+
+static void
+check_count(WfCheck *check, JsonbValue *value)
+{
+	wf_check_int_within(check, value, 1, WF_POLICY_MAX_COUNT);
 }
 
 const WfField wf_policy_fields[] = {
 	{"owner", WF_TEXT, NULL, NULL},
 	{"dead_letter", WF_TEXT, NULL, wf_check_queue_name},
-	{"max_attempts", WF_NUMBER, NULL, wf_check_positive_int},
+	{"max_attempts", WF_NUMBER, NULL, check_count},
 	{"timeout", WF_TEXT, NULL, wf_check_interval},
 	{"backoff", WF_OBJECT, NULL, check_backoff},
 	{"retry_on", WF_ARRAY, NULL, check_error_classes},
-	{"alert_after", WF_NUMBER, NULL, wf_check_positive_int},
+	{"alert_after", WF_NUMBER, NULL, check_count},
 	{NULL}
 };
 
@@ -128,6 +140,11 @@ wf_check_retry(WfCheck *check, JsonbValue *value)
 	if (value->type != jbvString)
 	{
 		wf_check_object(check, value, wf_policy_fields);
+		if (wf_jsonb_value_get(value, "max_attempts") == NULL &&
+			wf_jsonb_value_get(policies, "default") == NULL)
+			wf_check_error(check, "retry_without_cap",
+						   "give it, or a policy \"default\", \"max_attempts\"",
+						   "the policy has no cap");
 		return;
 	}
 
@@ -206,6 +223,17 @@ check_queue_conflict(WfCheck *check, const char *name, JsonbValue *options)
 					   "%s", problem);
 }
 
+/* Whether one of the faults after the first ones is an error. */
+static bool
+has_errors_since(const WfCheck *check, int before)
+{
+	for (int i = before; i < list_length(check->faults); i++)
+		if (((WfDocumentFault *) list_nth(check->faults, i))->severity == WF_SEVERITY_ERROR)
+			return true;
+
+	return false;
+}
+
 void
 wf_check_queues(WfCheck *check, JsonbValue *queues)
 {
@@ -220,25 +248,39 @@ wf_check_queues(WfCheck *check, JsonbValue *queues)
 		if (members[i].key[0] == '\0')
 			wf_check_error(check, "empty", NULL, "a queue has to have a name");
 		wf_check_object(check, &members[i].value, queue_fields);
-		if (list_length(check->faults) == before)
+		if (!has_errors_since(check, before))
 			check_queue_conflict(check, members[i].key, &members[i].value);
 		wf_check_leave(check, mark);
 	}
 }
 
-static bool
-queue_is_stored(const char *name)
+/*
+ * The SLA of a queue that exists, as text; NULL when there is none.
+ */
+static char *
+sla_of_stored_queue(const char *name)
 {
 	static WfPlan queue_plan = {
-		.name = "queue_is_stored",
+		.name = "sla of queue",
 		.expected = SPI_OK_SELECT,
 		.nargs = 1,
 		.argtypes = {TEXTOID},
-		.sql = "SELECT 1 FROM workflow.queue WHERE queue = $1",
+		.sql = "SELECT sla::text FROM workflow.queue WHERE queue = $1",
 	};
 	Datum		value = CStringGetTextDatum(name);
 
-	return wf_plan_execute(&queue_plan, &value, NULL) > 0;
+	return wf_plan_execute(&queue_plan, &value, NULL) == 0 ? NULL : wf_result_text(0, 1);
+}
+
+int64
+wf_check_queue_sla(WfCheck *check, const char *queue)
+{
+	JsonbValue *described = wf_jsonb_value_get(wf_jsonb_value_get(check->root, "queues"), queue);
+	char	   *sla = described == NULL ? sla_of_stored_queue(queue) :
+	wf_jsonb_value_text(wf_jsonb_value_get(described, "sla"));
+	int64		microseconds;
+
+	return sla != NULL && wf_interval_from_text(sla, &microseconds) ? microseconds : 0;
 }
 
 /*
@@ -254,7 +296,8 @@ wf_check_queue_name(WfCheck *check, JsonbValue *value)
 	char	   *nearest;
 	int			count;
 
-	if (wf_jsonb_value_get(queues, name) != NULL || queue_is_stored(name))
+	if (wf_jsonb_value_get(queues, name) != NULL ||
+		sla_of_stored_queue(name) != NULL)
 		return;
 
 	members = wf_jsonb_members(queues, &count);

@@ -60,21 +60,41 @@ describe(const WfDocumentFault *fault)
 		psprintf("%s: %s; %s", fault->path, fault->problem, fault->hint);
 }
 
-static void
-raise_errors(const WfCheck *check)
+/*
+ * Appends a line for each fault of a severity; returns their number.
+ */
+static int
+append_faults(StringInfo lines, const WfCheck *check, WfSeverity severity, const char *prefix)
 {
-	StringInfoData lines;
 	int			count = 0;
 	ListCell   *cell;
 
-	initStringInfo(&lines);
 	foreach(cell, check->faults)
 	{
 		const WfDocumentFault *fault = lfirst(cell);
 
-		if (fault->severity == WF_SEVERITY_ERROR)
-			appendStringInfo(&lines, "%s%s", count++ > 0 ? "\n" : "", describe(fault));
+		if (fault->severity != severity)
+			continue;
+		appendStringInfo(lines, "%s%s%s", lines->len > 0 ? "\n" : "", prefix, describe(fault));
+		count++;
 	}
+
+	return count;
+}
+
+/*
+ * Refuses the document.  The warnings follow the errors, so that a document
+ * that is mended at once is mended whole.
+ */
+static void
+raise_errors(const WfCheck *check)
+{
+	StringInfoData lines;
+	int			count;
+
+	initStringInfo(&lines);
+	count = append_faults(&lines, check, WF_SEVERITY_ERROR, "");
+	(void) append_faults(&lines, check, WF_SEVERITY_WARNING, "warning: ");
 	ereport(ERROR,
 			(errcode(ERRCODE_WF_DEFINITION_INVALID),
 			 errmsg("definition of workflow \"%s\" is invalid: %d %s",

@@ -62,11 +62,17 @@ extern int	wf_check_enter(WfCheck *check, const char *key);
 extern int	wf_check_enter_element(WfCheck *check, int index);
 extern void wf_check_leave(WfCheck *check, int mark);
 
+/* Goes down to a state, and back. */
+extern int	wf_check_enter_state(WfCheck *check, const char *state);
+extern void wf_check_leave_state(WfCheck *check, int mark);
+
 /* Adds a fault where the check stands.  hint may be NULL. */
 extern void wf_check_error(WfCheck *check, const char *code, const char *hint,
 						   const char *problem,...) pg_attribute_printf(4, 5);
 extern void wf_check_warning(WfCheck *check, const char *code, const char *hint,
 							 const char *problem,...) pg_attribute_printf(4, 5);
+extern void wf_check_notice(WfCheck *check, const char *code, const char *hint,
+							const char *problem,...) pg_attribute_printf(4, 5);
 extern bool wf_check_has_errors(const WfCheck *check);
 
 /* "did you mean "x"?", or NULL when no candidate is near. */
@@ -100,13 +106,22 @@ extern bool wf_check_type(WfCheck *check, const JsonbValue *value, int types);
 extern void wf_check_interval(WfCheck *check, JsonbValue *value);
 extern void wf_check_positive_int(WfCheck *check, JsonbValue *value);
 extern void wf_check_int(WfCheck *check, JsonbValue *value);
+extern void wf_check_int_within(WfCheck *check, JsonbValue *value, int least, int most);
 extern void wf_check_selector(WfCheck *check, JsonbValue *value);
 extern void wf_check_template(WfCheck *check, JsonbValue *value);	/* deep */
-extern void wf_check_key(WfCheck *check, JsonbValue *value);	/* one or several */
+extern void wf_check_templates(WfCheck *check, JsonbValue *value);	/* one or several */
 extern void wf_check_texts(WfCheck *check, JsonbValue *value);	/* array, not empty */
 extern void wf_check_schema(WfCheck *check, JsonbValue *value);
 
-/* ---- check_policy.c, check_activity.c, check_state.c, check_graph.c ---- */
+/* ---- check_key.c ---- */
+
+/* Parts that identify an item, or an action. */
+extern void wf_check_item_key(WfCheck *check, JsonbValue *value);
+extern void wf_check_effect_key(WfCheck *check, JsonbValue *value);
+
+/* ---- check_policy.c, check_activity.c, check_request.c, check_state.c ---- */
+
+#define WF_WHY_QUEUE	"name the queue that the work waits in"
 
 extern const WfField wf_policy_fields[];
 
@@ -114,6 +129,12 @@ extern void wf_check_policies(WfCheck *check, JsonbValue *policies);
 extern void wf_check_retry(WfCheck *check, JsonbValue *value);
 extern void wf_check_queues(WfCheck *check, JsonbValue *queues);
 extern void wf_check_queue_name(WfCheck *check, JsonbValue *value);
+
+/* How long work of a queue may wait, in microseconds; 0 when it is not known. */
+extern int64 wf_check_queue_sla(WfCheck *check, const char *queue);
+
+extern void wf_check_http(WfCheck *check, JsonbValue *value);
+extern void wf_check_model(WfCheck *check, JsonbValue *value);
 
 /* The kinds of activity by the key that says them; the last has no name. */
 typedef struct WfActivityShape
@@ -130,7 +151,12 @@ extern const char *wf_activity_name(WfActivityKind kind);
 extern void wf_check_states(WfCheck *check, JsonbValue *states);
 extern void wf_check_activities(WfCheck *check, JsonbValue *activities);
 extern void wf_check_any(WfCheck *check, JsonbValue *any);
+
+/* ---- check_graph.c, check_launch.c, check_gate.c: of the compiled graph ---- */
+
 extern void wf_check_graph(WfCheck *check, const WfGraph *graph);
+extern void wf_check_launch(WfCheck *check, const WfGraph *graph);
+extern void wf_check_gate_guarded(WfCheck *check, const WfGraph *graph, int gate);
 
 /* Whether a state is left in the transaction that enters it. */
 extern bool wf_state_is_instant(const WfState *state);

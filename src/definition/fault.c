@@ -55,6 +55,24 @@ wf_check_enter_element(WfCheck *check, int index)
 	return mark;
 }
 
+int
+wf_check_enter_state(WfCheck *check, const char *state)
+{
+	int			mark = wf_check_enter(check, "states");
+
+	(void) wf_check_enter(check, state);
+	check->state = state;
+
+	return mark;
+}
+
+void
+wf_check_leave_state(WfCheck *check, int mark)
+{
+	check->state = NULL;
+	wf_check_leave(check, mark);
+}
+
 void
 wf_check_leave(WfCheck *check, int mark)
 {
@@ -119,6 +137,17 @@ wf_check_warning(WfCheck *check, const char *code, const char *hint,
 
 	va_start(args, problem);
 	add(check, WF_SEVERITY_WARNING, code, hint, format(problem, args));
+	va_end(args);
+}
+
+void
+wf_check_notice(WfCheck *check, const char *code, const char *hint,
+				const char *problem,...)
+{
+	va_list		args;
+
+	va_start(args, problem);
+	add(check, WF_SEVERITY_NOTICE, code, hint, format(problem, args));
 	va_end(args);
 }
 

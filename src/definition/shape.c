@@ -158,7 +158,7 @@ wf_check_interval(WfCheck *check, JsonbValue *value)
 }
 
 static bool
-is_int(JsonbValue *value, int64 least)
+is_int(JsonbValue *value, int64 least, int64 most)
 {
 	Numeric		number = value->val.numeric;
 	Datum		datum = NumericGetDatum(number);
@@ -169,20 +169,28 @@ is_int(JsonbValue *value, int64 least)
 		DatumGetBool(DirectFunctionCall2(numeric_ge, datum,
 										 DirectFunctionCall1(int8_numeric, Int64GetDatum(least)))) &&
 		DatumGetBool(DirectFunctionCall2(numeric_le, datum,
-										 DirectFunctionCall1(int8_numeric, Int64GetDatum(PG_INT32_MAX))));
+										 DirectFunctionCall1(int8_numeric, Int64GetDatum(most))));
 }
 
 void
 wf_check_positive_int(WfCheck *check, JsonbValue *value)
 {
-	if (!is_int(value, 1))
+	if (!is_int(value, 1, PG_INT32_MAX))
 		wf_check_error(check, "bad_number", NULL, "has to be a whole number from 1 on");
+}
+
+void
+wf_check_int_within(WfCheck *check, JsonbValue *value, int least, int most)
+{
+	if (!is_int(value, least, most))
+		wf_check_error(check, "bad_number", NULL, "has to be a whole number from %d to %d",
+					   least, most);
 }
 
 void
 wf_check_int(WfCheck *check, JsonbValue *value)
 {
-	if (!is_int(value, PG_INT32_MIN))
+	if (!is_int(value, PG_INT32_MIN, PG_INT32_MAX))
 		wf_check_error(check, "bad_number", NULL, "has to be a whole number");
 }
 
@@ -269,7 +277,7 @@ wf_check_texts(WfCheck *check, JsonbValue *value)
 }
 
 void
-wf_check_key(WfCheck *check, JsonbValue *value)
+wf_check_templates(WfCheck *check, JsonbValue *value)
 {
 	if (value->type == jbvString)
 		wf_check_template(check, value);

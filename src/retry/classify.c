@@ -89,6 +89,18 @@ find_class(const char *name)
 	return NULL;
 }
 
+const char **
+wf_error_class_names(int *count)
+{
+	const char **names = palloc(sizeof(char *) * lengthof(error_classes));
+
+	for (int i = 0; i < lengthof(error_classes); i++)
+		names[i] = error_classes[i].name;
+	*count = lengthof(error_classes);
+
+	return names;
+}
+
 bool
 wf_error_class_is_known(const char *error_class)
 {

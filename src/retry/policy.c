@@ -75,8 +75,8 @@ read_count(Jsonb *object, const char *key, int least, int *result)
 		refuse(key, value, "a whole number");
 	number = DatumGetFloat8(DirectFunctionCall1(numeric_float8,
 												NumericGetDatum(value->val.numeric)));
-	if (number < least || number > 1000000 || number != rint(number))
-		refuse(key, value, psprintf("a whole number from %d to 1000000", least));
+	if (number < least || number > WF_POLICY_MAX_COUNT || number != rint(number))
+		refuse(key, value, psprintf("a whole number from %d to %d", least, WF_POLICY_MAX_COUNT));
 	*result = (int) number;
 }
 
@@ -110,7 +110,7 @@ read_factor(Jsonb *backoff, double *result)
 		refuse("factor", value, "a number");
 	*result = DatumGetFloat8(DirectFunctionCall1(numeric_float8,
 												 NumericGetDatum(value->val.numeric)));
-	if (*result < 1 || *result > 1000)
+	if (*result < 1 || *result > WF_POLICY_MAX_FACTOR)
 		refuse("factor", value, "a number from 1 to 1000");
 }
 

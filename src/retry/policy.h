@@ -38,6 +38,10 @@ typedef struct WfRetryDecision
 	int64		delay_us;		/* when retry */
 } WfRetryDecision;
 
+/* What a policy may have at most; more is refused when it is read. */
+#define WF_POLICY_MAX_COUNT		1000000
+#define WF_POLICY_MAX_FACTOR	1000
+
 /* max_attempts 5, 30 s, 1 s x 2 up to 15 min with full jitter, transient classes */
 extern WfRetryPolicy *wf_default_policy(void);
 
@@ -59,6 +63,7 @@ extern WfRetryDecision wf_retry_decide(const WfRetryPolicy *policy, int attempt,
 									   int64 retry_after_us, double random01);
 
 /* The known error classes; whether repeating can mend one. */
+extern const char **wf_error_class_names(int *count);
 extern bool wf_error_class_is_known(const char *error_class);
 extern bool wf_error_class_is_transient(const char *error_class);
 

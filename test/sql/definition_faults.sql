@@ -8,13 +8,14 @@ CREATE FUNCTION faults(document json) RETURNS TABLE (severity text, code text, p
 LANGUAGE sql AS $$
   SELECT f.severity, f.code, f.path, f.problem, f.hint
   FROM workflow._document_faults(document, current_user, '{}') AS f
+  WHERE f.severity <> 'notice'
 $$;
 CREATE FUNCTION state_faults(state text) RETURNS TABLE (code text, path text, problem text, hint text)
 LANGUAGE sql AS $$
   SELECT f.code, f.path, f.problem, f.hint
   FROM faults(format('{"workflow": "w", "initial": "S", "queues": {"q": {"sla": "1 h", "escalate_to": ["x"]}},
                        "states": {"S": %s, "END": {"final": "done"}},
-                       "any": {"on": {"ok": "END", "valid": "END", "timeout": "END"}}}', state)::json) AS f
+                       "any": {"on": {"ok": "END", "valid": "END", "timeout": "END", "error": "END"}}}', state)::json) AS f
 $$;
 
 -- one error names them all
@@ -58,6 +59,7 @@ SELECT * FROM state_faults('{"activity": "none"}');
 SELECT * FROM state_faults('{"sql": {"function": "pg_catalog.now", "queue": "q"}}');
 SELECT * FROM state_faults('{"sql": {"function": "a.b.c", "queue": "q"}}');
 SELECT * FROM state_faults('{"then": "go", "as": "x", "timeout": "1 minute"}');
+SELECT * FROM state_faults('{"then": {}}');
 SELECT * FROM state_faults('{"timeout": {"event": "late"}}');
 SELECT * FROM state_faults('{"timeout": {"after": "1 minute", "event": "late"}}');
 SELECT * FROM state_faults('{"validate": {"value": "x", "schema": {"type": "objekt", "allOf": []}}}');
@@ -70,14 +72,37 @@ SELECT * FROM state_faults('{"gate": {"value": "$.c", "tiers": [{"at_least": 0.5
 -- cycles that never wait; one that returns to its origin from an exception does wait
 SELECT * FROM faults('{"workflow": "w", "initial": "A", "states": {
   "A": {"then": "x", "on": {"x": "B"}}, "B": {"gate": {"value": "$.v", "tiers": [{"otherwise": "y"}]}, "on": {"y": "C"}},
-  "C": {"then": "z", "on": {"z": "A"}}}}');
-SELECT * FROM faults('{"workflow": "w", "initial": "A", "states": {"A": {"then": "x", "on": {"x": "A"}}}}');
+  "C": {"then": "z", "on": {"z": "A"}}}, "any": {"on": {"stop": "CANCELLED"}}}');
+SELECT * FROM faults('{"workflow": "w", "initial": "A", "states": {"A": {"then": "x", "on": {"x": "A"}}},
+  "any": {"on": {"stop": "CANCELLED"}}}');
 SELECT * FROM faults('{"workflow": "w", "initial": "G", "queues": {"q": {"sla": "1 h", "escalate_to": ["x"]}}, "states": {
   "G": {"gate": {"value": "$.v", "tiers": [{"at_least": 1, "event": "up"}, {"otherwise": "down"}]}, "on": {"up": "R", "down": "E"}},
-  "E": {"exception": {"queue": "q"}, "on": {"replay": "R"}}, "R": {"then": "resume", "on": {"resume": "@origin"}}}}');
+  "E": {"exception": {"queue": "q"}, "on": {"replay": "R"}}, "R": {"then": "resume", "on": {"resume": "@origin"}}},
+  "any": {"on": {"stop": "CANCELLED"}}}');
 SELECT * FROM faults('{"workflow": "w", "initial": "G", "queues": {"q": {"sla": "1 h", "escalate_to": ["x"]}}, "states": {
   "G": {"gate": {"value": "$.v", "tiers": [{"otherwise": "down"}]}, "on": {"down": "E"}},
-  "E": {"exception": {"queue": "q"}, "on": {"replay": "R"}}, "R": {"then": "resume", "on": {"resume": "@origin"}}}}');
+  "E": {"exception": {"queue": "q"}, "on": {"replay": "R"}}, "R": {"then": "resume", "on": {"resume": "@origin"}}},
+  "any": {"on": {"stop": "CANCELLED"}}}');
+
+-- a fault is listed, and nothing else happens, whatever stands where something else should
+CREATE FUNCTION spoiled(document jsonb) RETURNS SETOF jsonb LANGUAGE sql AS $$
+  WITH RECURSIVE place (path, value) AS (
+    SELECT '{}'::text[], document
+    UNION ALL
+    SELECT p.path || m.key, m.value
+    FROM place AS p, LATERAL (
+      SELECT e.key, e.value FROM jsonb_each(CASE WHEN jsonb_typeof(p.value) = 'object' THEN p.value ELSE '{}' END) AS e
+      UNION ALL
+      SELECT (a.ordinality - 1)::text, a.value
+      FROM jsonb_array_elements(CASE WHEN jsonb_typeof(p.value) = 'array' THEN p.value ELSE '[]' END) WITH ORDINALITY AS a) AS m)
+  SELECT jsonb_set(document, p.path, v) FROM place AS p, jsonb_array_elements('[null, 5, "", "$.a", {}, ["$.a", 7, null], true]') AS v
+  WHERE p.path <> '{}'
+  UNION ALL
+  SELECT document #- p.path FROM place AS p WHERE p.path <> '{}'
+$$;
+\set flow `cat "$PWD/test/include/crm_enrichment.json"`
+SELECT count(*) > 1000 AS many, bool_and(f.lines) AS without_an_accident
+FROM spoiled(:'flow') AS s, LATERAL (SELECT count(*) >= 0 AS lines FROM workflow._document_faults(s::json, current_user, '{}')) AS f;
 
 -- policies have a cap; a named one may have that of the default
 SELECT * FROM faults('{"workflow": "w", "initial": "A", "states": {"A": {"final": "x"}},

@@ -2,6 +2,7 @@
 -- Definition: what the engine reads out of a document.
 --
 CREATE EXTENSION pg_workflow;
+CREATE SERVER e FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://e.example', dedup 'key');
 SELECT * FROM workflow.define('{
   "workflow": "graph", "initial": "START", "owner": "ops",
   "retry": {"default": {"max_attempts": 4, "backoff": {"initial": "1 second", "factor": 2}},
@@ -43,7 +44,7 @@ FROM (VALUES ('START', 'answer'), ('POST', 'answer'), ('POST', 'late'), ('TROUBL
 
 -- without any policy in the document the queue's own counts
 SELECT * FROM workflow.define('{"workflow": "plain", "initial": "A",
-  "states": {"A": {"task": {"queue": "work"}, "on": {"ok": "B"}}, "B": {"final": "done"}}}');
+  "states": {"A": {"task": {"queue": "work"}, "on": {"ok": "B", "error": "B"}}, "B": {"final": "done"}}}');
 SELECT state, retry FROM workflow._graph_states('plain', 1);
 
 -- a CANCELLED of one's own is kept

@@ -1,0 +1,216 @@
+/*
+ * check_request.c
+ *	  The activities that go outside: http and model.
+ *
+ * Their endpoint is looked up as the database is now.  One that is missing or
+ * not granted does not break the graph, so it is a warning: endpoints are
+ * often made after the workflow, and by somebody else.
+ */
+#include "postgres.h"
+
+#include "base/jsonb.h"
+#include "base/plan.h"
+#include "catalog/pg_type.h"
+#include "definition/definition_internal.h"
+#include "definition/template.h"
+#include "utils/builtins.h"
+
+#define WHY_ENDPOINT	"name a foreign server of the wrapper workflow_http"
+#define WHY_KEY		"give the business parts that identify the action, so that it never happens twice"
+
+static const char *const methods[] = {
+	"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
+};
+
+/* ----------------------------------------------------------------- endpoint */
+
+/*
+ * Looks an endpoint up.  Returns what it does with a second copy ("dedup"), or
+ * NULL, having said why, when the definer cannot use it; *owner is the person
+ * that it names, or NULL.
+ */
+static char *
+look_up_endpoint(WfCheck *check, const char *name, char **owner)
+{
+	static WfPlan endpoint_plan = {
+		.name = "look up endpoint",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {TEXTOID, TEXTOID},
+		.sql = "SELECT e.dedup, e.owner, e.code, e.problem, e.hint "
+		"FROM workflow._look_up_endpoint($1, $2) AS e",
+	};
+	Datum		values[2];
+	char	   *code;
+
+	values[0] = CStringGetTextDatum(check->definer);
+	values[1] = CStringGetTextDatum(name);
+	wf_plan_execute(&endpoint_plan, values, NULL);
+	code = wf_result_text(0, 3);
+	if (code != NULL)
+		wf_check_warning(check, code, wf_result_text(0, 5), "%s", wf_result_text(0, 4));
+	*owner = wf_result_text(0, 2);
+
+	return code != NULL ? NULL : wf_result_text(0, 1);
+}
+
+static void
+check_action_endpoint(WfCheck *check, JsonbValue *value)
+{
+	char	   *owner;
+	char	   *dedup = look_up_endpoint(check, wf_jsonb_value_text(value), &owner);
+
+	if (dedup != NULL && strcmp(dedup, "none") == 0)
+		wf_check_notice(check, "held_for_person", NULL,
+						"a call whose outcome is not known is never repeated: it is held for %s to resolve",
+						owner == NULL ? "its owner" : owner);
+}
+
+static void
+check_model_endpoint(WfCheck *check, JsonbValue *value)
+{
+	char	   *owner;
+	char	   *name = wf_jsonb_value_text(value);
+	char	   *dedup = look_up_endpoint(check, name, &owner);
+
+	if (dedup != NULL && strcmp(dedup, "pure") != 0)
+		wf_check_warning(check, "not_pure",
+						 psprintf("ALTER SERVER %s OPTIONS (SET dedup 'pure')", quote_identifier(name)),
+						 "the endpoint is declared dedup '%s', but a call of a model changes nothing outside and may be repeated",
+						 dedup);
+}
+
+/* ---------------------------------------------------------------------- http */
+
+static void
+check_method(WfCheck *check, JsonbValue *value)
+{
+	char	   *text = wf_jsonb_value_text(value);
+
+	for (int i = 0; i < lengthof(methods); i++)
+		if (strcmp(text, methods[i]) == 0)
+			return;
+	wf_check_error(check, "bad_value",
+				   "write GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS",
+				   "\"%s\" is not an HTTP method", text);
+}
+
+static void
+check_path(WfCheck *check, JsonbValue *value)
+{
+	char	   *text = wf_jsonb_value_text(value);
+
+	if (text[0] != '/')
+		wf_check_error(check, "bad_path", "the endpoint's url comes before it",
+					   "a path begins with \"/\"");
+	if (!wf_path_is_plain(text))
+		wf_check_error(check, "bad_path", "write the path that it leads to",
+					   "a path has no segment \".\" or \"..\"");
+	wf_check_template(check, value);
+}
+
+static bool
+is_header_name(const char *name)
+{
+	if (*name == '\0')
+		return false;
+	for (const char *p = name; *p != '\0'; p++)
+		if (*p <= ' ' || *p >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", *p) != NULL)
+			return false;
+
+	return true;
+}
+
+static void
+check_headers(WfCheck *check, JsonbValue *value)
+{
+	int			count;
+	WfMember   *members = wf_jsonb_members(value, &count);
+
+	for (int i = 0; i < count; i++)
+	{
+		int			mark = wf_check_enter(check, members[i].key);
+
+		if (!is_header_name(members[i].key))
+			wf_check_error(check, "bad_header", NULL, "is not the name of a header");
+		if (wf_check_type(check, &members[i].value, WF_TEXT))
+			wf_check_template(check, &members[i].value);
+		wf_check_leave(check, mark);
+	}
+}
+
+/* What is read before the action, so that its effect can be undone. */
+static const WfField before_fields[] = {
+	{"method", WF_TEXT, NULL, check_method},
+	{"path", WF_TEXT, "say what is read", check_path},
+	{"headers", WF_OBJECT, NULL, check_headers},
+	{NULL}
+};
+
+static void
+check_before(WfCheck *check, JsonbValue *value)
+{
+	wf_check_object(check, value, before_fields);
+}
+
+static const WfField revert_fields[] = {
+	{"method", WF_TEXT, "say how it is sent", check_method},
+	{"path", WF_TEXT, "say where it is sent", check_path},
+	{"headers", WF_OBJECT, NULL, check_headers},
+	{"body", WF_ANY, NULL, wf_check_template},
+	{NULL}
+};
+
+static void
+check_revert(WfCheck *check, JsonbValue *value)
+{
+	wf_check_object(check, value, revert_fields);
+}
+
+static const WfField http_fields[] = {
+	{"endpoint", WF_TEXT, WHY_ENDPOINT, check_action_endpoint},
+	{"queue", WF_TEXT, WF_WHY_QUEUE, wf_check_queue_name},
+	{"method", WF_TEXT, "say how it is sent", check_method},
+	{"path", WF_TEXT, "say where it is sent", check_path},
+	{"headers", WF_OBJECT, NULL, check_headers},
+	{"body", WF_ANY, NULL, wf_check_template},
+	{"key", WF_TEXT | WF_ARRAY, WHY_KEY, wf_check_effect_key},
+	{"before", WF_OBJECT, NULL, check_before},
+	{"revert", WF_OBJECT, NULL, check_revert},
+	{"external_id", WF_TEXT, NULL, wf_check_selector},
+	{"retry", WF_TEXT | WF_OBJECT, NULL, wf_check_retry},
+	{NULL}
+};
+
+void
+wf_check_http(WfCheck *check, JsonbValue *value)
+{
+	char	   *method = wf_jsonb_value_text(wf_jsonb_value_get(value, "method"));
+
+	wf_check_object(check, value, http_fields);
+	if (wf_jsonb_value_get(value, "revert") == NULL && method != NULL &&
+		strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+		wf_check_notice(check, "no_revert", "say with \"revert\" how it is undone, if it can be",
+						"the action cannot be undone by workflow.revert()");
+}
+
+/* --------------------------------------------------------------------- model */
+
+static const WfField model_fields[] = {
+	{"endpoint", WF_TEXT, WHY_ENDPOINT, check_model_endpoint},
+	{"queue", WF_TEXT, WF_WHY_QUEUE, wf_check_queue_name},
+	{"method", WF_TEXT, NULL, check_method},
+	{"path", WF_TEXT, "say where it is sent", check_path},
+	{"headers", WF_OBJECT, NULL, check_headers},
+	{"body", WF_ANY, "say what the model is asked", wf_check_template},
+	{"version", WF_TEXT, NULL, NULL},
+	{"output", WF_TEXT, NULL, wf_check_selector},
+	{"retry", WF_TEXT | WF_OBJECT, NULL, wf_check_retry},
+	{NULL}
+};
+
+void
+wf_check_model(WfCheck *check, JsonbValue *value)
+{
+	wf_check_object(check, value, model_fields);
+}
