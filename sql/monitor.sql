@@ -80,7 +80,7 @@ BEGIN
   SELECT found.* INTO t FROM workflow.timer AS found
   WHERE found.item_id = item AND found.seq = i.seq ORDER BY found.due_at LIMIT 1;
   SELECT found.* INTO q FROM workflow.queue AS found
-  WHERE found.queue = coalesce(CASE WHEN j.status = 'dead' THEN j.dead_letter END, j.queue, r.queue);
+  WHERE found.queue = coalesce((SELECT p.place FROM workflow._placed_job AS p WHERE p.job_id = j.job_id), r.queue);
 END
 $$;
 COMMENT ON FUNCTION workflow._standing(bigint) IS
@@ -192,7 +192,7 @@ BEGIN
   since := (s.i).since;
   outcome := (s.i).outcome;
   queue := (s.q).queue;
-  owner := coalesce((s.j).dead_owner, (s.q).owner, s.owner);
+  owner := coalesce((s.q).owner, s.owner);
   allowed_events := workflow._state_events(workflow, version, state);
   attempts := greatest((s.j).attempt, (s.e).attempts);
   SELECT l.error_class, l.message INTO last_error_class, last_error
@@ -212,7 +212,8 @@ BEGIN
   END IF;
 
   IF (s.j).kind IN ('sql', 'http', 'model', 'task') THEN
-    max_attempts := workflow._state_max_attempts(workflow, version, state, (s.q).retry);
+    max_attempts := workflow._state_max_attempts(workflow, version, state,
+      (SELECT own.retry FROM workflow.queue AS own WHERE own.queue = (s.j).queue));
   END IF;
   next_action_at := least(
     CASE WHEN (s.j).status = 'ready' THEN (s.j).run_at
@@ -545,15 +546,15 @@ COMMENT ON VIEW workflow.state_stats IS
 
 CREATE VIEW workflow.queue_stats AS
   WITH job AS (
-    SELECT j.queue,
+    SELECT j.place AS queue,
            pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at <= n.now) AS ready,
            pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at > n.now) AS delayed,
            pg_catalog.count(*) FILTER (WHERE j.status = 'running') AS running,
            pg_catalog.count(*) FILTER (WHERE j.status = 'waiting') AS waiting,
            pg_catalog.count(*) FILTER (WHERE j.status = 'dead') AS dead,
            n.now - pg_catalog.min(j.run_at) FILTER (WHERE j.status = 'ready' AND j.run_at <= n.now) AS oldest_ready_age
-    FROM workflow.job AS j, (SELECT pg_catalog.clock_timestamp() AS now) AS n
-    GROUP BY j.queue, n.now
+    FROM workflow._placed_job AS j, (SELECT pg_catalog.clock_timestamp() AS now) AS n
+    GROUP BY j.place, n.now
   ), done AS (
     SELECT a.queue, pg_catalog.count(*) FILTER (WHERE a.outcome = 'ok') AS done_5m,
            pg_catalog.count(*) FILTER (WHERE a.outcome <> 'ok') AS failed_5m

@@ -314,6 +314,13 @@ COMMENT ON FUNCTION workflow._replay_job(text, bigint, text) IS 'Inner: replay_j
 
 -- ------------------------------------------------------------------ views
 
+-- A dead letter waits in the queue that its policy sent it to, for that queue's
+-- owner and by its SLA, and is counted there: every answer reads "place".
+CREATE VIEW workflow._placed_job AS
+SELECT CASE WHEN j.status = 'dead' THEN coalesce(j.dead_letter, j.queue) ELSE j.queue END AS place, j.*
+FROM workflow.job AS j;
+COMMENT ON VIEW workflow._placed_job IS 'Inner: jobs with the queue that each stands in';
+
 CREATE VIEW workflow.queues AS
 SELECT q.queue,
        q.owner,
@@ -343,15 +350,15 @@ SELECT q.queue,
        q.created_at
 FROM workflow.queue AS q
 LEFT JOIN (
-  SELECT j.queue,
+  SELECT j.place AS queue,
          pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at <= pg_catalog.clock_timestamp()) AS ready,
          pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at > pg_catalog.clock_timestamp()) AS delayed,
          pg_catalog.count(*) FILTER (WHERE j.status = 'running') AS running,
          pg_catalog.count(*) FILTER (WHERE j.status = 'waiting') AS waiting,
          pg_catalog.count(*) FILTER (WHERE j.status = 'dead') AS dead,
          pg_catalog.min(j.run_at) FILTER (WHERE j.status = 'ready' AND j.run_at <= pg_catalog.clock_timestamp()) AS oldest_ready_at
-  FROM workflow.job AS j
-  GROUP BY j.queue) AS c USING (queue);
+  FROM workflow._placed_job AS j
+  GROUP BY j.place) AS c USING (queue);
 COMMENT ON VIEW workflow.queues IS 'Each queue with its owner, what it holds, and whether its oldest job that could start is past the SLA';
 
 CREATE VIEW workflow.attempts AS
@@ -365,22 +372,23 @@ SELECT j.job_id,
        j.item_id,
        i.workflow,
        coalesce(i.key, j.key) AS key,
-       j.queue,
-       coalesce(j.dead_owner, d.owner, q.owner) AS owner,
+       j.place AS queue,
+       q.owner,
        j.state,
        j.kind,
        j.error_class,
        j.error_message,
        j.attempt AS attempts,
        coalesce(j.failed_at, j.created_at) AS failed_at,
-       coalesce(j.failed_at, j.created_at) + coalesce(d.sla, q.sla) AS due_at,
-       j.dead_letter,
+       coalesce(j.failed_at, j.created_at) + q.sla AS due_at,
+       j.queue AS from_queue,
        j.payload
-FROM workflow.job AS j
-LEFT JOIN workflow.queue AS q ON q.queue = j.queue
-LEFT JOIN workflow.queue AS d ON d.queue = j.dead_letter
+FROM workflow._placed_job AS j
+LEFT JOIN workflow.queue AS q ON q.queue = j.place
 LEFT JOIN workflow.item AS i ON i.item_id = j.item_id
 WHERE j.status = 'dead' OR (j.kind = 'exception' AND j.status = 'waiting');
 COMMENT ON VIEW workflow.dead_letters IS 'What ended without success and waits for its owner: dead jobs, and items in exception states';
-COMMENT ON COLUMN workflow.dead_letters.dead_letter IS 'Queue that the retry policy sends dead letters to: its owner and SLA hold';
-COMMENT ON COLUMN workflow.dead_letters.due_at IS 'When the SLA of the queue that it waits in ends';
+COMMENT ON COLUMN workflow.dead_letters.queue IS 'Queue that it waits in: the one that its retry policy sends dead letters to, else its own';
+COMMENT ON COLUMN workflow.dead_letters.owner IS 'Owner of that queue';
+COMMENT ON COLUMN workflow.dead_letters.due_at IS 'When the SLA of that queue ends';
+COMMENT ON COLUMN workflow.dead_letters.from_queue IS 'Queue that it ran in, and goes back to when replayed';

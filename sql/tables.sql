@@ -231,8 +231,7 @@ CREATE TABLE workflow.job (
   failed_at     timestamptz,
   created_at    timestamptz NOT NULL,
   payload       jsonb,
-  dead_letter   text COLLATE "C",
-  dead_owner    text
+  dead_letter   text COLLATE "C"
 ) WITH (fillfactor = 70);
 CREATE INDEX job_ready ON workflow.job (kind, queue, priority, run_at, job_id) WHERE status = 'ready';
 CREATE INDEX job_due ON workflow.job (run_at) WHERE status = 'ready';
@@ -249,8 +248,7 @@ COMMENT ON COLUMN workflow.job.priority IS 'Smaller runs first';
 COMMENT ON COLUMN workflow.job.attempt IS 'Executions begun and charged';
 COMMENT ON COLUMN workflow.job.seq IS 'Visit of the state that the job belongs to';
 COMMENT ON COLUMN workflow.job.session_pid IS 'With a claim bound to a session: its process, beside session_start';
-COMMENT ON COLUMN workflow.job.dead_letter IS 'With status dead: queue whose owner it waits for, where the retry policy names one';
-COMMENT ON COLUMN workflow.job.dead_owner IS 'With status dead: owner, where the retry policy names one';
+COMMENT ON COLUMN workflow.job.dead_letter IS 'With status dead: queue that the retry policy sent it to; null where it names none';
 COMMENT ON COLUMN workflow.job.waiting_on IS 'With status waiting: review, exception, effect, blocked, breaker';
 
 CREATE TABLE workflow.attempt (

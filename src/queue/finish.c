@@ -57,15 +57,16 @@ static WfPlan delete_plan = {
 static WfPlan end_plan = {
 	.name = "end_attempt",
 	.expected = SPI_OK_INSERT,
-	.nargs = ATTEMPT_NARGS + 9,
+	.nargs = ATTEMPT_NARGS + 8,
 	.argtypes = {ATTEMPT_TYPES, BOOLOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID,
-	TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID},
+	TEXTOID, TIMESTAMPTZOID, TEXTOID},
 	.sql =
 	"WITH ended AS ("
 	"  UPDATE workflow.job SET status = $15, attempt = $16, run_at = $17, "
 	"    error_class = COALESCE($11, error_class), "
 	"    error_message = COALESCE($18, error_message), waiting_on = $19, "
-	"    failed_at = COALESCE($20, failed_at), dead_letter = $21, dead_owner = $22, "
+	"    failed_at = COALESCE($20, failed_at), "
+	"    dead_letter = (SELECT q.queue FROM workflow.queue AS q WHERE q.queue = $21), "
 	"    token = NULL, worker = NULL, claimed_at = NULL, lease_until = NULL, "
 	"    session_pid = NULL, session_start = NULL "
 	"  WHERE job_id = $1) "
@@ -80,7 +81,7 @@ static WfPlan unpark_plan = {
 	.sql =
 	"UPDATE workflow.job AS j SET status = 'ready', run_at = $2, "
 	"  attempt = CASE WHEN $3 THEN 0 ELSE j.attempt END, "
-	"  waiting_on = NULL, dead_letter = NULL, dead_owner = NULL "
+	"  waiting_on = NULL, dead_letter = NULL "
 	"WHERE j.job_id = $1 AND j.status IN ('waiting', 'dead') "
 	"RETURNING j.kind, j.queue",
 };
@@ -105,7 +106,6 @@ typedef struct Ending
 	const char *waiting_on;
 	bool		has_failed;
 	const char *dead_letter;
-	const char *dead_owner;
 	Jsonb	   *detail;
 } Ending;
 
@@ -190,8 +190,8 @@ wake_others(const WfJob *job)
 static void
 end_attempt(const WfJob *job, const Ending *ending)
 {
-	Datum		values[ATTEMPT_NARGS + 9];
-	char		nulls[ATTEMPT_NARGS + 9];
+	Datum		values[ATTEMPT_NARGS + 8];
+	char		nulls[ATTEMPT_NARGS + 8];
 	WfAttempt	attempt = attempt_of(job, ending->outcome);
 
 	attempt.error_class = ending->error_class;
@@ -210,7 +210,6 @@ end_attempt(const WfJob *job, const Ending *ending)
 	values[19] = TimestampTzGetDatum(wf_now());
 	nulls[19] = ending->has_failed ? ' ' : 'n';
 	set_text(values, nulls, 20, ending->dead_letter);
-	set_text(values, nulls, 21, ending->dead_owner);
 	wf_plan_execute(&end_plan, values, nulls);
 
 	if (strcmp(ending->status, "ready") == 0)
@@ -298,7 +297,6 @@ bury(const WfJob *job, Ending *ending, const WfRetryPolicy *policy)
 	ending->outcome = "dead";
 	ending->status = "dead";
 	ending->dead_letter = policy->dead_letter;
-	ending->dead_owner = policy->owner;
 	end_attempt(job, ending);
 }
 

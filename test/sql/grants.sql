@@ -33,7 +33,7 @@ CREATE FUNCTION granted(kind text) RETURNS TABLE (missing text, beyond text) LAN
         UNION ALL
         SELECT c.relname,
                has_table_privilege('wf_test_role', c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE'),
-               c.relkind = 'v' AND (c.relname = ANY (k.views) OR k.views = '{*}')
+               c.relkind = 'v' AND c.relname NOT LIKE '\_%' AND (c.relname = ANY (k.views) OR k.views = '{*}')
         FROM pg_class AS c, workflow._role_kinds() AS k
         WHERE c.relnamespace = 'workflow'::regnamespace AND c.relkind IN ('r', 'p', 'v')
           AND k.kind = granted.kind) AS object

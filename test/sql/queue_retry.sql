@@ -49,11 +49,11 @@ SET pg_workflow.clock = '2040-01-01 00:05:30 UTC';
 SELECT token, attempt FROM workflow.claim('work', 'w1', lease => '1 hour') \gset
 SELECT workflow.fail(:job, :'token', 'unavailable', 'still down');
 SELECT status, attempt FROM workflow.job;
-SELECT job_id = :job AS same, key, queue, dead_letter, owner, kind, error_class, error_message, attempts, failed_at, due_at
+SELECT job_id = :job AS same, key, queue, from_queue, owner, kind, error_class, error_message, attempts, failed_at, due_at
 FROM workflow.dead_letters;
 SELECT attempt, outcome, error_class, message, detail FROM workflow.attempts WHERE job_id = :job ORDER BY attempt_id;
 SELECT count(*) FROM workflow.claim('work', 'w1');
-SELECT dead FROM workflow.queues WHERE queue = 'work';
+SELECT queue, owner, dead FROM workflow.queues ORDER BY queue;
 
 -- a replayed job starts afresh
 SELECT workflow.replay_job(:job, 'the server is up');
