@@ -49,13 +49,13 @@ static WfPlan lock_plan = {
 	"FOR UPDATE OF j",
 };
 
-static WfPlan existed_plan = {
-	.name = "job_existed",
+static WfPlan last_attempt_plan = {
+	.name = "last_attempt",
 	.expected = SPI_OK_SELECT,
 	.nargs = 1,
 	.argtypes = {INT8OID},
 	.sql =
-	"SELECT a.outcome, a.finished_at::text FROM workflow.attempt AS a "
+	"SELECT a.attempt, a.outcome, a.finished_at, a.message FROM workflow.attempt AS a "
 	"WHERE a.job_id = $1 ORDER BY a.attempt_id DESC LIMIT 1",
 };
 
@@ -131,14 +131,43 @@ wf_job_refuse_queue(const char *queue)
 			 errhint("SELECT queue FROM workflow.queues shows the queues.")));
 }
 
+/*
+ * Raises WF004 with what is known: where the job is, and how its last attempt
+ * ended.
+ */
+pg_noreturn static void
+refuse_stale(int64 job_id, const char *present)
+{
+	Datum		value = Int64GetDatum(job_id);
+	const char *last = "";
+	bool		was_bound = false;
+
+	if (wf_plan_execute(&last_attempt_plan, &value, NULL) > 0)
+	{
+		const char *message = wf_result_text(0, 4);
+
+		was_bound = message != NULL &&
+			strncmp(message, WF_SESSION_ENDED, strlen(WF_SESSION_ENDED)) == 0;
+		last = psprintf("; attempt %d ended as \"%s\" at %s%s%s", wf_result_int4(0, 1),
+						wf_result_text(0, 2), timestamptz_to_str(result_time(0, 3)),
+						message == NULL ? "" : ": ", message == NULL ? "" : message);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_WF_STALE_TOKEN),
+			 errmsg("the claim of job " INT64_FORMAT " has ended", job_id),
+			 errdetail("The token is stale: %s%s.", present, last),
+			 was_bound ?
+			 errhint("A claim without a lease ends with its session, and costs an attempt. Claim with a lease: workflow.claim('queue', 'worker', lease => '5 minutes').") :
+			 errhint("Drop this result and claim again; what others did since then stands.")));
+}
+
 static void
 refuse_missing(int64 job_id)
 {
 	Datum		value = Int64GetDatum(job_id);
 
-	if (wf_plan_execute(&existed_plan, &value, NULL) > 0)
-		wf_job_refuse_stale(job_id, psprintf("its last attempt ended as \"%s\" at %s",
-											 wf_result_text(0, 1), wf_result_text(0, 2)));
+	if (wf_plan_execute(&last_attempt_plan, &value, NULL) > 0)
+		refuse_stale(job_id, "the job is gone");
 	ereport(ERROR,
 			(errcode(ERRCODE_WF_UNKNOWN),
 			 errmsg("job " INT64_FORMAT " does not exist", job_id),
@@ -147,14 +176,23 @@ refuse_missing(int64 job_id)
 					 job_id)));
 }
 
-void
-wf_job_refuse_stale(int64 job_id, const char *why)
+/*
+ * Where a job is that the holder of a stale token thinks is his.
+ */
+static const char *
+present_place(const WfJob *job)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_WF_STALE_TOKEN),
-			 errmsg("the claim of job " INT64_FORMAT " has ended", job_id),
-			 errdetail("The token is stale: %s.", why),
-			 errhint("Drop this result and claim again; what others did since then stands.")));
+	if (strcmp(job->status, "running") == 0)
+		return psprintf("worker \"%s\" claimed the job at %s",
+						job->worker == NULL ? "" : job->worker,
+						timestamptz_to_str(job->claimed_at));
+	if (strcmp(job->status, "ready") == 0)
+		return job->run_at <= wf_now() ? "the job is ready again" :
+			psprintf("the job runs again at %s", timestamptz_to_str(job->run_at));
+	if (strcmp(job->status, "dead") == 0)
+		return "the job is a dead letter";
+
+	return "the job waits for a person or an effect";
 }
 
 WfJob *
@@ -172,13 +210,16 @@ wf_queue_lock_claimed(int64 job_id, const char *token)
 
 	if (job == NULL)
 		refuse_missing(job_id);
-	if (strcmp(job->status, "running") != 0)
-		wf_job_refuse_stale(job_id, psprintf("the job is %s", job->status));
-	if (token == NULL || job->token == NULL || strcmp(job->token, token) != 0)
-		wf_job_refuse_stale(job_id, "the job has been claimed anew");
+	if (strcmp(job->status, "running") != 0 ||
+		token == NULL || job->token == NULL || strcmp(job->token, token) != 0)
+		refuse_stale(job_id, present_place(job));
 	if (job->lease_until != 0 && job->lease_until <= wf_now())
-		wf_job_refuse_stale(job_id, psprintf("the lease ended at %s",
-											 timestamptz_to_str(job->lease_until)));
+		ereport(ERROR,
+				(errcode(ERRCODE_WF_STALE_TOKEN),
+				 errmsg("the claim of job " INT64_FORMAT " has ended", job_id),
+				 errdetail("The token is stale: the lease ended at %s.",
+						   timestamptz_to_str(job->lease_until)),
+				 errhint("Claim again, with a longer lease or workflow.extend() in time.")));
 
 	return job;
 }

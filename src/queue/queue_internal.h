@@ -17,6 +17,9 @@
 	"j.payload, j.group_key, j.priority, j.run_at"
 #define WF_JOB_NCOLUMNS 17
 
+/* How the message of an attempt begins that ended with its claimer's session. */
+#define WF_SESSION_ENDED "the session ended"
+
 /* Whether a job of its group stands before j. */
 #define WF_GROUP_IS_BUSY \
 	"EXISTS (SELECT 1 FROM workflow.job AS o " \
@@ -55,7 +58,6 @@ typedef struct WfClaim
 /* job.c */
 extern WfJob *wf_job_from_row(uint64 row);
 extern WfWakeTopic wf_job_topic(const char *kind);
-pg_noreturn extern void wf_job_refuse_stale(int64 job_id, const char *why);
 pg_noreturn extern void wf_job_refuse_queue(const char *queue);
 
 /* limits.c */

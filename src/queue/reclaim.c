@@ -223,7 +223,7 @@ reclaim_session(const Session *session, const char *kind, int limit)
 	char		nulls[] = {' ', WF_NULL_FLAG(kind), ' ', ' '};
 
 	return give_back_rows(wf_plan_execute(&session_jobs_plan, values, nulls),
-						  "the session ended");
+						  WF_SESSION_ENDED);
 }
 
 /*

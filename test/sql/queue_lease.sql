@@ -58,9 +58,24 @@ SELECT workflow.extend(:c, :'c_token', '1 minute');
 SELECT payload, attempt, lease_until FROM workflow.claim('leased', 'w2', lease => '1 minute');
 SELECT attempt, worker, outcome, message FROM workflow.attempts WHERE job_id = :c;
 
+-- what is known of a stale token's job is told, and what to do about it
+CREATE FUNCTION told(job bigint, token text) RETURNS TABLE (line text) LANGUAGE plpgsql AS $$
+DECLARE
+  detail text;
+  hint text;
+BEGIN
+  PERFORM workflow.complete(job, token);
+EXCEPTION WHEN SQLSTATE 'WF004' THEN
+  GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+  RETURN QUERY SELECT regexp_replace(l, '20[0-9-]+ [0-9:.]+[+-][0-9]+', 'TIME', 'g') FROM unnest(ARRAY[detail, hint]) AS l;
+END
+$$;
+SELECT * FROM told(:c, :'c_token');
+
 -- a job whose workers die again and again is poison: a dead letter after the policy's cap
 SET pg_workflow.clock = '2040-01-01 00:25 UTC';
 SELECT count(*) AS claimed FROM workflow.claim('leased', 'w3');
+SELECT * FROM told(:c, :'c_token');
 SELECT job_id = :c AS is_c, queue, owner, error_class, error_message, attempts, due_at FROM workflow.dead_letters;
 SELECT attempt, outcome, error_class FROM workflow.attempts WHERE job_id = :c ORDER BY attempt_id;
 
@@ -77,8 +92,22 @@ SELECT workflow.replay_job(:c, 'again');
 RESET pg_workflow.clock;
 SELECT workflow.create_queue('session', 'ops', '10 minutes', '{ops-lead}');
 SELECT workflow.enqueue('session', '"s"') AS s \gset
-SELECT attempt, lease_until FROM workflow.claim('session', 'w1');
+SELECT attempt, lease_until IS NULL AS bound, token FROM workflow.claim('session', 'w1') \gset s_
+SELECT :s_attempt AS attempt, :'s_bound' AS bound;
 SELECT count(*) AS claimed FROM workflow.claim('session', 'w1');
 \c
-SELECT payload, attempt FROM workflow.claim('session', 'w2', wait => '20 s');
+DO $$
+BEGIN
+  FOR i IN 1 .. 200 LOOP
+    EXIT WHEN EXISTS (SELECT FROM workflow.attempts WHERE outcome = 'lost' AND queue = 'session');
+    PERFORM pg_sleep(0.01);
+  END LOOP;
+END
+$$;
+SELECT * FROM told(:s, :'s_token');
+SELECT payload, attempt, token FROM workflow.claim('session', 'w2', lease => '1 minute', wait => '20 s') \gset t_
+SELECT :'t_payload' AS payload, :t_attempt AS attempt;
 SELECT attempt, worker, outcome FROM workflow.attempts WHERE job_id = :s;
+SELECT * FROM told(:s, :'s_token');
+SELECT workflow.complete(:s, :'t_token');
+SELECT * FROM told(:s, :'t_token');
