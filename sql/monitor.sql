@@ -277,6 +277,25 @@ $$;
 COMMENT ON FUNCTION workflow._timeline_moves(bigint) IS
   'Inner: transitions, gate decisions, events and the journal of an item';
 
+-- The effects of an item, and one of somebody else's that its job waits for,
+-- each with its endpoint and the server that has that key space now.
+CREATE FUNCTION workflow._item_effects(item bigint)
+RETURNS TABLE (effect workflow.effect, state text, endpoint text, server text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT e, its.state, p.endpoint,
+         coalesce((SELECT s.srvname::text FROM pg_foreign_server AS s WHERE s.oid = p.server_oid), p.endpoint)
+  FROM (SELECT f.effect_id, f.item_state AS state FROM workflow.effect AS f WHERE f.item_id = item
+        UNION ALL
+        SELECT f.effect_id, j.state FROM workflow.job AS j JOIN workflow.effect AS f ON f.effect_id = j.effect_id
+        WHERE j.item_id = item AND f.item_id IS DISTINCT FROM item) AS its
+  JOIN workflow.effect AS e ON e.effect_id = its.effect_id
+  JOIN workflow.endpoint AS p ON p.endpoint_id = e.endpoint_id
+$$;
+COMMENT ON FUNCTION workflow._item_effects(bigint) IS
+  'Inner: the effects of an item, and one of another''s that its job waits for';
+
 CREATE FUNCTION workflow._timeline_work(item bigint)
 RETURNS TABLE (at timestamptz, seq int, rank int, what text, detail text, actor text, reason text, data jsonb)
 LANGUAGE sql STABLE
@@ -290,18 +309,17 @@ AS $$
          a.worker, a.message, a.detail
   FROM workflow.attempt AS a WHERE a.item_id = item
   UNION ALL
-  SELECT e.created_at, e.item_seq, 2, 'effect reserved',
-         format('%s %s to %s, key %s', e.method, e.path, p.endpoint, e.key), e.submitted_by, NULL, NULL
-  FROM workflow.effect AS e JOIN workflow.endpoint AS p ON p.endpoint_id = e.endpoint_id
-  WHERE e.item_id = item
-  UNION ALL
-  SELECT e.first_sent_at, e.item_seq, 2, 'effect sent', format('first send of %s', e.key), NULL, NULL, NULL
-  FROM workflow.effect AS e WHERE e.item_id = item AND e.first_sent_at IS NOT NULL
-  UNION ALL
-  SELECT e.finished_at, e.item_seq, 4, 'effect ' || e.state,
-         concat_ws(', ', 'key ' || e.key, 'status ' || e.status, 'external id ' || e.external_id),
-         NULL, e.reason, CASE WHEN e.previous IS NOT NULL THEN jsonb_build_object('previous', e.previous) END
-  FROM workflow.effect AS e WHERE e.item_id = item AND e.finished_at IS NOT NULL
+  SELECT h.at, e.item_seq, h.rank, h.what, h.detail, h.actor, h.reason, h.data
+  FROM workflow._item_effects(item) AS x, LATERAL (SELECT (x.effect).*) AS e,
+  LATERAL (VALUES
+    (e.created_at, 2, 'effect reserved', format('%s %s to %s, key %s', e.method, e.path, x.endpoint, e.key),
+     e.submitted_by, NULL, NULL::jsonb),
+    (e.first_sent_at, 2, 'effect sent', format('first send of %s', e.key), NULL, NULL, NULL),
+    (e.finished_at, 4, 'effect ' || e.state,
+     concat_ws(', ', 'key ' || e.key, 'status ' || e.status, 'external id ' || e.external_id), NULL, e.reason,
+     CASE WHEN e.previous IS NOT NULL THEN jsonb_build_object('previous', e.previous) END)
+  ) AS h (at, rank, what, detail, actor, reason, data)
+  WHERE h.at IS NOT NULL AND e.item_id = item
   UNION ALL
   SELECT m.created_at, NULL, 4, 'model answer',
          concat_ws(', ', m.model, m.request_id, m.stop_reason,
@@ -373,107 +391,235 @@ COMMENT ON FUNCTION workflow.timeline(text) IS
 
 -- ------------------------------------------------------------- run twice
 
--- How the receiver of an endpoint is declared to treat a repeated request.
-CREATE FUNCTION workflow._endpoint_dedup(server name) RETURNS text
+-- What an endpoint declares about a repeated request, and who is asked where
+-- its outcome is not known; dedup is null when there is no such server.
+CREATE FUNCTION workflow._endpoint_facts(server text, OUT dedup text, OUT key_ttl interval, OUT owner text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT o.option_value
+  SELECT max(o.option_value) FILTER (WHERE o.option_name = 'dedup'),
+         coalesce(max(o.option_value) FILTER (WHERE o.option_name = 'key_ttl'), '24 hours')::interval,
+         max(o.option_value) FILTER (WHERE o.option_name = 'owner')
   FROM pg_foreign_server AS s, pg_options_to_table(s.srvoptions) AS o
-  WHERE s.srvname = server AND o.option_name = 'dedup'
+  WHERE s.srvname = server
 $$;
-COMMENT ON FUNCTION workflow._endpoint_dedup(name) IS
-  'Inner: the dedup option of an endpoint; null when there is no such server';
+COMMENT ON FUNCTION workflow._endpoint_facts(text) IS
+  'Inner: the options of an endpoint that say what a second copy of a request does';
 
 -- What running the work of an existing effect once more would do.
 CREATE FUNCTION workflow._if_effect_again(
-  effect workflow.effect, dedup text, OUT verdict text, OUT why text)
-LANGUAGE sql STABLE
+  effect workflow.effect, dedup text, key_ttl interval, OUT verdict text, OUT why text)
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE
-      WHEN effect.state = 'succeeded' THEN 'already done'
-      WHEN effect.state IN ('pending', 'claimed', 'failed', 'dead', 'cancelled') THEN 'would be sent'
-      WHEN effect.state IN ('held', 'blocked') THEN 'would be held'
-      WHEN dedup IN ('key', 'natural', 'pure') THEN 'would be sent'
-      ELSE 'would be held'
-    END,
-    CASE effect.state
-      WHEN 'succeeded' THEN concat_ws('', 'succeeded at ', effect.finished_at::text,
-        ', external id ' || effect.external_id, '; the stored result is used, nothing is sent')
-      WHEN 'pending' THEN 'reserved and not sent yet; it is sent once, under its key'
-      WHEN 'claimed' THEN 'reserved and not sent yet; it is sent once, under its key'
-      WHEN 'failed' THEN 'refused by the receiver, proven not applied: ' || coalesce(effect.reason, effect.error_class, 'no reason')
-      WHEN 'dead' THEN 'attempts spent, proven not applied: ' || coalesce(effect.reason, effect.error_class, 'no reason')
-      WHEN 'cancelled' THEN 'cancelled before it was sent'
-      WHEN 'held' THEN 'a person decides first: workflow.resolve() says whether it was applied'
-      WHEN 'blocked' THEN 'it waits until its cause changes: ' || coalesce(effect.reason, effect.error_class, 'unknown')
-      ELSE CASE dedup
-        WHEN 'key' THEN 'the outcome is not known; it is sent again under the same key and the receiver repeats its first answer'
-        WHEN 'natural' THEN 'the outcome is not known; the same request again leaves the same result'
-        WHEN 'pure' THEN 'the outcome is not known; repeating it changes nothing outside'
-        ELSE 'the outcome is not known and the receiver does not deduplicate; a person is asked' END
-    END
+DECLARE
+  cause text := coalesce(effect.reason, effect.error_class, 'no reason given');
+  may_be_applied boolean := effect.state IN ('sending', 'unknown') OR effect.unknown_attempts > 0;
+BEGIN
+  verdict := CASE
+    WHEN effect.state = 'succeeded' THEN 'already done'
+    WHEN effect.state IN ('held', 'blocked') THEN 'would be held'
+    WHEN NOT may_be_applied THEN 'would be sent'
+    WHEN dedup = 'key' AND effect.first_sent_at + key_ttl * 0.9 < workflow._now() THEN 'would be held'
+    WHEN dedup IN ('key', 'natural', 'pure') THEN 'would be sent'
+    ELSE 'would be held' END;
+  why := CASE
+    WHEN effect.state = 'succeeded' THEN concat('succeeded at ', effect.finished_at, ', external id ' || effect.external_id,
+                                                '; the stored result is used, nothing is sent')
+    WHEN effect.state = 'held' THEN 'a person decides first: workflow.resolve() says whether it was applied'
+    WHEN effect.state = 'blocked' THEN 'it waits until its cause changes: ' || cause
+    WHEN effect.state = 'failed' THEN 'refused by the receiver, proven not applied: ' || cause
+    WHEN effect.state = 'dead' THEN 'attempts spent, proven not applied: ' || cause
+    WHEN effect.state = 'cancelled' AND NOT may_be_applied THEN 'cancelled before it was sent'
+    WHEN NOT may_be_applied THEN 'reserved and not sent yet; it is sent once, under its key'
+    ELSE 'the outcome is not known' || CASE
+      WHEN verdict = 'would be held' AND dedup = 'key' THEN ' and the receiver may have forgotten the key; a person is asked'
+      WHEN verdict = 'would be held' THEN ' and the receiver does not deduplicate; a person is asked'
+      WHEN dedup = 'key' THEN '; it is sent again under the same key and the receiver repeats its first answer'
+      WHEN dedup = 'natural' THEN '; the same request again leaves the same result'
+      ELSE '; repeating it changes nothing outside' END END;
+END
 $$;
-COMMENT ON FUNCTION workflow._if_effect_again(workflow.effect, text) IS
+COMMENT ON FUNCTION workflow._if_effect_again(workflow.effect, text, interval) IS
   'Inner: what running the work of an effect once more would do, and why';
 
--- The effects of an item, then the states that would reserve one and have not.
+-- What submitting an item once more would do.
+CREATE FUNCTION workflow._if_submitted_again(item workflow.item, document jsonb, OUT verdict text, OUT why text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF document ? 'key' OR item.event_id IS NOT NULL
+     OR item.key !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
+    verdict := 'already done';
+    why := format('the key "%s"%s is known: the same submission finds this item and makes nothing new', item.key,
+                  CASE WHEN item.event_id IS NOT NULL THEN format(', event "%s" of "%s",', item.event_id, item.source) END);
+  ELSE
+    verdict := 'would run';
+    why := 'the definition names no key and none was given: a submission that does not name this key is a new item';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._if_submitted_again(workflow.item, jsonb) IS
+  'Inner: what submitting an item once more would do, and why';
+
+-- What a state without an effect would do once more: done is its last visit
+-- when the activity itself has ended it.
+CREATE FUNCTION workflow._if_activity_again(
+  item workflow.item, state text, kind text, OUT is_new boolean, OUT verdict text, OUT why text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  visit int := (SELECT max(t.seq) FROM workflow.transition AS t
+                WHERE t.item_id = item.item_id AND t.to_state = state);
+  left_by workflow.transition;
+  job workflow.job;
+BEGIN
+  is_new := visit IS NULL;
+  SELECT t.* INTO left_by FROM workflow.transition AS t WHERE t.item_id = item.item_id AND t.seq = visit + 1;
+  IF left_by.kind = 'review' OR left_by.kind = 'engine' AND left_by.event NOT IN ('error', 'timeout') THEN
+    verdict := 'already done';
+    why := format('ended as "%s" at %s, with the transition that it caused; %s', left_by.event, left_by.at,
+      CASE kind WHEN 'sql' THEN 'it is not run again'
+                WHEN 'task' THEN 'a late worker is refused (WF004)'
+                WHEN 'review' THEN 'a second decision is refused (WF002)'
+                ELSE 'its effect is not among those of this item: another one with the same key had succeeded' END);
+    RETURN;
+  END IF;
+  SELECT j.* INTO job FROM workflow.job AS j
+  WHERE j.item_id = item.item_id AND j.seq = visit AND item.seq = visit ORDER BY j.job_id DESC LIMIT 1;
+  IF item.outcome IS NOT NULL THEN
+    verdict := 'would not run';
+    why := format('it was not done, but the item has ended ("%s") and nothing of it runs again', item.outcome);
+    RETURN;
+  END IF;
+  verdict := CASE WHEN kind = 'review' THEN 'would be asked' WHEN kind IN ('http', 'model') THEN 'would be sent'
+                  ELSE 'would run' END;
+  why := concat(CASE WHEN is_new THEN 'not reached yet: '
+                     WHEN job.status = 'dead' THEN 'it failed for good and waits for workflow.replay(): '
+                     WHEN left_by.event IS NOT NULL THEN format('its last visit was left by "%s" (%s): ', left_by.event, left_by.kind)
+                     WHEN job.attempt > 0 THEN format('attempt %s so far: ', job.attempt) END,
+    CASE kind WHEN 'sql' THEN 'a run that fails is rolled back whole, one that ends well commits with its transition, once'
+              WHEN 'task' THEN 'a claim whose lease has ended is given again; workflow.begin_effect() guards what it does outside'
+              WHEN 'review' THEN 'the first decision counts, a later one is refused (WF002)'
+              ELSE 'nothing is reserved; it is sent once, when the state is entered' END);
+END
+$$;
+COMMENT ON FUNCTION workflow._if_activity_again(workflow.item, text, text) IS
+  'Inner: what an activity without an effect would do once more; is_new where the item has not been there';
+
+-- The activities of a document that do something, in its order.
+CREATE FUNCTION workflow._working_states(document json)
+RETURNS TABLE (place bigint, state text, kind text, activity jsonb)
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT s.place, s.name, a.kind, a.activity
+  FROM json_object_keys(document -> 'states') WITH ORDINALITY AS s (name, place),
+       LATERAL workflow._state_activity(document::jsonb, s.name) AS a
+  WHERE a.kind IN ('sql', 'http', 'model', 'task', 'review')
+$$;
+COMMENT ON FUNCTION workflow._working_states(json) IS
+  'Inner: the states whose activity does something, not those that only decide or wait';
+
+-- The submission; then, in the order of the document, the effects of each state,
+-- or the state itself where it has none; then effects of no state.
 CREATE FUNCTION workflow._if_run_again(caller text, item bigint)
-RETURNS TABLE (state text, effect_id bigint, endpoint text, key text, effect_state text, verdict text, why text)
+RETURNS TABLE (state text, kind text, endpoint text, dedup text, key text, effect_id bigint, effect_state text, verdict text, why text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+  it workflow.item;
+  document json;
 BEGIN
   PERFORM workflow._item_id(item::text);
+  SELECT i.* INTO it FROM workflow.item AS i WHERE i.item_id = item;
+  SELECT d.document INTO document FROM workflow.definition AS d
+  WHERE d.workflow = it.workflow AND d.version = it.version;
   RETURN QUERY
-    SELECT e.item_state, e.effect_id, p.endpoint, e.key, e.state, a.verdict, a.why
-    FROM workflow.effect AS e
-    JOIN workflow.endpoint AS p ON p.endpoint_id = e.endpoint_id,
-    LATERAL workflow._if_effect_again(e, workflow._endpoint_dedup(
-      coalesce((SELECT s.srvname FROM pg_foreign_server AS s WHERE s.oid = p.server_oid), p.endpoint))) AS a
-    WHERE e.item_id = item
-    ORDER BY e.effect_id;
-  RETURN QUERY
-    SELECT s.name, NULL::bigint, a.activity ->> 'endpoint', NULL, NULL, 'would be sent',
-           'not reserved yet: it is sent once, when the state is entered'
-    FROM workflow.item AS i
-    JOIN workflow.definition AS d ON d.workflow = i.workflow AND d.version = i.version,
-    LATERAL json_object_keys(d.document -> 'states') WITH ORDINALITY AS s (name, place),
-    LATERAL workflow._state_activity(d.document::jsonb, s.name) AS a
-    WHERE i.item_id = item AND i.outcome IS NULL AND a.kind IN ('http', 'model')
-      AND NOT EXISTS (SELECT FROM workflow.effect AS e WHERE e.item_id = item AND e.item_state = s.name)
-    ORDER BY s.place;
+    WITH its AS MATERIALIZED (SELECT * FROM workflow._item_effects(item))
+    SELECT r.state, r.kind, r.endpoint, r.dedup, r.key, r.effect_id, r.effect_state, r.verdict, r.why
+    FROM (
+      SELECT 0 AS place, NULL AS state, 'submit' AS kind, NULL AS endpoint, NULL AS dedup, it.key AS key,
+             NULL::bigint AS effect_id, NULL AS effect_state, s.verdict, s.why
+      FROM workflow._if_submitted_again(it, document::jsonb) AS s
+      UNION ALL
+      SELECT coalesce(w.place, 1000000), x.state, (x.effect).kind, x.endpoint, f.dedup, (x.effect).key,
+             (x.effect).effect_id, (x.effect).state, a.verdict,
+             concat(a.why, '; it is an effect of item ' || nullif((x.effect).item_id, item))
+      FROM its AS x
+      LEFT JOIN workflow._working_states(document) AS w ON w.state = x.state,
+      LATERAL workflow._endpoint_facts(x.server) AS f,
+      LATERAL workflow._if_effect_again(x.effect, f.dedup, f.key_ttl) AS a
+      UNION ALL
+      SELECT w.place, w.state, w.kind, w.activity ->> 'endpoint', f.dedup, NULL, NULL, NULL, a.verdict, a.why
+      FROM workflow._working_states(document) AS w,
+      LATERAL workflow._endpoint_facts(w.activity ->> 'endpoint') AS f,
+      LATERAL workflow._if_activity_again(it, w.state, w.kind) AS a
+      WHERE NOT (a.is_new AND it.outcome IS NOT NULL)
+        AND NOT EXISTS (SELECT FROM its AS x WHERE x.state = w.state)
+    ) AS r
+    ORDER BY r.place, r.effect_id;
 END
 $$;
 COMMENT ON FUNCTION workflow._if_run_again(text, bigint) IS
   'Inner: workflow.if_run_again()';
 
 CREATE FUNCTION workflow.if_run_again(item bigint)
-RETURNS TABLE (state text, effect_id bigint, endpoint text, key text, effect_state text, verdict text, why text)
+RETURNS TABLE (state text, kind text, endpoint text, dedup text, key text, effect_id bigint, effect_state text, verdict text, why text)
 LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.if_run_again(bigint) IS
-  'What would happen to each effect of an item if it ran again: already done, would be sent or would be held, and why';
+  'What would happen if an item ran again: a row for its submission and for each activity and effect, with a verdict and why';
 
 CREATE FUNCTION workflow.if_run_again(item text)
-RETURNS TABLE (state text, effect_id bigint, endpoint text, key text, effect_state text, verdict text, why text)
+RETURNS TABLE (state text, kind text, endpoint text, dedup text, key text, effect_id bigint, effect_state text, verdict text, why text)
 LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_invoke_by_key';
 COMMENT ON FUNCTION workflow.if_run_again(text) IS
   'The same, for workflow:key';
 
 -- Names that change from one run to the next, so that a key with one protects nothing.
-CREATE FUNCTION workflow._looks_volatile(key_part text) RETURNS boolean
+CREATE FUNCTION workflow._looks_volatile(key_parts text[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT key_part ~* '(attempt|retry|retries|random|uuid|nonce|clock|timestamp|\mnow\M)'
+  SELECT coalesce(bool_or(part ~* '(attempt|retry|retries|random|uuid|nonce|clock|timestamp|\mnow\M)'), false)
+  FROM unnest(key_parts) AS part
 $$;
-COMMENT ON FUNCTION workflow._looks_volatile(text) IS
+COMMENT ON FUNCTION workflow._looks_volatile(text[]) IS
   'Inner: whether a part of a key is named like something that changes with every run';
 
-CREATE FUNCTION workflow._if_state_twice(
-  kind text, dedup text, key_parts text[], OUT mechanism text, OUT verdict text, OUT why text)
+-- A submission, and activities that are no effects.
+CREATE FUNCTION workflow._if_work_twice(
+  kind text, key_parts text[], OUT mechanism text, OUT verdict text, OUT why text)
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE kind
+      WHEN 'submit' THEN 'unique key of an item; unique (source, event_id)'
+      WHEN 'sql' THEN 'one transaction with the transition'
+      WHEN 'review' THEN 'one open review for a visit, decided under the item''s lock'
+      ELSE 'claim with a token and a lease' END,
+    CASE WHEN kind = 'submit' AND (key_parts IS NULL OR workflow._looks_volatile(key_parts)) THEN 'unsafe'
+         WHEN kind = 'task' THEN 'at least once'
+         ELSE 'safe' END,
+    CASE
+      WHEN kind = 'submit' AND key_parts IS NULL
+        THEN 'the definition names no key: without a key or (source, event_id) in the call, every submission is a new item'
+      WHEN kind = 'submit' AND workflow._looks_volatile(key_parts) THEN 'a part of the key changes with every run'
+      WHEN kind = 'submit' THEN 'the same key or the same (source, event_id) finds the item and makes nothing new'
+      WHEN kind = 'sql' THEN 'its writes commit with the transition, exactly once; a run that fails is rolled back whole. What it does outside of this database is not covered'
+      WHEN kind = 'review' THEN 'the first decision counts, a later one is refused (WF002)'
+      ELSE 'a claim whose lease has ended is given again, and only its last token may complete; guard what it does outside with workflow.begin_effect()' END
+$$;
+COMMENT ON FUNCTION workflow._if_work_twice(text, text[]) IS
+  'Inner: what keeps a submission or an activity without an effect from being done twice';
+
+CREATE FUNCTION workflow._if_effect_twice(
+  kind text, dedup text, key_ttl interval, owner text, key_parts text[],
+  OUT mechanism text, OUT verdict text, OUT why text)
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -482,43 +628,56 @@ AS $$
       WHEN dedup IS NULL THEN 'unique key in the ledger; the endpoint does not exist yet'
       ELSE 'unique key in the ledger, dedup ' || dedup END,
     CASE
-      WHEN kind = 'http' AND (key_parts IS NULL OR EXISTS (
-        SELECT FROM unnest(key_parts) AS part WHERE workflow._looks_volatile(part))) THEN 'unsafe'
+      WHEN kind = 'http' AND (key_parts IS NULL OR workflow._looks_volatile(key_parts)) THEN 'unsafe'
       WHEN dedup IS NULL THEN 'unknown'
-      WHEN dedup = 'pure' THEN 'safe'
-      WHEN dedup IN ('key', 'natural') THEN 'safe'
+      WHEN dedup IN ('key', 'natural', 'pure') THEN 'safe'
       ELSE 'held' END,
     CASE
       WHEN kind = 'http' AND key_parts IS NULL THEN 'it has no key: every run is a new action'
-      WHEN kind = 'http' AND EXISTS (
-        SELECT FROM unnest(key_parts) AS part WHERE workflow._looks_volatile(part))
-        THEN 'a part of the key changes with every run'
-      WHEN dedup IS NULL THEN 'CREATE SERVER decides by its option dedup'
+      WHEN kind = 'http' AND workflow._looks_volatile(key_parts) THEN 'a part of the key changes with every run'
+      WHEN dedup IS NULL THEN 'done once: the stored result is used; what an unknown outcome does, CREATE SERVER decides by its option dedup'
       WHEN dedup = 'pure' THEN 'repeating it changes nothing outside; it may cost again'
-      WHEN dedup = 'key' THEN 'done once: the stored result is used; an unknown outcome is sent again under the same key, which the receiver executes once'
-      WHEN dedup = 'natural' THEN 'done once: the stored result is used; an unknown outcome is sent again, which leaves the same result'
-      ELSE 'done once: the stored result is used; an unknown outcome is held and a person is asked' END
+      ELSE 'done once: the stored result is used; an unknown outcome is ' || CASE dedup
+        WHEN 'key' THEN format('sent again under the same key, which the receiver executes once; after %s it has perhaps forgotten the key, and a person is asked',
+                               justify_hours(key_ttl * 0.9))
+        WHEN 'natural' THEN 'sent again, which leaves the same result'
+        ELSE format('held, and %s is asked', coalesce(owner, 'a person')) END END
 $$;
-COMMENT ON FUNCTION workflow._if_state_twice(text, text, text[]) IS
+COMMENT ON FUNCTION workflow._if_effect_twice(text, text, interval, text, text[]) IS
   'Inner: what protects an effect of a state from being done twice';
+
+-- The parts of a key as they are declared: an array, or one text.
+CREATE FUNCTION workflow._key_parts(key jsonb) RETURNS text[]
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE jsonb_typeof(key) WHEN 'array' THEN ARRAY(SELECT jsonb_array_elements_text(key))
+                                WHEN 'string' THEN ARRAY[key #>> '{}'] END
+$$;
+COMMENT ON FUNCTION workflow._key_parts(jsonb) IS
+  'Inner: the parts of a declared key; null when there is none';
 
 CREATE FUNCTION workflow._if_run_twice(caller text, workflow text, version int)
 RETURNS TABLE (state text, kind text, endpoint text, dedup text, key_parts text[], mechanism text, verdict text, why text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT s.name, a.kind, a.activity ->> 'endpoint', p.dedup, k.parts, t.mechanism, t.verdict, t.why
-  FROM workflow._definition(workflow, version) AS d,
-    LATERAL json_object_keys(d.document -> 'states') WITH ORDINALITY AS s (name, place),
-    LATERAL workflow._state_activity(d.document::jsonb, s.name) AS a,
-    LATERAL (SELECT workflow._endpoint_dedup((a.activity ->> 'endpoint')::name)) AS p (dedup),
-    LATERAL (SELECT CASE WHEN a.kind = 'model' THEN ARRAY['item', 'state', 'visit']
-                         WHEN jsonb_typeof(a.activity -> 'key') = 'array'
-                         THEN ARRAY(SELECT jsonb_array_elements_text(a.activity -> 'key'))
-                         WHEN a.activity ? 'key' THEN ARRAY[a.activity ->> 'key'] END) AS k (parts),
-    LATERAL workflow._if_state_twice(a.kind, p.dedup, k.parts) AS t
-  WHERE a.kind IN ('http', 'model')
-  ORDER BY s.place
+  WITH definition AS (SELECT d.document FROM workflow._definition(workflow, version) AS d),
+  work AS (
+    SELECT 0 AS place, NULL AS state, 'submit' AS kind, NULL AS endpoint, workflow._key_parts(d.document::jsonb -> 'key') AS parts
+    FROM definition AS d
+    UNION ALL
+    SELECT s.place, s.state, s.kind, s.activity ->> 'endpoint',
+           CASE WHEN s.kind = 'model' THEN ARRAY['item', 'state', 'visit'] ELSE workflow._key_parts(s.activity -> 'key') END
+    FROM definition AS d, LATERAL workflow._working_states(d.document) AS s
+  )
+  SELECT w.state, w.kind, w.endpoint, f.dedup, w.parts,
+         coalesce(e.mechanism, o.mechanism), coalesce(e.verdict, o.verdict), coalesce(e.why, o.why)
+  FROM work AS w
+  LEFT JOIN LATERAL workflow._endpoint_facts(w.endpoint) AS f ON w.kind IN ('http', 'model')
+  LEFT JOIN LATERAL workflow._if_effect_twice(w.kind, f.dedup, f.key_ttl, f.owner, w.parts) AS e ON w.kind IN ('http', 'model')
+  LEFT JOIN LATERAL workflow._if_work_twice(w.kind, w.parts) AS o ON w.kind NOT IN ('http', 'model')
+  ORDER BY w.place
 $$;
 COMMENT ON FUNCTION workflow._if_run_twice(text, text, int) IS
   'Inner: workflow.if_run_twice()';
@@ -527,7 +686,7 @@ CREATE FUNCTION workflow.if_run_twice(workflow text, version int DEFAULT NULL)
 RETURNS TABLE (state text, kind text, endpoint text, dedup text, key_parts text[], mechanism text, verdict text, why text)
 LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.if_run_twice(text, int) IS
-  'What keeps each effect of a workflow from being done twice: safe, held (a person is asked), unsafe, or unknown';
+  'What keeps a submission and each activity of a workflow from being done twice: safe, held (a person is asked), at least once, unsafe, or unknown';
 
 -- ------------------------------------------------------------- statistics
 

@@ -1,6 +1,5 @@
 --
--- monitor: where an item is and what it waits for, what happened to it, and
--- what if it runs again.
+-- monitor: where an item is and what it waits for, and what happened to it.
 --
 CREATE EXTENSION pg_workflow;
 SET client_min_messages = warning;
@@ -71,18 +70,6 @@ SELECT seq, what, regexp_replace(detail, '[0-9]{2,}', 'N') AS detail, reason
 FROM workflow.timeline('w:exception');
 SELECT seq, what, reason FROM workflow.timeline('w:paused');
 SELECT seq, what FROM workflow.timeline('w:ask');
-
--- before launch: what keeps each effect from being done twice
-SELECT state, kind, endpoint, dedup, key_parts, verdict FROM workflow.if_run_twice('w');
-
--- for one item: what is reserved, and what is not yet
-SELECT state, endpoint, key, effect_state, verdict FROM workflow.if_run_again('w:call');
--- and what each standing of an effect leads to
-SELECT d.dedup, e.state, a.verdict
-FROM unnest('{pending,claimed,sending,succeeded,failed,unknown,held,blocked,dead,cancelled}'::text[]) WITH ORDINALITY AS e (state, place),
-     unnest('{key,none}'::text[]) AS d (dedup),
-     LATERAL workflow._if_effect_again(jsonb_populate_record(NULL::workflow.effect, jsonb_build_object('state', e.state)), d.dedup) AS a
-ORDER BY d.dedup, e.place;
 
 -- statistics
 SELECT state, items, live FROM workflow.state_stats ORDER BY state;
