@@ -55,6 +55,13 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_begin_effect';
 COMMENT ON FUNCTION workflow.begin_effect(text, text, jsonb, bigint) IS
   'Guards an action that the caller carries out: send (commit, then act, then finish_effect), done, busy, held or conflict';
 
+CREATE FUNCTION workflow.begin_effect(endpoint text, key text, request jsonb, item text,
+                                      OUT effect_id bigint, OUT verdict text, OUT token text,
+                                      OUT response jsonb)
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_begin_effect_by_key';
+COMMENT ON FUNCTION workflow.begin_effect(text, text, jsonb, text) IS
+  'The same, for the item workflow:key';
+
 CREATE FUNCTION workflow.finish_effect(effect_id bigint, token text, outcome text,
                                        external_id text DEFAULT NULL, response jsonb DEFAULT NULL)
 RETURNS text LANGUAGE C AS 'MODULE_PATHNAME', 'wf_finish_effect';

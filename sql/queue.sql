@@ -236,7 +236,7 @@ $$;
 COMMENT ON FUNCTION workflow._require_queue(text) IS
   'Inner: locks a queue; WF012 when there is none';
 
-CREATE FUNCTION workflow.pause_queue(name text, reason text) RETURNS void
+CREATE FUNCTION workflow.pause_queue(name text, reason text DEFAULT NULL) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.pause_queue(text, text) IS
   'No job of the queue is started until resume_queue(); those that run go on, and jobs are still accepted';

@@ -33,12 +33,12 @@ static WfPlan enqueue_effect_plan = {
 	.sql = "SELECT workflow._enqueue_effect($1::int8, $2::text)",
 };
 
-static WfPlan item_exists_plan = {
-	.name = "item exists",
+static WfPlan item_id_plan = {
+	.name = "item id",
 	.expected = SPI_OK_SELECT,
 	.nargs = 1,
-	.argtypes = {INT8OID},
-	.sql = "SELECT 1 FROM workflow.item WHERE item_id = $1::int8",
+	.argtypes = {TEXTOID},
+	.sql = "SELECT workflow._item_id($1::text)",
 };
 
 static void
@@ -159,18 +159,21 @@ wf_call(PG_FUNCTION_ARGS)
 
 /* ----------------------------------------------------------------- guard */
 
-static void
-require_item(int64 item_id)
+/*
+ * The id of the item that an argument names; WF012 when there is none.
+ */
+static int64
+item_argument(FunctionCallInfo fcinfo, int argument, bool by_key)
 {
-	Datum		id = Int64GetDatum(item_id);
+	Datum		name;
 
-	if (item_id == 0 || wf_plan_execute(&item_exists_plan, &id, NULL) > 0)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_WF_UNKNOWN),
-			 errmsg("item %lld does not exist", (long long) item_id),
-			 errdetail("There is no item of that number."),
-			 errhint("SELECT item_id, workflow, key FROM workflow.items shows the items.")));
+	if (PG_ARGISNULL(argument))
+		return 0;
+	name = by_key ? PG_GETARG_DATUM(argument) :
+		CStringGetTextDatum(psprintf(INT64_FORMAT, PG_GETARG_INT64(argument)));
+	wf_plan_execute(&item_id_plan, &name, NULL);
+
+	return wf_result_int8(0, 1);
 }
 
 /*
@@ -217,7 +220,6 @@ guard(const WfIntent *intent, int64 *effect_id, WfWire *wire, Jsonb **response)
 	WfReservation reservation;
 	WfEffect   *effect;
 
-	require_item(intent->item_id);
 	if (!wf_effect_reserve_or_conflict(intent, effect_id, &reservation))
 		return "conflict";
 	effect = wf_effect_lock(*effect_id);
@@ -228,15 +230,8 @@ guard(const WfIntent *intent, int64 *effect_id, WfWire *wire, Jsonb **response)
 	return begin_guarded(effect, wire);
 }
 
-PG_FUNCTION_INFO_V1(wf_begin_effect);
-
-/*
- * begin_effect(endpoint text, key text, request jsonb, item bigint,
- *		OUT effect_id bigint, OUT verdict text, OUT token text,
- *		OUT response jsonb)
- */
-Datum
-wf_begin_effect(PG_FUNCTION_ARGS)
+static Datum
+begin_effect(FunctionCallInfo fcinfo, bool by_key)
 {
 	WfIntent	intent = {.kind = "guard"};
 	MemoryContext result_memory = CurrentMemoryContext;
@@ -256,10 +251,10 @@ wf_begin_effect(PG_FUNCTION_ARGS)
 	intent.body = jsonb_argument(fcinfo, 2);
 	intent.method = wf_jsonb_get_text(intent.body, "method");
 	intent.path = wf_jsonb_get_text(intent.body, "path");
-	intent.item_id = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT64(3);
 	intent.submitted_by = wf_role_name(GetUserId());
 
 	connect_as_owner(&caller);
+	intent.item_id = item_argument(fcinfo, 3, by_key);
 	verdict = guard(&intent, &effect_id, &wire, &response);
 	MemoryContextSwitchTo(result_memory);
 	values[0] = Int64GetDatum(effect_id);
@@ -274,6 +269,27 @@ wf_begin_effect(PG_FUNCTION_ARGS)
 		wf_require_flushed_commit();
 
 	return make_row(fcinfo, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(wf_begin_effect);
+
+/*
+ * begin_effect(endpoint text, key text, request jsonb, item bigint,
+ *		OUT effect_id bigint, OUT verdict text, OUT token text,
+ *		OUT response jsonb)
+ */
+Datum
+wf_begin_effect(PG_FUNCTION_ARGS)
+{
+	return begin_effect(fcinfo, false);
+}
+
+PG_FUNCTION_INFO_V1(wf_begin_effect_by_key);
+
+Datum
+wf_begin_effect_by_key(PG_FUNCTION_ARGS)
+{
+	return begin_effect(fcinfo, true);
 }
 
 static WfVerdict

@@ -221,7 +221,7 @@ PG_FUNCTION_INFO_V1(wf_sql_schema_errors);
 
 /*
  * schema_errors(schema jsonb, instance jsonb) returns setof (path text,
- * schema_path text, keyword text, message text)
+ * keyword text, message text, schema_path text)
  *
  * Everything in an instance that its schema does not allow.
  */
@@ -239,9 +239,9 @@ wf_sql_schema_errors(PG_FUNCTION_ARGS)
 		bool		nulls[4] = {false};
 
 		values[0] = CStringGetTextDatum(error->path);
-		values[1] = CStringGetTextDatum(error->schema_path);
-		values[2] = CStringGetTextDatum(error->keyword);
-		values[3] = CStringGetTextDatum(error->message);
+		values[1] = CStringGetTextDatum(error->keyword);
+		values[2] = CStringGetTextDatum(error->message);
+		values[3] = CStringGetTextDatum(error->schema_path);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 

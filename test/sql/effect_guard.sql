@@ -85,3 +85,17 @@ SELECT * FROM workflow.begin_effect('mail', NULL, '{}');
 -- only what was applied, and declares how, can be taken back
 SELECT workflow.revert(:effect_id, 'x');
 SELECT workflow.revert(effect_id, 'x') FROM workflow.effects WHERE key = 'welcome:1';
+
+-- an item is named by its id or by workflow:key; an unknown one is an error
+SET client_min_messages = warning;
+SELECT version FROM workflow.define('{"workflow": "letters", "initial": "OPEN", "key": ["$.id"],
+  "states": {"OPEN": {"on": {"close": "CLOSED"}}, "CLOSED": {"final": "done"}}}');
+SELECT item_id AS letter FROM workflow.submit('letters', '{"id": "l"}') \gset
+SELECT verdict FROM workflow.begin_effect('mail', 'letter:1', '{"to": "a"}', :letter);
+SELECT verdict FROM workflow.begin_effect('mail', 'letter:2', '{"to": "a"}', 'letters:l');
+SELECT verdict FROM workflow.begin_effect('mail', 'letter:3', '{"to": "a"}', item => NULL);
+SELECT key, item_id = :letter AS its FROM workflow.effects WHERE key LIKE 'letter:%' ORDER BY key;
+\set VERBOSITY sqlstate
+SELECT verdict FROM workflow.begin_effect('mail', 'letter:4', '{"to": "a"}', 987654321);
+SELECT verdict FROM workflow.begin_effect('mail', 'letter:4', '{"to": "a"}', 'letters:nobody');
+SELECT verdict FROM workflow.begin_effect('nowhere', 'letter:4', '{"to": "a"}', 'letters:l');
