@@ -9,5 +9,5 @@ CROSS JOIN LATERAL workflow.if_run_again(e.item_id) AS a
 WHERE e.endpoint = 'crm' AND a.effect_id = e.effect_id
 ORDER BY e.key;
 
-SELECT t.state, t.endpoint, t.verdict AS if_run_twice, t.mechanism
+SELECT t.state, t.kind, t.endpoint, t.verdict AS if_run_twice, t.mechanism
 FROM workflow.if_run_twice('crm_enrichment') AS t;

@@ -12,10 +12,11 @@ use PostgreSQL::Test::Utils;
 
 my $root = abs_path(dirname(__FILE__) . '/../..');
 
-# Starts the server; it ends with this process.
+# Starts the server; it ends with this process.  It has the accounts of the
+# example, or, with open => 1, every account.
 sub new
 {
-	my ($class) = @_;
+	my ($class, %option) = @_;
 	my $port_file = PostgreSQL::Test::Utils::tempdir() . '/port';
 	my $parent = $$;
 	my $pid = fork;
@@ -25,8 +26,7 @@ sub new
 	{
 		exec 'perl', "$root/test/server/server.pl", '--port', 0,
 		  '--port-file', $port_file, '--parent', $parent,
-		  '--accounts',
-		  "$root/examples/crm_enrichment/accounts.csv";
+		  $option{open} ? () : ('--accounts', "$root/examples/crm_enrichment/accounts.csv");
 	}
 	foreach (1 .. 200)
 	{

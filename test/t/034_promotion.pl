@@ -40,7 +40,16 @@ my ($status, $out, $err) =
   $standby->psql('postgres', 'SELECT workflow.start_workers()');
 like($err, qr/cannot run during recovery.*HINT/s, 'nor can they be started');
 is($standby->safe_psql('postgres', 'SELECT state FROM workflow.items'),
-	'RESTING', 'it answers where items are');
+	'RESTING', 'it shows where items are');
+is( $standby->safe_psql(
+		'postgres', q{
+		SELECT (SELECT waiting_on FROM workflow.where_is(item_id)),
+		       (SELECT count(*) FROM workflow.timeline(item_id)),
+		       (SELECT string_agg(verdict, ',') FROM workflow.if_run_again(item_id)),
+		       (SELECT string_agg(verdict, ',') FROM workflow.if_run_twice(workflow)),
+		       (SELECT ok FROM workflow.verify(item_id))
+		FROM workflow.items}),
+	'timer|1|would run,would run|unsafe,safe|t', 'and answers what it waits for, what happened and what if');
 
 $primary->stop('immediate');
 $standby->promote;

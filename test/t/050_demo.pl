@@ -8,6 +8,7 @@ use Cwd qw(abs_path);
 use File::Basename;
 use HTTP::Tiny;
 use JSON::PP;
+use Markdown;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -24,6 +25,7 @@ ok($ok, 'the demo ends well') or diag("$out\n$err");
 like($out, qr/^\s*24 \|\s+24 \|\s+0$/m, 'every event makes an item');
 like($out, qr/^\s*24 \|\s+0 \|\s+24$/m, 'and finds it again the second time');
 like($out, qr/accounts were updated once, 0 more than once/, 'the CRM counts one update for each account');
+is_deeply([ missing_from_demo($out) ], [], 'the README shows lines of it, in their order');
 
 # --- an immediate stop while calls are in flight
 
@@ -79,6 +81,22 @@ $node->stop;
 done_testing();
 
 # ---------------------------------------------------------------------------
+
+# Lines of the README's demo that are not printed, in that order.
+sub missing_from_demo
+{
+	my ($block) = grep { $_->{info} eq 'text demo' } Markdown::blocks("$root/README.md");
+	my @printed = Markdown::normalise(shift);
+	my @missing;
+
+	foreach my $line (grep { $_ ne '...' } Markdown::normalise($block->{text}))
+	{
+		my ($place) = grep { $printed[$_] eq $line } 0 .. $#printed;
+		if (defined $place) { splice @printed, 0, $place + 1 }
+		else                { push @missing, $line }
+	}
+	return @missing;
+}
 
 sub start_stand_in
 {
