@@ -10,24 +10,10 @@ use PostgreSQL::Test::Utils;
 use StandIn;
 use Test::More;
 use Time::HiRes qw(time);
+use WorkingNode;
 
 my $stand_in = StandIn->new;
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', slurp_file('test/postgresql.conf'));
-$node->append_conf('postgresql.conf', 'pg_workflow.workers = on');
-$node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION pg_workflow');
-
-sub wait_for
-{
-	my ($condition, $name) = @_;
-	ok($node->poll_query_until('postgres', "SELECT $condition"), $name)
-	  or diag($node->safe_psql('postgres',
-			'SELECT effect_id, key, state, attempts, reason FROM workflow.effects; TABLE workflow.workers'
-	  ));
-	return;
-}
+my $node = start_working_node();
 
 sub all_are
 {

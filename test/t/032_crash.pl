@@ -9,24 +9,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use StandIn;
 use Test::More;
+use WorkingNode;
 
 my $stand_in = StandIn->new;
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', slurp_file('test/postgresql.conf'));
-$node->append_conf('postgresql.conf', 'pg_workflow.workers = on');
-$node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION pg_workflow');
-
-sub wait_for
-{
-	my ($condition, $name) = @_;
-	ok($node->poll_query_until('postgres', "SELECT $condition"), $name)
-	  or diag($node->safe_psql('postgres',
-			'SELECT effect_id, key, state, attempts, reason FROM workflow.effects; TABLE workflow.job; TABLE workflow.workers'
-	  ));
-	return;
-}
+my $node = start_working_node();
 
 $stand_in->define($node, 'crm', "dedup 'key', max_in_flight '8'");
 $stand_in->define($node, 'once', "dedup 'none', owner 'tester', max_in_flight '4'");

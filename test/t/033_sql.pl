@@ -7,22 +7,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
+use WorkingNode;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', slurp_file('test/postgresql.conf'));
-$node->append_conf('postgresql.conf', 'pg_workflow.workers = on');
-$node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION pg_workflow; CREATE SCHEMA app');
-
-sub wait_for
-{
-	my ($condition, $name) = @_;
-	ok($node->poll_query_until('postgres', "SELECT $condition"), $name)
-	  or diag($node->safe_psql('postgres',
-			'TABLE workflow.job; TABLE workflow.workers'));
-	return;
-}
+my $node = start_working_node();
+$node->safe_psql('postgres', 'CREATE SCHEMA app');
 
 # Defines a workflow with one activity, a function with the body given.
 sub define
