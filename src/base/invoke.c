@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "base/context.h"
 #include "base/invoke.h"
 #include "base/owner.h"
 #include "base/plan.h"
@@ -221,7 +222,7 @@ return_result(FunctionCallInfo fcinfo, const Inner *inner)
 }
 
 static Datum
-invoke(FunctionCallInfo fcinfo, bool by_key)
+run_as_owner(FunctionCallInfo fcinfo, bool by_key)
 {
 	char	   *caller = wf_role_name(GetUserId());
 	WfCaller	saved;
@@ -241,6 +242,35 @@ invoke(FunctionCallInfo fcinfo, bool by_key)
 
 	SPI_finish();
 	wf_leave_owner(&saved);
+
+	return result;
+}
+
+static void
+mark_border(void *arg)
+{
+	errcontext(WF_CONTEXT_BORDER);
+}
+
+static Datum
+invoke(FunctionCallInfo fcinfo, bool by_key)
+{
+	MemoryContext caller_memory = CurrentMemoryContext;
+	ErrorContextCallback border = {error_context_stack, mark_border, NULL};
+	volatile Datum result = (Datum) 0;
+
+	PG_TRY();
+	{
+		error_context_stack = &border;
+		result = run_as_owner(fcinfo, by_key);
+		error_context_stack = border.previous;
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller_memory);
+		wf_rethrow_at_border();
+	}
+	PG_END_TRY();
 
 	return result;
 }

@@ -12,7 +12,8 @@
  * 'wf_invoke_by_key', a first argument of type text that names an item
  * ('workflow:key' or an id) is turned into the item's id before.
  *
- * The inner function is not granted to anybody.
+ * The inner function is not granted to anybody.  Its lines are cut from the
+ * CONTEXT of an error that it raises.
  */
 #ifndef WF_BASE_INVOKE_H
 #define WF_BASE_INVOKE_H

@@ -1,0 +1,58 @@
+--
+-- The CONTEXT of an error: a refusal shows its caller's lines and none of ours;
+-- what somebody else's function did is shown whole.
+--
+CREATE EXTENSION pg_workflow;
+SET client_min_messages = warning;
+SELECT workflow.create_queue('q', '', '1 second', '{boss}');
+SELECT * FROM workflow.where_is('nobody:1');
+SELECT workflow.pause(99);
+SELECT * FROM workflow.decide(5, 'yes');
+SELECT * FROM workflow.if_run_twice('nothing');
+
+-- an error raised in C below an inner function
+SELECT version FROM workflow.define('{"workflow": "w", "initial": "OPEN", "key": ["$.id"],
+  "states": {"OPEN": {"on": {"close": "CLOSED"}}, "CLOSED": {"final": "done"}}}');
+SELECT item_id AS item FROM workflow.submit('w', '{"id": 1}') \gset
+DO $$
+DECLARE
+  context text;
+BEGIN
+  PERFORM workflow.give_up('w:1', 'no');
+EXCEPTION WHEN SQLSTATE 'WF001' THEN
+  GET STACKED DIAGNOSTICS context = PG_EXCEPTION_CONTEXT;
+  RAISE WARNING '% in %', SQLERRM, context;
+END
+$$;
+
+-- a caller's own lines stay
+CREATE FUNCTION caller() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM workflow.pause(99);
+END
+$$;
+SELECT caller();
+-- and can catch the error
+CREATE FUNCTION catcher() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  context text;
+BEGIN
+  PERFORM workflow.pause('w:1');
+  PERFORM workflow.pause(99);
+EXCEPTION WHEN SQLSTATE 'WF012' THEN
+  GET STACKED DIAGNOSTICS context = PG_EXCEPTION_CONTEXT;
+  RETURN SQLERRM || E'\n' || context;
+END
+$$;
+SELECT catcher();
+SELECT waiting_on FROM workflow.where_is('w:1');
+
+-- what a function of a user's did on the way is shown whole
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'not on a Sunday' USING ERRCODE = 'WF001';
+END
+$$;
+CREATE TRIGGER refuse BEFORE UPDATE ON workflow.item FOR EACH ROW EXECUTE FUNCTION refuse();
+SELECT workflow.pause('w:1');
+SELECT workflow.cancel('w:1');
