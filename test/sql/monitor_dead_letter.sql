@@ -3,7 +3,7 @@
 -- queue_stats, the owner of the queue that it waits in.
 --
 CREATE EXTENSION pg_workflow;
-SET client_min_messages = warning;
+SET client_min_messages = error;
 SELECT workflow.create_queue('graves', 'sexton', '2 days', '{vicar}');
 SELECT workflow.create_queue('mail', 'mail-team', '10 minutes', '{ops-lead}',
   retry => '{"max_attempts": 7, "owner": "somebody", "dead_letter": "graves"}');

@@ -3,7 +3,7 @@
 -- effects has been submitted, and its activities have run or have not.
 --
 CREATE EXTENSION pg_workflow;
-SET client_min_messages = warning;
+SET client_min_messages = error;
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 SET intervalstyle = 'postgres';
