@@ -15,6 +15,7 @@
 #include "common/pg_prng.h"
 #include "effect/ledger.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/timestamp.h"
@@ -224,10 +225,8 @@ explain(const WfEndpoint *endpoint, const WfNews *news)
 		appendStringInfo(&text, ": %s", address_cure(endpoint, exchange->refused_ranges));
 	else if (exchange != NULL && exchange->error != NULL)
 		appendStringInfo(&text, ": %s", exchange->error);
-	if (text.len > MAX_REASON_LENGTH)
-		text.		data[MAX_REASON_LENGTH] = '\0';
 
-	return text.data;
+	return pnstrdup(text.data, pg_mbcliplen(text.data, text.len, MAX_REASON_LENGTH));
 }
 
 static bool
