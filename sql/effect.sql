@@ -269,12 +269,13 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.record_evidence(text, text, text, text) IS
   'Tells, from a webhook or a search, that an effect was applied or not_applied; settles it when its outcome is not known';
 
--- What the selectors of a revert see: the item''s data, the answer, and the value before.
+-- What the selectors of a revert see: the answer, the item''s data as it was when the
+-- effect was intended, and the value before.
 CREATE FUNCTION workflow._revert_data(effect workflow.effect) RETURNS jsonb LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT CASE jsonb_typeof(effect.response) WHEN 'object' THEN effect.response ELSE '{}' END
-      || coalesce((SELECT i.data FROM workflow.item AS i WHERE i.item_id = effect.item_id), '{}')
+      || coalesce(effect.spec -> 'data', '{}')
       || jsonb_build_object('before', effect.previous)
 $$;
 COMMENT ON FUNCTION workflow._revert_data(workflow.effect) IS 'Inner: the data that the selectors of a revert request see';
@@ -316,7 +317,7 @@ BEGIN
   request := jsonb_build_object(
     'method', template ->> 'method',
     'path', workflow._render_path(template ->> 'path', data),
-    'headers', effect.headers);
+    'headers', coalesce(workflow._render(template -> 'headers', data), effect.headers));
   IF template ? 'body' THEN
     request := request || jsonb_build_object('body', workflow._render(template -> 'body', data));
   END IF;

@@ -341,7 +341,7 @@ COMMENT ON TABLE workflow.effect IS 'The ledger of outside actions: each intende
 COMMENT ON COLUMN workflow.effect.key IS 'Idempotency key: the identity of the intended action; sent with every attempt';
 COMMENT ON COLUMN workflow.effect.fingerprint IS 'SHA-256 of the exact request; the same key with another request is refused (WF005)';
 COMMENT ON COLUMN workflow.effect.submitted_by IS 'Role whose USAGE on the server and user mapping the sending uses';
-COMMENT ON COLUMN workflow.effect.spec IS 'How to read the answer, the read-before request and the revert request, as resolved when the state was entered';
+COMMENT ON COLUMN workflow.effect.spec IS 'How to read the answer, the read-before request, the revert request and the item''s data that it needs, as of when the state was entered';
 COMMENT ON COLUMN workflow.effect.first_sent_at IS 'When the first attempt may have reached the wire; a key window counts from here';
 COMMENT ON COLUMN workflow.effect.deadline IS 'When a sending attempt must have ended';
 COMMENT ON COLUMN workflow.effect.attempts IS 'Sends begun; the read before the first one is not among them';

@@ -4,10 +4,12 @@
  *
  * Path, headers, body, key and the read-before request are rendered once, from
  * the data as it is on entry, and reserved in the ledger in the transaction of
- * the transition.  The revert request sees what was read before, so its
- * template travels as it is.
+ * the transition.  The revert request sees what was read before and answered
+ * too, so its template travels as it is, with the entry data that it needs.
  */
 #include "postgres.h"
+
+#include <ctype.h>
 
 #include "base/clock.h"
 #include "base/jsonb.h"
@@ -84,6 +86,66 @@ render_before(Jsonb *before, Jsonb *data)
 }
 
 /*
+ * Whether a string may select more than members by their plain names: it has
+ * a "$" by itself, a wildcard, a method, or a name that is written otherwise.
+ */
+static bool
+may_select_anything(const char *string)
+{
+	if (strpbrk(string, "\\(") != NULL)
+		return true;
+	for (const char *dollar = strchr(string, '$'); dollar != NULL; dollar = strchr(dollar + 1, '$'))
+		if (dollar[1] != '.' || !(dollar[2] == '_' || dollar[2] == '"' ||
+								  isalpha((unsigned char) dollar[2]) || IS_HIGHBIT_SET(dollar[2])))
+			return true;
+
+	return false;
+}
+
+/*
+ * Whether a template may refer to a member of the data, by its name anywhere
+ * in a string.  Says yes rather too often.
+ */
+static bool
+may_refer_to(Jsonb *template, const char *name)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&template->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		char	   *string;
+
+		if ((token != WJB_VALUE && token != WJB_ELEM) || value.type != jbvString)
+			continue;
+		string = pnstrdup(value.val.string.val, value.val.string.len);
+		if (strchr(string, '$') != NULL &&
+			(strstr(string, name) != NULL || may_select_anything(string)))
+			return true;
+	}
+
+	return false;
+}
+
+/*
+ * The members of the data that a template may refer to.
+ */
+static Jsonb *
+data_for(Jsonb *template, Jsonb *data)
+{
+	Jsonb	   *needed = data;
+	int			count;
+	WfMember   *members = wf_jsonb_members(wf_jsonb_root(data), &count);
+
+	for (int i = 0; i < count; i++)
+		if (!may_refer_to(template, members[i].key))
+			needed = wf_jsonb_without(needed, members[i].key);
+
+	return needed;
+}
+
+/*
  * How to go on after the action: see WfIntent.spec.
  */
 static Jsonb *
@@ -92,6 +154,7 @@ render_spec(const WfVisit *visit)
 	static const char *const as_they_are[] = {"external_id", "output", "version", "model", "reask", "revert"};
 	Jsonb	   *activity = visit->state->activity;
 	Jsonb	   *before = wf_jsonb_get_jsonb(activity, "before");
+	Jsonb	   *revert = wf_jsonb_get_jsonb(activity, "revert");
 	Jsonb	   *spec = wf_jsonb_empty_object();
 
 	for (int i = 0; i < lengthof(as_they_are); i++)
@@ -103,6 +166,8 @@ render_spec(const WfVisit *visit)
 	}
 	if (before != NULL)
 		spec = wf_jsonb_with(spec, "before", render_before(before, visit->item->data));
+	if (revert != NULL)
+		spec = wf_jsonb_with(spec, "data", data_for(revert, visit->item->data));
 
 	return spec;
 }
