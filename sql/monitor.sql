@@ -23,18 +23,6 @@ $$;
 COMMENT ON FUNCTION workflow._state_activity(jsonb, text) IS
   'Inner: the kind of activity of a state and what is declared about it';
 
--- The events that a state handles, its own before those of "any".
-CREATE FUNCTION workflow._state_events(workflow text, version int, state text) RETURNS text[]
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT coalesce(array_agg(t.event ORDER BY t.ordinality), '{}')
-  FROM workflow._graph_transitions(workflow, version) WITH ORDINALITY AS t
-  WHERE t.state = _state_events.state
-$$;
-COMMENT ON FUNCTION workflow._state_events(text, int, text) IS
-  'Inner: the events that a state handles; none for a final state';
-
 -- How often a job of a state is tried: by the policy of its activity, else its queue's.
 CREATE FUNCTION workflow._state_max_attempts(workflow text, version int, state text, queue_retry jsonb) RETURNS int
 LANGUAGE sql STABLE
@@ -193,7 +181,7 @@ BEGIN
   outcome := (s.i).outcome;
   queue := (s.q).queue;
   owner := coalesce((s.q).owner, s.owner);
-  allowed_events := workflow._state_events(workflow, version, state);
+  allowed_events := workflow._allowed_events(workflow, version, state);
   attempts := greatest((s.j).attempt, (s.e).attempts);
   SELECT l.error_class, l.message INTO last_error_class, last_error
   FROM workflow._last_error(s.i, s.document, s.j, s.e) AS l;

@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "item/item_internal.h"
 #include "item/result.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -223,6 +224,28 @@ wf_inner_handles(PG_FUNCTION_ARGS)
 	SPI_finish();
 
 	PG_RETURN_BOOL(handles);
+}
+
+PG_FUNCTION_INFO_V1(wf_inner_allowed_events);
+
+/*
+ * _allowed_events(workflow, version, state) returns text[]
+ */
+Datum
+wf_inner_allowed_events(PG_FUNCTION_ARGS)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ArrayBuildState *events = initArrayResult(TEXTOID, caller, false);
+	const WfGraph *graph;
+	ListCell   *cell;
+
+	SPI_connect();
+	graph = wf_graph(wf_argument_text(fcinfo, 0, "workflow"), PG_GETARG_INT32(1));
+	foreach(cell, wf_item_allowed_events(wf_item_state(graph, wf_argument_text(fcinfo, 2, "state"))))
+		(void) accumArrayResult(events, CStringGetTextDatum(lfirst(cell)), false, TEXTOID, caller);
+	SPI_finish();
+
+	PG_RETURN_DATUM(makeArrayResult(events, caller));
 }
 
 /*

@@ -62,6 +62,7 @@ extern const WfState *wf_item_target(const WfGraph *graph, const WfItem *item,
 extern const WfState *wf_item_state(const WfGraph *graph, const char *name);
 pg_noreturn extern void wf_item_refuse_event(const WfItem *item, const char *event);
 extern char *wf_item_facts(const WfItem *item);
+extern List *wf_item_allowed_events(const WfState *state);
 extern char *wf_item_allowed_hint(const WfItem *item);
 
 /* log.c */

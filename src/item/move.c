@@ -13,6 +13,7 @@
 #include "base/sqlstate.h"
 #include "catalog/pg_type.h"
 #include "item/item_internal.h"
+#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -55,20 +56,42 @@ wf_item_facts(const WfItem *item)
 }
 
 /*
- * Names the events that the item's state handles: for HINT.
+ * The names of the events that a state handles, its own before those of "any";
+ * cancel() works in every state that is not final.
+ */
+List *
+wf_item_allowed_events(const WfState *state)
+{
+	List	   *events = NIL;
+
+	for (int i = 0; i < state->ntransitions; i++)
+		events = lappend(events, unconstify(char *, state->transitions[i].event));
+	if (state->kind != WF_ACTIVITY_FINAL && wf_state_transition(state, "cancel") == NULL)
+		events = lappend(events, "cancel");
+
+	return events;
+}
+
+/*
+ * The same for HINT.
  */
 char *
 wf_item_allowed_hint(const WfItem *item)
 {
 	const WfGraph *graph = wf_graph(item->workflow, item->version);
 	const WfState *state = wf_item_state(graph, item->state);
+	StringInfoData hint;
+	ListCell   *cell;
 
 	if (state->kind == WF_ACTIVITY_FINAL)
 		return psprintf("State \"%s\" is final: nothing leads out of it.", state->name);
-	if (wf_state_transition(state, "cancel") == NULL)
-		return psprintf("Allowed events: %s, cancel.", wf_state_events(state));
+	initStringInfo(&hint);
+	foreach(cell, wf_item_allowed_events(state))
+		appendStringInfo(&hint, "%s%s", hint.len == 0 ? "Allowed events: " : ", ",
+						 (char *) lfirst(cell));
+	appendStringInfoChar(&hint, '.');
 
-	return psprintf("Allowed events: %s.", wf_state_events(state));
+	return hint.data;
 }
 
 /*
