@@ -44,3 +44,80 @@ CREATE FUNCTION workflow._now() RETURNS timestamptz
 LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'wf_sql_now';
 COMMENT ON FUNCTION workflow._now() IS
   'Inner: the time that deadlines are measured against: real, or that of pg_workflow.clock';
+
+-- -------------------------------------------------------------------- guard
+
+CREATE FUNCTION workflow._guard() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_guard';
+COMMENT ON FUNCTION workflow._guard() IS
+  'Inner: refuses a statement that is not the engine''s own; its arguments say why, and what to do instead';
+
+-- What may not be lost: every table.  "unchanged": the columns that are written
+-- once; all where the rows are a record that is only added to.
+DO $guard$
+DECLARE
+  guarded record;
+  leaf text;
+BEGIN
+  FOR guarded IN
+    SELECT * FROM (VALUES
+      ('workflow',      NULL, 'its items, versions and definer belong to the name',
+       'workflow.pause_workflow(name, reason) stops a workflow'),
+      ('definition',    '',   'versions of workflows are immutable, since items are pinned to theirs',
+       'Call workflow.define() with the changed document; it becomes the next version'),
+      ('item',          NULL, 'an item that is gone would be submitted, and its effects made, anew',
+       'workflow.cancel(item, reason) ends an item'),
+      ('transition',    '',   'the log of transitions is append-only',
+       'What happened stays on record; move the item on with workflow.send()'),
+      ('event',         '',   'an event that is not known moves its item once more',
+       'What was received stays on record'),
+      ('timer',         NULL, 'an item that waits for a timer would wait for ever',
+       'workflow.send(item, event) or workflow.cancel(item, reason) takes the item out of its state'),
+      ('gate_decision', '',   'what a gate has decided is a record',
+       'What was decided stays on record'),
+      ('journal',       '',   'what people have done is a record',
+       'What was done stays on record'),
+      ('queue',         NULL, 'its jobs and dead letters would have no owner',
+       'workflow.pause_queue(name, reason) stops a queue'),
+      ('job',           NULL, 'work that waits, and dead letters, would be lost silently',
+       'workflow.cancel(item, reason) ends an item with its job; a job that stands alone ends by claim() and complete(), a dead letter after replay_job()'),
+      ('attempt',       '',   'what was tried is a record',
+       'What was tried stays on record'),
+      ('endpoint',      'endpoint_id', 'the keys of its effects would be free again',
+       'DROP SERVER ends an endpoint; its effects stay on record'),
+      ('effect',        'endpoint_id, key, kind, fingerprint, reverts, method, path, headers, body, content_type, created_at, generation',
+                              'an action that is not known would be done once more',
+       'workflow.resolve(effect_id, ''abandon'', note) gives one up that waits, workflow.revert(effect_id, reason) takes one back'),
+      ('model_output',  '',   'what models have answered is a record',
+       'What was answered stays on record'),
+      ('review',        'item_id, seq, state, spec, shown, proposed, previous, opened_at',
+                              'what people were shown and have decided is a record',
+       'workflow.decide(id, decision, reason) decides a review; an event that leaves its state closes it'))
+      AS g (name, unchanged, why, hint)
+  LOOP
+    FOR leaf IN SELECT guarded.name UNION ALL
+      SELECT c.relname FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
+      WHERE i.inhparent = pg_catalog.format('workflow.%I', guarded.name)::regclass
+    LOOP
+      EXECUTE pg_catalog.format(
+        'CREATE TRIGGER refuse_loss BEFORE DELETE OR TRUNCATE %s ON workflow.%I '
+        'FOR EACH STATEMENT EXECUTE FUNCTION workflow._guard(%L, %L)',
+        CASE guarded.unchanged WHEN '' THEN 'OR UPDATE' ELSE 'OR UPDATE OF ' || guarded.unchanged END,
+        leaf, guarded.why, guarded.hint);
+      EXECUTE pg_catalog.format('COMMENT ON TRIGGER refuse_loss ON workflow.%I IS %L', leaf,
+        'Rows are not removed by hand' || CASE guarded.unchanged WHEN '' THEN ', nor changed'
+          ELSE coalesce(', nor these columns changed: ' || guarded.unchanged, '') END);
+    END LOOP;
+  END LOOP;
+END
+$guard$;
+
+-- Who decided what stays as it was decided.
+CREATE TRIGGER refuse_other_decision BEFORE UPDATE ON workflow.review
+  FOR EACH ROW
+  WHEN (old.decided_at IS NOT NULL
+        AND (old.decided_at, old.decided_by, old.decision, old.reason, old.patch)
+            IS DISTINCT FROM (new.decided_at, new.decided_by, new.decision, new.reason, new.patch))
+  EXECUTE FUNCTION workflow._guard('the review has been decided',
+    'A decision stays on record; workflow.send(item, event) moves the item on');
+COMMENT ON TRIGGER refuse_other_decision ON workflow.review IS 'A decision is not changed by hand';

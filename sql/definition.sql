@@ -2,23 +2,7 @@
 -- definition: documents, their versions, and the pictures of them.
 --
 
--- ---------------------------------------------------------------- immutable
-
-CREATE FUNCTION workflow._refuse_definition_change() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RAISE EXCEPTION 'versions of workflows are immutable'
-    USING ERRCODE = 'object_not_in_prerequisite_state',
-          DETAIL = format('%s of workflow.definition was refused: items are pinned to their versions.', TG_OP),
-          HINT = 'Call workflow.define() with the changed document; it becomes the next version.';
-END
-$$;
-COMMENT ON FUNCTION workflow._refuse_definition_change() IS
-  'Inner: refuses changes of stored versions';
-
-CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON workflow.definition
-  FOR EACH STATEMENT EXECUTE FUNCTION workflow._refuse_definition_change();
+-- -------------------------------------------------------------------- cache
 
 CREATE FUNCTION workflow._definition_changed() RETURNS trigger
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_definition_changed';

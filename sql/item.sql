@@ -46,36 +46,6 @@ CREATE TRIGGER workflow_origin AFTER UPDATE ON workflow.item
         OR (old.source, old.event_id) IS DISTINCT FROM (new.source, new.event_id))
   EXECUTE FUNCTION workflow._refuse_origin_change();
 
-CREATE FUNCTION workflow._refuse_log_change() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RAISE EXCEPTION 'the log of transitions is append-only'
-    USING ERRCODE = 'object_not_in_prerequisite_state',
-          DETAIL = format('%s of workflow.%s was refused.', TG_OP, TG_TABLE_NAME),
-          HINT = 'What happened stays on record; move the item on with workflow.send().';
-END
-$$;
-COMMENT ON FUNCTION workflow._refuse_log_change() IS
-  'Inner: refuses changes of logged transitions';
-
-CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON workflow.transition
-  FOR EACH ROW EXECUTE FUNCTION workflow._refuse_log_change();
-CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON workflow.transition
-  FOR EACH STATEMENT EXECUTE FUNCTION workflow._refuse_log_change();
-DO $leaves$
-DECLARE
-  leaf regclass;
-BEGIN
-  FOR leaf IN SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i
-              WHERE i.inhparent = 'workflow.transition'::regclass
-  LOOP
-    EXECUTE pg_catalog.format('CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON %s '
-                              'FOR EACH STATEMENT EXECUTE FUNCTION workflow._refuse_log_change()', leaf);
-  END LOOP;
-END
-$leaves$;
-
 -- ------------------------------------------------------------ inner, in C
 
 CREATE FUNCTION workflow._move(

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "base/guard.h"
 #include "base/plan.h"
 #include "utils/builtins.h"
 
@@ -32,6 +33,29 @@ prepare_and_keep(WfPlan *plan)
 	if (SPI_keepplan(prepared) != 0)
 		elog(ERROR, "could not keep statement \"%s\"", plan->name);
 	plan->prepared = prepared;
+}
+
+static int
+run(WfPlan *plan, Datum *values, const char *nulls, long limit)
+{
+	WfPass		previous;
+	volatile int result = 0;
+
+	if (plan->passes == NULL)
+		return SPI_execute_plan(plan->prepared, values, nulls, plan->read_only, limit);
+
+	previous = wf_guard_open(plan->passes);
+	PG_TRY();
+	{
+		result = SPI_execute_plan(plan->prepared, values, nulls, plan->read_only, limit);
+	}
+	PG_FINALLY();
+	{
+		wf_guard_close(previous);
+	}
+	PG_END_TRY();
+
+	return result;
 }
 
 /*
@@ -62,8 +86,7 @@ wf_plan_execute_limit(WfPlan *plan, Datum *values, const char *nulls, long limit
 	if (plan->prepared == NULL)
 		prepare_and_keep(plan);
 
-	result = SPI_execute_plan(plan->prepared, values, nulls,
-							  plan->read_only, limit);
+	result = run(plan, values, nulls, limit);
 	if (result != plan->expected)
 		elog(ERROR, "unexpected SPI result: %s",
 			 SPI_result_code_string(result));

@@ -204,6 +204,7 @@ mark_fired(int64 event_no, int seq)
 	static WfPlan plan = {
 		.name = "mark kept event as fired",
 		.expected = SPI_OK_UPDATE,
+		.passes = "event",
 		.nargs = 2,
 		.argtypes = {INT8OID, INT4OID},
 		.sql = "UPDATE workflow.event SET seq = $2 WHERE event_no = $1",

@@ -3,7 +3,7 @@
  *	  The log of transitions.
  *
  * One row for each transition, written in its transaction and never changed
- * (triggers in sql/item.sql refuse it).
+ * (triggers of sql/base.sql refuse it).
  */
 #include "postgres.h"
 

@@ -81,6 +81,7 @@ wf_item_drop_timers(const WfItem *item)
 	static WfPlan plan = {
 		.name = "drop timers",
 		.expected = SPI_OK_DELETE,
+		.passes = "timer",
 		.nargs = 2,
 		.argtypes = {INT8OID, INT4OID},
 		.sql = "DELETE FROM workflow.timer WHERE item_id = $1 AND seq = $2",
@@ -164,6 +165,7 @@ delete_timer(const DueTimer *timer)
 	static WfPlan plan = {
 		.name = "delete timer",
 		.expected = SPI_OK_DELETE,
+		.passes = "timer",
 		.nargs = 3,
 		.argtypes = {INT8OID, INT4OID, TEXTOID},
 		.sql = "DELETE FROM workflow.timer WHERE item_id = $1 AND seq = $2 AND kind = $3",

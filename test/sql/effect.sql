@@ -62,7 +62,9 @@ SELECT state, error_class, finished_at FROM workflow.effect WHERE effect_id = :s
 
 -- a success is used as it is: no job is made
 UPDATE workflow.effect SET state = 'succeeded', finished_at = created_at WHERE effect_id = :second;
+SET session_replication_role = replica;
 DELETE FROM workflow.job WHERE effect_id = :second;
+RESET session_replication_role;
 SELECT workflow.call('crm', 'POST', '/accounts', '{"a": 3}', 'k1') = :second AS found;
 SELECT count(*) AS jobs FROM workflow.job WHERE effect_id = :second;
 -- given up although it may have been applied: without deduplication a person is asked, nothing is sent

@@ -116,6 +116,22 @@ $node->command_ok(
 	'custom restore');
 compare('original', 'custom', 'custom');
 
+# over what is there: the guards of the rows stop neither --clean nor DROP EXTENSION
+$node->command_ok(
+	[   'pg_restore', '--exit-on-error', '--clean', '--if-exists',
+		'-d', $node->connstr('custom'), "$dir/custom" ],
+	'restore with --clean');
+compare('original', 'custom', 'clean');
+
+# the data alone, into a database that has the extension
+$node->safe_psql('postgres', 'CREATE DATABASE data_only');
+$node->safe_psql('data_only', 'CREATE EXTENSION pg_workflow');
+$node->command_ok(
+	[   'pg_restore', '--exit-on-error', '--data-only',
+		'-d', $node->connstr('data_only'), "$dir/custom" ],
+	'restore of the data only');
+compare('original', 'data_only', 'data only');
+
 # an owner who is no superuser dumps and restores, without the grants
 $node->safe_psql('postgres', "CREATE DATABASE $_ OWNER owner")
   foreach qw(owned copied);

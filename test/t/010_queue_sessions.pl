@@ -156,7 +156,7 @@ is( $node->safe_psql('postgres',
 
 # ----------------------------------------------- waiting without a snapshot
 give_back();
-$node->safe_psql('postgres', "DELETE FROM workflow.job WHERE queue = 'mail'");
+$node->safe_psql('postgres', "SET session_replication_role = replica; DELETE FROM workflow.job WHERE queue = 'mail'");
 my $waiter = $node->background_psql('postgres', on_error_die => 1);
 $pid = $waiter->query_safe('SELECT pg_backend_pid()');
 $waiter->query_until(qr/waiting/, "\\echo waiting\nCALL workflow.wait_for_job('mail', '1 minute');\n\\echo done\n");
