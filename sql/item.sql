@@ -12,39 +12,16 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_item_stamp';
 COMMENT ON FUNCTION workflow._item_stamp() IS
   'Inner: sets what follows from a change of an item''s state: seq, since, outcome, origin';
 
-CREATE FUNCTION workflow._item_moved() RETURNS trigger
-LANGUAGE C AS 'MODULE_PATHNAME', 'wf_item_moved';
-COMMENT ON FUNCTION workflow._item_moved() IS
-  'Inner: lets an item move only along declared transitions; logs the move and enters the state';
+CREATE FUNCTION workflow._item_judge() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_item_judge';
+COMMENT ON FUNCTION workflow._item_judge() IS
+  'Inner: lets an item move only along declared transitions, and a hand change only what it may; logs the move and enters the state';
 
 -- Among triggers of one event the names decide: last before, first after.
 CREATE TRIGGER "~workflow_stamp" BEFORE UPDATE ON workflow.item
   FOR EACH ROW EXECUTE FUNCTION workflow._item_stamp();
-CREATE TRIGGER " workflow_moved" AFTER UPDATE ON workflow.item
-  FOR EACH ROW
-  WHEN ((old.seq, old.state, old.item_id, old.workflow, old.version, old.key, old.since)
-        IS DISTINCT FROM (new.seq, new.state, new.item_id, new.workflow, new.version, new.key, new.since)
-        OR (old.outcome, old.origin) IS DISTINCT FROM (new.outcome, new.origin))
-  EXECUTE FUNCTION workflow._item_moved();
-
-CREATE FUNCTION workflow._refuse_origin_change() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RAISE EXCEPTION 'where an item came from is not changed by hand'
-    USING ERRCODE = 'object_not_in_prerequisite_state',
-          DETAIL = format('source, event_id, received_at, submitted_by and route of item %s stay as they are.', OLD.item_id),
-          HINT = 'data, labels, priority and input_ref may be updated.';
-END
-$$;
-COMMENT ON FUNCTION workflow._refuse_origin_change() IS
-  'Inner: refuses changes of who submitted an item, and from where';
-
-CREATE TRIGGER workflow_origin AFTER UPDATE ON workflow.item
-  FOR EACH ROW
-  WHEN ((old.submitted_by, old.received_at, old.route) IS DISTINCT FROM (new.submitted_by, new.received_at, new.route)
-        OR (old.source, old.event_id) IS DISTINCT FROM (new.source, new.event_id))
-  EXECUTE FUNCTION workflow._refuse_origin_change();
+CREATE TRIGGER " workflow_judge" AFTER UPDATE ON workflow.item
+  FOR EACH ROW EXECUTE FUNCTION workflow._item_judge();
 
 -- ------------------------------------------------------------ inner, in C
 
@@ -91,6 +68,39 @@ CREATE FUNCTION workflow._allowed_events(workflow text, version int, state text)
 LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_inner_allowed_events';
 COMMENT ON FUNCTION workflow._allowed_events(text, int, text) IS
   'Inner: the events that a state handles, with cancel where cancel() works; none for a final state';
+
+CREATE FUNCTION workflow._set_pause(item bigint, at timestamptz, by text, reason text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_set_pause';
+COMMENT ON FUNCTION workflow._set_pause(bigint, timestamptz, text, text) IS
+  'Inner: stops an item; all null lets it go on';
+
+CREATE FUNCTION workflow._patch(item bigint, patch jsonb, actor text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_patch';
+COMMENT ON FUNCTION workflow._patch(bigint, jsonb, text) IS
+  'Inner: merges a patch into the data of an item, with a row in the journal';
+
+-- ------------------------------------------------------------------ by hand
+
+-- Members as text: 1 and 1.0 are equal as numbers, but make different keys.
+CREATE FUNCTION workflow._other_members(these jsonb, than jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN jsonb_typeof(these) <> 'object' THEN these
+    ELSE (SELECT coalesce(jsonb_object_agg(m.key, m.value), '{}') FROM jsonb_each(these) AS m
+          WHERE (than -> m.key)::text IS DISTINCT FROM m.value::text) END
+$$;
+COMMENT ON FUNCTION workflow._other_members(jsonb, jsonb) IS
+  'Inner: the members of an object that another one has not, or has with another value';
+
+CREATE FUNCTION workflow._note_patch(actor text, item bigint, subject text, before jsonb, after jsonb)
+RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT workflow._note(actor, 'patch', item, subject, NULL, jsonb_build_object(
+    'before', workflow._other_members(before, after), 'after', workflow._other_members(after, before)))
+$$;
+COMMENT ON FUNCTION workflow._note_patch(text, bigint, text, jsonb, jsonb) IS
+  'Inner: appends a change of an item''s data, or of the column that subject names, to the journal';
 
 -- ------------------------------------------------------------------- submit
 
@@ -218,9 +228,7 @@ BEGIN
   IF paused.paused_at IS NOT NULL THEN
     RETURN;
   END IF;
-  UPDATE workflow.item AS i
-  SET paused_at = workflow._now(), paused_by = caller, pause_reason = reason
-  WHERE i.item_id = item;
+  PERFORM workflow._set_pause(item, workflow._now(), caller, reason);
   UPDATE workflow.job AS j SET status = 'waiting', waiting_on = 'paused'
   WHERE j.item_id = item AND j.status = 'ready';
   PERFORM workflow._note(caller, 'pause', item, NULL, reason);
@@ -253,8 +261,7 @@ BEGIN
   IF paused.paused_at IS NULL THEN
     RETURN;
   END IF;
-  UPDATE workflow.item AS i SET paused_at = NULL, paused_by = NULL, pause_reason = NULL
-  WHERE i.item_id = item;
+  PERFORM workflow._set_pause(item, NULL, NULL, NULL);
   IF NOT EXISTS (SELECT FROM workflow.workflow AS w
                  WHERE w.workflow = paused.workflow AND w.paused_at IS NOT NULL) THEN
     PERFORM workflow._wake_paused_jobs(ARRAY[item]);
@@ -373,7 +380,7 @@ BEGIN
             HINT = format('SELECT * FROM workflow.where_is(%s) tells what it waits for.', item);
   END IF;
   IF patch IS NOT NULL THEN
-    UPDATE workflow.item AS i SET data = i.data || patch WHERE i.item_id = item;
+    PERFORM workflow._patch(item, patch, caller);
   END IF;
   PERFORM workflow._rearm(item, dead_job, caller);
   PERFORM workflow._note(caller, 'replay', item, 'job:' || dead_job, reason, patch);

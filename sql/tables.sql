@@ -173,7 +173,7 @@ CREATE TABLE workflow.journal (
   detail     jsonb
 );
 CREATE INDEX journal_item ON workflow.journal (item_id) WHERE item_id IS NOT NULL;
-COMMENT ON TABLE workflow.journal IS 'What people did that is not a transition: pause, resume, replay, resolve, and on what';
+COMMENT ON TABLE workflow.journal IS 'What people did that is not a transition: pause, resume, replay, resolve, patch (an UPDATE of data or priority), and on what';
 COMMENT ON COLUMN workflow.journal.subject IS 'What it was done to, when not an item: workflow:name, queue:name, job:id, effect:id';
 
 -- --------------------------------------------------------------------- queue

@@ -17,26 +17,6 @@ wf_state_transition(const WfState *state, const char *event)
 	return NULL;
 }
 
-/*
- * Own transitions count before those of "any", as everywhere.
- */
-const WfTransition *
-wf_state_transition_to(const WfGraph *graph, const WfState *state,
-					   const char *to, const char *origin)
-{
-	for (int i = 0; i < state->ntransitions; i++)
-	{
-		const WfTransition *transition = &state->transitions[i];
-		const char *target = transition->to == WF_TO_ORIGIN ? origin :
-		graph->states[transition->to].name;
-
-		if (target != NULL && strcmp(target, to) == 0)
-			return transition;
-	}
-
-	return NULL;
-}
-
 bool
 wf_event_possible_later(const WfGraph *graph, const WfState *from, const char *event)
 {
@@ -48,19 +28,6 @@ wf_event_possible_later(const WfGraph *graph, const WfState *from, const char *e
 			return true;
 
 	return false;
-}
-
-char *
-wf_state_events(const WfState *state)
-{
-	StringInfoData events;
-
-	initStringInfo(&events);
-	for (int i = 0; i < state->ntransitions; i++)
-		appendStringInfo(&events, "%s%s", i > 0 ? ", " : "",
-						 state->transitions[i].event);
-
-	return events.data;
 }
 
 bool

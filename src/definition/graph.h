@@ -88,17 +88,8 @@ extern const WfState *wf_graph_state(const WfGraph *graph, const char *name);
 /* NULL when the state does not handle the event. */
 extern const WfTransition *wf_state_transition(const WfState *state, const char *event);
 
-/* The transition that leads there, for an UPDATE of the state; NULL if none. */
-extern const WfTransition *wf_state_transition_to(const WfGraph *graph,
-												  const WfState *state,
-												  const char *to,
-												  const char *origin);
-
 /* Whether some state that can be reached from here handles the event. */
 extern bool wf_event_possible_later(const WfGraph *graph, const WfState *from,
 									const char *event);
-
-/* "approve, reject, escalate": for messages. */
-extern char *wf_state_events(const WfState *state);
 
 #endif							/* WF_DEFINITION_GRAPH_H */

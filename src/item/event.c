@@ -43,8 +43,11 @@ is_engine_event(const char *event)
 		strcmp(event, "timeout") == 0 || strcmp(event, "overdue") == 0;
 }
 
-static bool
-is_decision(const WfState *state, const char *event)
+/*
+ * Whether the event is a decision of the review that the state asks for.
+ */
+bool
+wf_item_event_is_decision(const WfState *state, const char *event)
 {
 	Jsonb	   *decisions;
 	JsonbValue	name;
@@ -76,7 +79,7 @@ wf_item_event_is_sendable(const WfState *state, const char *event)
 		default:
 			break;
 	}
-	if (is_decision(state, event))
+	if (wf_item_event_is_decision(state, event))
 		return false;
 
 	return strcmp(event, "cancel") == 0 || wf_state_transition(state, event) != NULL;
@@ -270,12 +273,15 @@ require_expected_seq(const WfItem *item, const Sent *sent)
 				 errhint("Read the item again and decide anew.")));
 }
 
-static void
-refuse_decision(const WfItem *item, const char *event)
+/*
+ * Raises WF007: only decide() makes a decision.
+ */
+void
+wf_item_refuse_decision(const WfItem *item, const char *event, const char *means)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_WF_NOT_PERMITTED),
-			 errmsg("\"%s\" is a decision of a review and cannot be sent", event),
+			 errmsg("\"%s\" is a decision of a review and cannot be %s", event, means),
 			 errdetail("%s", wf_item_facts(item)),
 			 errhint("Find the review's id in workflow.review_inbox and use workflow.decide(id, '%s').",
 					 event)));
@@ -285,8 +291,8 @@ static void
 keep_or_refuse(const WfGraph *graph, const WfItem *item, const WfState *state,
 			   const Sent *sent)
 {
-	if (is_decision(state, sent->event))
-		refuse_decision(item, sent->event);
+	if (wf_item_event_is_decision(state, sent->event))
+		wf_item_refuse_decision(item, sent->event, "sent");
 	if (!is_possible_later(graph, state, sent->event))
 		wf_item_refuse_event(item, sent->event);
 	store_event(sent, 0);

@@ -39,6 +39,20 @@ data_with_result(const WfItem *item, const WfMove *move)
 	return wf_jsonb_with(data, state->result_key, move->event_data);
 }
 
+/*
+ * A decision is made by decide(), or by the engine where nobody has decided in
+ * time; not by replay(), give_up() or cancel(), though it may have their name.
+ */
+static void
+require_decision_made(const WfItem *item, const WfMove *move)
+{
+	const WfGraph *graph = wf_graph(item->workflow, item->version);
+
+	if (strcmp(move->kind, "review") != 0 && strcmp(move->kind, "engine") != 0 &&
+		wf_item_event_is_decision(wf_item_state(graph, item->state), move->event))
+		wf_item_refuse_decision(item, move->event, "made by other means");
+}
+
 static int
 move(FunctionCallInfo fcinfo, bool store_result)
 {
@@ -55,6 +69,7 @@ move(FunctionCallInfo fcinfo, bool store_result)
 
 	SPI_connect();
 	item = wf_item_lock(PG_GETARG_INT64(0));
+	require_decision_made(item, &move);
 	if (store_result)
 		move.data = data_with_result(item, &move);
 	seq = wf_item_move(item, &move)->seq;

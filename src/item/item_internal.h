@@ -8,10 +8,14 @@
 #include "access/htup.h"
 #include "access/tupdesc.h"
 #include "base/compat.h"
+#include "commands/trigger.h"
 #include "item/item.h"
 
 /* Sequence number of the transition that a submission is logged as. */
 #define WF_FIRST_SEQ 1
+
+/* Number of the column workflow.item.data. */
+#define WF_ITEM_COLUMN_DATA 22
 
 /* An item that has entered a state. */
 typedef struct WfVisit
@@ -65,6 +69,14 @@ extern char *wf_item_facts(const WfItem *item);
 extern List *wf_item_allowed_events(const WfState *state);
 extern char *wf_item_allowed_hint(const WfItem *item);
 
+/* hand.c */
+extern void wf_item_refuse_hand_change(const WfItem *item, const char *column);
+extern bool wf_item_judge_columns(const TriggerData *trigger, const WfItem *old,
+								  bool is_move);
+extern void wf_item_note_hand_changes(const TriggerData *trigger, const WfItem *old,
+									  const WfItem *new, Jsonb *intended,
+									  const char *actor);
+
 /* log.c */
 extern void wf_item_log(const WfLogRow *row);
 
@@ -117,7 +129,10 @@ extern void wf_item_revive_timeout(const WfItem *item);
 extern int64 wf_item_interval_us(const char *text);
 
 /* event.c */
+extern bool wf_item_event_is_decision(const WfState *state, const char *event);
 extern bool wf_item_event_is_sendable(const WfState *state, const char *event);
+pg_noreturn extern void wf_item_refuse_decision(const WfItem *item, const char *event,
+												const char *means);
 extern const WfItem *wf_item_fire_kept_event(const WfVisit *visit);
 
 /* who moves items when no role does */

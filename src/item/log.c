@@ -50,5 +50,10 @@ wf_item_log(const WfLogRow *row)
 	values[10] = move->event_data == NULL ? (Datum) 0 : JsonbPGetDatum(move->event_data);
 	nulls[10] = WF_NULL_FLAG(move->event_data);
 
-	wf_plan_execute(&plan, values, nulls);
+	if (wf_plan_execute(&plan, values, nulls) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the move of item " INT64_FORMAT " was not logged", item->item_id),
+				 errdetail("A trigger of workflow.transition suppressed the row of the log."),
+				 errhint("Drop the trigger.")));
 }

@@ -64,7 +64,6 @@ enum
 	COLUMN_PAUSED_AT,
 	COLUMN_SUBMITTED_BY = 16,
 	COLUMN_PRIORITY = 18,
-	COLUMN_DATA = 22,
 };
 
 static Jsonb *
@@ -195,7 +194,7 @@ wf_item_from_tuple(HeapTuple tuple, TupleDesc desc)
 Jsonb *
 wf_item_data_from_tuple(HeapTuple tuple, TupleDesc desc)
 {
-	return DatumGetJsonbPCopy(column_datum(tuple, desc, COLUMN_DATA));
+	return DatumGetJsonbPCopy(column_datum(tuple, desc, WF_ITEM_COLUMN_DATA));
 }
 
 static char *

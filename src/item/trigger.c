@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "base/clock.h"
 #include "base/owner.h"
 #include "base/sqlstate.h"
@@ -67,16 +68,6 @@ same_text(const char *left, const char *right)
 	return strcmp(left, right) == 0;
 }
 
-static void
-refuse_hand_change(const WfItem *item, const char *column)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("column \"%s\" of workflow.item is not changed by hand", column),
-			 errdetail("%s", wf_item_facts(item)),
-			 errhint("Move the item with workflow.send(); state, data, labels, priority and input_ref may be updated.")));
-}
-
 /*
  * Refuses a change of what only a transition sets.
  */
@@ -84,26 +75,13 @@ static void
 require_untouched_stamps(const Change *change)
 {
 	if (change->old->seq != change->new->seq)
-		refuse_hand_change(change->old, "seq");
+		wf_item_refuse_hand_change(change->old, "seq");
 	if (change->old->since != change->new->since)
-		refuse_hand_change(change->old, "since");
+		wf_item_refuse_hand_change(change->old, "since");
 	if (!same_text(change->old->outcome, change->new->outcome))
-		refuse_hand_change(change->old, "outcome");
+		wf_item_refuse_hand_change(change->old, "outcome");
 	if (!same_text(change->old->origin, change->new->origin))
-		refuse_hand_change(change->old, "origin");
-}
-
-static void
-require_same_identity(const Change *change)
-{
-	if (change->old->item_id != change->new->item_id)
-		refuse_hand_change(change->old, "item_id");
-	if (!same_text(change->old->workflow, change->new->workflow))
-		refuse_hand_change(change->old, "workflow");
-	if (change->old->version != change->new->version)
-		refuse_hand_change(change->old, "version");
-	if (!same_text(change->old->key, change->new->key))
-		refuse_hand_change(change->old, "key");
+		wf_item_refuse_hand_change(change->old, "origin");
 }
 
 /*
@@ -242,41 +220,97 @@ require_stamps(const Change *change, const WfState *from, const WfState *to)
 
 	expected_stamps(change, from, to, &stamps);
 	if (change->new->seq != stamps.seq)
-		refuse_hand_change(change->old, "seq");
+		wf_item_refuse_hand_change(change->old, "seq");
 	if (!same_text(change->new->outcome, stamps.outcome))
-		refuse_hand_change(change->old, "outcome");
+		wf_item_refuse_hand_change(change->old, "outcome");
 	if (!same_text(change->new->origin, stamps.origin))
-		refuse_hand_change(change->old, "origin");
+		wf_item_refuse_hand_change(change->old, "origin");
+}
+
+/*
+ * The event by which a hand may move an item there: one that could be sent, or
+ * cancel.  NULL when there is none; *decision is a decision that leads there.
+ */
+static const char *
+event_by_hand(const WfActiveMove *direct, const WfItem *item, const char **decision)
+{
+	ListCell   *cell;
+
+	*decision = NULL;
+	foreach(cell, wf_item_allowed_events(direct->from))
+	{
+		const char *event = lfirst(cell);
+
+		if (wf_item_target(direct->graph, item, direct->from, event) != direct->to)
+			continue;
+		if (wf_item_event_is_decision(direct->from, event))
+			*decision = *decision == NULL ? event : *decision;
+		else if (strcmp(event, "cancel") == 0 || wf_item_event_is_sendable(direct->from, event))
+			return event;
+	}
+
+	return NULL;
 }
 
 /*
  * Judges an update typed by somebody: fills a move with the event that leads
- * there, or raises WF001 (WF008 while the item is paused).
+ * there, or raises WF001 (WF007 when a person has to decide, WF008 while the
+ * item is paused).
  */
 static void
 judge_direct(const Change *change, const char *actor, WfActiveMove *direct,
 			 WfMove *move)
 {
-	const WfTransition *transition;
 	const WfItem *old = change->old;
-	bool		is_cancel;
+	const char *decision = NULL;
 
 	direct->graph = wf_graph(old->workflow, old->version);
 	direct->from = wf_item_state(direct->graph, old->state);
 	direct->to = wf_graph_state(direct->graph, change->new->state);
-	transition = direct->to == NULL ? NULL :
-		wf_state_transition_to(direct->graph, direct->from, direct->to->name, old->origin);
-	is_cancel = transition == NULL && direct->to != NULL &&
-		direct->to == wf_item_target(direct->graph, old, direct->from, "cancel");
-	if (transition == NULL && !is_cancel)
+	if (direct->to != NULL)
+		move->event = event_by_hand(direct, old, &decision);
+	if (move->event == NULL && decision != NULL)
+		wf_item_refuse_decision(old, decision, "made by an UPDATE");
+	if (move->event == NULL)
 		refuse_target(old, change->new->state);
 	wf_item_require_running(old);
 
-	move->event = is_cancel ? "cancel" : transition->event;
 	move->kind = "direct";
 	move->actor = actor;
 	direct->item = old;
 	direct->move = move;
+}
+
+/*
+ * Whether the row has been updated again, by a trigger, since it was stored.
+ */
+static bool
+is_superseded(HeapTuple row)
+{
+	HeapTupleHeader header = row->t_data;
+
+	if ((header->t_infomask & HEAP_XMAX_INVALID) != 0 ||
+		HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
+		return false;
+
+	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(header));
+}
+
+/*
+ * Refuses to enter a visit that is over already: its job would be nobody's.
+ */
+static void
+require_present_visit(const TriggerData *trigger, const Change *change)
+{
+	const WfItem *new = change->new;
+
+	if (is_superseded(trigger->tg_newtuple) && wf_item_read(new->item_id)->seq != new->seq)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("item " INT64_FORMAT " was moved on before its move to \"%s\" was logged",
+						new->item_id, new->state),
+				 errdetail("A trigger moved it that fired before \" workflow_judge\" of its row."),
+				 errhint("Move other items after the statement, and give triggers of workflow.item names that sort later.")));
 }
 
 /*
@@ -316,15 +350,18 @@ hand_back(WfActiveMove *active, const WfItem *after)
 }
 
 static void
-judge_and_carry_out(const Change *change, WfActiveMove *active, const char *actor)
+judge_and_carry_out(const TriggerData *trigger, const Change *change,
+					WfActiveMove *active, const char *actor)
 {
 	WfActiveMove direct = {0};
 	WfMove		move = {0};
 	const WfActiveMove *judged = active;
 	const WfItem *after;
 
+	require_present_visit(trigger, change);
 	if (active != NULL)
 	{
+		actor = active->move->actor;
 		active->judged = true;
 		change->old->is_paused = active->item->is_paused;
 	}
@@ -334,44 +371,44 @@ judge_and_carry_out(const Change *change, WfActiveMove *active, const char *acto
 
 	if (!carries_out(change, active))
 	{
-		judge_direct(change, active == NULL ? actor : active->move->actor, &direct, &move);
+		judge_direct(change, actor, &direct, &move);
 		judged = &direct;
 	}
 	require_stamps(change, judged->from, judged->to);
+	wf_item_note_hand_changes(trigger, change->old, change->new,
+							  active == NULL ? NULL : active->move->data, actor);
 	after = carry_out(change, judged);
 	if (active != NULL)
 		hand_back(active, after);
 }
 
-PG_FUNCTION_INFO_V1(wf_item_moved);
+PG_FUNCTION_INFO_V1(wf_item_judge);
 
 /*
  * AFTER UPDATE: judges the row as stored; a move leaves, logs and enters.
  */
 Datum
-wf_item_moved(PG_FUNCTION_ARGS)
+wf_item_judge(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = require_update_trigger(fcinfo);
-	char	   *actor = wf_role_name(GetUserId());
-	WfActiveMove *active;
-	Change		change;
+	Change		change = read_change(trigger);
+	WfActiveMove *active = pending_move(&change);
+	bool		is_move = active != NULL || strcmp(change.old->state, change.new->state) != 0;
+	char	   *actor;
 	WfCaller	caller;
 
+	if (!wf_item_judge_columns(trigger, change.old, is_move))
+		return PointerGetDatum(NULL);
+
+	actor = wf_role_name(GetUserId());
 	wf_enter_owner(&caller);
 	SPI_connect();
-
-	change = read_change(trigger);
-	require_same_identity(&change);
-	active = pending_move(&change);
-	if (active != NULL || strcmp(change.old->state, change.new->state) != 0)
-	{
-		change.new->data = wf_item_data_from_tuple(trigger->tg_newtuple,
-												   RelationGetDescr(trigger->tg_relation));
-		judge_and_carry_out(&change, active, actor);
-	}
+	change.new->data = wf_item_data_from_tuple(trigger->tg_newtuple,
+											   RelationGetDescr(trigger->tg_relation));
+	if (is_move)
+		judge_and_carry_out(trigger, &change, active, actor);
 	else
-		require_untouched_stamps(&change);
-
+		wf_item_note_hand_changes(trigger, change.old, change.new, NULL, actor);
 	SPI_finish();
 	wf_leave_owner(&caller);
 

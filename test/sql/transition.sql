@@ -42,11 +42,12 @@ UPDATE workflow.item SET workflow = 'window';
 UPDATE workflow.item SET item_id = item_id + 1;
 UPDATE workflow.item SET submitted_by = 'somebody else';
 UPDATE workflow.item SET event_id = 'another';
+UPDATE workflow.item SET input = '{}', input_ref = 'x';
 \set VERBOSITY default
 
 -- the rest may be
-UPDATE workflow.item SET data = '{"colour": "red"}', priority = 5, input_ref = 'x';
-SELECT seq, data, priority, input_ref FROM workflow.item;
+UPDATE workflow.item SET data = '{"colour": "red"}', priority = 5;
+SELECT seq, data, priority FROM workflow.item;
 
 -- judged is the row as it is stored: another trigger may have changed it
 CREATE FUNCTION pg_temp.divert() RETURNS trigger LANGUAGE plpgsql AS
