@@ -48,16 +48,16 @@ COMMENT ON FUNCTION workflow._handles(bigint, text) IS
   'Inner: whether the state of an item handles an event';
 
 CREATE FUNCTION workflow._transition_problem(
-  workflow text, version int, from_state text, event text, to_state text, origin text)
+  workflow text, version int, from_state text, event text, to_state text, origin text, kind text)
 RETURNS text
 LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_inner_transition_problem';
-COMMENT ON FUNCTION workflow._transition_problem(text, int, text, text, text, text) IS
-  'Inner: why a version does not declare a transition; null when it does';
+COMMENT ON FUNCTION workflow._transition_problem(text, int, text, text, text, text, text) IS
+  'Inner: why a version does not declare a transition of a kind; null when it does';
 
 CREATE FUNCTION workflow._state_facts(workflow text, version int, state text) RETURNS jsonb
 LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_inner_state_facts';
 COMMENT ON FUNCTION workflow._state_facts(text, int, text) IS
-  'Inner: outcome of a state and whether it is an exception state; null when the version has no such state';
+  'Inner: outcome of a state, and whether it is an exception state, the initial one, one with a job; null when the version has no such state';
 
 CREATE FUNCTION workflow._require_running(item bigint) RETURNS void
 LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_inner_require_running';
@@ -420,6 +420,48 @@ COMMENT ON FUNCTION workflow.give_up(text, text) IS
 
 -- -------------------------------------------------------------------- verify
 
+-- Whether the review of the visit that a transition ends was decided as it says.
+CREATE FUNCTION workflow._is_decided(t workflow.transition) RETURNS boolean LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT EXISTS (SELECT FROM workflow.review AS r
+                 WHERE r.item_id = t.item_id AND r.seq = t.seq - 1 AND r.decided_at IS NOT NULL
+                   AND r.decision = t.event AND r.decided_by = t.actor)
+$$;
+COMMENT ON FUNCTION workflow._is_decided(workflow.transition) IS
+  'Inner: whether a review was decided as a transition says';
+
+-- What is left of visits that are over, or missing of the present one.
+CREATE FUNCTION workflow._visit_problem(judged workflow.item) RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  visit int := CASE WHEN judged.outcome IS NULL THEN judged.seq END;    -- null: none
+  problem text;
+BEGIN
+  SELECT format('%s belongs to visit %s, the item is in %s', found.what, found.seq,
+                coalesce('visit ' || visit, 'none: it has ended'))
+    INTO problem
+  FROM (SELECT 'job ' || j.job_id AS what, j.seq FROM workflow.job AS j WHERE j.item_id = judged.item_id
+        UNION ALL
+        SELECT 'timer ' || m.kind, m.seq FROM workflow.timer AS m WHERE m.item_id = judged.item_id
+        UNION ALL
+        SELECT 'open review ' || r.review_id, r.seq FROM workflow.review AS r
+        WHERE r.item_id = judged.item_id AND r.closed_at IS NULL) AS found
+  WHERE found.seq IS DISTINCT FROM visit
+  ORDER BY found.what LIMIT 1;
+  IF problem IS NULL AND visit IS NOT NULL
+     AND (workflow._state_facts(judged.workflow, judged.version, judged.state) -> 'job')::boolean
+     AND NOT EXISTS (SELECT FROM workflow.job AS j WHERE j.item_id = judged.item_id)
+     AND NOT EXISTS (SELECT FROM workflow.timer AS m WHERE m.item_id = judged.item_id AND m.kind = 'start') THEN
+    problem := format('the work of state "%s" is missing: the item has no job', judged.state);
+  END IF;
+  RETURN problem;
+END
+$$;
+COMMENT ON FUNCTION workflow._visit_problem(workflow.item) IS
+  'Inner: the first job, timer or review that does not fit the present visit of an item; null when all fit';
+
 -- The first problem of an item's log, read against the graph; null when there is none.
 CREATE FUNCTION workflow._log_problem(judged workflow.item) RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -431,6 +473,8 @@ DECLARE
   was_exception boolean := false;
   seq int := 0;
   origin text;
+  at timestamptz;
+  version int;
   problem text;
 BEGIN
   FOR t IN SELECT * FROM workflow.transition AS l WHERE l.item_id = judged.item_id ORDER BY l.seq, l.at
@@ -443,8 +487,12 @@ BEGIN
       RETURN format('transition %s leaves "%s", but the item was in "%s"', seq, t.from_state, was);
     ELSIF facts IS NULL THEN
       RETURN format('transition %s enters "%s", a state that version %s has not', seq, t.to_state, t.version);
+    ELSIF seq = 1 AND NOT (facts -> 'initial')::boolean THEN
+      RETURN format('transition 1 enters "%s", which is not the initial state', t.to_state);
+    ELSIF t.kind = 'review' AND NOT workflow._is_decided(t) THEN
+      RETURN format('transition %s is a decision "%s" of %s, and no review was decided so', seq, t.event, t.actor);
     ELSIF seq > 1 THEN
-      problem := workflow._transition_problem(judged.workflow, t.version, was, t.event, t.to_state, origin);
+      problem := workflow._transition_problem(judged.workflow, t.version, was, t.event, t.to_state, origin, t.kind);
       IF problem IS NOT NULL THEN
         RETURN format('transition %s is not declared: %s', seq, problem);
       END IF;
@@ -453,16 +501,21 @@ BEGIN
       origin := coalesce(was, origin);
     END IF;
     was := t.to_state;
+    at := t.at;
+    version := t.version;
     was_exception := (facts -> 'exception')::boolean;
   END LOOP;
 
   RETURN CASE
     WHEN seq = 0 THEN 'the item has no log'
     WHEN judged.state <> was THEN format('the item is in state "%s", its log ends in "%s"', judged.state, was)
+    WHEN judged.version <> version
+      THEN format('the item follows version %s, its log ends in version %s', judged.version, version)
     WHEN judged.seq <> seq THEN format('the item''s seq is %s, its log ends at %s', judged.seq, seq)
     WHEN judged.outcome IS DISTINCT FROM facts ->> 'outcome'
       THEN format('the item''s outcome is %s, its state declares %s',
                   coalesce(judged.outcome, 'none'), coalesce(facts ->> 'outcome', 'none'))
+    WHEN judged.since <> at THEN format('the item is in its state since %s, its log says %s', judged.since, at)
     WHEN judged.origin IS DISTINCT FROM origin
       THEN format('the item''s origin is %s, its log says %s', coalesce(judged.origin, 'none'), coalesce(origin, 'none'))
   END;
@@ -479,9 +532,15 @@ DECLARE
 BEGIN
   SELECT i.* INTO judged FROM workflow.item AS i WHERE i.item_id = item;
   IF judged.item_id IS NULL THEN
-    PERFORM workflow._item_id(coalesce(item::text, ''));    -- raises WF012
+    SELECT format('the item is gone, its log ends at %s', max(t.seq)) INTO problem
+    FROM workflow.transition AS t WHERE t.item_id = item HAVING count(*) > 0;
+    IF problem IS NULL THEN
+      PERFORM workflow._item_id(coalesce(item::text, ''));    -- raises WF012
+    END IF;
+    ok := false;
+    RETURN;
   END IF;
-  problem := workflow._log_problem(judged);
+  problem := coalesce(workflow._log_problem(judged), workflow._visit_problem(judged));
   ok := problem IS NULL;
 END
 $$;
@@ -490,7 +549,7 @@ COMMENT ON FUNCTION workflow._verify(text, bigint) IS 'Inner: workflow.verify()'
 CREATE FUNCTION workflow.verify(item bigint, OUT ok boolean, OUT problem text)
 LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.verify(bigint) IS
-  'Replays an item''s log against its definition and its present state';
+  'Replays an item''s log against its definition and its present state, with the work that is under way';
 
 CREATE FUNCTION workflow.verify(item text, OUT ok boolean, OUT problem text)
 LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_invoke_by_key';

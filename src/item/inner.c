@@ -273,6 +273,7 @@ transition_problem(const WfGraph *graph, FunctionCallInfo fcinfo)
 	char	   *from_name = wf_argument_text(fcinfo, 2, "from_state");
 	char	   *event = wf_argument_text(fcinfo, 3, "event");
 	char	   *to_name = wf_argument_text(fcinfo, 4, "to_state");
+	char	   *kind = wf_argument_text(fcinfo, 6, "kind");
 	const WfState *from = wf_graph_state(graph, from_name);
 	WfItem		item = {0};
 	const WfState *to;
@@ -286,6 +287,9 @@ transition_problem(const WfGraph *graph, FunctionCallInfo fcinfo)
 	if (strcmp(to->name, to_name) != 0)
 		return psprintf("\"%s\" leads from \"%s\" to \"%s\", not to \"%s\"",
 						event, from_name, to->name, to_name);
+	if (wf_item_event_is_decision(from, event) &&
+		strcmp(kind, "review") != 0 && strcmp(kind, "engine") != 0)
+		return psprintf("\"%s\" is a decision of a review, not of a move of kind %s", event, kind);
 
 	return NULL;
 }
@@ -293,7 +297,7 @@ transition_problem(const WfGraph *graph, FunctionCallInfo fcinfo)
 PG_FUNCTION_INFO_V1(wf_inner_transition_problem);
 
 /*
- * _transition_problem(workflow, version, from, event, to, origin) returns text
+ * _transition_problem(workflow, version, from, event, to, origin, kind) returns text
  */
 Datum
 wf_inner_transition_problem(PG_FUNCTION_ARGS)
@@ -319,31 +323,36 @@ wf_inner_transition_problem(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(result);
 }
 
+static Jsonb *
+with_bool(Jsonb *object, const char *key, bool value)
+{
+	return wf_jsonb_with(object, key, wf_jsonb_from_cstring(value ? "true" : "false"));
+}
+
 PG_FUNCTION_INFO_V1(wf_inner_state_facts);
 
 /*
- * _state_facts(workflow, version, state) returns (known, outcome, is_exception)
- * as text, for verify: null when the state is unknown
+ * _state_facts(workflow, version, state) returns {outcome, exception, initial,
+ * job}: null when the state is unknown
  */
 Datum
 wf_inner_state_facts(PG_FUNCTION_ARGS)
 {
+	const WfGraph *graph;
 	const WfState *found;
 	Jsonb	   *facts = NULL;
 	Jsonb	   *result = NULL;
 
 	SPI_connect();
-	found = wf_graph_state(wf_graph(wf_argument_text(fcinfo, 0, "workflow"),
-									PG_GETARG_INT32(1)),
-						   wf_argument_text(fcinfo, 2, "state"));
+	graph = wf_graph(wf_argument_text(fcinfo, 0, "workflow"), PG_GETARG_INT32(1));
+	found = wf_graph_state(graph, wf_argument_text(fcinfo, 2, "state"));
 	if (found != NULL)
 	{
-		bool		is_exception = found->kind == WF_ACTIVITY_EXCEPTION;
-
 		facts = wf_jsonb_with(wf_jsonb_empty_object(), "outcome",
 							  wf_jsonb_from_text(found->outcome));
-		facts = wf_jsonb_with(facts, "exception",
-							  wf_jsonb_from_cstring(is_exception ? "true" : "false"));
+		facts = with_bool(facts, "exception", found->kind == WF_ACTIVITY_EXCEPTION);
+		facts = with_bool(facts, "initial", found == &graph->states[graph->initial]);
+		facts = with_bool(facts, "job", wf_item_state_has_job(found));
 		result = SPI_palloc(VARSIZE(facts));
 		memcpy(result, facts, VARSIZE(facts));
 	}

@@ -86,6 +86,7 @@ extern const WfItem *wf_item_raise(const WfVisit *visit, const char *event,
 								   const char *reason, Jsonb *event_data);
 
 /* leave.c */
+extern bool wf_item_state_has_job(const WfState *state);
 extern void wf_item_leave(const WfItem *item, const WfState *state, bool job_is_gone);
 
 /* activity.c */

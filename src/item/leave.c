@@ -13,8 +13,11 @@
 #include "catalog/pg_type.h"
 #include "item/item_internal.h"
 
-static bool
-has_job(const WfState *state)
+/*
+ * Whether a visit of the state has a job as long as it lasts.
+ */
+bool
+wf_item_state_has_job(const WfState *state)
 {
 	switch (state->kind)
 	{
@@ -153,7 +156,7 @@ wf_item_leave(const WfItem *item, const WfState *state, bool job_is_gone)
 {
 	bool		handed_over = false;
 
-	if (has_job(state) && !job_is_gone)
+	if (wf_item_state_has_job(state) && !job_is_gone)
 		handed_over = drop_job(item);
 	if (may_have_timers(item, state))
 		wf_item_drop_timers(item);
