@@ -45,6 +45,11 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'wf_sql_now';
 COMMENT ON FUNCTION workflow._now() IS
   'Inner: the time that deadlines are measured against: real, or that of pg_workflow.clock';
 
+CREATE FUNCTION workflow._session_lives(pid int, started_at timestamptz) RETURNS bool
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'wf_sql_session_lives';
+COMMENT ON FUNCTION workflow._session_lives(int, timestamptz) IS
+  'Inner: whether the process of that number and start still lives';
+
 -- -------------------------------------------------------------------- guard
 
 CREATE FUNCTION workflow._guard() RETURNS trigger

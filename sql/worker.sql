@@ -59,8 +59,7 @@ AS $$
   FROM workflow.job AS j JOIN workflow.effect AS e ON e.effect_id = j.effect_id
   WHERE j.status = 'running' AND j.kind IN ('http', 'model')
     AND e.state NOT IN ('sending', 'claimed')
-    AND NOT EXISTS (SELECT FROM pg_stat_get_activity(j.session_pid) AS a
-                    WHERE a.backend_start = j.session_start)
+    AND NOT coalesce(workflow._session_lives(j.session_pid, j.session_start), false)
   LIMIT most
 $$;
 COMMENT ON FUNCTION workflow._lost_calls(int) IS

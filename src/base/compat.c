@@ -9,6 +9,27 @@
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "utils/backend_status.h"
+
+TimestampTz
+wf_process_start(int pid)
+{
+	int			count = pgstat_fetch_stat_numbackends();
+
+	for (int i = 1; i <= count; i++)
+	{
+#if PG_VERSION_NUM >= 160000
+		LocalPgBackendStatus *entry = pgstat_get_local_beentry_by_index(i);
+#else
+		LocalPgBackendStatus *entry = pgstat_fetch_stat_local_beentry(i);
+#endif
+
+		if (entry != NULL && entry->backendStatus.st_procpid == pid)
+			return entry->backendStatus.st_proc_start_timestamp;
+	}
+
+	return 0;
+}
 
 #if PG_VERSION_NUM >= 170000
 

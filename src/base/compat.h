@@ -7,6 +7,7 @@
 #ifndef WF_BASE_COMPAT_H
 #define WF_BASE_COMPAT_H
 
+#include "datatype/timestamp.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
@@ -110,5 +111,11 @@ extern void *wf_shared_block(const char *name, Size size, void (*init) (void *bl
  * the library is loaded; size() is called when MaxBackends is known.
  */
 extern void wf_request_shared_block(Size (*size) (void));
+
+/*
+ * When the process of that number started, as far as the present transaction's
+ * copy of the server's statistics says; 0: it knows of none.
+ */
+extern TimestampTz wf_process_start(int pid);
 
 #endif							/* WF_BASE_COMPAT_H */

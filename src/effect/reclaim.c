@@ -13,7 +13,6 @@
 #include "base/plan.h"
 #include "catalog/pg_type.h"
 #include "effect/ledger.h"
-#include "utils/backend_status.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -24,9 +23,7 @@ static WfPlan lost_effects_plan = {
 	.argtypes = {TIMESTAMPTZOID, INT8OID},
 	.sql = "SELECT e.effect_id FROM workflow.effect AS e "
 	"WHERE e.state IN ('sending', 'claimed') AND (e.deadline < $1::timestamptz "
-	"OR (e.session_pid IS NOT NULL AND NOT EXISTS ("
-	"SELECT FROM pg_catalog.pg_stat_get_activity(e.session_pid) AS a "
-	"WHERE a.pid = e.session_pid AND a.backend_start = e.session_start))) "
+	"OR NOT workflow._session_lives(e.session_pid, e.session_start)) "
 	"LIMIT $2::int8 FOR UPDATE OF e SKIP LOCKED",
 };
 
@@ -123,11 +120,6 @@ wf_effect_reclaim_lost(int limit)
 	List	   *outcomes = NIL;
 	ListCell   *cell;
 
-	/*
-	 * who is alive must be read after the rows are, not remembered from
-	 * before
-	 */
-	pgstat_clear_backend_activity_snapshot();
 	wf_plan_execute(&lost_effects_plan, values, NULL);
 	foreach(cell, effect_ids())
 		outcomes = lappend(outcomes, settle_lost(*(int64 *) lfirst(cell)));

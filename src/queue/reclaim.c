@@ -19,6 +19,7 @@
 #include "access/xlog.h"
 #include "base/clock.h"
 #include "base/owner.h"
+#include "base/session.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -26,8 +27,6 @@
 #include "retry/policy.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
-#include "storage/procarray.h"
-#include "utils/backend_status.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -64,14 +63,6 @@ static WfPlan sessions_plan = {
 	"SELECT DISTINCT j.session_pid, j.session_start FROM workflow.job AS j "
 	"WHERE j.status = 'running' AND j.queue = $1 AND j.lease_until IS NULL "
 	"  AND j.session_pid <> $3 " IS_RECLAIMED_KIND,
-};
-
-static WfPlan session_start_plan = {
-	.name = "reclaim_session_start",
-	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {INT4OID},
-	.sql = "SELECT a.backend_start FROM pg_catalog.pg_stat_get_activity($1) AS a",
 };
 
 static WfPlan session_jobs_plan = {
@@ -226,25 +217,10 @@ reclaim_session(const Session *session, const char *kind, int limit)
 						  WF_SESSION_ENDED);
 }
 
-/*
- * Whether the process still is the one that claimed: its number may have been
- * given to another one since.
- */
 static bool
 session_lives(const Session *session)
 {
-	Datum		pid = Int32GetDatum(session->pid);
-	bool		isnull;
-	Datum		start;
-
-	if (BackendPidGetProc(session->pid) == NULL)
-		return false;
-	pgstat_clear_backend_activity_snapshot();
-	if (wf_plan_execute(&session_start_plan, &pid, NULL) == 0)
-		return true;			/* it starts or ends just now */
-	start = wf_result_datum(0, 1, &isnull);
-
-	return isnull || DatumGetTimestampTz(start) == session->start;
+	return wf_session_lives(session->pid, session->start);
 }
 
 static List *

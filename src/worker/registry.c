@@ -14,11 +14,11 @@
 #include "postgres.h"
 
 #include "base/compat.h"
+#include "base/session.h"
 #include "base/wake.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
-#include "storage/procarray.h"
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 #include "worker/registry_internal.h"
@@ -103,7 +103,8 @@ slot_of(WfTicket ticket)
 static bool
 is_abandoned(const WfWorkerSlot *slot)
 {
-	return slot->state == WF_SLOT_STARTING && BackendPidGetProc(slot->pid) == NULL;
+	return slot->state == WF_SLOT_STARTING &&
+		!wf_session_lives(slot->pid, slot->process_start);
 }
 
 /*
@@ -172,6 +173,7 @@ wf_registry_reserve(WfWorkerKind kind, Oid database, bool by_launcher)
 		slot->database = database;
 		slot->generation = ++registry->last_generation;
 		slot->pid = MyProcPid;
+		slot->process_start = MyStartTimestamp;
 		slot->by_launcher = by_launcher;
 		slot->started_at = GetCurrentTimestamp();
 		ticket = ticket_of(slot);
@@ -234,6 +236,7 @@ wf_registry_take(WfTicket ticket, WfWorkerSlot *copy)
 	{
 		slot->state = WF_SLOT_RUNNING;
 		slot->pid = MyProcPid;
+		slot->process_start = MyStartTimestamp;
 		slot->started_at = slot->last_activity = GetCurrentTimestamp();
 		my_slot = slot;
 		*copy = *slot;

@@ -38,6 +38,7 @@ typedef struct WfWorkerSlot
 	Oid			database;
 	uint32		generation;		/* tells the users of one slot apart */
 	int			pid;			/* of the worker, or of who starts it */
+	TimestampTz process_start;	/* tells it from a later one of that number */
 	bool		by_launcher;
 	bool		is_ready;		/* connected, and the extension is there */
 	bool		wants_help;		/* it has been busy without a pause */
