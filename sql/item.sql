@@ -217,7 +217,9 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke_by_key';
 COMMENT ON FUNCTION workflow.cancel(text, text) IS
   'Ends the item workflow:key by the event cancel: where its state sends it, else in the state CANCELLED';
 
--- Jobs that are ready wait while their items are paused; what runs goes on.
+-- Jobs that are ready wait while their items are paused; what runs goes on.  The
+-- rows of those that run are written too: whoever is just giving one back comes
+-- before this, and finds it ready, or after, and sees the pause.
 CREATE FUNCTION workflow._pause(caller text, item bigint, reason text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -229,8 +231,10 @@ BEGIN
     RETURN;
   END IF;
   PERFORM workflow._set_pause(item, workflow._now(), caller, reason);
-  UPDATE workflow.job AS j SET status = 'waiting', waiting_on = 'paused'
-  WHERE j.item_id = item AND j.status = 'ready';
+  UPDATE workflow.job AS j
+  SET status = CASE j.status WHEN 'ready' THEN 'waiting' ELSE j.status END,
+      waiting_on = CASE j.status WHEN 'ready' THEN 'paused' END
+  WHERE j.item_id = item AND j.status IN ('ready', 'running');
   PERFORM workflow._note(caller, 'pause', item, NULL, reason);
 END
 $$;
@@ -309,9 +313,11 @@ BEGIN
   UPDATE workflow.workflow AS w
   SET paused_at = workflow._now(), paused_by = caller, pause_reason = reason
   WHERE w.workflow = name;
-  UPDATE workflow.job AS j SET status = 'waiting', waiting_on = 'paused'
+  UPDATE workflow.job AS j
+  SET status = CASE j.status WHEN 'ready' THEN 'waiting' ELSE j.status END,
+      waiting_on = CASE j.status WHEN 'ready' THEN 'paused' END
   FROM workflow.item AS i
-  WHERE i.workflow = name AND i.item_id = j.item_id AND j.status = 'ready';
+  WHERE i.workflow = name AND i.item_id = j.item_id AND j.status IN ('ready', 'running');
   PERFORM workflow._note(caller, 'pause', NULL, 'workflow:' || name, reason);
 END
 $$;

@@ -56,6 +56,7 @@ extern WfItem *wf_item_copy(const WfItem *item);
 extern WfItem *wf_item_from_tuple(HeapTuple tuple, TupleDesc desc);
 extern Jsonb *wf_item_data_from_tuple(HeapTuple tuple, TupleDesc desc);
 extern bool wf_item_workflow_is_paused(const char *workflow);
+extern bool wf_item_is_paused(int64 item_id);
 extern void wf_item_require_running(const WfItem *item);
 
 /* move.c */

@@ -244,6 +244,26 @@ wf_item_workflow_is_paused(const char *workflow)
 }
 
 /*
+ * Tells whether an item is paused, by itself or with its workflow; one that is
+ * gone is not.
+ */
+bool
+wf_item_is_paused(int64 item_id)
+{
+	static WfPlan plan = {
+		.name = "item is paused",
+		.expected = SPI_OK_SELECT,
+		.nargs = 1,
+		.argtypes = {INT8OID},
+		.sql = "SELECT 1 " ITEM_SOURCE
+		"AND (i.paused_at IS NOT NULL OR w.paused_at IS NOT NULL)",
+	};
+	Datum		value = Int64GetDatum(item_id);
+
+	return wf_plan_execute(&plan, &value, NULL) > 0;
+}
+
+/*
  * Raises WF008 while the item or its workflow is paused.
  */
 void

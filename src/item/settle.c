@@ -82,26 +82,6 @@ wf_item_complete_job(const WfJob *job, const char *event, Jsonb *result,
 }
 
 /*
- * While its item is paused, a job that became ready waits for that.
- */
-static void
-keep_paused(const WfItem *item)
-{
-	static WfPlan plan = {
-		.name = "keep jobs of paused item",
-		.expected = SPI_OK_UPDATE,
-		.nargs = 1,
-		.argtypes = {INT8OID},
-		.sql = "UPDATE workflow.job SET status = 'waiting', waiting_on = 'paused' "
-		"WHERE item_id = $1 AND status = 'ready'",
-	};
-	Datum		value = Int64GetDatum(item->item_id);
-
-	if (item->is_paused)
-		wf_plan_execute(&plan, &value, NULL);
-}
-
-/*
  * Raises "error" where the state handles it; else the dead letter stays.
  */
 static void
@@ -161,8 +141,6 @@ fail(const WfJob *job, const Failure *failure)
 		return;
 	if (fail_job(job, state_of_job(item)->retry, failure) == WF_FAILURE_DEAD)
 		raise_error(item, &failure->fault, failure->detail, failure->actor);
-	else
-		keep_paused(item);
 }
 
 /*
@@ -230,7 +208,7 @@ job_spent(const WfJob *job, const char *error_class, const char *message)
 void
 wf_item_init(void)
 {
-	static const WfItemHooks hooks = {wf_item_job_policy, job_spent};
+	static const WfItemHooks hooks = {wf_item_job_policy, wf_item_is_paused, job_spent};
 
 	wf_queue_set_item_hooks(&hooks);
 	wf_item_restrict_init();
@@ -268,7 +246,7 @@ jobs_of_effect(int64 effect_id)
 }
 
 static void
-make_ready(const WfJob *job, const WfItem *item, const WfEffectOutcome *outcome)
+make_ready(const WfJob *job, const WfEffectOutcome *outcome)
 {
 	TimestampTz at = wf_now();
 
@@ -278,8 +256,6 @@ make_ready(const WfJob *job, const WfItem *item, const WfEffectOutcome *outcome)
 		wf_queue_release(job, at);
 	else
 		wf_queue_unpark(job->job_id, at, false);
-	if (item != NULL)
-		keep_paused(item);
 }
 
 static void
@@ -309,7 +285,7 @@ settle_job(const WfJob *job, const WfItem *item, const WfEffectOutcome *outcome,
 			break;
 		case WF_EFFECT_AGAIN:
 		case WF_EFFECT_BEFORE_DONE:
-			make_ready(job, item, outcome);
+			make_ready(job, outcome);
 			if (item != NULL)
 				wf_item_revive_timeout(item);
 			break;

@@ -85,7 +85,15 @@ static WfPlan unpark_plan = {
 	"  attempt = CASE WHEN $3 THEN 0 ELSE j.attempt END, "
 	"  waiting_on = NULL, dead_letter = NULL "
 	"WHERE j.job_id = $1 AND j.status IN ('waiting', 'dead') "
-	"RETURNING j.kind, j.queue",
+	"RETURNING j.kind, j.queue, j.item_id",
+};
+
+static WfPlan keep_paused_plan = {
+	.name = "keep_job_paused",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "UPDATE workflow.job SET status = 'waiting', waiting_on = 'paused' WHERE job_id = $1",
 };
 
 static WfPlan policy_plan = {
@@ -189,12 +197,17 @@ wake_others(const WfJob *job)
 		wf_wake_at_commit(wf_job_topic(job->kind), job->queue);
 }
 
+/*
+ * What would be ready while its item is paused waits for that instead.
+ */
 static void
 end_attempt(const WfJob *job, const Ending *ending)
 {
 	Datum		values[ATTEMPT_NARGS + 8];
 	char		nulls[ATTEMPT_NARGS + 8];
 	WfAttempt	attempt = attempt_of(job, ending->outcome);
+	bool		is_ready = strcmp(ending->status, "ready") == 0;
+	bool		is_paused = is_ready && wf_job_is_paused(job->item_id);
 
 	attempt.error_class = ending->error_class;
 	attempt.message = ending->message;
@@ -203,18 +216,18 @@ end_attempt(const WfJob *job, const Ending *ending)
 	fill_attempt(values, nulls, &attempt);
 	values[13] = BoolGetDatum(ending->outcome != NULL && is_running(job) &&
 							  job->effect_id == 0);
-	set_text(values, nulls, 14, ending->status);
+	set_text(values, nulls, 14, is_paused ? "waiting" : ending->status);
 	values[15] = Int32GetDatum(ending->attempt);
 	values[16] = TimestampTzGetDatum(ending->run_at);
 	set_text(values, nulls, 17, ending->has_failed || ending->waiting_on != NULL ?
 			 ending->message : NULL);
-	set_text(values, nulls, 18, ending->waiting_on);
+	set_text(values, nulls, 18, is_paused ? "paused" : ending->waiting_on);
 	values[19] = TimestampTzGetDatum(wf_now());
 	nulls[19] = ending->has_failed ? ' ' : 'n';
 	set_text(values, nulls, 20, ending->dead_letter);
 	wf_plan_execute(&end_plan, values, nulls);
 
-	if (strcmp(ending->status, "ready") == 0)
+	if (is_ready && !is_paused)
 		wf_wake_at_commit(wf_job_topic(job->kind), job->queue);
 	else
 		wake_others(job);
@@ -358,8 +371,17 @@ wf_queue_unpark(int64 job_id, TimestampTz run_at, bool reset_attempts)
 		Int64GetDatum(job_id), TimestampTzGetDatum(run_at), BoolGetDatum(reset_attempts)
 	};
 
-	if (wf_plan_execute(&unpark_plan, values, NULL) > 0)
-		wf_wake_at_commit(wf_job_topic(wf_result_text(0, 1)), wf_result_text(0, 2));
+	WfWakeTopic topic;
+	char	   *queue;
+
+	if (wf_plan_execute(&unpark_plan, values, NULL) == 0)
+		return;
+	topic = wf_job_topic(wf_result_text(0, 1));
+	queue = wf_result_text(0, 2);
+	if (wf_job_is_paused(wf_result_int8(0, 3)))
+		wf_plan_execute(&keep_paused_plan, values, NULL);
+	else
+		wf_wake_at_commit(topic, queue);
 }
 
 /*
@@ -394,20 +416,26 @@ wf_job_release(const WfJob *job)
 }
 
 /*
- * Ends the attempt of a job whose claimer is gone: charged; ready again at
- * once, or, when its attempts are spent, a dead letter of class poison.
+ * Ends the attempt of a job whose claimer is gone: charged, and ready again
+ * at once.
  */
 void
-wf_job_lost(const WfJob *job, const char *message, bool is_spent)
+wf_job_lost(const WfJob *job, const char *message)
 {
-	Ending		ending = failure(job, is_spent ? "poison" : NULL, message, NULL);
+	Ending		ending = failure(job, NULL, message, NULL);
 
-	if (is_spent)
-	{
-		bury(job, &ending, policy_of(job, NULL));
-		return;
-	}
 	ending.outcome = "lost";
 	ending.status = "ready";
 	end_attempt(job, &ending);
+}
+
+/*
+ * The same with its last attempt: a dead letter of class poison.
+ */
+void
+wf_job_poison(const WfJob *job, const char *message)
+{
+	Ending		ending = failure(job, "poison", message, NULL);
+
+	bury(job, &ending, policy_of(job, NULL));
 }

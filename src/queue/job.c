@@ -41,12 +41,7 @@ static WfPlan lock_plan = {
 	.expected = SPI_OK_SELECT,
 	.nargs = 1,
 	.argtypes = {INT8OID},
-	.sql =
-	"SELECT " WF_JOB_COLUMNS ", "
-	"  (j.group_key IS NOT NULL OR q.max_running IS NOT NULL) AS frees_others "
-	"FROM workflow.job AS j LEFT JOIN workflow.queue AS q ON q.queue = j.queue "
-	"WHERE j.job_id = $1 "
-	"FOR UPDATE OF j",
+	.sql = WF_JOB_SELECT "WHERE j.job_id = $1 FOR UPDATE OF j",
 };
 
 static WfPlan last_attempt_plan = {

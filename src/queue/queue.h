@@ -125,6 +125,9 @@ typedef struct WfItemHooks
 	/* The retry policy object of the job's state, or NULL. */
 	Jsonb	   *(*job_policy) (const WfJob *job);
 
+	/* Whether the item, or its workflow, is paused. */
+	bool		(*is_paused) (int64 item_id);
+
 	/* The job's workers died too often: raise "error", or bury the job. */
 	void		(*job_spent) (const WfJob *job, const char *error_class,
 							  const char *message);

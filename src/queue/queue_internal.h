@@ -20,6 +20,12 @@
 /* How the message of an attempt begins that ended with its claimer's session. */
 #define WF_SESSION_ENDED "the session ended"
 
+/* Reads what wf_job_from_row() wants; its rows are locked with FOR UPDATE OF j. */
+#define WF_JOB_SELECT \
+	"SELECT " WF_JOB_COLUMNS ", " \
+	"  (j.group_key IS NOT NULL OR q.max_running IS NOT NULL) AS frees_others " \
+	"FROM workflow.job AS j LEFT JOIN workflow.queue AS q ON q.queue = j.queue "
+
 /* Whether a job of its group stands before j. */
 #define WF_GROUP_IS_BUSY \
 	"EXISTS (SELECT 1 FROM workflow.job AS o " \
@@ -83,8 +89,17 @@ extern int	wf_claim_reclaim(const char *queue, const char *kind, int limit,
 extern bool wf_claim_any_session_gone(const char *queue, const char *kind);
 extern void wf_claim_bind_session(void);
 
+/* lost.c */
+extern bool wf_job_give_back(const WfJob *job, const char *why);
+
+/* hooks.c */
+extern Jsonb *wf_job_policy(const WfJob *job);
+extern bool wf_job_is_paused(int64 item_id);
+extern bool wf_job_tell_spent(const WfJob *job, const char *message);
+
 /* finish.c */
-extern void wf_job_lost(const WfJob *job, const char *message, bool is_spent);
+extern void wf_job_lost(const WfJob *job, const char *message);
+extern void wf_job_poison(const WfJob *job, const char *message);
 extern void wf_job_release(const WfJob *job);
 extern Jsonb *wf_job_queue_policy(const char *queue);
 

@@ -24,7 +24,6 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
-#include "retry/policy.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -36,11 +35,7 @@
 /* Most jobs that a session gives back as it ends. */
 #define SESSION_END_LIMIT 1000
 
-#define LOST_SELECT \
-	"SELECT " WF_JOB_COLUMNS ", " \
-	"  (j.group_key IS NOT NULL OR q.max_running IS NOT NULL) AS frees_others " \
-	"FROM workflow.job AS j LEFT JOIN workflow.queue AS q ON q.queue = j.queue " \
-	"WHERE j.status = 'running' "
+#define LOST_SELECT WF_JOB_SELECT "WHERE j.status = 'running' "
 #define IS_RECLAIMED_KIND \
 	"AND (j.kind = $2 OR ($2 IS NULL AND j.kind IN ('task', 'sql'))) "
 
@@ -97,84 +92,13 @@ static WfPlan next_end_plan = {
 	"  ORDER BY j.lease_until LIMIT 1) AS first",
 };
 
-static WfPlan lock_item_plan = {
-	.name = "reclaim_lock_item",
-	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {INT8OID},
-	.sql = "SELECT 1 FROM workflow.item AS i WHERE i.item_id = $1 FOR UPDATE SKIP LOCKED",
-};
-
 typedef struct Session
 {
 	int			pid;
 	TimestampTz start;
 } Session;
 
-static WfItemHooks item_hooks = {0};
 static bool exit_hook_set = false;
-
-void
-wf_queue_set_item_hooks(const WfItemHooks *hooks)
-{
-	item_hooks = *hooks;
-}
-
-static int
-max_attempts(const WfJob *job)
-{
-	Jsonb	   *policy = job->item_id != 0 && item_hooks.job_policy != NULL ?
-	item_hooks.job_policy(job) : NULL;
-
-	if (policy == NULL)
-		policy = wf_job_queue_policy(job->queue);
-
-	return wf_policy_from_jsonb(policy, NULL)->max_attempts;
-}
-
-/*
- * Locks the item of a job without waiting.  Others lock the item first, so
- * waiting for it with the job locked could end in a deadlock.
- */
-static bool
-try_lock_item(int64 item_id)
-{
-	Datum		value = Int64GetDatum(item_id);
-
-	return wf_plan_execute(&lock_item_plan, &value, NULL) > 0;
-}
-
-/*
- * Ends the life of a job whose attempts are spent; false when that has to wait
- * for a better moment.
- */
-static bool
-end_spent(const WfJob *job, const char *message)
-{
-	if (job->item_id == 0 || item_hooks.job_spent == NULL)
-	{
-		wf_job_lost(job, message, true);
-		return true;
-	}
-	if (proc_exit_inprogress || !try_lock_item(job->item_id))
-		return false;
-	item_hooks.job_spent(job, "poison", message);
-
-	return true;
-}
-
-static bool
-give_back(const WfJob *job, const char *why)
-{
-	char	   *message = psprintf("%s with the job unfinished; worker was \"%s\"", why,
-								   job->worker == NULL ? "" : job->worker);
-
-	if (job->attempt >= max_attempts(job))
-		return end_spent(job, message);
-	wf_job_lost(job, message, false);
-
-	return true;
-}
 
 static int
 give_back_rows(uint64 count, const char *why)
@@ -186,7 +110,7 @@ give_back_rows(uint64 count, const char *why)
 	for (uint64 i = 0; i < count; i++)
 		jobs = lappend(jobs, wf_job_from_row(i));
 	foreach(cell, jobs)
-		given_back += give_back(lfirst(cell), why) ? 1 : 0;
+		given_back += wf_job_give_back(lfirst(cell), why) ? 1 : 0;
 
 	return given_back;
 }
