@@ -50,6 +50,7 @@ typedef struct WfActiveMove
 } WfActiveMove;
 
 /* row.c */
+extern WfItem *wf_item_find(int64 item_id);
 extern WfItem *wf_item_read(int64 item_id);
 extern WfItem *wf_item_try_lock(int64 item_id);
 extern WfItem *wf_item_copy(const WfItem *item);

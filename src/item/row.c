@@ -138,12 +138,21 @@ wf_item_try_lock(int64 item_id)
 }
 
 /*
- * Reads an item without locking it.
+ * Reads an item without locking it; NULL when there is none.
+ */
+WfItem *
+wf_item_find(int64 item_id)
+{
+	return run(&read_plan, item_id);
+}
+
+/*
+ * The same; raises WF012.
  */
 WfItem *
 wf_item_read(int64 item_id)
 {
-	return require(run(&read_plan, item_id), item_id);
+	return require(wf_item_find(item_id), item_id);
 }
 
 static char *

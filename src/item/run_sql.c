@@ -193,6 +193,7 @@ wf_item_run_sql(const WfJob *job, const char *actor)
 
 	if (item == NULL)
 	{
+		(void) wf_item_read(job->item_id);	/* raises when there is none */
 		wf_queue_park(job, "item", NULL, NULL);
 		wf_queue_unpark(job->job_id, wf_now() + BUSY_DELAY_US, false);
 	}

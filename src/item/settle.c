@@ -189,7 +189,9 @@ wf_item_job_policy(const WfJob *job)
 
 	if (job->item_id == 0 || job->state == NULL)
 		return NULL;
-	item = wf_item_read(job->item_id);
+	item = wf_item_find(job->item_id);
+	if (item == NULL)
+		return NULL;
 	state = wf_graph_state(wf_graph(item->workflow, item->version), job->state);
 
 	return state == NULL ? NULL : state->retry;

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "base/try.h"
 #include "catalog/pg_type.h"
 #include "queue_internal.h"
 #include "retry/policy.h"
@@ -35,16 +36,40 @@ try_lock_item(int64 item_id)
 	return wf_plan_execute(&lock_item_plan, &value, NULL) > 0;
 }
 
+typedef struct Spent
+{
+	const WfJob *job;
+	const char *message;
+	bool		is_told;
+} Spent;
+
+static void
+tell_spent(void *argument)
+{
+	Spent	   *spent = argument;
+
+	spent->is_told = wf_job_tell_spent(spent->job, spent->message);
+}
+
 /*
  * Ends the life of a job whose attempts are spent; false when that has to wait
- * for a better moment.
+ * for a better moment.  Where its item cannot follow, the job is a dead letter
+ * that says so, and is no reason to stop for whoever gives back.
  */
 static bool
 end_spent(const WfJob *job, const char *message)
 {
+	Spent		spent = {job, message, false};
+	ErrorData  *error;
+
 	if (job->item_id != 0 && (proc_exit_inprogress || !try_lock_item(job->item_id)))
 		return false;
-	if (!wf_job_tell_spent(job, message))
+	error = wf_try(tell_spent, &spent);
+	if (error != NULL && wf_error_is_passing(error->sqlerrcode))
+		ReThrowError(error);
+	if (error != NULL)
+		message = psprintf("%s; its item could not go on: %s", message, error->message);
+	if (error != NULL || !spent.is_told)
 		wf_job_poison(job, message);
 
 	return true;

@@ -112,9 +112,10 @@ extern void wf_queue_drop(int64 job_id);
 /*
  * Gives back the jobs whose lease has ended or whose session is gone, each
  * charged as an attempt 'lost'; returns how many.  At most limit.  Only kinds
- * task and sql: a lost job with an effect is the effect's to judge.
+ * task and sql: a lost job with an effect is the effect's to judge.  *put_off
+ * is set when somebody holds the item of one, so that it has to be tried again.
  */
-extern int	wf_queue_reclaim_lost(int limit);
+extern int	wf_queue_reclaim_lost(int limit, bool *put_off);
 
 /*
  * What the item room knows about the jobs of items; it sets this when the

@@ -100,8 +100,11 @@ typedef struct Session
 
 static bool exit_hook_set = false;
 
+/*
+ * Gives back the jobs in the rows of a result; *put_off when one has to wait.
+ */
 static int
-give_back_rows(uint64 count, const char *why)
+give_back_rows(uint64 count, const char *why, bool *put_off)
 {
 	List	   *jobs = NIL;
 	ListCell   *cell;
@@ -110,13 +113,18 @@ give_back_rows(uint64 count, const char *why)
 	for (uint64 i = 0; i < count; i++)
 		jobs = lappend(jobs, wf_job_from_row(i));
 	foreach(cell, jobs)
-		given_back += wf_job_give_back(lfirst(cell), why) ? 1 : 0;
+	{
+		if (wf_job_give_back(lfirst(cell), why))
+			given_back++;
+		else
+			*put_off = true;
+	}
 
 	return given_back;
 }
 
 static int
-reclaim_leases(const char *queue, const char *kind, int limit)
+reclaim_leases(const char *queue, const char *kind, int limit, bool *put_off)
 {
 	Datum		values[] = {
 		CStringGetTextDatum(queue), wf_text_datum(kind),
@@ -125,11 +133,11 @@ reclaim_leases(const char *queue, const char *kind, int limit)
 	char		nulls[] = {' ', WF_NULL_FLAG(kind), ' ', ' '};
 
 	return give_back_rows(wf_plan_execute(&ended_leases_plan, values, nulls),
-						  "the lease ended");
+						  "the lease ended", put_off);
 }
 
 static int
-reclaim_session(const Session *session, const char *kind, int limit)
+reclaim_session(const Session *session, const char *kind, int limit, bool *put_off)
 {
 	Datum		values[] = {
 		Int32GetDatum(session->pid), wf_text_datum(kind),
@@ -138,7 +146,7 @@ reclaim_session(const Session *session, const char *kind, int limit)
 	char		nulls[] = {' ', WF_NULL_FLAG(kind), ' ', ' '};
 
 	return give_back_rows(wf_plan_execute(&session_jobs_plan, values, nulls),
-						  WF_SESSION_ENDED);
+						  WF_SESSION_ENDED, put_off);
 }
 
 static bool
@@ -170,7 +178,7 @@ find_sessions(const char *queue, const char *kind)
 }
 
 static int
-reclaim_sessions(const char *queue, const char *kind, int limit)
+reclaim_sessions(const char *queue, const char *kind, int limit, bool *put_off)
 {
 	int			reclaimed = 0;
 	ListCell   *cell;
@@ -180,7 +188,7 @@ reclaim_sessions(const char *queue, const char *kind, int limit)
 		Session    *session = lfirst(cell);
 
 		if (reclaimed < limit && !session_lives(session))
-			reclaimed += reclaim_session(session, kind, limit - reclaimed);
+			reclaimed += reclaim_session(session, kind, limit - reclaimed, put_off);
 	}
 
 	return reclaimed;
@@ -209,12 +217,14 @@ wf_claim_any_session_gone(const char *queue, const char *kind)
 int
 wf_claim_reclaim(const char *queue, const char *kind, int limit, bool sessions)
 {
-	return sessions ? reclaim_sessions(queue, kind, limit) :
-		reclaim_leases(queue, kind, limit);
+	bool		put_off;
+
+	return sessions ? reclaim_sessions(queue, kind, limit, &put_off) :
+		reclaim_leases(queue, kind, limit, &put_off);
 }
 
 int
-wf_queue_reclaim_lost(int limit)
+wf_queue_reclaim_lost(int limit, bool *put_off)
 {
 	Datum		now = TimestampTzGetDatum(wf_now());
 	uint64		count = wf_plan_execute(&queues_plan, &now, NULL);
@@ -227,9 +237,9 @@ wf_queue_reclaim_lost(int limit)
 	foreach(cell, queues)
 	{
 		if (reclaimed < limit)
-			reclaimed += reclaim_leases(lfirst(cell), NULL, limit - reclaimed);
+			reclaimed += reclaim_leases(lfirst(cell), NULL, limit - reclaimed, put_off);
 		if (reclaimed < limit)
-			reclaimed += reclaim_sessions(lfirst(cell), NULL, limit - reclaimed);
+			reclaimed += reclaim_sessions(lfirst(cell), NULL, limit - reclaimed, put_off);
 	}
 
 	return reclaimed;
@@ -278,6 +288,7 @@ release_at_exit(int code, Datum arg)
 {
 	Session		me = {MyProcPid, MyStartTimestamp};
 	WfCaller	caller;
+	bool		put_off;
 
 	if (RecoveryInProgress() || !OidIsValid(MyDatabaseId))
 		return;
@@ -291,7 +302,7 @@ release_at_exit(int code, Datum arg)
 	if (lock_tables_now())
 	{
 		SPI_connect();
-		(void) reclaim_session(&me, NULL, SESSION_END_LIMIT);
+		(void) reclaim_session(&me, NULL, SESSION_END_LIMIT, &put_off);
 		SPI_finish();
 	}
 	wf_leave_owner(&caller);

@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "retry/policy.h"
 #include "storage/latch.h"
+#include "storage/lock.h"
 #include "utils/json.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
@@ -28,6 +29,7 @@
 #define MAX_BATCH 60			/* more subtransactions overflow a cache of
 								 * the server */
 #define BATCH_MS 20
+#define CANCEL_AGAIN_MS 1000	/* for an activity that caught the first one */
 #define RECLAIM_LIMIT 100
 #define TIMER_LIMIT 50
 
@@ -44,6 +46,7 @@ typedef struct Activity
 {
 	const WfDispatcher *by;
 	WfJob	   *job;
+	const WfFault *fault;		/* that it raised */
 } Activity;
 
 static TimeoutId activity_timeout;
@@ -96,11 +99,8 @@ wf_fault_detail(const WfFault *fault)
 void
 wf_dispatch_fail(const WfDispatcher *by, const WfJob *job, const WfFault *fault)
 {
-	const char *error_class = activity_timed_out ? "timeout" :
-	wf_classify_sqlstate(fault->sqlstate);
-
-	wf_item_fail_job(job, error_class, fault->message, -1, wf_fault_detail(fault),
-					 by->actor);
+	wf_item_fail_job(job, wf_classify_sqlstate(fault->sqlstate), fault->message, -1,
+					 wf_fault_detail(fault), by->actor);
 }
 
 static void
@@ -122,11 +122,14 @@ start_timeout(const WfJob *job)
 		activity_timeout = RegisterTimeout(USER_TIMEOUT, interrupt_activity);
 		timeout_registered = true;
 	}
-	activity_timed_out = false;
 	if (timeout_us > 0)
-		enable_timeout_after(activity_timeout, (int) Min(timeout_us / 1000 + 1, INT_MAX));
+		enable_timeout_every(activity_timeout, GetCurrentTimestamp() + timeout_us,
+							 CANCEL_AGAIN_MS);
 }
 
+/*
+ * What comes too late to interrupt the activity must not interrupt what follows.
+ */
 static void
 stop_timeout(void)
 {
@@ -137,19 +140,41 @@ stop_timeout(void)
 		QueryCancelPending = false;
 }
 
+/*
+ * The time limit ends with the activity, before the end of its subtransaction.
+ */
 static void
 run_activity(void *argument)
 {
 	Activity   *activity = argument;
 
-	wf_item_run_sql(activity->job, activity->by->actor);
+	activity_timed_out = false;
+	PG_TRY();
+	{
+		start_timeout(activity->job);
+		wf_item_run_sql(activity->job, activity->by->actor);
+	}
+	PG_CATCH();
+	{
+		stop_timeout();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	stop_timeout();
+}
+
+static void
+fail_activity(void *argument)
+{
+	Activity   *activity = argument;
+
+	wf_dispatch_fail(activity->by, activity->job, activity->fault);
 }
 
 static bool
-was_cancelled_by_user(const WfDispatcher *by, const WfFault *fault)
+was_cancelled(const WfFault *fault)
 {
-	return by->in_session && fault->sqlstate == ERRCODE_QUERY_CANCELED &&
-		!activity_timed_out;
+	return fault->sqlstate == ERRCODE_QUERY_CANCELED && !activity_timed_out;
 }
 
 static void
@@ -162,26 +187,42 @@ raise_again(const WfFault *fault)
 }
 
 /*
- * Runs a claimed sql job in a subtransaction and records how it ended.
- * Raises only what is not the activity's fault: a conflict when there are
- * others in the transaction, or the user's own cancel.
+ * Why a job is a dead letter whose end could not be recorded.
+ */
+static void
+bury(const WfJob *job, const WfFault *fault)
+{
+	wf_queue_bury(job, NULL, "permanent",
+				  psprintf("the end of the job could not be recorded: %s", fault->message),
+				  wf_fault_detail(fault));
+}
+
+/*
+ * Runs a claimed sql job in a subtransaction and records how it ended, which
+ * is at least that nothing else could be recorded.  Raises only what is not
+ * the activity's fault: a conflict when there are others in the transaction,
+ * or the user's own cancel.
  */
 static void
 run_job(const WfDispatcher *by, WfJob *job, bool alone)
 {
 	Activity	activity = {.by = by,.job = job};
 	WfFault		fault;
-	bool		ok;
+	WfFault		failing;
 
-	start_timeout(job);
-	ok = wf_round_try(run_activity, &activity, &fault);
-	stop_timeout();
-	if (ok)
+	if (wf_round_try(run_activity, &activity, &fault))
 		return;
-
-	if (was_cancelled_by_user(by, &fault) || (!alone && wf_fault_is_conflict(&fault)))
+	if ((by->in_session && was_cancelled(&fault)) || (!alone && wf_fault_is_conflict(&fault)))
 		raise_again(&fault);
-	wf_dispatch_fail(by, job, &fault);
+	if (activity_timed_out && fault.sqlstate == ERRCODE_QUERY_CANCELED)
+		fault.message = "the activity took longer than its policy's timeout";
+
+	activity.fault = &fault;
+	if (wf_round_try(fail_activity, &activity, &failing))
+		return;
+	if (wf_fault_is_passing(&failing))
+		raise_again(&failing);
+	bury(job, &failing);
 }
 
 /*
@@ -216,21 +257,39 @@ run_batch(void *argument)
 		WfJob	   *job = lfirst(cell);
 
 		if (foreach_current_index(cell) > 0 && time_is_up(started_at))
+		{
 			wf_queue_release(job, wf_now());
-		else
-			run_job(batch->by, job, batch->alone);
+			continue;
+		}
+		run_job(batch->by, job, batch->alone);
+		if (!batch->by->in_session)
+			LockReleaseSession(USER_LOCKMETHOD);	/* advisory locks */
 	}
 }
 
-static void
-park_first_job(void *argument)
+typedef struct Burial
 {
-	SqlBatch   *batch = argument;
-	WfJob	   *job = wf_queue_lock(batch->first_job_id);
+	int64		job_id;
+	const WfFault *fault;
+} Burial;
+
+static void
+bury_job(void *argument)
+{
+	Burial	   *burial = argument;
+	WfJob	   *job = wf_queue_lock(burial->job_id);
 
 	if (job != NULL)
-		wf_queue_park(job, "blocked", "permanent",
-					  "The result of this job cannot be recorded; the server's log says why.");
+		bury(job, burial->fault);
+}
+
+bool
+wf_dispatch_bury(const WfDispatcher *by, int64 job_id, const WfFault *fault)
+{
+	Burial		burial = {job_id, fault};
+	WfFault		ignored;
+
+	return by->perform("burying a job", bury_job, &burial, &ignored);
 }
 
 /*
@@ -276,8 +335,9 @@ wf_dispatch_sql(const WfDispatcher *by, WfSqlPace *pace)
 		return -1;
 	if (!batch.alone)
 		pace->alone = batch.nclaimed;
-	else if (!wf_fault_is_conflict(&fault) &&
-			 !by->perform("parking a job", park_first_job, &batch, &fault))
+	else if (wf_fault_is_conflict(&fault))
+		return batch.nclaimed;
+	else if (wf_fault_is_passing(&fault) || !wf_dispatch_bury(by, batch.first_job_id, &fault))
 		return -1;
 
 	return batch.nclaimed;
@@ -288,6 +348,7 @@ typedef struct Count
 	const WfDispatcher *by;
 	int			limit;
 	int			n;
+	bool		put_off;		/* somebody holds what it was about */
 } Count;
 
 static void
@@ -389,7 +450,7 @@ reclaim(void *argument)
 	List	   *outcomes;
 	ListCell   *cell;
 
-	count->n = wf_queue_reclaim_lost(count->limit);
+	count->n = wf_queue_reclaim_lost(count->limit, &count->put_off);
 	outcomes = list_concat(wf_effect_reclaim_lost(count->limit), wf_effect_unblock());
 	foreach(cell, outcomes)
 		(void) settle_or_warn(count->by, lfirst(cell));
@@ -399,13 +460,16 @@ reclaim(void *argument)
 /*
  * Gives back the jobs and settles the effects whose process is gone, and lets
  * go on what was blocked by a cause that has changed; returns how many, -1 when
- * that failed.
+ * that failed.  *put_off: somebody holds something of it, so look again soon.
  */
 int
-wf_dispatch_reclaim(const WfDispatcher *by)
+wf_dispatch_reclaim(const WfDispatcher *by, bool *put_off)
 {
 	Count		count = {.by = by,.limit = RECLAIM_LIMIT};
 	WfFault		fault;
+	bool		ok = by->perform("looking for lost work", reclaim, &count, &fault);
 
-	return by->perform("looking for lost work", reclaim, &count, &fault) ? count.n : -1;
+	*put_off = count.put_off;
+
+	return ok ? count.n : -1;
 }

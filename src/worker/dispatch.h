@@ -32,10 +32,13 @@ extern WfDispatcher *wf_dispatcher(const char *actor);
 extern int	wf_dispatch_sql(const WfDispatcher *by, WfSqlPace *pace);
 extern void wf_dispatch_sql_job(const WfDispatcher *by, WfJob *job);
 extern int	wf_dispatch_timers(const WfDispatcher *by);
-extern int	wf_dispatch_reclaim(const WfDispatcher *by);
+extern int	wf_dispatch_reclaim(const WfDispatcher *by, bool *put_off);
 
 /* What a fault says, for an attempt's detail. */
 extern Jsonb *wf_fault_detail(const WfFault *fault);
 extern void wf_dispatch_fail(const WfDispatcher *by, const WfJob *job, const WfFault *fault);
+
+/* Makes a dead letter of a job whose end cannot be recorded, in a step of its own. */
+extern bool wf_dispatch_bury(const WfDispatcher *by, int64 job_id, const WfFault *fault);
 
 #endif							/* WF_WORKER_DISPATCH_H */

@@ -302,6 +302,7 @@ wf_launcher_main(Datum main_arg)
 	(void) wf_registry_take(ticket, &me);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	CacheRegisterSyscacheCallback(DATABASEOID, on_database_change, (Datum) 0);

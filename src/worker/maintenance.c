@@ -36,6 +36,7 @@ typedef struct Supervisor
 	bool		by_launcher;
 	int			nworkers;		/* sql and http ones, at the last look */
 	int			failures;		/* rounds in a row */
+	bool		put_off;		/* somebody held what had to be settled */
 	bool		lacks_process;	/* the server had none left for a worker */
 	bool		has_prepared;
 	uint32		prepared_hash;
@@ -173,7 +174,7 @@ run_round(Supervisor *self)
 	{
 		CHECK_FOR_INTERRUPTS();
 		nfired = wf_dispatch_timers(self->by);
-		nreclaimed = wf_dispatch_reclaim(self->by);
+		nreclaimed = wf_dispatch_reclaim(self->by, &self->put_off);
 	} while (nfired > 0 || nreclaimed > 0);
 
 	if (self->has_prepared &&
@@ -212,7 +213,7 @@ time_to_sleep(Supervisor *self)
 		due = earlier(due, self->http_due);
 
 	/* one that just ended may still look alive to who gives its jobs back */
-	if (self->has_prepared || self->lacks_process || nworkers < self->nworkers)
+	if (self->has_prepared || self->lacks_process || self->put_off || nworkers < self->nworkers)
 		limit = SECOND_MS;
 	self->nworkers = nworkers;
 

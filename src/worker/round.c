@@ -10,18 +10,40 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/try.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "tcop/tcopprot.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 #include "worker/round.h"
 
+/* Between rounds there is nothing to cancel. */
+static volatile sig_atomic_t in_round = false;
+
+/*
+ * Signal handler: somebody cancels what this worker does.
+ */
+void
+wf_round_cancel(SIGNAL_ARGS)
+{
+	if (in_round)
+		StatementCancelHandler(postgres_signal_arg);
+}
+
+static void
+leave_round(void)
+{
+	in_round = false;
+	QueryCancelPending = false;
+}
+
 static void
 begin_round(const char *doing)
 {
+	in_round = true;
 	wf_registry_doing(doing);
 	pgstat_report_activity(STATE_RUNNING, doing);
 	SetCurrentStatementStartTimestamp();
@@ -37,21 +59,13 @@ end_round(void)
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	leave_round();
 	pgstat_report_stat(true);
 }
 
-/*
- * Takes the error that is being handled over into values, in the memory
- * context given.
- */
 static void
-keep_fault(MemoryContext context, WfFault *fault)
+keep_fault(const ErrorData *error, WfFault *fault)
 {
-	ErrorData  *error;
-
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	FlushErrorState();
 	fault->sqlstate = error->sqlerrcode;
 	fault->message = error->message;
 	fault->detail = error->detail;
@@ -80,9 +94,11 @@ wf_round_run(const char *doing, WfStep step, void *argument, WfFault *fault)
 		ok = false;
 		HOLD_INTERRUPTS();
 		disable_all_timeouts(false);
-		QueryCancelPending = false;
+		leave_round();
 		EmitErrorReport();
-		keep_fault(caller, fault);
+		MemoryContextSwitchTo(caller);
+		keep_fault(CopyErrorData(), fault);
+		FlushErrorState();
 		AbortOutOfAnyTransaction();
 		RESUME_INTERRUPTS();
 	}
@@ -99,28 +115,12 @@ wf_round_run(const char *doing, WfStep step, void *argument, WfFault *fault)
 bool
 wf_round_try(WfStep step, void *argument, WfFault *fault)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool ok = true;
+	ErrorData  *error = wf_try(step, argument);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		step(argument);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ok = false;
-		keep_fault(caller, fault);
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
+	if (error != NULL)
+		keep_fault(error, fault);
 
-	return ok;
+	return error == NULL;
 }
 
 /*
@@ -131,4 +131,14 @@ wf_fault_is_conflict(const WfFault *fault)
 {
 	return fault->sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED ||
 		fault->sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE;
+}
+
+/*
+ * Whether the same work is likely to succeed in a moment: others were in the
+ * way, or the server is short of something.
+ */
+bool
+wf_fault_is_passing(const WfFault *fault)
+{
+	return wf_error_is_passing(fault->sqlstate);
 }

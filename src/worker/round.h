@@ -21,8 +21,10 @@ typedef struct WfFault
 typedef void (*WfStep) (void *argument);
 
 extern bool wf_round_run(const char *doing, WfStep step, void *argument, WfFault *fault);
+extern void wf_round_cancel(SIGNAL_ARGS);
 extern bool wf_round_try(WfStep step, void *argument, WfFault *fault);
 extern bool wf_fault_is_conflict(const WfFault *fault);
+extern bool wf_fault_is_passing(const WfFault *fault);
 
 /* The life of a background worker. */
 extern void wf_worker_begin(Datum main_arg, WfWorkerSlot *me);

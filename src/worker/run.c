@@ -209,10 +209,11 @@ static void
 run_and_commit(Run *run)
 {
 	WfFault		fault;
+	bool		put_off;
 
 	run->by.perform = perform_and_commit;
 	(void) run->by.perform("looking after an interrupted run", disown, run, &fault);
-	(void) wf_dispatch_reclaim(&run->by);
+	(void) wf_dispatch_reclaim(&run->by, &put_off);
 	run->calls = wf_calls_open(&run->by);
 	PG_TRY();
 	{

@@ -132,22 +132,18 @@ is_soon('a session that could not give back', 7);
 my $observer = $node->background_psql('postgres', on_error_die => 1);
 $observer->query_safe('BEGIN; SELECT count(*) FROM pg_stat_activity');
 my $newcomer = $node->background_psql('postgres', on_error_die => 1);
-$newcomer->query_safe(
-	q{WITH e AS (INSERT INTO workflow.effect (endpoint_id, key, kind, fingerprint, submitted_by, created_at)
-	  VALUES (1, 'k', 'call', '', 'tester', now()) RETURNING effect_id)
-	  INSERT INTO workflow.job (queue, kind, status, run_at, created_at, effect_id, session_pid, session_start)
-	  SELECT 'mail', 'http', 'running', now(), now(), effect_id, pid, backend_start
-	  FROM e, pg_stat_get_activity(pg_backend_pid())});
-is($observer->query_safe('SELECT count(*) FROM workflow._lost_calls(10)'),
-	'0', 'a process that started after a look is alive all the same');
+my $who = $newcomer->query_safe(
+	q{SELECT format('%s, %L', pid, backend_start) FROM pg_stat_get_activity(pg_backend_pid())});
+is($observer->query_safe("SELECT workflow._session_lives($who)"),
+	't', 'a process that started after a look is alive all the same');
+is($observer->query_safe("SELECT workflow._session_lives(@{[$who =~ s/,.*//r]}, '-infinity')"),
+	'f', 'one that had its number before is not');
 $newcomer->quit;
-my $seen;
-do { $seen = $observer->query_safe('SELECT count(*) FROM workflow._lost_calls(10)') }
-  until $seen eq '1';
-is($seen, '1', 'and is missed when it has ended');
+my $lives;
+do { $lives = $observer->query_safe("SELECT workflow._session_lives($who)") } until $lives eq 'f';
+is($lives, 'f', 'and is missed when it has ended');
 $observer->query_safe('COMMIT');
 $observer->quit;
-$node->safe_psql('postgres', "DELETE FROM workflow.job WHERE kind = 'http'");
 
 # ------------------------------------------------------------------ crashes
 ($session, $pid) = claiming_session('mail', 'NULL');
