@@ -417,15 +417,17 @@ wf_job_release(const WfJob *job)
 
 /*
  * Ends the attempt of a job whose claimer is gone: charged, and ready again
- * at once.
+ * after a delay.
  */
 void
-wf_job_lost(const WfJob *job, const char *message)
+wf_job_lost(const WfJob *job, const char *message, int64 delay_us)
 {
 	Ending		ending = failure(job, NULL, message, NULL);
 
 	ending.outcome = "lost";
 	ending.status = "ready";
+	if (delay_us > 0)
+		ending.run_at = wf_now() + delay_us;
 	end_attempt(job, &ending);
 }
 

@@ -6,15 +6,21 @@
  * and becomes a dead letter when its attempts are spent.
  *
  * A claim that was committed is there to be found, and its job is ready again
- * at once.
+ * at once.  A worker that runs sql activities claims in the transaction in
+ * which it runs them, so that nothing of a claim is left when it dies; which
+ * job it was running then is told from outside (WfDeath).  That job may be
+ * what killed it, and so waits for as long as the policy says.
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "base/try.h"
 #include "catalog/pg_type.h"
+#include "common/pg_prng.h"
 #include "queue_internal.h"
 #include "retry/policy.h"
 #include "storage/ipc.h"
+#include "utils/timestamp.h"
 
 static WfPlan lock_item_plan = {
 	.name = "lost_lock_item",
@@ -22,6 +28,27 @@ static WfPlan lock_item_plan = {
 	.nargs = 1,
 	.argtypes = {INT8OID},
 	.sql = "SELECT 1 FROM workflow.item AS i WHERE i.item_id = $1 FOR UPDATE SKIP LOCKED",
+};
+
+/* A charged attempt has moved the number on: nothing is charged twice. */
+#define IS_UNCHARGED \
+	"WHERE j.job_id = $1 AND j.attempt = $2 - 1 " \
+	"  AND (j.status = 'ready' OR j.status = 'waiting' AND j.waiting_on = 'paused') "
+
+static WfPlan lock_uncharged_plan = {
+	.name = "lock_uncharged_job",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.argtypes = {INT8OID, INT4OID},
+	.sql = WF_JOB_SELECT IS_UNCHARGED "FOR UPDATE OF j SKIP LOCKED",
+};
+
+static WfPlan uncharged_plan = {
+	.name = "uncharged_job",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.argtypes = {INT8OID, INT4OID},
+	.sql = "SELECT 1 FROM workflow.job AS j " IS_UNCHARGED,
 };
 
 /*
@@ -86,7 +113,44 @@ wf_job_give_back(const WfJob *job, const char *why)
 
 	if (job->attempt >= wf_policy_from_jsonb(wf_job_policy(job), NULL)->max_attempts)
 		return end_spent(job, message);
-	wf_job_lost(job, message);
+	wf_job_lost(job, message, 0);
+
+	return true;
+}
+
+/*
+ * The job as it was claimed, were the claim still there.
+ */
+static WfJob *
+claimed_job(uint64 row, const WfDeath *death)
+{
+	WfJob	   *job = wf_job_from_row(row);
+
+	job->status = "running";
+	job->attempt = death->attempt;
+	job->worker = death->worker;
+	job->claimed_at = death->began_at;
+
+	return job;
+}
+
+bool
+wf_queue_charge_death(const WfDeath *death)
+{
+	Datum		values[] = {Int64GetDatum(death->job_id), Int32GetDatum(death->attempt)};
+	WfRetryPolicy *policy;
+	WfJob	   *job;
+	char	   *message;
+
+	if (wf_plan_execute(&lock_uncharged_plan, values, NULL) == 0)
+		return wf_plan_execute(&uncharged_plan, values, NULL) == 0;
+	job = claimed_job(0, death);
+	message = psprintf("the process \"%s\" ended while it ran the job", job->worker);
+	policy = wf_policy_from_jsonb(wf_job_policy(job), NULL);
+	if (job->attempt >= policy->max_attempts)
+		return end_spent(job, message);
+	wf_job_lost(job, message,
+				wf_retry_delay_us(policy, job->attempt, pg_prng_double(&pg_global_prng_state)));
 
 	return true;
 }

@@ -117,6 +117,22 @@ extern void wf_queue_drop(int64 job_id);
  */
 extern int	wf_queue_reclaim_lost(int limit, bool *put_off);
 
+/* A process that died while it ran a job in the transaction of its claim. */
+typedef struct WfDeath
+{
+	int64		job_id;
+	int			attempt;		/* the one that died with it */
+	const char *worker;
+	TimestampTz began_at;
+} WfDeath;
+
+/*
+ * Charges the attempt that a death cost, once, and lets the job wait for as
+ * long as its policy says; with its last one the job is spent.  Returns false
+ * when somebody holds the job or its item: look again.
+ */
+extern bool wf_queue_charge_death(const WfDeath *death);
+
 /*
  * What the item room knows about the jobs of items; it sets this when the
  * library is loaded.  Called with the job locked.

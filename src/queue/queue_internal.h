@@ -98,7 +98,7 @@ extern bool wf_job_is_paused(int64 item_id);
 extern bool wf_job_tell_spent(const WfJob *job, const char *message);
 
 /* finish.c */
-extern void wf_job_lost(const WfJob *job, const char *message);
+extern void wf_job_lost(const WfJob *job, const char *message, int64 delay_us);
 extern void wf_job_poison(const WfJob *job, const char *message);
 extern void wf_job_release(const WfJob *job);
 extern Jsonb *wf_job_queue_policy(const char *queue);

@@ -56,6 +56,12 @@ delay_us(const WfRetryPolicy *policy, int attempt, int64 asked_us, double random
 	return Max(backoff, asked_us);
 }
 
+int64
+wf_retry_delay_us(const WfRetryPolicy *policy, int attempt, double random01)
+{
+	return delay_us(policy, attempt, -1, random01);
+}
+
 static bool
 obeys_retry_after(const char *error_class)
 {

@@ -62,6 +62,9 @@ extern WfRetryDecision wf_retry_decide(const WfRetryPolicy *policy, int attempt,
 									   const char *error_class,
 									   int64 retry_after_us, double random01);
 
+/* How long a policy waits after an attempt when nobody named a delay. */
+extern int64 wf_retry_delay_us(const WfRetryPolicy *policy, int attempt, double random01);
+
 /* The known error classes; whether repeating can mend one. */
 extern const char **wf_error_class_names(int *count);
 extern bool wf_error_class_is_known(const char *error_class);

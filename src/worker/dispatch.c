@@ -25,6 +25,7 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "worker/dispatch.h"
+#include "worker/trace.h"
 
 #define MAX_BATCH 60			/* more subtransactions overflow a cache of
 								 * the server */
@@ -261,7 +262,9 @@ run_batch(void *argument)
 			wf_queue_release(job, wf_now());
 			continue;
 		}
+		wf_trace_begin(job);
 		run_job(batch->by, job, batch->alone);
+		wf_trace_end();
 		if (!batch->by->in_session)
 			LockReleaseSession(USER_LOCKMETHOD);	/* advisory locks */
 	}
@@ -331,6 +334,7 @@ wf_dispatch_sql(const WfDispatcher *by, WfSqlPace *pace)
 		return batch.nclaimed;
 	}
 
+	wf_trace_end();
 	if (batch.nclaimed == 0)
 		return -1;
 	if (!batch.alone)
@@ -467,9 +471,10 @@ wf_dispatch_reclaim(const WfDispatcher *by, bool *put_off)
 {
 	Count		count = {.by = by,.limit = RECLAIM_LIMIT};
 	WfFault		fault;
+	int			ndeaths = wf_dispatch_deaths(by, &count.put_off);
 	bool		ok = by->perform("looking for lost work", reclaim, &count, &fault);
 
 	*put_off = count.put_off;
 
-	return ok ? count.n : -1;
+	return ok ? count.n + ndeaths : -1;
 }

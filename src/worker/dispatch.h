@@ -34,6 +34,10 @@ extern void wf_dispatch_sql_job(const WfDispatcher *by, WfJob *job);
 extern int	wf_dispatch_timers(const WfDispatcher *by);
 extern int	wf_dispatch_reclaim(const WfDispatcher *by, bool *put_off);
 
+/* Jobs that a process died with. */
+extern int	wf_dispatch_deaths(const WfDispatcher *by, bool *put_off);
+extern void wf_dispatch_new_deaths(const WfDispatcher *by);
+
 /* What a fault says, for an attempt's detail. */
 extern Jsonb *wf_fault_detail(const WfFault *fault);
 extern void wf_dispatch_fail(const WfDispatcher *by, const WfJob *job, const WfFault *fault);

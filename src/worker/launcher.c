@@ -30,6 +30,7 @@
 #include "utils/timestamp.h"
 #include "worker/mains.h"
 #include "worker/round.h"
+#include "worker/trace.h"
 
 #define FALLBACK_MS 60000L		/* pg_database may have changed and nobody
 								 * told */
@@ -105,6 +106,7 @@ forget_unseen(void)
 		{
 			(void) wf_registry_clear(database->oid, WF_SLOT_STOPPED);
 			(void) wf_registry_clear(database->oid, WF_SLOT_HELD);
+			wf_trace_forget_database(database->oid);
 			(void) hash_search(databases, &database->oid, HASH_REMOVE, NULL);
 		}
 		database->is_seen = false;

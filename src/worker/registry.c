@@ -46,6 +46,7 @@ init_registry(void *memory)
 	new_registry->tranche = LWLockNewTrancheId();
 	new_registry->nslots = slot_count();
 	LWLockInitialize(&new_registry->lock, new_registry->tranche);
+	pg_atomic_init_u32(&new_registry->deaths, 0);
 }
 
 /*
@@ -57,17 +58,22 @@ wf_registry_init(void)
 	wf_request_shared_block(registry_size);
 }
 
+static void
+attach(void)
+{
+	if (registry != NULL)
+		return;
+	registry = wf_shared_block("pg_workflow workers", registry_size(), init_registry);
+	LWLockRegisterTranche(registry->tranche, "pg_workflow workers");
+}
+
 /*
  * Locks the registry and returns it.
  */
 WfRegistry *
 wf_registry_lock(LWLockMode mode)
 {
-	if (registry == NULL)
-	{
-		registry = wf_shared_block("pg_workflow workers", registry_size(), init_registry);
-		LWLockRegisterTranche(registry->tranche, "pg_workflow workers");
-	}
+	attach();
 	LWLockAcquire(&registry->lock, mode);
 
 	return registry;
@@ -313,4 +319,43 @@ wf_registry_want_help(bool wanted)
 	wf_registry_unlock();
 	if (wanted)
 		wf_wake_now(WF_WAKE_MAINTENANCE, NULL);
+}
+
+/*
+ * Whether somebody asked this worker to end.
+ */
+bool
+wf_registry_is_asked_to_end(void)
+{
+	bool		is_asked = false;
+
+	if (my_slot == NULL)
+		return false;
+	(void) wf_registry_lock(LW_SHARED);
+	is_asked = my_slot->is_asked_to_end;
+	wf_registry_unlock();
+
+	return is_asked;
+}
+
+/*
+ * Says that this process dies with a job that it ran.
+ */
+void
+wf_registry_note_death(void)
+{
+	attach();
+	pg_atomic_fetch_add_u32(&registry->deaths, 1);
+	wf_wake_now(WF_WAKE_MAINTENANCE, NULL);
+}
+
+/*
+ * How many did, in all databases, since the server started.
+ */
+uint32
+wf_registry_deaths(void)
+{
+	attach();
+
+	return pg_atomic_read_u32(&registry->deaths);
 }

@@ -42,6 +42,7 @@ typedef struct WfWorkerSlot
 	bool		by_launcher;
 	bool		is_ready;		/* connected, and the extension is there */
 	bool		wants_help;		/* it has been busy without a pause */
+	bool		is_asked_to_end;
 	bool		is_outdated;	/* what it found absent may be there by now */
 	TimestampTz started_at;
 	TimestampTz last_activity;
@@ -67,6 +68,11 @@ extern void wf_registry_end_as(WfSlotState state);
 extern void wf_registry_doing(const char *doing);
 extern void wf_registry_in_flight(int in_flight);
 extern void wf_registry_want_help(bool wanted);
+extern bool wf_registry_is_asked_to_end(void);
+
+/* Processes that died with a job: how many so far. */
+extern void wf_registry_note_death(void);
+extern uint32 wf_registry_deaths(void);
 
 /* For whoever looks: all used slots, palloc'd; returns how many. */
 extern int	wf_registry_list(WfWorkerSlot **slots);

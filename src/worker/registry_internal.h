@@ -5,6 +5,7 @@
 #ifndef WF_WORKER_REGISTRY_INTERNAL_H
 #define WF_WORKER_REGISTRY_INTERNAL_H
 
+#include "port/atomics.h"
 #include "storage/lwlock.h"
 #include "worker/registry.h"
 
@@ -16,6 +17,7 @@ typedef struct WfRegistry
 	int			tranche;		/* set once */
 	int			nslots;			/* set once */
 	uint32		last_generation;
+	pg_atomic_uint32 deaths;	/* of processes that ran a job */
 	bool		recheck_all;
 	int			nrechecks;
 	Oid			rechecks[WF_MAX_RECHECKS];

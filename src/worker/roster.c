@@ -116,6 +116,7 @@ wf_registry_terminate(Oid database, WfSlotState maintenance_state)
 			(slot->state != WF_SLOT_RUNNING && slot->state != WF_SLOT_STARTING))
 			continue;
 		n++;
+		slot->is_asked_to_end = true;
 		if (slot->state == WF_SLOT_RUNNING)
 			(void) kill(slot->pid, SIGTERM);
 	}

@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 #include "worker/dispatch.h"
 #include "worker/mains.h"
+#include "worker/trace.h"
 
 #define BUSY_MS 500				/* then another worker may help */
 
@@ -66,9 +67,11 @@ run_batches(const WfDispatcher *by, WfSqlPace *pace)
 	bool		any = false;
 	int			taken;
 
+	wf_dispatch_new_deaths(by);
 	while ((taken = wf_dispatch_sql(by, pace)) > 0)
 	{
 		any = true;
+		wf_dispatch_new_deaths(by);
 		if (TimestampDifferenceExceeds(begun_at, GetCurrentTimestamp(), BUSY_MS))
 			wf_registry_want_help(true);
 		CHECK_FOR_INTERRUPTS();
@@ -104,6 +107,7 @@ wf_sql_main(Datum main_arg)
 	Rest		rest = {0};
 
 	wf_worker_begin(main_arg, &me);
+	wf_trace_take_no_blame();
 	by = wf_dispatcher("pg_workflow sql");
 	wf_wake_listen(WF_WAKE_SQL, NULL);
 	wf_registry_ready();
