@@ -8,9 +8,10 @@
  * and then one each per / count.
  *
  * Both limits hold across concurrent claims because a claim of a limited
- * queue locks the queue's row until it commits.  Whoever finds it locked tries
- * again for some milliseconds and then goes without, rather than wait for a
- * stranger's open transaction.
+ * queue locks the queue's row until it commits.  A client that finds it locked
+ * stands in line for it, for an eighth of a second: then it goes without, rather
+ * than wait for a stranger's open transaction.  A background worker has other
+ * queues to serve and does not wait at all.
  */
 #include "postgres.h"
 
@@ -20,21 +21,32 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
-/* Waits of 1, 2, 4, ... ms for a locked queue. */
-#define LOCK_TRIES 7
+/* How long a client waits for a locked queue. */
+#define LOCK_WAIT_MS 125
+
+#define LOCK_QUEUE \
+	"SELECT " WF_LIMIT_COLUMNS " FROM workflow.queue AS q " \
+	"WHERE q.queue = $1 AND q.paused_at IS NULL FOR NO KEY UPDATE"
 
 static WfPlan lock_queue_plan = {
 	.name = "claim_lock_queue",
 	.expected = SPI_OK_SELECT,
 	.nargs = 1,
 	.argtypes = {TEXTOID},
-	.sql =
-	"SELECT " WF_LIMIT_COLUMNS " FROM workflow.queue AS q "
-	"WHERE q.queue = $1 AND q.paused_at IS NULL "
-	"FOR NO KEY UPDATE SKIP LOCKED",
+	.sql = LOCK_QUEUE,
+};
+
+static WfPlan try_lock_queue_plan = {
+	.name = "claim_try_lock_queue",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {TEXTOID},
+	.sql = LOCK_QUEUE " SKIP LOCKED",
 };
 
 static WfPlan running_plan = {
@@ -77,27 +89,45 @@ wf_claim_read_limits(WfClaim *claim, uint64 row, int column)
 }
 
 /*
+ * Waits for the row; raises lock_not_available when that takes too long.
+ */
+static bool
+wait_for_lock(WfClaim *claim, Datum queue)
+{
+	int			limit = LockTimeout > 0 ? Min(LockTimeout, LOCK_WAIT_MS) : LOCK_WAIT_MS;
+	int			guc_level = NewGUCNestLevel();
+	uint64		found;
+
+	(void) set_config_option("lock_timeout", psprintf("%d", limit), PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	claim->is_waiting = true;
+	found = wf_plan_execute(&lock_queue_plan, &queue, NULL);
+	claim->is_waiting = false;
+	AtEOXact_GUC(true, guc_level);
+
+	return found > 0;
+}
+
+/*
  * Locks the row of the queue and reads its limits as they are then.  Returns
- * false when somebody else keeps it locked.
+ * false when somebody else keeps it locked, or it is paused by now.  May raise
+ * lock_not_available with is_waiting set.
  */
 bool
 wf_claim_lock_limits(WfClaim *claim)
 {
 	Datum		queue = CStringGetTextDatum(claim->queue);
+	bool		is_client = strcmp(claim->kind, "task") == 0;
 
-	for (int i = 0; i < LOCK_TRIES; i++)
+	if (wf_plan_execute(&try_lock_queue_plan, &queue, NULL) == 0)
 	{
-		if (wf_plan_execute(&lock_queue_plan, &queue, NULL) > 0)
-		{
-			wf_claim_read_limits(claim, 0, 1);
-			return true;
-		}
-		CHECK_FOR_INTERRUPTS();
-		pg_usleep(1000L << i);
+		claim->is_contended = !is_client;
+		if (!is_client || !wait_for_lock(claim, queue))
+			return false;
 	}
-	claim->is_contended = true;
+	wf_claim_read_limits(claim, 0, 1);
 
-	return false;
+	return true;
 }
 
 static int

@@ -55,6 +55,7 @@ typedef struct WfClaim
 	TimestampTz rate_next_at;
 
 	bool		has_changed;	/* lost jobs were given back */
+	bool		is_waiting;		/* for the lock of a limited queue */
 
 	/* filled when there was less to take than wanted */
 	bool		is_contended;	/* somebody else is claiming: look again soon */

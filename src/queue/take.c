@@ -351,7 +351,11 @@ take_or_undo(WfClaim *claim)
 		undo_look();
 		MemoryContextSwitchTo(memory);
 		CurrentResourceOwner = owner;
-		ReThrowError(error);
+		if (!claim->is_waiting || error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+			ReThrowError(error);
+		claim->is_waiting = false;
+		claim->is_contended = true;
+		return NIL;
 	}
 	PG_END_TRY();
 
