@@ -253,7 +253,7 @@ wf_library_version(PG_FUNCTION_ARGS)
 static void
 on_transaction_end(XactEvent event, void *argument)
 {
-	if (event == XACT_EVENT_COMMIT && recheck_at_commit)
+	if ((event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE) && recheck_at_commit)
 	{
 		wf_registry_ask_recheck(MyDatabaseId);
 		wf_wake_now(WF_WAKE_LAUNCHER, NULL);
@@ -267,7 +267,9 @@ on_transaction_end(XactEvent event, void *argument)
 PG_FUNCTION_INFO_V1(wf_wake_launcher);
 
 /*
- * _wake_launcher(): at commit, the launcher looks into this database again.
+ * _wake_launcher(): at commit, the launcher looks into this database again.  The
+ * second phase of a prepared transaction may be committed by a session that
+ * wakes nobody: the worker that is started when it is prepared waits for that.
  */
 Datum
 wf_wake_launcher(PG_FUNCTION_ARGS)

@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "access/twophase.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/plan.h"
@@ -52,6 +53,21 @@ static WfPlan prepared_plan = {
 	"         ORDER BY transaction::pg_catalog.text)) "
 	"FROM pg_catalog.pg_prepared_xacts "
 	"WHERE database = pg_catalog.current_database()",
+};
+
+/*
+ * Whether a prepared transaction of this database has made a relation that
+ * nobody sees yet.
+ */
+static WfPlan prepared_relation_plan = {
+	.name = "prepared relations",
+	.expected = SPI_OK_SELECT,
+	.sql = "SELECT 1 FROM pg_catalog.pg_locks AS l "
+	"JOIN pg_catalog.pg_database AS d ON d.oid = l.database "
+	"WHERE d.datname = pg_catalog.current_database() "
+	"  AND l.locktype = 'relation' AND l.pid IS NULL "
+	"  AND NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = l.relation) "
+	"LIMIT 1",
 };
 
 static WfPlan next_check_plan = {
@@ -224,16 +240,46 @@ time_to_sleep(Supervisor *self)
 }
 
 /*
- * Ends the process when there is no extension, and tells the launcher so.
+ * Ends the process, because there is no extension, and tells the launcher so.
  */
 static void
-leave_if_dropped(Supervisor *self)
+leave(const Supervisor *self)
 {
-	if (wf_worker_extension_exists())
-		return;
 	if (self->by_launcher)
 		wf_registry_end_as(WF_SLOT_ABSENT);
 	proc_exit(0);
+}
+
+static void
+look_for_prepared_relation(void *argument)
+{
+	bool	   *found = argument;
+
+	*found = wf_plan_execute(&prepared_relation_plan, NULL, NULL) > 0;
+}
+
+/*
+ * Returns when the extension is there; ends the process when there is none and
+ * no prepared transaction can bring it.
+ */
+static void
+await_extension(const Supervisor *self)
+{
+	for (;;)
+	{
+		bool		may_come = false;
+		WfFault		fault;
+
+		if (max_prepared_xacts > 0)
+			(void) wf_round_run("looking for a prepared extension",
+								look_for_prepared_relation, &may_come, &fault);
+		if (wf_worker_extension_exists())
+			return;
+		if (!may_come)
+			leave(self);
+		wf_registry_ready();	/* whoever starts others does not wait for it */
+		wf_worker_sleep(SECOND_MS, "waiting for a prepared transaction");
+	}
 }
 
 static void
@@ -247,7 +293,8 @@ supervise(Supervisor *self)
 		wf_worker_turn();
 		if (missed & (1 << WF_WAKE_MAINTENANCE))
 			self->has_prepared = true;
-		leave_if_dropped(self);
+		if (!wf_worker_extension_exists())
+			leave(self);
 		ok = run_round(self);
 		self->failures = ok ? 0 : self->failures + 1;
 		wf_worker_sleep(ok ? time_to_sleep(self) : back_off_ms(self->failures),
@@ -270,7 +317,7 @@ wf_maintenance_main(Datum main_arg)
 	self.by = wf_dispatcher("pg_workflow maintenance");
 	self.database = me.database;
 	self.by_launcher = me.by_launcher;
-	leave_if_dropped(&self);
+	await_extension(&self);
 	self.has_prepared = true;	/* there may be some from before */
 	wf_wake_listen(WF_WAKE_MAINTENANCE, NULL);
 	wf_registry_ready();

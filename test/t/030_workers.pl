@@ -106,6 +106,29 @@ my $begin = time;
 $node->safe_psql('postgres', 'DROP DATABASE second WITH (FORCE)');
 cmp_ok(time - $begin, '<', 3, 'DROP DATABASE WITH (FORCE) takes no time');
 
+# an extension that a prepared transaction brings
+$node->safe_psql('postgres', 'CREATE DATABASE third');
+$node->safe_psql('third', 'CREATE EXTENSION pg_workflow');
+wait_for($node, 'third', is_running('maintenance'), 'a third database has a worker');
+$node->safe_psql('third', 'DROP EXTENSION pg_workflow');
+wait_for($node, 'postgres',
+	"count(*) = 0 FROM pg_stat_activity WHERE datname = 'third'", 'and has none without the extension');
+$node->safe_psql('third', "BEGIN; CREATE EXTENSION pg_workflow; PREPARE TRANSACTION 'extension'");
+wait_for($node, 'postgres',
+	"count(*) = 1 FROM pg_stat_activity WHERE datname = 'third' AND query = 'waiting for a prepared transaction' AND state = 'idle'",
+	'a worker waits for the second phase');
+$node->safe_psql('third', "COMMIT PREPARED 'extension'");
+wait_for($node, 'third', is_running('maintenance'), 'and stays');
+$node->safe_psql('third', "DROP EXTENSION pg_workflow; BEGIN; CREATE EXTENSION pg_workflow; PREPARE TRANSACTION 'extension'");
+$node->restart;
+wait_for($node, 'postgres',
+	"count(*) = 1 FROM pg_stat_activity WHERE datname = 'third' AND query = 'waiting for a prepared transaction'",
+	'another one does after a restart');
+$node->safe_psql('third', "ROLLBACK PREPARED 'extension'");
+wait_for($node, 'postgres',
+	"count(*) = 0 FROM pg_stat_activity WHERE datname = 'third'", 'and ends when nothing comes');
+wait_for($node, 'postgres', is_running('maintenance'), 'the other databases have theirs');
+
 # a worker that dies comes back
 $pid = $node->safe_psql('postgres', $maintenance_pid);
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
