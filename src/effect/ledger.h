@@ -85,10 +85,9 @@ extern const char *wf_dedup_name(WfDedup dedup);
 /* secret.c */
 extern char *wf_secret_read(const char *name, char **problem);
 extern char *wf_secret_stamp(const char *name);
+extern List *wf_secret_lines(char *secret);
 extern char *wf_basic_credentials(const char *secret);
-extern char *wf_webhook_signature(const char *secret, const char *id,
-								  const char *timestamp, const char *body,
-								  size_t body_length);
+extern char *wf_base64(const void *data, int length);
 
 /* digest.c */
 extern void wf_digest_add(StringInfo material, const char *data, size_t length);
@@ -245,9 +244,26 @@ extern bool wf_effect_reserve_or_conflict(const WfIntent *intent, int64 *effect_
 /* request.c */
 extern void wf_check_intent(const WfIntent *intent, const WfEndpoint *endpoint,
 							const bytea *body);
+extern void wf_wire_add_header(WfWire *wire, const char *name, const char *value);
 extern bool wf_fill_wire(WfWire *wire, const WfEffect *effect,
 						 const WfEndpoint *endpoint, char **problem);
 extern char *wf_cause(const WfEndpoint *endpoint, const char *role);
+
+/* sign.c */
+#define WF_SIGNATURE_LENGTH 32	/* of HMAC-SHA256 */
+
+typedef struct WfSigned
+{
+	const char *head;			/* what is signed before the body */
+	const char *body;
+	size_t		body_length;
+} WfSigned;
+
+extern bool wf_hmac(const char *secret, bool is_standard, const WfSigned *message,
+					uint8 *signature);
+extern char *wf_unusable_secret(const char *name);
+extern bool wf_sign_wire(WfWire *wire, const WfEffect *effect, List *mapping,
+						 char **problem);
 
 /* send.c */
 extern void wf_effect_mark_sending(const WfEffect *effect, const WfWire *wire,

@@ -8,8 +8,6 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/jsonb.h"
@@ -216,8 +214,8 @@ wf_check_intent(const WfIntent *intent, const WfEndpoint *endpoint, const bytea 
 
 /* ------------------------------------------------------------------ wire */
 
-static void
-add_header(WfWire *wire, const char *name, const char *value)
+void
+wf_wire_add_header(WfWire *wire, const char *name, const char *value)
 {
 	wire->header_names = lappend(wire->header_names, pstrdup(name));
 	wire->header_values = lappend(wire->header_values, pstrdup(value));
@@ -241,7 +239,7 @@ static void
 add_default_header(WfWire *wire, const char *name, const char *value)
 {
 	if (!has_header(wire, name))
-		add_header(wire, name, value);
+		wf_wire_add_header(wire, name, value);
 }
 
 static void
@@ -260,7 +258,7 @@ add_own_headers(WfWire *wire, Jsonb *headers)
 		if (token == WJB_KEY)
 			name = pnstrdup(value.val.string.val, value.val.string.len);
 		else if (token == WJB_VALUE)
-			add_header(wire, name, pnstrdup(value.val.string.val, value.val.string.len));
+			wf_wire_add_header(wire, name, pnstrdup(value.val.string.val, value.val.string.len));
 	}
 }
 
@@ -299,54 +297,35 @@ sent_key(const char *key, bool is_quoted)
 }
 
 static void
-sign(WfWire *wire, const WfEffect *effect, const char *secret)
-{
-	char	   *identity = psprintf("%d:%s", effect->endpoint_id, effect->key);
-	char	   *id = psprintf("msg_%.32s", wf_digest_hex(identity, strlen(identity)));
-	char	   *timestamp = psprintf("%lld", (long long) time(NULL));
-
-	add_header(wire, "webhook-id", id);
-	add_header(wire, "webhook-timestamp", timestamp);
-	add_header(wire, "webhook-signature",
-			   wf_webhook_signature(secret, id, timestamp,
-									wire->body == NULL ? "" : wire->body,
-									wire->body_length));
-}
-
-static void
-use_secret(WfWire *wire, const WfEffect *effect, const char *option, const char *secret)
+use_secret(WfWire *wire, const char *option, const char *secret)
 {
 	if (strcmp(option, "bearer_secret") == 0)
-		add_header(wire, "Authorization", psprintf("Bearer %s", secret));
+		wf_wire_add_header(wire, "Authorization", psprintf("Bearer %s", secret));
 	else if (strcmp(option, "basic_secret") == 0)
-		add_header(wire, "Authorization",
-				   psprintf("Basic %s", wf_basic_credentials(secret)));
-	else if (strcmp(option, "signing_secret") == 0)
-	{
-		if (!wire->is_before)
-			sign(wire, effect, secret);
-	}
+		wf_wire_add_header(wire, "Authorization",
+						   psprintf("Basic %s", wf_basic_credentials(secret)));
 	else if (strncmp(option, "header_secret_", 14) == 0)
-		add_header(wire, wf_option_header_name(option + 14), secret);
+		wf_wire_add_header(wire, wf_option_header_name(option + 14), secret);
 }
 
 static bool
 add_secrets(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint, char **problem)
 {
+	List	   *mapping = wf_endpoint_mapping(endpoint, effect->submitted_by);
 	ListCell   *cell;
 
-	foreach(cell, wf_endpoint_mapping(endpoint, effect->submitted_by))
+	foreach(cell, mapping)
 	{
 		DefElem    *option = lfirst(cell);
 		char	   *secret = wf_secret_read(defGetString(option), problem);
 
 		if (secret == NULL)
 			return false;
-		use_secret(wire, effect, option->defname, secret);
+		use_secret(wire, option->defname, secret);
 		explicit_bzero(secret, strlen(secret));
 	}
 
-	return true;
+	return wire->is_before || wf_sign_wire(wire, effect, mapping, problem);
 }
 
 static void
@@ -363,8 +342,8 @@ fill_action(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint)
 	if (wire->body != NULL && effect->content_type != NULL)
 		add_default_header(wire, "Content-Type", effect->content_type);
 	if (endpoint->dedup == WF_DEDUP_KEY)
-		add_header(wire, endpoint->key_header,
-				   sent_key(effect->key, endpoint->key_is_quoted));
+		wf_wire_add_header(wire, endpoint->key_header,
+						   sent_key(effect->key, endpoint->key_is_quoted));
 }
 
 static void

@@ -12,9 +12,6 @@
 
 #include "base/config.h"
 #include "common/base64.h"
-#include "common/cryptohash.h"
-#include "common/hmac.h"
-#include "common/sha2.h"
 #include "effect/ledger.h"
 #include "lib/stringinfo.h"
 #include "storage/fd.h"
@@ -64,7 +61,10 @@ wf_secret_read(const char *name, char **problem)
 
 	if (path == NULL)
 	{
-		*problem = psprintf("secret \"%s\" cannot be read: pg_workflow.secrets_dir is not set", name);
+		*problem = psprintf(secret_name_is_valid(name) ?
+							"secret \"%s\" cannot be read: pg_workflow.secrets_dir is not set" :
+							"secret \"%s\" cannot be read: its name is not of letters, digits, \"-\" and \"_\"",
+							name);
 		return NULL;
 	}
 	file = AllocateFile(path, PG_BINARY_R);
@@ -88,6 +88,27 @@ wf_secret_read(const char *name, char **problem)
 }
 
 /*
+ * Splits a secret into its lines, blank ones left out: while a key is changed,
+ * the old and the new one are in the same file.  Changes the secret.
+ */
+List *
+wf_secret_lines(char *secret)
+{
+	List	   *lines = NIL;
+	char	   *rest = secret;
+	char	   *line;
+
+	while ((line = strsep(&rest, "\n")) != NULL)
+	{
+		line = trim_newline(line, strlen(line));
+		if (*line != '\0')
+			lines = lappend(lines, line);
+	}
+
+	return lines;
+}
+
+/*
  * Returns a text that changes when the secret's file does.
  */
 char *
@@ -104,8 +125,11 @@ wf_secret_stamp(const char *name)
 					(long) status.st_mtim.tv_nsec);
 }
 
-static char *
-to_base64(const void *data, int length)
+/*
+ * Returns the bytes as base64.
+ */
+char *
+wf_base64(const void *data, int length)
 {
 	int			size = pg_b64_enc_len(length);
 	char	   *encoded = palloc(size + 1);
@@ -124,54 +148,5 @@ to_base64(const void *data, int length)
 char *
 wf_basic_credentials(const char *secret)
 {
-	return to_base64(secret, strlen(secret));
-}
-
-/*
- * Decodes "whsec_BASE64"; another secret is used as it is.
- */
-static char *
-signing_key(const char *secret, int *length)
-{
-	static const char prefix[] = "whsec_";
-	char	   *decoded;
-	int			size;
-
-	*length = strlen(secret);
-	if (strncmp(secret, prefix, strlen(prefix)) != 0)
-		return pstrdup(secret);
-	secret += strlen(prefix);
-	size = pg_b64_dec_len(strlen(secret));
-	decoded = palloc(size + 1);
-	*length = pg_b64_decode(secret, strlen(secret), (void *) decoded, size);
-	if (*length >= 0)
-		return decoded;
-	*length = strlen(secret);
-
-	return pstrdup(secret);
-}
-
-/*
- * Returns the signature of Standard Webhooks, "v1,..." over id.timestamp.body.
- */
-char *
-wf_webhook_signature(const char *secret, const char *id, const char *timestamp,
-					 const char *body, size_t body_length)
-{
-	pg_hmac_ctx *context = pg_hmac_create(PG_SHA256);
-	char	   *signed_head = psprintf("%s.%s.", id, timestamp);
-	uint8		digest[PG_SHA256_DIGEST_LENGTH];
-	int			length;
-	char	   *key = signing_key(secret, &length);
-
-	if (context == NULL ||
-		pg_hmac_init(context, (uint8 *) key, length) < 0 ||
-		pg_hmac_update(context, (uint8 *) signed_head, strlen(signed_head)) < 0 ||
-		pg_hmac_update(context, (const uint8 *) body, body_length) < 0 ||
-		pg_hmac_final(context, digest, sizeof(digest)) < 0)
-		elog(ERROR, "could not sign a request");
-	pg_hmac_free(context);
-	explicit_bzero(key, length);
-
-	return psprintf("v1,%s", to_base64(digest, sizeof(digest)));
+	return wf_base64(secret, strlen(secret));
 }

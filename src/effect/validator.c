@@ -213,6 +213,7 @@ static const OptionRule mapping_rules[] = {
 	{"bearer_secret", check_secret, true},
 	{"basic_secret", check_secret, true},
 	{"signing_secret", check_secret, true},
+	{"signing_secret_previous", check_secret, true},
 	{"header_secret_", check_secret, true},
 };
 
