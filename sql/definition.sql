@@ -377,6 +377,11 @@ LANGUAGE C STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'wf_sql_render_path';
 COMMENT ON FUNCTION workflow._render_path(text, jsonb) IS
   'Inner: a path with its placeholders filled in, percent-encoded';
 
+CREATE FUNCTION workflow._template_problem(template text) RETURNS text
+LANGUAGE C STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'wf_sql_template_problem';
+COMMENT ON FUNCTION workflow._template_problem(text) IS
+  'Inner: why a string with selectors is none that can be rendered; null when it can';
+
 CREATE FUNCTION workflow._render_key(parts jsonb, data jsonb) RETURNS text
 LANGUAGE C STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'wf_sql_render_key';
 COMMENT ON FUNCTION workflow._render_key(jsonb, jsonb) IS

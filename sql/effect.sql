@@ -342,6 +342,81 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.revert(bigint, text) IS
   'Takes an effect back with the request its definition declares; an effect of its own, returned, sent once';
 
+-- ------------------------------------------------------------------ webhooks
+
+CREATE FUNCTION workflow._webhook_problem(scheme text, headers jsonb, body bytea, secret_name text, tolerance interval)
+RETURNS text LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_webhook_problem';
+COMMENT ON FUNCTION workflow._webhook_problem(text, jsonb, bytea, text, interval) IS
+  'Inner: why a webhook that was received is not signed as its scheme says; null when it is';
+
+CREATE FUNCTION workflow._webhook_body(body bytea) RETURNS jsonb
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_webhook_body';
+COMMENT ON FUNCTION workflow._webhook_body(bytea) IS
+  'Inner: the body of a webhook, JSON as it is, else a text as a string, else null';
+
+-- Naming a secret is for who may read the server's files.  What an administrator has
+-- named for a source may be used by everybody who may verify webhooks.
+CREATE FUNCTION workflow._require_secret_name(caller text, scheme text, secret_name text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  IF pg_has_role(caller, 'pg_read_server_files', 'USAGE')
+     OR EXISTS (SELECT FROM workflow.source AS s
+                WHERE s.scheme = scheme AND s.secret = secret_name AND s.dropped_at IS NULL
+                  AND EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = s.created_by)
+                  AND pg_has_role(s.created_by, 'pg_read_server_files', 'USAGE')) THEN
+    RETURN;
+  END IF;
+  RAISE EXCEPTION 'permission denied to name secret "%"', secret_name
+    USING ERRCODE = 'insufficient_privilege',
+          DETAIL = format('Role "%s" is neither a superuser nor a member of pg_read_server_files, and none of these has named the secret for a source of scheme "%s".', caller, scheme),
+          HINT = 'Ask an administrator to name it: SELECT workflow.create_source(...).';
+END
+$$;
+COMMENT ON FUNCTION workflow._require_secret_name(text, text, text) IS
+  'Inner: raises 42501 for a role that may not use a secret of that name to verify webhooks';
+
+CREATE FUNCTION workflow._verify_webhook(
+  caller text, scheme text, headers jsonb, body bytea, secret_name text, tolerance interval)
+RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF scheme IS NULL OR headers IS NULL OR body IS NULL OR secret_name IS NULL OR tolerance IS NULL THEN
+    RAISE EXCEPTION 'arguments of verify_webhook must not be null'
+      USING ERRCODE = 'null_value_not_allowed',
+            DETAIL = 'A scheme, headers, a body, a secret and a tolerance are needed to judge a signature.',
+            HINT = 'Give an empty text for a body without content.';
+  END IF;
+  PERFORM workflow._require_secret_name(caller, scheme, secret_name);
+  RETURN workflow._webhook_problem(scheme, headers, body, secret_name, tolerance) IS NULL;
+END
+$$;
+COMMENT ON FUNCTION workflow._verify_webhook(text, text, jsonb, bytea, text, interval) IS 'Inner: verify_webhook()';
+
+CREATE FUNCTION workflow._verify_webhook(
+  caller text, scheme text, headers jsonb, body text, secret_name text, tolerance interval)
+RETURNS boolean LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT workflow._verify_webhook(caller, scheme, headers, convert_to(body, 'UTF8'), secret_name, tolerance)
+$$;
+COMMENT ON FUNCTION workflow._verify_webhook(text, text, jsonb, text, text, interval) IS
+  'Inner: verify_webhook() of a body as text';
+
+CREATE FUNCTION workflow.verify_webhook(
+  scheme text, headers jsonb, body text, secret_name text, tolerance interval DEFAULT '5 minutes')
+RETURNS boolean LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.verify_webhook(text, jsonb, text, text, interval) IS
+  'Whether a webhook is signed with a secret, and lately: scheme standard, stripe, github or slack';
+
+CREATE FUNCTION workflow.verify_webhook(
+  scheme text, headers jsonb, body bytea, secret_name text, tolerance interval DEFAULT '5 minutes')
+RETURNS boolean LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.verify_webhook(text, jsonb, bytea, text, interval) IS
+  'The same, of a body in bytes';
+
 -- ---------------------------------------------------------------------- view
 
 CREATE VIEW workflow.effects AS

@@ -8,7 +8,7 @@ RETURNS TABLE (kind text, functions text[], views text[]) LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   VALUES
-    ('submitter', '{submit,submit_many,send,call,where_is,timeline}'::text[],
+    ('submitter', '{submit,submit_many,send,receive,verify_webhook,call,where_is,timeline}'::text[],
                   '{items}'::text[]),
     ('worker',    '{enqueue,enqueue_many,claim,wait_for_job,complete,complete_many,fail,
                     extend,extend_many,release,release_many,send,begin_effect,finish_effect,where_is}',
@@ -17,6 +17,7 @@ AS $$
                   '{items,review_inbox}'),
     ('operator',  '{submit,send,cancel,pause,resume,pause_workflow,resume_workflow,pause_queue,resume_queue,
                     create_queue,enqueue,replay,replay_job,give_up,resolve,record_evidence,revert,
+                    create_source,drop_source,receive,feed,verify_webhook,
                     start_workers,stop_workers,list_workers,run,document,diagram,
                     where_is,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}'),
@@ -160,7 +161,8 @@ DECLARE
 BEGIN
   FOREACH guarded SLICE 1 IN ARRAY ARRAY[
     ['workflow', 'definer'], ['definition', 'definer'],
-    ['item', 'submitted_by'], ['effect', 'submitted_by']]
+    ['item', 'submitted_by'], ['effect', 'submitted_by'],
+    ['source', 'created_by']]
   LOOP
     EXECUTE pg_catalog.format(
       'CREATE TRIGGER insert_in_whose_name BEFORE INSERT ON workflow.%I FOR EACH ROW '

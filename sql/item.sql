@@ -139,6 +139,21 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_send_by_key';
 COMMENT ON FUNCTION workflow.send(text, text, jsonb, text, text, int, text) IS
   'Fires an event on the item workflow:key, once for each (source, event_id); keeps it when it is legal later';
 
+-- For inner functions, which run as the owner: in the name of who called them.
+CREATE FUNCTION workflow._submit_as(
+  caller text, workflow text, input jsonb, key text, source text, event_id text, labels jsonb, input_ref text,
+  OUT item_id bigint, OUT state text, OUT created boolean, OUT same_input boolean)
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_submit';
+COMMENT ON FUNCTION workflow._submit_as(text, text, jsonb, text, text, text, jsonb, text) IS
+  'Inner: submit() in the name of a role';
+
+CREATE FUNCTION workflow._send_as(
+  caller text, item bigint, event text, data jsonb, source text, event_id text,
+  OUT seq int, OUT state text, OUT duplicate boolean)
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_send';
+COMMENT ON FUNCTION workflow._send_as(text, bigint, text, jsonb, text, text) IS
+  'Inner: send() in the name of a role';
+
 -- ------------------------------------------------------------ claimed jobs
 
 CREATE FUNCTION workflow.complete(

@@ -187,8 +187,13 @@ AS $$
   LEFT JOIN (SELECT e.state, count(*) FROM workflow.effect AS e
              WHERE e.state IN ('held', 'unknown', 'blocked') GROUP BY e.state) AS e (state, n)
     ON e.state = s.state
+  UNION ALL
+  SELECT 'webhooks_unfed', w.n = 0, 'warning',
+         format('%s webhooks did not fit and were kept.', w.n),
+         CASE WHEN w.n > 0 THEN 'SELECT inbox_id, problem FROM workflow.webhooks WHERE status = ''unfed''; then workflow.feed(inbox_id) when it fits.' END
+  FROM (SELECT count(*) FROM workflow.inbox AS i WHERE i.status = 'unfed') AS w (n)
 $$;
-COMMENT ON FUNCTION workflow._health_work() IS 'Inner: the part of health() that looks at jobs and effects';
+COMMENT ON FUNCTION workflow._health_work() IS 'Inner: the part of health() that looks at jobs, effects and webhooks';
 
 CREATE FUNCTION workflow._health(caller text)
 RETURNS TABLE ("check" text, ok bool, severity text, detail text, hint text) LANGUAGE sql

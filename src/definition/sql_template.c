@@ -14,6 +14,7 @@ PG_FUNCTION_INFO_V1(wf_sql_select);
 PG_FUNCTION_INFO_V1(wf_sql_render_text);
 PG_FUNCTION_INFO_V1(wf_sql_render_path);
 PG_FUNCTION_INFO_V1(wf_sql_render_key);
+PG_FUNCTION_INFO_V1(wf_sql_template_problem);
 
 Datum
 wf_sql_render(PG_FUNCTION_ARGS)
@@ -51,4 +52,14 @@ wf_sql_render_key(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TEXT_P(cstring_to_text(wf_render_key_jsonb(PG_GETARG_JSONB_P(0),
 														 PG_GETARG_JSONB_P(1))));
+}
+
+Datum
+wf_sql_template_problem(PG_FUNCTION_ARGS)
+{
+	char	   *problem = NULL;
+
+	if (wf_template_is_valid(text_to_cstring(PG_GETARG_TEXT_PP(0)), &problem))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(problem));
 }

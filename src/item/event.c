@@ -340,6 +340,26 @@ sent_from_arguments(FunctionCallInfo fcinfo)
 }
 
 /*
+ * Takes the event, unless the item has it already, and makes the row
+ * (seq, state, duplicate) for SQL.
+ */
+static Datum
+receive(FunctionCallInfo fcinfo, const Sent *sent)
+{
+	const WfItem *item = wf_item_lock(sent->item_id);
+	bool		duplicate = was_received(sent);
+	Datum		values[3];
+
+	if (!duplicate)
+		item = take_event(item, sent);
+	values[0] = Int32GetDatum(item->seq);
+	values[1] = CStringGetTextDatum(item->state);
+	values[2] = BoolGetDatum(duplicate);
+
+	return wf_return_row(fcinfo, 3, values);
+}
+
+/*
  * send(item, event, data, source, event_id, expected_seq, reason)
  * returns (seq, state, duplicate)
  *
@@ -350,24 +370,12 @@ send(FunctionCallInfo fcinfo, bool by_key)
 {
 	Sent		sent = sent_from_arguments(fcinfo);
 	WfCaller	caller;
-	const WfItem *item;
-	bool		duplicate;
-	Datum		values[3];
 	Datum		result;
 
 	wf_enter_owner(&caller);
 	SPI_connect();
-
 	sent.item_id = wf_argument_item(fcinfo, by_key);
-	item = wf_item_lock(sent.item_id);
-	duplicate = was_received(&sent);
-	if (!duplicate)
-		item = take_event(item, &sent);
-	values[0] = Int32GetDatum(item->seq);
-	values[1] = CStringGetTextDatum(item->state);
-	values[2] = BoolGetDatum(duplicate);
-	result = wf_return_row(fcinfo, 3, values);
-
+	result = receive(fcinfo, &sent);
 	SPI_finish();
 	wf_leave_owner(&caller);
 
@@ -388,4 +396,31 @@ Datum
 wf_send_by_key(PG_FUNCTION_ARGS)
 {
 	return send(fcinfo, true);
+}
+
+PG_FUNCTION_INFO_V1(wf_inner_send);
+
+/*
+ * _send_as(caller, item, event, data, source, event_id)
+ * returns (seq, state, duplicate)
+ */
+Datum
+wf_inner_send(PG_FUNCTION_ARGS)
+{
+	Sent		sent = {0};
+	Datum		result;
+
+	sent.actor = wf_argument_text(fcinfo, 0, "caller");
+	wf_require_argument(fcinfo, 1, "item");
+	sent.item_id = PG_GETARG_INT64(1);
+	sent.event = wf_argument_text(fcinfo, 2, "event");
+	sent.data = PG_ARGISNULL(3) ? wf_jsonb_empty_object() : PG_GETARG_JSONB_P(3);
+	sent.source = wf_argument_text(fcinfo, 4, "source");
+	sent.event_id = wf_argument_text(fcinfo, 5, "event_id");
+
+	SPI_connect();
+	result = receive(fcinfo, &sent);
+	SPI_finish();
+
+	return result;
 }

@@ -106,7 +106,6 @@ static const char *
 choose_key(const Submission *submission)
 {
 	const WfGraph *graph = submission->graph;
-	const char *parts[2];
 
 	if (submission->key != NULL)
 		return submission->key;
@@ -116,10 +115,8 @@ choose_key(const Submission *submission)
 		return new_uuid();
 	if (*submission->source == '\0')
 		return submission->event_id;
-	parts[0] = submission->source;
-	parts[1] = submission->event_id;
 
-	return psprintf("%s:%s", parts[0], parts[1]);
+	return psprintf("%s:%s", submission->source, submission->event_id);
 }
 
 /*
@@ -381,6 +378,22 @@ result_columns(const Submitted *submitted, Datum *values)
 	values[3] = BoolGetDatum(submitted->same_input);
 }
 
+static Datum
+submit_one(FunctionCallInfo fcinfo, Submission *submission)
+{
+	Submitted	submitted;
+	Datum		values[4];
+	Datum		result;
+
+	SPI_connect();
+	submitted = submit(submission);
+	result_columns(&submitted, values);
+	result = wf_return_row(fcinfo, 4, values);
+	SPI_finish();
+
+	return result;
+}
+
 PG_FUNCTION_INFO_V1(wf_submit);
 
 /*
@@ -391,20 +404,38 @@ Datum
 wf_submit(PG_FUNCTION_ARGS)
 {
 	Submission	submission = submission_from_arguments(fcinfo);
-	Submitted	submitted;
-	Datum		values[4];
 	Datum		result;
 	WfCaller	caller;
 
 	wf_enter_owner(&caller);
-	SPI_connect();
-	submitted = submit(&submission);
-	result_columns(&submitted, values);
-	result = wf_return_row(fcinfo, 4, values);
-	SPI_finish();
+	result = submit_one(fcinfo, &submission);
 	wf_leave_owner(&caller);
 
 	return result;
+}
+
+PG_FUNCTION_INFO_V1(wf_inner_submit);
+
+/*
+ * _submit_as(caller, workflow, input, key, source, event_id, labels, input_ref)
+ * returns (item_id, state, created, same_input)
+ */
+Datum
+wf_inner_submit(PG_FUNCTION_ARGS)
+{
+	Submission	submission = {0};
+
+	submission.caller = wf_argument_text(fcinfo, 0, "caller");
+	submission.workflow = wf_argument_text(fcinfo, 1, "workflow");
+	wf_require_argument(fcinfo, 2, "input");
+	submission.input = PG_GETARG_JSONB_P(2);
+	submission.key = wf_optional_text(fcinfo, 3);
+	submission.source = wf_argument_text(fcinfo, 4, "source");
+	submission.event_id = wf_argument_text(fcinfo, 5, "event_id");
+	submission.labels = PG_ARGISNULL(6) ? wf_jsonb_empty_object() : PG_GETARG_JSONB_P(6);
+	submission.input_ref = wf_optional_text(fcinfo, 7);
+
+	return submit_one(fcinfo, &submission);
 }
 
 static void

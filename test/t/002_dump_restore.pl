@@ -57,6 +57,9 @@ sub fill
 		FROM workflow.claim('pack', 'packer', 5, '1 hour');
 		SELECT workflow.fail(job_id, token, 'permanent', 'torn')
 		FROM workflow.claim('pack', 'packer', 1, '1 hour');
+		SELECT workflow.create_source('scanner', 'none', feed =>
+			'{"send": {"workflow": "parcel", "key": "\$.body.number", "event": "arrived"}}');
+		SELECT workflow.receive('scanner', 'scan-1', '{}', '{"number": 2}');
 	}, @as);
 }
 
@@ -90,6 +93,12 @@ sub compare
 			$copy, q{SELECT state FROM workflow.send('parcel:1', 'arrived')}),
 		'DONE',
 		"$name: an item moves on");
+	is( $node->safe_psql(
+			$copy,
+			q{SELECT state, duplicate FROM workflow.receive('scanner', 'scan-1', '{}', '{"number": 2}')}
+		),
+		'DONE|t',
+		"$name: a webhook is known");
 }
 
 $node->safe_psql('postgres', "CREATE DATABASE $_")

@@ -114,6 +114,19 @@ is($bare->{body}, '', 'a call without a body');
 is(signers($bare), 'first', 'is signed, too');
 isnt($bare->{headers}{'webhook-id'}, $request->{headers}{'webhook-id'}, 'another effect has another id');
 
+# what we send, we would accept
+sub accepts
+{
+	my ($request, $secret) = @_;
+	my ($id, $time, $signatures) =
+	  @{ $request->{headers} }{qw(webhook-id webhook-timestamp webhook-signature)};
+	my $body = unpack 'H*', $request->{body};
+
+	return sql("SELECT workflow.verify_webhook('standard', jsonb_build_object('webhook-id', '$id',
+		'webhook-timestamp', '$time', 'webhook-signature', '$signatures'), '\\x$body'::bytea, '$secret')");
+}
+is(accepts($request, 'sign'), 't', 'verify_webhook() accepts it');
+
 # another attempt: the same id, at another time
 my @tries = call('/busy', 'busy', q('{"a": 1}'));
 is(scalar @tries, 2, 'a call is tried twice');
@@ -127,6 +140,8 @@ sql(q{ALTER USER MAPPING FOR CURRENT_USER SERVER hook
 	OPTIONS (SET signing_secret 'next', ADD signing_secret_previous 'sign')});
 my ($rotated) = call('/hook', 'rotated', q('{"a": 2}'));
 is(signers($rotated), 'second first', 'the new one first');
+is(accepts($rotated, 'sign'), 't', 'a receiver that has the old one accepts it');
+is(accepts($rotated, 'next'), 't', 'and one that has the new one');
 write_secret('next', $key{third}, $key{second});
 my ($lines) = call('/hook', 'lines', q('{"a": 3}'));
 is(signers($lines), 'third second first', 'a file may hold several, a line each');
@@ -134,6 +149,7 @@ sql(q{ALTER USER MAPPING FOR CURRENT_USER SERVER hook OPTIONS (DROP signing_secr
 write_secret('next', $key{second});
 my ($after) = call('/hook', 'after', q('{"a": 4}'));
 is(signers($after), 'second', 'then by the new one alone');
+is(accepts($after, 'sign'), 'f', 'which the old one does not accept');
 
 # never unsigned, and never by what is not the secret
 foreach my $bad ("whsec_no base64!\n", "\n\n")
