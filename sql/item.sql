@@ -139,6 +139,32 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_send_by_key';
 COMMENT ON FUNCTION workflow.send(text, text, jsonb, text, text, int, text) IS
   'Fires an event on the item workflow:key, once for each (source, event_id); keeps it when it is legal later';
 
+-- A sql activity runs as the definer, who may not read items otherwise.
+CREATE FUNCTION workflow._input_ref(caller text, item bigint) RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  reference text;
+BEGIN
+  SELECT i.input_ref INTO reference FROM workflow.item AS i WHERE i.item_id = item;
+  IF NOT FOUND THEN
+    PERFORM workflow._item_id(coalesce(item::text, ''));    -- raises WF012
+  END IF;
+  RETURN reference;
+END
+$$;
+COMMENT ON FUNCTION workflow._input_ref(text, bigint) IS 'Inner: workflow.input_ref()';
+
+CREATE FUNCTION workflow.input_ref(item bigint) RETURNS text
+LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.input_ref(bigint) IS
+  'Where the input of an item is kept, as submitted: a URI or table:key; null when all of it is in the item';
+
+CREATE FUNCTION workflow.input_ref(item text) RETURNS text
+LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_invoke_by_key';
+COMMENT ON FUNCTION workflow.input_ref(text) IS
+  'The same, of the item workflow:key';
+
 -- For inner functions, which run as the owner: in the name of who called them.
 CREATE FUNCTION workflow._submit_as(
   caller text, workflow text, input jsonb, key text, source text, event_id text, labels jsonb, input_ref text,
@@ -600,7 +626,7 @@ SELECT i.item_id, i.workflow, i.version, i.key,
                     ? 'exception')
           ORDER BY t.seq DESC LIMIT 1)
        END AS exception_reason,
-       i.outcome, w.owner, i.labels
+       i.outcome, w.owner, i.labels, i.input_ref
 FROM workflow.item AS i
 LEFT JOIN workflow.workflow AS w ON w.workflow = i.workflow
 LEFT JOIN LATERAL (
@@ -617,4 +643,5 @@ COMMENT ON COLUMN workflow.items.confidence IS 'Value that the last gate saw';
 COMMENT ON COLUMN workflow.items.gate_decision IS 'Tier that the last gate chose';
 COMMENT ON COLUMN workflow.items.actions_attempted IS 'Outside actions that may have reached the wire (model calls not counted)';
 COMMENT ON COLUMN workflow.items.external_ids IS 'Ids that other systems gave to what was written there';
+COMMENT ON COLUMN workflow.items.input_ref IS 'Where the rest of the input is kept';
 COMMENT ON COLUMN workflow.items.exception_reason IS 'Why the item last entered an exception state';

@@ -269,6 +269,12 @@ same_jsonb(Jsonb *left, Jsonb *right)
 	return compareJsonbContainers(&left->root, &right->root) == 0;
 }
 
+static bool
+same_text(const char *left, const char *right)
+{
+	return left == NULL || right == NULL ? left == right : strcmp(left, right) == 0;
+}
+
 /*
  * Finds the item that a submission is a repetition of.  Returns false when it
  * is gone again.
@@ -281,9 +287,9 @@ find_item(const Submission *submission, const char *key, Submitted *found)
 		.expected = SPI_OK_SELECT,
 		.nargs = 4,
 		.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID},
-		.sql = "SELECT item_id, state, input, key FROM workflow.item "
+		.sql = "SELECT item_id, state, input, key, input_ref FROM workflow.item "
 		"WHERE workflow = $1 AND source = $3 AND event_id = $4 "
-		"UNION SELECT item_id, state, input, key FROM workflow.item "
+		"UNION SELECT item_id, state, input, key, input_ref FROM workflow.item "
 		"WHERE workflow = $1 AND key = $2",
 	};
 	Datum		values[4];
@@ -304,7 +310,8 @@ find_item(const Submission *submission, const char *key, Submitted *found)
 	found->state = wf_result_text(0, 2);
 	found->created = false;
 	found->same_input = same_jsonb(DatumGetJsonbP(wf_result_datum(0, 3, NULL)),
-								   submission->input);
+								   submission->input) &&
+		same_text(wf_result_text(0, 5), submission->input_ref);
 	if (count > 1 || (submission->refuse_other_input && !found->same_input))
 		refuse_reuse(submission, found->item_id, wf_result_text(0, 4));
 
