@@ -11,8 +11,7 @@
 /*
  * The commit of the present transaction returns only when it is on disk,
  * whatever the session's synchronous_commit says: what is done outside after
- * it must be found again after a crash.  A stricter setting stays.  Call it
- * outside of wf_enter_owner(), which would undo it.
+ * it must be found again after a crash.  A stricter setting stays.
  */
 void
 wf_require_flushed_commit(void)
