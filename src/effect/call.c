@@ -177,7 +177,8 @@ item_argument(FunctionCallInfo fcinfo, int argument, bool by_key)
 }
 
 /*
- * A guard's sender is outside: when its time is over, its outcome is unknown.
+ * A guard's sender is outside: when its time is over, in real time, its outcome
+ * is unknown.
  */
 static WfEffect *
 give_up_overdue(WfEffect *effect)
@@ -186,7 +187,7 @@ give_up_overdue(WfEffect *effect)
 	WfFacts		facts = {.phase = 1};
 	WfEndpoint *endpoint;
 
-	if (!wf_effect_is(effect, "sending") || effect->deadline >= wf_now())
+	if (!wf_effect_is(effect, "sending") || effect->deadline >= GetCurrentTimestamp())
 		return effect;
 	endpoint = wf_endpoint_of(effect);
 	news.verdict = wf_classify(&facts, endpoint);
@@ -196,22 +197,29 @@ give_up_overdue(WfEffect *effect)
 	return wf_effect_lock(effect->effect_id);
 }
 
+/*
+ * The caller's USAGE has been checked: it acts for itself, whoever intended the
+ * effect first.
+ */
 static const char *
-begin_guarded(WfEffect *effect, WfWire *wire)
+begin_guarded(WfEffect *effect, const WfIntent *intent, WfWire *wire)
 {
-	effect = give_up_overdue(effect);
+	WfEffectOutcome outcome;
+	bool		is_guard = strcmp(effect->kind, "guard") == 0;
+
+	if (is_guard)
+		effect = give_up_overdue(effect);
 	if (wf_effect_is(effect, "succeeded"))
 		return "done";
 	if (wf_effect_is(effect, "held"))
 		return "held";
-	if (wf_effects_mode != WF_EFFECTS_ON || effect->next_at > wf_now() ||
-		(!wf_effect_is(effect, "pending") && !wf_effect_is(effect, "blocked")))
+	if (!is_guard)
 		return "busy";
-	wire->token = wf_random_token();
-	wire->timeout_ms = wf_endpoint_of(effect)->timeout_ms;
-	wf_effect_mark_sending(effect, wire, effect->submitted_by, false);
+	effect->submitted_by = intent->submitted_by;
+	if (wf_effect_begin_guarded(effect, wire, &outcome))
+		return "send";
 
-	return "send";
+	return outcome.disposition == WF_EFFECT_HELD ? "held" : "busy";
 }
 
 static const char *
@@ -224,10 +232,8 @@ guard(const WfIntent *intent, int64 *effect_id, WfWire *wire, Jsonb **response)
 		return "conflict";
 	effect = wf_effect_lock(*effect_id);
 	*response = effect->response;
-	if (strcmp(effect->kind, "guard") != 0 && !wf_effect_is(effect, "succeeded"))
-		return "busy";
 
-	return begin_guarded(effect, wire);
+	return begin_guarded(effect, intent, wire);
 }
 
 static Datum

@@ -63,6 +63,7 @@ typedef enum WfDisposition
 	WF_EFFECT_BLOCKED,			/* until its cause changes */
 	WF_EFFECT_DEAD,				/* attempts spent, not applied */
 	WF_EFFECT_STALE,			/* recorded as late evidence only */
+	WF_EFFECT_BUSY,				/* somebody holds its row: ask again soon */
 } WfDisposition;
 
 typedef struct WfEffectOutcome
@@ -124,15 +125,15 @@ typedef struct WfWire
  * Marks a pending effect as sending, with a new token and attempt number, and
  * builds what goes on the wire.  Returns NULL, with *outcome filled, when
  * nothing is to be sent: succeeded already, blocked (grant, secret, server
- * missing), held, or effects are off.  The caller commits and flushes before
- * it sends.
+ * missing), held, or effects are off; or when its row is held by somebody:
+ * nothing here waits for one.  The caller commits and flushes before it sends.
  */
 extern WfWire *wf_effect_begin_send(int64 effect_id, const char *worker,
 									WfEffectOutcome *outcome);
 
 /*
  * Records what an attempt came to.  policy: the activity's object
- * (NULL: the default).
+ * (NULL: the default).  Does not wait for the row of the effect.
  */
 extern WfEffectOutcome wf_effect_record(int64 effect_id, const char *token,
 										const WfExchange *exchange,
@@ -158,6 +159,12 @@ extern bool wf_effect_any_blocked(void);
 
 /* Where an effect stands, for a job that waits for it. */
 extern WfEffectOutcome wf_effect_standing(int64 effect_id);
+
+/*
+ * The same of an effect that is locked, and stays as it is until the present
+ * transaction ends; WF_EFFECT_BUSY when somebody else holds it.
+ */
+extern WfEffectOutcome wf_effect_hold_standing(int64 effect_id);
 
 /* The item moved on: cancels what has not begun; what is sending ends alone. */
 extern void wf_effect_cancel_visit(int64 item_id, int seq);

@@ -134,6 +134,7 @@ typedef struct WfEffect
 
 /* row.c */
 extern WfEffect *wf_effect_lock(int64 effect_id);
+extern WfEffect *wf_effect_try_lock(int64 effect_id);
 extern WfEffect *wf_effect_read(int64 effect_id);
 extern WfEffect *wf_effect_lock_key(int32 endpoint_id, const char *key);
 extern bool wf_effect_is(const WfEffect *effect, const char *state);
@@ -266,7 +267,7 @@ extern bool wf_sign_wire(WfWire *wire, const WfEffect *effect, List *mapping,
 						 char **problem);
 
 /* send.c */
-extern void wf_effect_mark_sending(const WfEffect *effect, const WfWire *wire,
-								   const char *worker, bool bound_to_session);
+extern bool wf_effect_begin_guarded(WfEffect *effect, WfWire *wire,
+									WfEffectOutcome *outcome);
 
 #endif							/* WF_EFFECT_LEDGER_H */

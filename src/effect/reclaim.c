@@ -2,7 +2,8 @@
  * reclaim.c
  *	  Effects without a sender: lost, waiting, blocked, no longer wanted.
  *
- * A sender is known by its process and the time that process started.  When
+ * Nobody here waits for a row that somebody holds; it is looked at again.  A
+ * sender is known by its process and the time that process started.  When
  * it is gone, what it left "sending" has an unknown outcome; what it left
  * "claimed" was only being read and is pending again.
  */
@@ -48,8 +49,9 @@ static WfPlan unblock_plan = {
 	.nargs = 3,
 	.argtypes = {INT4OID, TEXTOID, TEXTOID},
 	.sql = "UPDATE workflow.effect SET state = 'pending', substate = NULL, cause = NULL, "
-	"next_at = NULL WHERE endpoint_id = $1::int4 AND submitted_by = $2::text "
-	"AND state = 'blocked' AND cause IS DISTINCT FROM $3::text RETURNING effect_id",
+	"next_at = NULL WHERE effect_id = ANY (ARRAY(SELECT e.effect_id FROM workflow.effect AS e "
+	"WHERE e.endpoint_id = $1::int4 AND e.submitted_by = $2::text AND e.state = 'blocked' "
+	"AND e.cause IS DISTINCT FROM $3::text FOR UPDATE SKIP LOCKED)) RETURNING effect_id",
 };
 
 /*
@@ -116,7 +118,7 @@ settle_lost(int64 effect_id)
 List *
 wf_effect_reclaim_lost(int limit)
 {
-	Datum		values[2] = {TimestampTzGetDatum(wf_now()), Int64GetDatum(limit)};
+	Datum		values[2] = {TimestampTzGetDatum(GetCurrentTimestamp()), Int64GetDatum(limit)};
 	List	   *outcomes = NIL;
 	ListCell   *cell;
 

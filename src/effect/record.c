@@ -5,6 +5,9 @@
  * Recording is fenced by the token of the attempt.  Whoever comes too late
  * adds evidence and changes nothing, unless it is the proof that an effect
  * whose outcome was not known has been applied.
+ *
+ * Recorders hold what others wait for, and so wait for nobody themselves: a row
+ * that somebody holds is recorded when it is free.
  */
 #include "postgres.h"
 
@@ -134,11 +137,15 @@ wf_effect_record(int64 effect_id, const char *token, const WfExchange *exchange,
 				 Jsonb *policy)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	WfEffect   *effect = wf_effect_lock(effect_id);
-	WfEndpoint *endpoint = wf_endpoint_of(effect);
-	WfNews		news = read_news(effect, endpoint, exchange, policy);
-	WfEffectOutcome outcome;
+	WfEffect   *effect = wf_effect_try_lock(effect_id);
+	WfEffectOutcome outcome = {.effect_id = effect_id,.disposition = WF_EFFECT_BUSY};
+	WfEndpoint *endpoint;
+	WfNews		news;
 
+	if (effect == NULL)
+		return outcome;
+	endpoint = wf_endpoint_of(effect);
+	news = read_news(effect, endpoint, exchange, policy);
 	if (is_current(effect, token))
 		outcome = wf_effect_settle(effect, endpoint, &news);
 	else

@@ -64,6 +64,15 @@ static WfPlan lock_effect_plan = {
 	.sql = "SELECT " COLUMNS " FROM workflow.effect WHERE effect_id = $1::int8 FOR UPDATE",
 };
 
+static WfPlan try_lock_effect_plan = {
+	.name = "try to lock effect",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "SELECT " COLUMNS " FROM workflow.effect WHERE effect_id = $1::int8 "
+	"FOR UPDATE SKIP LOCKED",
+};
+
 static WfPlan read_effect_plan = {
 	.name = "read effect",
 	.expected = SPI_OK_SELECT,
@@ -182,6 +191,21 @@ wf_effect_lock(int64 effect_id)
 	Datum		id = Int64GetDatum(effect_id);
 
 	return require_row(wf_plan_execute(&lock_effect_plan, &id, NULL), effect_id);
+}
+
+/*
+ * The same, without waiting: NULL when somebody else holds the effect.
+ */
+WfEffect *
+wf_effect_try_lock(int64 effect_id)
+{
+	Datum		id = Int64GetDatum(effect_id);
+
+	if (wf_plan_execute(&try_lock_effect_plan, &id, NULL) > 0)
+		return read_row();
+	(void) wf_effect_read(effect_id);
+
+	return NULL;
 }
 
 WfEffect *

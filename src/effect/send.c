@@ -8,7 +8,11 @@
  * effect is "claimed", because nothing has been done yet.
  *
  * Everything that may have changed since the intent is checked again here: the
- * grant, the server, the secrets, the settings, the window of the key.
+ * grant, the server, the secrets, the settings, the window of the key.  A guard
+ * (begin_effect) whose action somebody else carries out passes the same checks.
+ *
+ * Whether a sender is alive, and until when it has time, goes by the real clock
+ * whatever pg_workflow.clock says: senders and receivers live in real time.
  */
 #include "postgres.h"
 
@@ -23,7 +27,10 @@
 #include "utils/timestamp.h"
 
 /* After its timeout a send has this long to be recorded. */
-#define RECORD_SLACK_MS 60000
+#define RECORD_SLACK_US	(INT64CONST(60) * 1000000)
+
+/* How soon to look again at a row that somebody holds. */
+#define BUSY_US			(INT64CONST(100) * 1000)
 
 /* How long a job waits before it looks again at an effect that another sends. */
 #define LOOK_AGAIN_US	(INT64CONST(5) * 1000000)
@@ -31,9 +38,9 @@
 static WfPlan mark_sending_plan = {
 	.name = "mark sending",
 	.expected = SPI_OK_UPDATE,
-	.nargs = 9,
+	.nargs = 10,
 	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID},
+	TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.sql = "UPDATE workflow.effect SET state = $2::text, substate = $3::text, "
 	"token = $4::text, worker = $5::text, session_pid = $6::int4, "
 	"session_start = $7::timestamptz, sending_at = $8::timestamptz, "
@@ -41,11 +48,14 @@ static WfPlan mark_sending_plan = {
 	"attempts = attempts + CASE WHEN $2::text = 'sending' THEN 1 ELSE 0 END, "
 	"error_class = NULL, reason = NULL, cause = NULL, finished_at = NULL, "
 	"first_sent_at = CASE WHEN $2::text = 'sending' "
-	"THEN coalesce(first_sent_at, $8::timestamptz) ELSE first_sent_at END "
+	"THEN coalesce(first_sent_at, $10::timestamptz) ELSE first_sent_at END "
 	"WHERE effect_id = $1::int8",
 };
 
-/* GCRA: a limit of n in a time is n at once, then one each time/n. */
+/*
+ * GCRA: a limit of n in a time is n at once, then one each time/n.  A guard may
+ * hold the row for as long as its transaction lasts: nobody waits for that.
+ */
 static WfPlan take_rate_plan = {
 	.name = "take from rate limit",
 	.expected = SPI_OK_UPDATE_RETURNING,
@@ -54,7 +64,9 @@ static WfPlan take_rate_plan = {
 	.sql = "UPDATE workflow.endpoint SET rate_next_at = "
 	"greatest(coalesce(rate_next_at, $2::timestamptz), $2::timestamptz) "
 	"+ $3::int8 * interval '1 microsecond' "
-	"WHERE endpoint_id = $1::int4 AND (rate_next_at IS NULL OR rate_next_at "
+	"WHERE endpoint_id = (SELECT p.endpoint_id FROM workflow.endpoint AS p "
+	"WHERE p.endpoint_id = $1::int4 FOR NO KEY UPDATE SKIP LOCKED) "
+	"AND (rate_next_at IS NULL OR rate_next_at "
 	"<= $2::timestamptz + ($4::int8 - $3::int8) * interval '1 microsecond') "
 	"RETURNING rate_next_at",
 };
@@ -70,13 +82,13 @@ static WfPlan rate_next_plan = {
 /*
  * Writes that an attempt begins.  The row is locked by the caller.
  */
-void
-wf_effect_mark_sending(const WfEffect *effect, const WfWire *wire, const char *worker,
-					   bool bound_to_session)
+static void
+mark_sending(const WfEffect *effect, const WfWire *wire, const char *worker,
+			 bool bound_to_session)
 {
-	TimestampTz now = wf_now();
-	Datum		values[9];
-	char		nulls[10];
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[10];
+	char		nulls[11];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = Int64GetDatum(effect->effect_id);
@@ -89,9 +101,9 @@ wf_effect_mark_sending(const WfEffect *effect, const WfWire *wire, const char *w
 	values[5] = Int32GetDatum(MyProcPid);
 	values[6] = TimestampTzGetDatum(MyStartTimestamp);
 	nulls[5] = nulls[6] = bound_to_session ? ' ' : 'n';
-	values[7] = TimestampTzGetDatum(now);
-	values[8] = TimestampTzGetDatum(now + (int64) wire->timeout_ms * 1000 +
-									(bound_to_session ? RECORD_SLACK_MS * INT64CONST(1000) : 0));
+	values[7] = TimestampTzGetDatum(wf_now());
+	values[8] = TimestampTzGetDatum(now + (int64) wire->timeout_ms * 1000 + RECORD_SLACK_US);
+	values[9] = TimestampTzGetDatum(now);
 	wf_plan_execute(&mark_sending_plan, values, nulls);
 }
 
@@ -136,8 +148,9 @@ log_dry_run(const WfEffect *effect, const WfEndpoint *endpoint)
 {
 	ereport(LOG,
 			(errmsg("pg_workflow dry run: effect %lld would send %s %s%s to endpoint \"%s\"",
-					(long long) effect->effect_id, effect->method, endpoint->url,
-					effect->path, endpoint->name),
+					(long long) effect->effect_id,
+					effect->method == NULL ? "something to" : effect->method, endpoint->url,
+					effect->path == NULL ? "" : effect->path, endpoint->name),
 			 errdetail("Its key is \"%s\".", effect->key)));
 }
 
@@ -169,7 +182,7 @@ why_blocked(const WfEffect *effect, const WfEndpoint *endpoint)
 
 /*
  * After an unknown outcome a receiver is trusted to know the key for nine
- * tenths of its time.
+ * tenths of its time.  A clock that was moved can only close the window.
  */
 static bool
 key_window_is_closed(const WfEffect *effect, const WfEndpoint *endpoint)
@@ -178,7 +191,7 @@ key_window_is_closed(const WfEffect *effect, const WfEndpoint *endpoint)
 		endpoint->dedup != WF_DEDUP_KEY)
 		return false;
 
-	return wf_now() + (int64) endpoint->timeout_ms * 1000 >
+	return Max(wf_now(), GetCurrentTimestamp()) + (int64) endpoint->timeout_ms * 1000 >
 		effect->first_sent_at + endpoint->key_ttl_us / 10 * 9;
 }
 
@@ -226,14 +239,16 @@ take_from_rate_limit(const WfEndpoint *endpoint)
 		Int32GetDatum(endpoint->endpoint_id), TimestampTzGetDatum(now),
 		Int64GetDatum(step_us), Int64GetDatum(endpoint->rate_per_us)
 	};
+	TimestampTz next_at;
 
 	if (endpoint->rate_count == 0 || wf_plan_execute(&take_rate_plan, values, NULL) > 0)
 		return 0;
 	if (wf_plan_execute(&rate_next_plan, values, NULL) == 0)
 		return 0;
+	next_at = wf_result_is_null(0, 1) ? 0 :
+		DatumGetTimestampTz(wf_result_datum(0, 1, NULL)) - (endpoint->rate_per_us - step_us);
 
-	return DatumGetTimestampTz(wf_result_datum(0, 1, NULL)) -
-		(endpoint->rate_per_us - step_us);
+	return Max(next_at, now + (next_at > now ? 0 : BUSY_US));
 }
 
 static bool
@@ -261,6 +276,43 @@ build_wire(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *
 }
 
 /*
+ * Whether anything stands in the way of an attempt: then the effect is blocked
+ * or held.
+ */
+static bool
+is_stopped(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *outcome)
+{
+	char	   *reason = why_blocked(effect, endpoint);
+
+	if (reason != NULL)
+	{
+		*outcome = wf_effect_block(effect, endpoint, "unauthorized", reason);
+		return true;
+	}
+	reason = why_held(effect, endpoint);
+	if (reason != NULL)
+	{
+		*outcome = hold(effect, endpoint, reason);
+		return true;
+	}
+
+	return false;
+}
+
+static bool
+is_rate_limited(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *outcome)
+{
+	TimestampTz next_at = take_from_rate_limit(endpoint);
+
+	if (next_at == 0)
+		return false;
+	*outcome = wait_until(effect, next_at, "rate_limited",
+						  "the rate limit of the endpoint is reached");
+
+	return true;
+}
+
+/*
  * The wire of the attempt that begins now; NULL, with the outcome, when none
  * may.
  */
@@ -268,34 +320,35 @@ static WfWire *
 begin_attempt(const WfEffect *effect, const char *worker, WfEffectOutcome *outcome)
 {
 	WfEndpoint *endpoint = wf_endpoint_by_id(effect->endpoint_id);
-	char	   *reason = why_blocked(effect, endpoint);
-	TimestampTz rate_next_at;
 	WfWire	   *wire;
 
-	if (reason != NULL)
-	{
-		*outcome = wf_effect_block(effect, endpoint, "unauthorized", reason);
+	if (is_stopped(effect, endpoint, outcome))
 		return NULL;
-	}
-	reason = why_held(effect, endpoint);
-	if (reason != NULL)
-	{
-		*outcome = hold(effect, endpoint, reason);
-		return NULL;
-	}
 	wire = build_wire(effect, endpoint, outcome);
-	if (wire == NULL)
+	if (wire == NULL || is_rate_limited(effect, endpoint, outcome))
 		return NULL;
-	rate_next_at = take_from_rate_limit(endpoint);
-	if (rate_next_at != 0)
-	{
-		*outcome = wait_until(effect, rate_next_at, "rate_limited",
-							  "the rate limit of the endpoint is reached");
-		return NULL;
-	}
-	wf_effect_mark_sending(effect, wire, worker, true);
+	mark_sending(effect, wire, worker, true);
 
 	return wire;
+}
+
+/*
+ * The same for an action that the caller carries out: the wire gets its token.
+ * Returns false, with the outcome, when it may not begin.
+ */
+bool
+wf_effect_begin_guarded(WfEffect *effect, WfWire *wire, WfEffectOutcome *outcome)
+{
+	WfEndpoint *endpoint = wf_endpoint_by_id(effect->endpoint_id);
+
+	if (!may_begin(effect, outcome) || is_stopped(effect, endpoint, outcome) ||
+		is_rate_limited(effect, endpoint, outcome))
+		return false;
+	wire->token = wf_random_token();
+	wire->timeout_ms = endpoint->timeout_ms;
+	mark_sending(effect, wire, effect->submitted_by, false);
+
+	return true;
 }
 
 /*
@@ -305,10 +358,14 @@ WfWire *
 wf_effect_begin_send(int64 effect_id, const char *worker, WfEffectOutcome *outcome)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	WfEffect   *effect = wf_effect_lock(effect_id);
+	WfEffect   *effect = wf_effect_try_lock(effect_id);
 	WfWire	   *wire = NULL;
 
-	if (may_begin(effect, outcome))
+	memset(outcome, 0, sizeof(*outcome));
+	outcome->effect_id = effect_id;
+	outcome->disposition = WF_EFFECT_BUSY;
+	outcome->next_at = wf_now() + BUSY_US;
+	if (effect != NULL && may_begin(effect, outcome))
 		wire = begin_attempt(effect, worker, outcome);
 	if (wire == NULL)
 		*outcome = wf_outcome_deliver(*outcome, caller);

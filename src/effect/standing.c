@@ -95,6 +95,16 @@ wf_effect_standing(int64 effect_id)
 	return wf_outcome_deliver(wf_outcome_of(wf_effect_read(effect_id)), caller);
 }
 
+WfEffectOutcome
+wf_effect_hold_standing(int64 effect_id)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	WfEffect   *effect = wf_effect_try_lock(effect_id);
+	WfEffectOutcome busy = {.effect_id = effect_id,.disposition = WF_EFFECT_BUSY};
+
+	return effect == NULL ? busy : wf_outcome_deliver(wf_outcome_of(effect), caller);
+}
+
 /*
  * An endpoint whose server is gone is asked one at a time: each will block.
  */

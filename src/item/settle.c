@@ -297,6 +297,7 @@ settle_job(const WfJob *job, const WfItem *item, const WfEffectOutcome *outcome,
 			park(job, outcome);
 			break;
 		case WF_EFFECT_STALE:
+		case WF_EFFECT_BUSY:
 			break;
 	}
 }

@@ -72,6 +72,43 @@ UPDATE workflow.effect SET deadline = created_at - interval '1 hour' WHERE effec
 SELECT verdict FROM workflow.begin_effect('files', 'report', '{"put": 1}');
 SELECT state, substate, unknown_attempts, attempts FROM workflow.effect WHERE effect_id = :effect_id;
 
+-- what stops a send stops a guard: the window of the key is over
+CREATE SERVER keyed FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://keyed.example.com', dedup 'key', key_ttl '1 hour');
+SELECT effect_id, token FROM workflow.begin_effect('keyed', 'k', '{}') \gset
+SELECT workflow.finish_effect(:effect_id, :'token', 'unknown');
+UPDATE workflow.effect SET next_at = NULL, first_sent_at = first_sent_at - interval '55 minutes' WHERE effect_id = :effect_id;
+SELECT verdict, token FROM workflow.begin_effect('keyed', 'k', '{}');
+SELECT state, reason FROM workflow.effects WHERE effect_id = :effect_id;
+
+-- the receiver does not deduplicate any more
+SELECT effect_id, token FROM workflow.begin_effect('files', 'report:2', '{}') \gset
+SELECT workflow.finish_effect(:effect_id, :'token', 'unknown');
+UPDATE workflow.effect SET next_at = NULL WHERE effect_id = :effect_id;
+ALTER SERVER files OPTIONS (SET dedup 'none', ADD owner 'support');
+SELECT verdict, token FROM workflow.begin_effect('files', 'report:2', '{}');
+SELECT state, reason FROM workflow.effects WHERE effect_id = :effect_id;
+ALTER SERVER files OPTIONS (SET dedup 'natural', DROP owner);
+
+-- the rate limit, which calls and guards share
+CREATE SERVER slow FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://slow.example.com', dedup 'key', rate_limit '2/hour');
+SELECT verdict FROM workflow.begin_effect('slow', 'a', '{}');
+SELECT verdict FROM workflow.begin_effect('slow', 'b', '{}');
+SELECT verdict, token FROM workflow.begin_effect('slow', 'c', '{}');
+SELECT state, attempts FROM workflow.effects WHERE endpoint = 'slow' ORDER BY key;
+
+-- a sender has the timeout of the endpoint and a minute to report, in real time
+SELECT effect_id, verdict FROM workflow.begin_effect('keyed', 'late', '{}') \gset
+\echo :verdict
+SELECT deadline - sending_at > interval '30 s' AS has_slack FROM workflow.effect WHERE effect_id = :effect_id;
+SET pg_workflow.clock = '2100-01-01';
+CALL workflow.run();
+SELECT verdict FROM workflow.begin_effect('keyed', 'late', '{}');
+SELECT state FROM workflow.effects WHERE effect_id = :effect_id;
+SELECT effect_id FROM workflow.begin_effect('keyed', 'future', '{}') \gset
+RESET pg_workflow.clock;
+SELECT deadline < now() + interval '1 hour' AS is_real FROM workflow.effect WHERE effect_id = :effect_id;
+
 -- unknown things are errors, never nulls
 SELECT * FROM workflow.begin_effect('mail', 'k', '{}', 4711);
 SELECT workflow.finish_effect(4711, 'x', 'applied');
