@@ -113,7 +113,8 @@ $$;
 COMMENT ON FUNCTION workflow._calls_queue(text) IS
   'Inner: the queue of calls that stand alone, made on first use';
 
--- One job sends an effect; a second one for the same effect is not made.
+-- One job sends an effect; a second one for the same effect is not made.  The effect is locked
+-- here, so its job is not waited for: where somebody holds that, a second one does no harm.
 CREATE FUNCTION workflow._enqueue_effect(effect_id bigint, endpoint text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -122,13 +123,14 @@ DECLARE
   existing workflow.job;
 BEGIN
   SELECT j.* INTO existing FROM workflow.job AS j
-  WHERE j.effect_id = effect_id AND j.item_id IS NULL FOR UPDATE;
+  WHERE j.effect_id = effect_id AND j.item_id IS NULL
+  ORDER BY j.job_id LIMIT 1 FOR UPDATE SKIP LOCKED;
   IF NOT FOUND THEN
     INSERT INTO workflow.job (queue, kind, run_at, effect_id, created_at)
-    VALUES (workflow._calls_queue(endpoint), 'http', clock_timestamp(), effect_id, clock_timestamp());
+    VALUES (workflow._calls_queue(endpoint), 'http', workflow._now(), effect_id, workflow._now());
   ELSIF existing.status IN ('waiting', 'dead') THEN
     UPDATE workflow.job AS j
-    SET status = 'ready', run_at = clock_timestamp(), attempt = 0, waiting_on = NULL,
+    SET status = 'ready', run_at = workflow._now(), attempt = 0, waiting_on = NULL,
         error_class = NULL, error_message = NULL, failed_at = NULL
     WHERE j.job_id = existing.job_id;
   END IF;
@@ -159,6 +161,21 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION workflow._lock_effect(bigint) IS 'Inner: locks and returns an effect; WF012 when there is none';
+
+-- Items come first, then their jobs, then the effect: whoever moves an item takes them in this order.
+CREATE FUNCTION workflow._lock_jobs_of_effect(effect_id bigint) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  PERFORM FROM workflow.item AS i
+  WHERE i.item_id IN (SELECT j.item_id FROM workflow.job AS j WHERE j.effect_id = effect_id AND j.status <> 'dead')
+  ORDER BY i.item_id FOR NO KEY UPDATE;
+  PERFORM FROM workflow.job AS j WHERE j.effect_id = effect_id ORDER BY j.job_id FOR UPDATE;
+END
+$$;
+COMMENT ON FUNCTION workflow._lock_jobs_of_effect(bigint) IS
+  'Inner: locks what moves when an effect is settled by hand; the effect is locked after it';
 
 -- Writes down what a person found out; the effect's job goes on.
 CREATE FUNCTION workflow._settle_by_hand(caller text, effect workflow.effect, resolution text, note text,
@@ -198,8 +215,10 @@ RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  effect workflow.effect := workflow._lock_effect(effect_id);
+  effect workflow.effect;
 BEGIN
+  PERFORM workflow._lock_jobs_of_effect(effect_id);
+  effect := workflow._lock_effect(effect_id);
   IF resolution IS NULL OR resolution NOT IN ('applied', 'not_applied', 'abandon') THEN
     RAISE EXCEPTION 'resolution "%" is not known', coalesce(resolution, 'null')
       USING ERRCODE = '22023',
@@ -237,6 +256,9 @@ AS $$
 DECLARE
   effect workflow.effect;
 BEGIN
+  PERFORM workflow._lock_jobs_of_effect(f.effect_id)
+  FROM workflow.effect AS f JOIN workflow.endpoint AS p USING (endpoint_id)
+  WHERE p.endpoint = endpoint AND f.key = key;
   SELECT f.* INTO effect
   FROM workflow.effect AS f JOIN workflow.endpoint AS p USING (endpoint_id)
   WHERE p.endpoint = endpoint AND f.key = key FOR UPDATE OF f;

@@ -287,6 +287,7 @@ CREATE INDEX job_item ON workflow.job (item_id) WHERE item_id IS NOT NULL;
 CREATE INDEX job_effect ON workflow.job (effect_id) WHERE effect_id IS NOT NULL;
 CREATE UNIQUE INDEX job_key ON workflow.job (queue, key) WHERE key IS NOT NULL;
 CREATE INDEX job_group ON workflow.job (queue, group_key, job_id) WHERE group_key IS NOT NULL;
+CREATE INDEX job_waiting ON workflow.job (effect_id) WHERE status = 'waiting' AND waiting_on IN ('effect', 'blocked');
 CREATE INDEX job_dead ON workflow.job (queue, failed_at) WHERE status = 'dead' OR kind = 'exception';
 COMMENT ON TABLE workflow.job IS 'One activity of one item, or a piece of work that stands alone; the row is deleted when it has succeeded';
 COMMENT ON COLUMN workflow.job.kind IS 'Who runs it: task (whoever claims), sql, http and model (background workers), review and exception (people)';

@@ -50,20 +50,32 @@ COMMENT ON VIEW workflow.workers IS
 
 -- ------------------------------------------------------- inside the workers
 
--- Calls whose sender is gone before anything was sent: their effects are not
--- "sending", so the ledger does not miss anybody, but their jobs still run.
-CREATE FUNCTION workflow._lost_calls(most int) RETURNS SETOF bigint LANGUAGE sql
+-- The ledger is written first and jobs are told of it afterwards.  Whoever was to tell them may be
+-- gone, and a row that somebody held is left for later: both show in the tables.
+CREATE FUNCTION workflow._untold_effects(most int)
+RETURNS TABLE (effect_id bigint, due_at timestamptz) LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT j.effect_id
-  FROM workflow.job AS j JOIN workflow.effect AS e ON e.effect_id = j.effect_id
-  WHERE j.status = 'running' AND j.kind IN ('http', 'model')
-    AND e.state NOT IN ('sending', 'claimed')
-    AND NOT coalesce(workflow._session_lives(j.session_pid, j.session_start), false)
+  SELECT u.effect_id, min(u.due_at)
+  FROM (SELECT j.effect_id, '-infinity'::timestamptz AS due_at
+        FROM workflow.job AS j JOIN workflow.effect AS e ON e.effect_id = j.effect_id
+        WHERE j.status = 'running' AND j.kind IN ('http', 'model')
+          AND e.state NOT IN ('sending', 'claimed')
+          AND NOT coalesce(workflow._session_lives(j.session_pid, j.session_start), false)
+        UNION ALL
+        SELECT j.effect_id, j.run_at
+        FROM workflow.job AS j JOIN workflow.effect AS e ON e.effect_id = j.effect_id
+        WHERE j.status = 'waiting' AND j.waiting_on IN ('effect', 'blocked')
+          AND (e.state IN ('succeeded', 'failed', 'dead', 'cancelled')
+               OR e.state = 'pending'
+                  AND NOT EXISTS (SELECT FROM workflow.job AS o
+                                  WHERE o.effect_id = j.effect_id AND o.status IN ('ready', 'running')))) AS u
+  GROUP BY u.effect_id
+  ORDER BY min(u.due_at)
   LIMIT most
 $$;
-COMMENT ON FUNCTION workflow._lost_calls(int) IS
-  'Inner: effects of jobs that a vanished process had claimed and not begun to send';
+COMMENT ON FUNCTION workflow._untold_effects(int) IS
+  'Inner: effects with jobs that do not know where these stand, and from when on they may be told';
 
 CREATE FUNCTION workflow._next_effect_check(now timestamptz) RETURNS timestamptz LANGUAGE sql
 SET search_path = pg_catalog, pg_temp

@@ -180,11 +180,9 @@ Datum
 wf_inner_effect_settled(PG_FUNCTION_ARGS)
 {
 	char	   *actor = wf_argument_text(fcinfo, 1, "actor");
-	WfEffectOutcome outcome;
 
 	SPI_connect();
-	outcome = wf_effect_standing(PG_GETARG_INT64(0));
-	wf_item_effect_settled(&outcome, actor);
+	wf_item_effect_settled(PG_GETARG_INT64(0), actor);
 	SPI_finish();
 
 	PG_RETURN_VOID();

@@ -77,11 +77,50 @@ extern void wf_item_fail_job_for_good(const WfJob *job, const char *error_class,
 									  const char *message, Jsonb *detail,
 									  const char *actor);
 
+typedef enum WfHold
+{
+	WF_HOLD_GOT,
+	WF_HOLD_GONE,				/* finished, dropped, or somebody else's now */
+	WF_HOLD_LATER,				/* somebody holds the item or the job */
+} WfHold;
+
+/* Locks a claimed job after its item, waiting for neither. */
+extern WfHold wf_item_hold_job(const WfJob *job);
+
 /*
- * An effect of a job settled or changed; the job is finished, retried, parked
- * or failed accordingly.  The one place that maps effects to jobs.
+ * The jobs that wait for an effect or carry it (List of WfJob *, of which only
+ * the ids are filled): first the one given (or NULL), which is fenced by its
+ * token, then who runs, who is ready, who waits.
  */
-extern void wf_item_effect_settled(const WfEffectOutcome *outcome, const char *actor);
+extern List *wf_item_jobs_of_effect(int64 effect_id, const WfJob *own);
+
+typedef struct WfFollow
+{
+	TimestampTz not_before;		/* of a job that is ready again; 0: now */
+	const char *actor;
+} WfFollow;
+
+typedef enum WfFollowed
+{
+	WF_FOLLOWED_MORE,			/* the other jobs are concerned, too */
+	WF_FOLLOWED_ALL,
+	WF_FOLLOW_LATER,			/* somebody holds a row: try again */
+} WfFollowed;
+
+/*
+ * One of these jobs follows the state that its effect has: it is finished,
+ * ready again, parked or failed.  The one place that maps effects to jobs.
+ */
+extern WfFollowed wf_item_follow_effect(const WfFollow *follow, const WfJob *job);
+
+/*
+ * A job that raised when it was told of its effect waits, saying why, and is
+ * told again in a minute.  Returns false when somebody holds it.
+ */
+extern bool wf_item_put_off(const WfJob *job, const char *why);
+
+/* All jobs of an effect, as far as they can be had, follow its state. */
+extern void wf_item_effect_settled(int64 effect_id, const char *actor);
 
 /*
  * Runs a claimed sql activity: calls the function as the definer of the

@@ -49,6 +49,9 @@ typedef struct WfActiveMove
 	WfItem	   *result;
 } WfActiveMove;
 
+/* settle.c */
+extern bool wf_item_visit_goes_on(const WfItem *item, const WfJob *job);
+
 /* row.c */
 extern WfItem *wf_item_find(int64 item_id);
 extern WfItem *wf_item_read(int64 item_id);

@@ -28,8 +28,8 @@ state_of_job(const WfItem *item)
  * Whether the item is still in the visit that the job belongs to; if not, the
  * job is dropped.
  */
-static bool
-visit_goes_on(const WfItem *item, const WfJob *job)
+bool
+wf_item_visit_goes_on(const WfItem *item, const WfJob *job)
 {
 	if (item->seq == job->seq)
 		return true;
@@ -67,7 +67,7 @@ wf_item_complete_job(const WfJob *job, const char *event, Jsonb *result,
 		return;
 	}
 	item = wf_item_lock(job->item_id);
-	if (!visit_goes_on(item, job))
+	if (!wf_item_visit_goes_on(item, job))
 		return;
 	state = state_of_job(item);
 
@@ -137,7 +137,7 @@ fail(const WfJob *job, const Failure *failure)
 		return;
 	}
 	item = wf_item_lock(job->item_id);
-	if (!visit_goes_on(item, job))
+	if (!wf_item_visit_goes_on(item, job))
 		return;
 	if (fail_job(job, state_of_job(item)->retry, failure) == WF_FAILURE_DEAD)
 		raise_error(item, &failure->fault, failure->detail, failure->actor);
@@ -214,134 +214,4 @@ wf_item_init(void)
 
 	wf_queue_set_item_hooks(&hooks);
 	wf_item_restrict_init();
-}
-
-/*
- * The jobs that wait for an effect or carry it, the carrier first.
- */
-static List *
-jobs_of_effect(int64 effect_id)
-{
-	static WfPlan plan = {
-		.name = "jobs of effect",
-		.expected = SPI_OK_SELECT,
-		.nargs = 1,
-		.argtypes = {INT8OID},
-		.sql = "SELECT job_id, COALESCE(item_id, 0) FROM workflow.job "
-		"WHERE effect_id = $1 AND status <> 'dead' "
-		"ORDER BY status <> 'running', status <> 'ready', job_id",
-	};
-	Datum		value = Int64GetDatum(effect_id);
-	List	   *jobs = NIL;
-	uint64		found = wf_plan_execute(&plan, &value, NULL);
-
-	for (uint64 row = 0; row < found; row++)
-	{
-		WfJob	   *job = palloc0(sizeof(WfJob));
-
-		job->job_id = wf_result_int8(row, 1);
-		job->item_id = wf_result_int8(row, 2);
-		jobs = lappend(jobs, job);
-	}
-
-	return jobs;
-}
-
-static void
-make_ready(const WfJob *job, const WfEffectOutcome *outcome)
-{
-	TimestampTz at = wf_now();
-
-	if (outcome->disposition == WF_EFFECT_AGAIN)
-		at = Max(at, outcome->next_at);
-	if (strcmp(job->status, "running") == 0)
-		wf_queue_release(job, at);
-	else
-		wf_queue_unpark(job->job_id, at, false);
-}
-
-static void
-park(const WfJob *job, const WfEffectOutcome *outcome)
-{
-	wf_queue_park(job, outcome->disposition == WF_EFFECT_BLOCKED ? "blocked" : "effect",
-				  outcome->error_class, outcome->message);
-}
-
-/*
- * What the state of an effect means for one of its jobs, whose item (NULL:
- * none) is locked.
- */
-static void
-settle_job(const WfJob *job, const WfItem *item, const WfEffectOutcome *outcome,
-		   const char *actor)
-{
-	switch (outcome->disposition)
-	{
-		case WF_EFFECT_SUCCEEDED:
-			wf_item_complete_job(job, "ok", outcome->result, actor);
-			break;
-		case WF_EFFECT_FAILED:
-		case WF_EFFECT_DEAD:
-			wf_item_fail_job_for_good(job, outcome->error_class, outcome->message,
-									  outcome->result, actor);
-			break;
-		case WF_EFFECT_AGAIN:
-		case WF_EFFECT_BEFORE_DONE:
-			make_ready(job, outcome);
-			if (item != NULL)
-				wf_item_revive_timeout(item);
-			break;
-		case WF_EFFECT_UNKNOWN:
-		case WF_EFFECT_HELD:
-		case WF_EFFECT_BLOCKED:
-			park(job, outcome);
-			break;
-		case WF_EFFECT_STALE:
-		case WF_EFFECT_BUSY:
-			break;
-	}
-}
-
-/*
- * Whether only the job that carries the effect is concerned, and not those
- * that wait for its result.
- */
-static bool
-concerns_carrier_only(const WfEffectOutcome *outcome)
-{
-	switch (outcome->disposition)
-	{
-		case WF_EFFECT_SUCCEEDED:
-		case WF_EFFECT_FAILED:
-		case WF_EFFECT_DEAD:
-			return false;
-		default:
-			return true;
-	}
-}
-
-/*
- * See item.h.
- */
-void
-wf_item_effect_settled(const WfEffectOutcome *outcome, const char *actor)
-{
-	List	   *jobs;
-	ListCell   *cell;
-
-	if (outcome->disposition == WF_EFFECT_STALE)
-		return;
-	jobs = jobs_of_effect(outcome->effect_id);
-	foreach(cell, jobs)
-	{
-		const WfJob *found = lfirst(cell);
-		WfItem	   *item = found->item_id == 0 ? NULL : wf_item_lock(found->item_id);
-		WfJob	   *job = wf_queue_lock(found->job_id);
-
-		if (job == NULL || (item != NULL && !visit_goes_on(item, job)))
-			continue;
-		settle_job(job, item, outcome, actor);
-		if (concerns_carrier_only(outcome))
-			break;
-	}
 }

@@ -4,7 +4,8 @@
  *
  * The maintenance worker sleeps until the earliest one and fires what is due.
  * A state's timeout does not interrupt an outside action whose outcome is
- * open: the timer is put to infinity and set again when the effect settles.
+ * open, or known and about to move the item: the timer is put to infinity and
+ * set again when the job has been told.
  * Timers of paused items do not count.
  */
 #include "postgres.h"
@@ -149,7 +150,9 @@ effect_is_open(const DueTimer *timer)
 		"JOIN workflow.effect AS e ON e.effect_id = j.effect_id "
 		"WHERE j.item_id = $1 AND j.seq = $2 "
 		"AND (e.state IN ('claimed', 'sending', 'unknown', 'held') "
-		"OR e.state = 'pending' AND e.unknown_attempts > 0)",
+		"OR e.state = 'pending' AND e.unknown_attempts > 0 "
+		"OR e.state IN ('succeeded', 'failed', 'dead', 'cancelled') "
+		"AND (j.status = 'running' OR j.status = 'waiting' AND j.waiting_on = 'effect'))",
 	};
 	Datum		values[2];
 

@@ -353,11 +353,18 @@ void
 wf_queue_park(const WfJob *job, const char *waiting_on, const char *error_class,
 			  const char *message)
 {
+	wf_queue_park_until(job, waiting_on, job->run_at, error_class, message);
+}
+
+void
+wf_queue_park_until(const WfJob *job, const char *waiting_on, TimestampTz until,
+					const char *error_class, const char *message)
+{
 	Ending		ending = {0};
 
 	ending.status = "waiting";
 	ending.attempt = is_running(job) ? job->attempt - 1 : job->attempt;
-	ending.run_at = job->run_at;
+	ending.run_at = until;
 	ending.waiting_on = waiting_on;
 	ending.error_class = error_class;
 	ending.message = message;

@@ -44,6 +44,27 @@ static WfPlan lock_plan = {
 	.sql = WF_JOB_SELECT "WHERE j.job_id = $1 FOR UPDATE OF j",
 };
 
+static WfPlan try_lock_plan = {
+	.name = "try_to_lock_job",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql =
+	"SELECT " WF_JOB_COLUMNS ", "
+	"  (j.group_key IS NOT NULL OR q.max_running IS NOT NULL) AS frees_others "
+	"FROM workflow.job AS j LEFT JOIN workflow.queue AS q ON q.queue = j.queue "
+	"WHERE j.job_id = $1 "
+	"FOR UPDATE OF j SKIP LOCKED",
+};
+
+static WfPlan exists_plan = {
+	.name = "job_exists",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "SELECT 1 FROM workflow.job AS j WHERE j.job_id = $1",
+};
+
 static WfPlan last_attempt_plan = {
 	.name = "last_attempt",
 	.expected = SPI_OK_SELECT,
@@ -196,6 +217,25 @@ wf_queue_lock(int64 job_id)
 	Datum		value = Int64GetDatum(job_id);
 
 	return wf_plan_execute(&lock_plan, &value, NULL) == 0 ? NULL : wf_job_from_row(0);
+}
+
+/*
+ * The same, without waiting: NULL also when somebody else holds the job.
+ */
+WfJob *
+wf_queue_try_lock(int64 job_id)
+{
+	Datum		value = Int64GetDatum(job_id);
+
+	return wf_plan_execute(&try_lock_plan, &value, NULL) == 0 ? NULL : wf_job_from_row(0);
+}
+
+bool
+wf_queue_exists(int64 job_id)
+{
+	Datum		value = Int64GetDatum(job_id);
+
+	return wf_plan_execute(&exists_plan, &value, NULL) > 0;
 }
 
 WfJob *

@@ -75,6 +75,10 @@ extern WfJob *wf_queue_lock_claimed(int64 job_id, const char *token);
 /* Locks a job whoever holds it; NULL when it is gone. */
 extern WfJob *wf_queue_lock(int64 job_id);
 
+/* The same without waiting: NULL also when somebody else has it locked. */
+extern WfJob *wf_queue_try_lock(int64 job_id);
+extern bool wf_queue_exists(int64 job_id);
+
 /*
  * The job succeeded: records the attempt, deletes the job.  Here and below,
  * the attempts of a job with an effect are the sends of the effect, which the
@@ -99,6 +103,11 @@ extern WfFailure wf_queue_fail(const WfJob *job, Jsonb *policy,
 /* The job waits, uncharged, for something named (effect, blocked, ...). */
 extern void wf_queue_park(const WfJob *job, const char *waiting_on,
 						  const char *error_class, const char *message);
+
+/* The same, for who looks at it again at a time. */
+extern void wf_queue_park_until(const WfJob *job, const char *waiting_on,
+								TimestampTz until, const char *error_class,
+								const char *message);
 
 /* A waiting or dead job is ready again at a time. */
 extern void wf_queue_unpark(int64 job_id, TimestampTz run_at, bool reset_attempts);

@@ -42,12 +42,13 @@ wf_calls_find(WfCalls *calls, int64 effect_id)
 }
 
 /*
- * How many more calls may be claimed.
+ * How many more calls may be claimed.  What only waits to be told takes no room.
  */
 int
 wf_calls_room(const WfCalls *calls)
 {
-	return wf_max_in_flight - (int) hash_get_num_entries(calls->table);
+	return wf_max_in_flight - (int) hash_get_num_entries(calls->table) +
+		calls->nstage[WF_CALL_SETTLED];
 }
 
 /*
@@ -132,7 +133,7 @@ count_call(WfCall *call, int by)
 	call->calls->nstage[call->stage] += by;
 	if (call->stage == WF_CALL_ASIDE)
 		call->endpoint->naside += by;
-	else if (call->stage >= WF_CALL_BEGUN)
+	else if (call->stage >= WF_CALL_BEGUN && call->stage <= WF_CALL_FINISHED)
 		call->endpoint->nbusy += by;
 }
 
@@ -157,6 +158,45 @@ wf_call_move_for_good(WfCall *call, WfCallStage stage)
 {
 	wf_call_move(call, stage);
 	call->stage_before = stage;
+}
+
+/*
+ * Outside of transactions, or in one whose end does not matter to it: the call
+ * waits in a stage to be tried again, longer each time.
+ */
+void
+wf_call_put_off(WfCall *call, WfCallStage stage)
+{
+	long		ms = 50L << Min(call->failures++, 5);
+
+	call->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	if (call->stage != stage)
+		wf_call_move_for_good(call, stage);
+}
+
+/*
+ * When the first call of a stage is to be tried again; 0 when there is none.
+ */
+TimestampTz
+wf_calls_retry_at(const WfCalls *calls, WfCallStage stage)
+{
+	TimestampTz first = DT_NOEND;
+	dlist_head *list = unconstify(dlist_head *, &calls->stages[stage]);
+	dlist_iter	iter;
+
+	if (calls->nstage[stage] == 0)
+		return 0;
+	dlist_foreach(iter, list)
+		first = Min(first, dlist_container(WfCall, node, iter.cur)->retry_at);
+
+	return Max(first, 1);
+}
+
+bool
+wf_calls_is_due(const WfCalls *calls, WfCallStage stage)
+{
+	return calls->nstage[stage] > 0 &&
+		wf_calls_retry_at(calls, stage) <= GetCurrentTimestamp();
 }
 
 void
@@ -205,7 +245,7 @@ wf_calls_keep(WfCalls *calls)
 	hash_seq_init(&all, calls->table);
 	while ((call = hash_seq_search(&all)) != NULL)
 	{
-		if (call->stage == WF_CALL_RECORDED)
+		if (call->stage == WF_CALL_TOLD)
 			wf_call_forget(call);
 		else
 			call->stage_before = call->stage;
@@ -225,6 +265,8 @@ wf_calls_undo(WfCalls *calls)
 	while ((call = hash_seq_search(&all)) != NULL)
 	{
 		call->wire = NULL;
+		if (call->stage_before < WF_CALL_SETTLED)
+			memset(&call->fault, 0, sizeof(call->fault));
 		if (call->stage_before == WF_CALL_NEW)
 			wf_call_forget(call);
 		else if (call->stage != call->stage_before)

@@ -4,14 +4,16 @@
  *
  * A call goes this way:
  *
- *		claimed --> begun --> under way --> finished --> recorded
+ *		claimed --> begun --> under way --> finished --> settled --> told
  *		   |          ^                         |
  *		   +-> aside -+            (the value before is known: begun again)
  *
  * "claimed" and "begun" happen in one transaction that is flushed before any
  * byte leaves; no transaction is open while calls are under way; what is
- * finished is recorded in batches, a batch in one transaction.  A call stays
- * in the table until its evidence is recorded, whatever fails meanwhile.
+ * finished is recorded in the ledger in batches ("settled"), and only then, in
+ * another transaction, the jobs are told and the items move.  A call stays in
+ * the table until its evidence is recorded and its job told, whatever fails
+ * meanwhile.  None of these transactions waits for a row that somebody holds.
  *
  * A claimed job whose endpoint has enough calls under way stands aside until
  * one of those ends.  At most as many stand aside as may be under way; the
@@ -81,7 +83,8 @@ wf_calls_look(WfCalls *calls)
 int
 wf_calls_under_way(const WfCalls *calls)
 {
-	return count(calls, WF_CALL_FINISHED) + count(calls, WF_CALL_UNDER_WAY);
+	return count(calls, WF_CALL_UNDER_WAY) + count(calls, WF_CALL_FINISHED) +
+		count(calls, WF_CALL_KEPT);
 }
 
 bool
@@ -90,10 +93,16 @@ wf_calls_has_failed(const WfCalls *calls)
 	return calls->has_failed;
 }
 
+static TimestampTz
+earlier(TimestampTz one, TimestampTz other)
+{
+	return one == 0 || other == 0 ? Max(one, other) : Min(one, other);
+}
+
 TimestampTz
 wf_calls_next_due(const WfCalls *calls)
 {
-	return calls->next_due;
+	return earlier(calls->next_due, wf_calls_retry_at(calls, WF_CALL_SETTLED));
 }
 
 /*
@@ -122,6 +131,26 @@ collect(WfCalls *calls)
 		MemoryContextSetParent(context, call->context);
 		call->result = result;
 		wf_endpoint_call_ended(call->endpoint, result->total_ms);
+		if (count(calls, WF_CALL_FINISHED) == 0)
+			calls->oldest_finished = GetCurrentTimestamp();
+		wf_call_move_for_good(call, WF_CALL_FINISHED);
+	}
+}
+
+/*
+ * What could not be recorded is tried again when its time has come.
+ */
+static void
+take_up_kept(WfCalls *calls, TimestampTz now)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &calls->stages[WF_CALL_KEPT])
+	{
+		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
+
+		if (call->retry_at > now)
+			continue;
 		if (count(calls, WF_CALL_FINISHED) == 0)
 			calls->oldest_finished = GetCurrentTimestamp();
 		wf_call_move_for_good(call, WF_CALL_FINISHED);
@@ -164,10 +193,13 @@ wf_calls_turn(WfCalls *calls)
 	wf_http_pump(calls->client);
 	collect(calls);
 	moved = before - count(calls, WF_CALL_UNDER_WAY);
+	take_up_kept(calls, GetCurrentTimestamp());
 	if (is_time_to_record(calls))
 		wf_calls_record_all(calls);
+	moved += wf_calls_tell_all(calls);
 	if (is_time_to_look(calls))
 		moved += wf_calls_claim(calls);
+	moved += wf_calls_tell_all(calls);
 	if (moved > 0)
 	{
 		wf_http_pump(calls->client);
@@ -176,6 +208,14 @@ wf_calls_turn(WfCalls *calls)
 	wf_registry_in_flight(count(calls, WF_CALL_UNDER_WAY));
 
 	return moved;
+}
+
+void
+wf_calls_finish(WfCalls *calls)
+{
+	take_up_kept(calls, DT_NOEND);
+	wf_calls_record_all(calls);
+	(void) wf_calls_tell_all(calls);
 }
 
 static long
@@ -188,9 +228,20 @@ shorter(long one, long other)
 }
 
 static long
+time_to_retry(const WfCalls *calls)
+{
+	TimestampTz at = earlier(wf_calls_retry_at(calls, WF_CALL_KEPT),
+							 wf_calls_retry_at(calls, WF_CALL_SETTLED));
+
+	return at == 0 ? -1 : wf_ms_until(at, -1);
+}
+
+static long
 time_to_wait(WfCalls *calls, long limit_ms)
 {
 	long		ms = shorter(limit_ms, wf_http_timeout_ms(calls->client));
+
+	ms = shorter(ms, time_to_retry(calls));
 
 	if (calls->record_at != 0)
 		ms = wf_ms_until(calls->record_at, ms);

@@ -21,8 +21,8 @@ extern void wf_calls_stop_claiming(WfCalls *calls);
 /* Moves everything on as far as it goes without waiting; returns how much moved. */
 extern int	wf_calls_turn(WfCalls *calls);
 
-/* Records what is finished, whether or not it is worth a transaction yet. */
-extern void wf_calls_record_all(WfCalls *calls);
+/* Records and tells what is finished, whether or not it is time to. */
+extern void wf_calls_finish(WfCalls *calls);
 
 /* Sleeps until something moves, at most so long (-1: no limit). */
 extern void wf_calls_wait(WfCalls *calls, long limit_ms);
@@ -33,7 +33,7 @@ extern int	wf_calls_under_way(const WfCalls *calls);
 /* Whether the last transaction failed. */
 extern bool wf_calls_has_failed(const WfCalls *calls);
 
-/* When the next job may be claimed; 0 when none is planned. */
+/* When the next job may be claimed or told; 0 when none is planned. */
 extern TimestampTz wf_calls_next_due(const WfCalls *calls);
 
 #endif							/* WF_WORKER_CALLS_H */

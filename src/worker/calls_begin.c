@@ -3,59 +3,65 @@
  *	  Outside calls: claiming jobs and putting their calls on the wire.
  *
  * Jobs are claimed and their effects marked "sending" in one transaction.  It
- * is flushed before any byte leaves, whatever the server's setting.
+ * is flushed before any byte leaves, whatever the server's setting.  It touches
+ * no item and waits for nobody: where nothing may be sent, the job is told so
+ * afterwards.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "base/clock.h"
-#include "item/item.h"
-#include "utils/guc.h"
+#include "base/commit.h"
 #include "utils/timestamp.h"
 #include "worker/calls_internal.h"
 #include "worker/exchange.h"
+#include "worker/tell.h"
 
 #define MAX_CLAIM 60			/* each is begun in a subtransaction */
-
-/*
- * The transaction that begins calls must be on disk before they leave,
- * whatever the server's setting.
- */
-void
-wf_calls_require_flush(void)
-{
-	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
-		(void) set_config_option("synchronous_commit", "on", PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
-}
 
 static void
 begin_send(void *argument)
 {
 	WfCall	   *call = argument;
-	MemoryContext caller = MemoryContextSwitchTo(call->context);
+	WfEffectOutcome outcome;
 
-	call->wire = wf_effect_begin_send(call->effect_id, call->calls->by->worker,
-									  &call->outcome);
-	MemoryContextSwitchTo(caller);
+	call->wire = wf_effect_begin_send(call->effect_id, call->calls->by->worker, &outcome);
+	call->not_before = outcome.next_at;
+}
+
+/*
+ * What is only in the way now is no fault of the job.
+ */
+static void
+keep_fault(WfCall *call, const WfFault *fault)
+{
+	wf_tell_raise_cancel(call->calls->by, fault);
+	if (wf_fault_is_passing(fault))
+		call->not_before = TimestampTzPlusMilliseconds(wf_now(), WF_CALLS_BACK_OFF_MS);
+	else
+		call->fault = *fault;
 }
 
 /*
  * Begins a call inside the present transaction: its effect is "sending" when
- * that commits.  Where nothing is to be sent, its job is told so.
+ * that commits.  Where nothing is to be sent, its job is to be told so.
  */
 void
 wf_call_begin(WfCall *call)
 {
-	const WfDispatcher *by = call->calls->by;
+	MemoryContext caller = MemoryContextSwitchTo(call->context);
 	WfFault		fault;
 
-	wf_call_move(call, WF_CALL_BEGUN);
 	call->wire = NULL;
+	call->not_before = 0;
 	if (!wf_round_try(begin_send, call, &fault))
-		wf_dispatch_fail(by, &call->job, &fault);
-	else if (call->wire == NULL)
-		wf_item_effect_settled(&call->outcome, by->actor);
+	{
+		call->wire = NULL;
+		keep_fault(call, &fault);
+	}
+	MemoryContextSwitchTo(caller);
+	call->retry_at = 0;
+	call->failures = 0;
+	wf_call_move(call, call->wire == NULL ? WF_CALL_SETTLED : WF_CALL_BEGUN);
 }
 
 /*
@@ -88,24 +94,13 @@ give_back(WfCall *call)
 	wf_call_forget(call);
 }
 
-/*
- * A second job of an effect waits for the first one's call.
- */
-static void
-wait_for_other(WfCalls *calls, const WfJob *job)
-{
-	WfEffectOutcome outcome = wf_effect_standing(job->effect_id);
-
-	wf_item_effect_settled(&outcome, calls->by->actor);
-}
-
 static void
 take_job(WfCalls *calls, const WfJob *job)
 {
 	WfCall	   *call = wf_call_make(calls, job);
 
-	if (call == NULL)
-		wait_for_other(calls, job);
+	if (call == NULL)			/* a second job waits for the first one's call */
+		wf_queue_park(job, "effect", NULL, NULL);
 	else if (call->endpoint->nbusy < call->endpoint->max)
 		wf_call_begin(call);
 	else if (call->endpoint->naside < call->endpoint->max)
@@ -146,7 +141,8 @@ claim(void *argument)
 	int			first = calls->nturns++ % 2;
 	int			wanted;
 
-	wf_calls_require_flush();
+	wf_require_flushed_commit();
+	wf_tell_limit_waits();
 	begin_aside(calls);
 	wanted = Min(MAX_CLAIM, wf_calls_room(calls));
 	calls->nclaimed = claim_kind(calls, kinds[first], wanted);
@@ -169,11 +165,6 @@ wf_calls_start(WfCalls *calls)
 		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
 
 		n++;
-		if (call->wire == NULL)
-		{
-			wf_call_forget(call);
-			continue;
-		}
 		call->token = call->wire->token;
 		call->result = NULL;
 		wf_exchange_start(calls->client, call->effect_id, call->wire);
@@ -224,30 +215,21 @@ wf_calls_claim(WfCalls *calls)
 	return wf_calls_start(calls);
 }
 
-static void
-release_aside(void *argument)
-{
-	WfCalls    *calls = argument;
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &calls->stages[WF_CALL_ASIDE])
-	{
-		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
-
-		wf_queue_release(&call->job, wf_now());
-		wf_call_forget(call);
-	}
-}
-
 /*
- * Gives back what stands aside, so that only what is under way is left.
+ * Gives back what stands aside, so that only what is under way is left: these
+ * jobs are told that their effects are still pending.
  */
 void
 wf_calls_stop_claiming(WfCalls *calls)
 {
-	WfFault		fault;
+	dlist_mutable_iter iter;
 
 	calls->is_stopping = true;
-	if (calls->nstage[WF_CALL_ASIDE] > 0)
-		(void) calls->by->perform("giving jobs back", release_aside, calls, &fault);
+	dlist_foreach_modify(iter, &calls->stages[WF_CALL_ASIDE])
+	{
+		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
+
+		call->not_before = 0;
+		wf_call_move_for_good(call, WF_CALL_SETTLED);
+	}
 }

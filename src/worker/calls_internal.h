@@ -21,18 +21,22 @@ typedef enum WfCallStage
 								 * committed */
 	WF_CALL_UNDER_WAY,
 	WF_CALL_FINISHED,			/* with a result */
-	WF_CALL_RECORDED,			/* the same, once that is committed */
+	WF_CALL_KEPT,				/* the same, which could not be recorded and
+								 * is tried again later */
+	WF_CALL_SETTLED,			/* the ledger knows; its jobs are to be told */
+	WF_CALL_TOLD,				/* done with, once that is committed */
 } WfCallStage;
 
 #define WF_CALLS_MAX_RECORD 200
+#define WF_CALLS_MAX_TELL 60	/* each in a subtransaction */
 #define WF_CALLS_BACK_OFF_MS 1000
-#define WF_CALL_STAGES (WF_CALL_RECORDED + 1)
+#define WF_CALL_STAGES (WF_CALL_TOLD + 1)
 
 typedef struct WfEndpoint
 {
 	int32		endpoint_id;	/* hash key */
 	int			max;			/* most calls at once */
-	int			nbusy;			/* from begun on */
+	int			nbusy;			/* from begun to finished */
 	int			naside;
 	int			nline;			/* jobs given back that may not have come back
 								 * yet */
@@ -53,8 +57,13 @@ typedef struct WfCall
 	WfJob		job;			/* without its payload */
 	const char *token;
 	WfWire	   *wire;			/* until it is started */
-	WfEffectOutcome outcome;	/* when there is nothing to send */
+	TimestampTz not_before;		/* of its job, when nothing was sent */
+	WfFault		fault;			/* why it could not begin; no message: it
+								 * could */
 	WfHttpResult *result;		/* when finished */
+	bool		is_bare;		/* only the bare facts of it can be recorded */
+	TimestampTz retry_at;		/* when kept or settled: not before */
+	int			failures;		/* in a row */
 } WfCall;
 
 struct WfCalls
@@ -69,7 +78,9 @@ struct WfCalls
 	int			nstage[WF_CALL_STAGES];
 	TimestampTz oldest_finished;
 	int			record_limit;
-	TimestampTz record_at;		/* results cannot be stored now: when to retry */
+	TimestampTz record_at;		/* nothing can be stored now: when to retry */
+	int			tell_alone;		/* so many are to be told one by one */
+	WfCall	   *telling;		/* the first of the present batch */
 
 	bool		is_stopping;
 	bool		has_failed;		/* the last transaction */
@@ -92,10 +103,15 @@ extern void wf_call_move(WfCall *call, WfCallStage stage);
 extern void wf_call_move_for_good(WfCall *call, WfCallStage stage);
 extern void wf_call_forget(WfCall *call);
 
-extern void wf_calls_require_flush(void);
+extern void wf_call_put_off(WfCall *call, WfCallStage stage);
+extern bool wf_calls_is_due(const WfCalls *calls, WfCallStage stage);
+extern TimestampTz wf_calls_retry_at(const WfCalls *calls, WfCallStage stage);
+
 extern void wf_call_begin(WfCall *call);
 extern int	wf_calls_start(WfCalls *calls);
 extern int	wf_calls_claim(WfCalls *calls);
+extern void wf_calls_record_all(WfCalls *calls);
+extern int	wf_calls_tell_all(WfCalls *calls);
 
 extern long wf_endpoint_line_ms(WfEndpoint *endpoint);
 extern void wf_endpoint_call_ended(WfEndpoint *endpoint, double took_ms);

@@ -2,35 +2,60 @@
  * calls_record.c
  *	  Outside calls: recording what they came to.
  *
- * A batch of results is one transaction.  When it fails they are recorded one
- * by one; and one that fails alone, in pieces: the evidence first, then what
- * follows from it for its item.  Whatever fails, the evidence is kept in the
- * process and tried again.
+ * The evidence goes to the ledger first, and needs no item for that; what
+ * follows from it for a job is a transaction of its own (calls_tell.c).  A
+ * batch of results is one transaction.  When it fails they are recorded one by
+ * one, and one that fails alone with its bare facts only.  One that not even
+ * that helps keeps its evidence in the process and is tried again; it holds
+ * nobody up.
  */
 #include "postgres.h"
 
-#include "base/clock.h"
+#include "base/commit.h"
+#include "base/sqlstate.h"
 #include "item/item.h"
 #include "utils/timestamp.h"
 #include "worker/calls_internal.h"
 #include "worker/exchange.h"
+#include "worker/tell.h"
 
+/* So many failures one after the other are the server's, not theirs. */
+#define MAX_FAILURES 3
+
+/*
+ * What is sure to be stored: how far the attempt came, and the status.
+ */
 static void
-record_call(WfCall *call, bool with_job)
+strip(WfExchange *exchange)
 {
-	const WfDispatcher *by = call->calls->by;
+	exchange->headers = NULL;
+	exchange->body = NULL;
+	exchange->body_length = 0;
+	exchange->body_truncated = true;
+}
+
+/*
+ * The row of an effect that somebody holds is recorded when it is free.
+ */
+static void
+record_call(WfCall *call)
+{
 	WfExchange	exchange;
 	WfEffectOutcome outcome;
 
 	wf_exchange_read(call->result, &exchange);
+	if (call->is_bare)
+		strip(&exchange);
 	outcome = wf_effect_record(call->effect_id, call->token, &exchange,
-							   wf_item_job_policy(&call->job));
-	if (outcome.disposition == WF_EFFECT_STALE || !with_job)
-		return;
-	if (outcome.disposition == WF_EFFECT_BEFORE_DONE)
+							   call->is_bare ? NULL : wf_item_job_policy(&call->job));
+	call->retry_at = 0;
+	call->not_before = 0;
+	if (outcome.disposition == WF_EFFECT_BUSY)
+		wf_call_put_off(call, WF_CALL_KEPT);
+	else if (outcome.disposition == WF_EFFECT_BEFORE_DONE)
 		wf_call_begin(call);
 	else
-		wf_item_effect_settled(&outcome, by->actor);
+		wf_call_move(call, WF_CALL_SETTLED);
 }
 
 static void
@@ -40,107 +65,113 @@ record_batch(void *argument)
 	dlist_mutable_iter iter;
 	int			n = 0;
 
-	wf_calls_require_flush();
+	wf_require_flushed_commit();
+	wf_tell_limit_waits();
 	dlist_foreach_modify(iter, &calls->stages[WF_CALL_FINISHED])
 	{
-		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
-
 		if (++n > calls->record_limit)
 			break;
-		wf_call_move(call, WF_CALL_RECORDED);
-		record_call(call, true);
+		record_call(dlist_container(WfCall, node, iter.cur));
 	}
 }
 
-static void
-record_evidence(void *argument)
-{
-	WfCall	   *call = argument;
-
-	record_call(call, false);
-}
-
-static void
-settle_alone(void *argument)
-{
-	WfCall	   *call = argument;
-	WfEffectOutcome outcome = wf_effect_standing(call->effect_id);
-
-	wf_item_effect_settled(&outcome, call->calls->by->actor);
-}
-
-static void
-fail_alone(void *argument)
-{
-	WfCall	   *call = argument;
-
-	wf_item_fail_job_for_good(&call->job, "permanent",
-							  "The result of the call was recorded, but its item could not go on; the server's log says why.",
-							  NULL, call->calls->by->actor);
-}
-
 /*
- * Records the oldest finished call when not even that worked in one piece:
- * the evidence first, then what follows from it.
+ * Records up to limit finished calls in one transaction.
  */
 static bool
-record_in_pieces(WfCalls *calls)
+record(WfCalls *calls, int limit, WfFault *fault)
 {
-	WfCall	   *call = dlist_head_element(WfCall, node, &calls->stages[WF_CALL_FINISHED]);
-	WfFault		fault;
-
-	if (!calls->by->perform("recording evidence", record_evidence, call, &fault))
+	calls->record_limit = limit;
+	if (!calls->by->perform("recording results", record_batch, calls, fault))
+	{
+		wf_calls_undo(calls);
 		return false;
-	if (!calls->by->perform("telling a job of its effect", settle_alone, call, &fault))
-		(void) calls->by->perform("failing a job", fail_alone, call, &fault);
-	wf_call_forget(call);
+	}
+	wf_calls_keep(calls);
+	(void) wf_calls_start(calls);
 
 	return true;
 }
 
 /*
- * Records up to limit finished calls.  One that fails alone is recorded in
- * pieces.  Returns false when even that failed: nothing is lost then, it is
- * tried again.
+ * Somebody deleted the effect: there is nothing to record on, and its job has
+ * to be told that.
  */
-static bool
-record(WfCalls *calls, int limit)
+static void
+give_up(WfCall *call, const WfFault *fault)
 {
-	WfFault		fault;
+	MemoryContext caller = MemoryContextSwitchTo(call->context);
 
-	calls->record_limit = limit;
-	if (calls->by->perform("recording results", record_batch, calls, &fault))
-	{
-		wf_calls_keep(calls);
-		(void) wf_calls_start(calls);
-		return true;
-	}
-	wf_calls_undo(calls);
-
-	return limit == 1 && record_in_pieces(calls);
+	ereport(LOG,
+			(errmsg("pg_workflow: effect " INT64_FORMAT " is gone, and with it what its call came to: status %d",
+					call->effect_id, call->result->status)));
+	call->fault = *fault;
+	call->fault.message = pstrdup(fault->message);
+	call->fault.detail = call->fault.context = NULL;
+	MemoryContextSwitchTo(caller);
+	wf_call_move_for_good(call, WF_CALL_SETTLED);
 }
 
 /*
- * Records all that is finished: in batches, and after a failure one by one.
+ * Records the oldest finished call; false when it has to be kept.
+ */
+static bool
+record_one(WfCalls *calls)
+{
+	WfCall	   *call = dlist_head_element(WfCall, node, &calls->stages[WF_CALL_FINISHED]);
+	WfFault		fault;
+
+	if (record(calls, 1, &fault))
+		return true;
+	if (!wf_fault_is_passing(&fault) && fault.sqlstate != ERRCODE_WF_UNKNOWN)
+	{
+		call->is_bare = true;
+		if (record(calls, 1, &fault))
+			return true;
+		call->is_bare = false;
+	}
+	if (fault.sqlstate == ERRCODE_WF_UNKNOWN)
+		give_up(call, &fault);
+	else
+		wf_call_put_off(call, WF_CALL_KEPT);
+
+	return fault.sqlstate == ERRCODE_WF_UNKNOWN;
+}
+
+/*
+ * Records one by one what cannot be recorded together.  When nothing can, it
+ * waits for a moment.
+ */
+static void
+record_singly(WfCalls *calls)
+{
+	int			failures = 0;
+
+	for (int n = calls->nstage[WF_CALL_FINISHED]; n > 0; n--)
+	{
+		failures = record_one(calls) ? 0 : failures + 1;
+		if (failures < MAX_FAILURES)
+			continue;
+		calls->record_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   WF_CALLS_BACK_OFF_MS);
+		calls->has_failed = true;
+		return;
+	}
+}
+
+/*
+ * Records all that is finished.
  */
 void
 wf_calls_record_all(WfCalls *calls)
 {
-	int			limit = WF_CALLS_MAX_RECORD;
+	WfFault		fault;
 
-	while (calls->nstage[WF_CALL_FINISHED] > 0)
-	{
-		if (record(calls, limit))
-			continue;
-		if (limit == 1)
-		{
-			calls->record_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-														   WF_CALLS_BACK_OFF_MS);
-			calls->has_failed = true;
-			return;
-		}
-		limit = 1;
-	}
 	calls->record_at = 0;
+	while (calls->nstage[WF_CALL_FINISHED] > 0 && calls->record_at == 0)
+	{
+		if (!record(calls, WF_CALLS_MAX_RECORD, &fault))
+			record_singly(calls);
+	}
 	calls->look_now = true;
 }

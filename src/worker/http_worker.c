@@ -17,13 +17,9 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/timestamp.h"
 #include "worker/calls.h"
 #include "worker/mains.h"
-
-/* The last batch must not wait long for a lock: shutdown waits for it. */
-#define LAST_LOCK_TIMEOUT "300ms"
 
 static volatile sig_atomic_t in_round = false;
 static volatile sig_atomic_t end_requested = false;
@@ -75,8 +71,7 @@ static void
 end(WfCalls *calls)
 {
 	wf_wake_unlisten();
-	SetConfigOption("lock_timeout", LAST_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
-	wf_calls_record_all(calls);
+	wf_calls_finish(calls);
 	wf_calls_close(calls);
 	proc_exit(0);
 }

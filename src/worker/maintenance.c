@@ -114,7 +114,8 @@ look_ahead(void *argument)
 	self->sql_due = wf_queue_next_due("sql");
 	self->http_due = earlier(wf_queue_next_due("http"), wf_queue_next_due("model"));
 	self->next_due = earlier(wf_item_next_timer(),
-							 earlier(wf_queue_next_lease_end(), next_effect_check()));
+							 earlier(wf_queue_next_lease_end(),
+									 earlier(next_effect_check(), wf_dispatch_next_telling())));
 }
 
 static void

@@ -110,8 +110,9 @@ look_ahead(void *argument)
 }
 
 /*
- * What an interrupted run of this session left under way has no sender any
- * more, although the session lives.
+ * What a run of this session left behind, because it was interrupted or
+ * somebody held an item, belongs to nobody any more, although the session
+ * lives.
  */
 static void
 disown(void *argument)
@@ -224,6 +225,7 @@ run_and_commit(Run *run)
 		wf_calls_close(run->calls);
 	}
 	PG_END_TRY();
+	(void) run->by.perform("leaving", disown, run, &fault);
 }
 
 typedef struct Own

@@ -88,15 +88,20 @@ sub executions
 	return \%executions;
 }
 
-# Makes an endpoint, and a workflow of the same name with one call to it.
+# Makes an endpoint, and a workflow of the same name with one call to it.  More
+# members of the call and of its state may be given, as http and state.
 sub define
 {
-	my ($self, $node, $name, $options) = @_;
-	my $http = encode_json(
+	my ($self, $node, $name, $options, %more) = @_;
+	my $calling = encode_json(
 		{
-			endpoint => $name, queue => 'calls_of_test', method => 'PATCH',
-			path => '/accounts/{$.id}', body => { industry => $name },
-			key => [ '$.id', $name ]
+			http => {
+				endpoint => $name, queue => 'calls_of_test', method => 'PATCH',
+				path => '/accounts/{$.id}', body => { industry => $name },
+				key => [ '$.id', $name ], %{ $more{http} // {} }
+			},
+			on => { ok => 'DONE', error => 'FAILED' },
+			%{ $more{state} // {} }
 		});
 
 	$node->safe_psql(
@@ -108,7 +113,7 @@ sub define
 		  "retry": {"default": {"owner": "tester", "max_attempts": 5,
 		            "backoff": {"initial": "50 milliseconds", "jitter": "none"}}},
 		  "queues": {"calls_of_test": {"owner": "tester", "sla": "1 hour", "escalate_to": ["boss"]}},
-		  "states": {"CALLING": {"http": $http, "on": {"ok": "DONE", "error": "FAILED"}},
+		  "states": {"CALLING": $calling, "LATE": {"final": "late"},
 		             "DONE": {"final": "success"}, "FAILED": {"final": "failure"}}}');
 	});
 	return;

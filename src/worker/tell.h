@@ -1,0 +1,30 @@
+/*
+ * tell.h
+ *	  Telling jobs what became of their effects.
+ */
+#ifndef WF_WORKER_TELL_H
+#define WF_WORKER_TELL_H
+
+#include "worker/dispatch.h"
+
+/*
+ * Lets the jobs of an effect follow its state, inside the present transaction:
+ * first the worker's own (NULL: none), ready again not before a time (0: now).
+ * One that raises is put off and says why.  Returns false when one could not
+ * be told because somebody holds it: try again.
+ */
+extern bool wf_tell_jobs(const WfDispatcher *by, int64 effect_id, const WfJob *own,
+						 TimestampTz not_before);
+
+/*
+ * The job waits, saying why it could not follow; false when somebody holds it.
+ */
+extern bool wf_tell_put_off(const WfJob *job, const WfFault *fault);
+
+/* Statements of the present transaction wait for no lock for long. */
+extern void wf_tell_limit_waits(void);
+
+/* A person who cancels run() does not mean the step only. */
+extern void wf_tell_raise_cancel(const WfDispatcher *by, const WfFault *fault);
+
+#endif							/* WF_WORKER_TELL_H */
