@@ -104,6 +104,8 @@ sub define
 			%{ $more{state} // {} }
 		});
 
+	my $late = $calling =~ /LATE/ ? '"LATE": {"final": "late"},' : '';
+
 	$node->safe_psql(
 		'postgres', qq{
 		CREATE SERVER $name FOREIGN DATA WRAPPER workflow_http OPTIONS (
@@ -113,7 +115,7 @@ sub define
 		  "retry": {"default": {"owner": "tester", "max_attempts": 5,
 		            "backoff": {"initial": "50 milliseconds", "jitter": "none"}}},
 		  "queues": {"calls_of_test": {"owner": "tester", "sla": "1 hour", "escalate_to": ["boss"]}},
-		  "states": {"CALLING": $calling, "LATE": {"final": "late"},
+		  "states": {"CALLING": $calling, $late
 		             "DONE": {"final": "success"}, "FAILED": {"final": "failure"}}}');
 	});
 	return;
