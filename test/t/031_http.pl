@@ -118,10 +118,21 @@ wait_for("in_flight = 6 FROM workflow.workers WHERE kind = 'http'",
 my $begin = time;
 $node->reload;
 $node->safe_psql('other', 'DROP DATABASE postgres WITH (FORCE)');
-cmp_ok(time - $begin, '<', 3, 'DROP DATABASE WITH (FORCE) does not wait');
+cmp_ok(time - $begin, '<', 1, 'DROP DATABASE WITH (FORCE) does not wait');
+$node->safe_psql('other', 'CREATE EXTENSION pg_workflow');
+sub hang_in_other
+{
+	$node->safe_psql('other', qq{
+		CREATE SERVER once FOREIGN DATA WRAPPER workflow_http OPTIONS (
+		  url '$stand_in->{url}', allow_http 'true', allow_private '127.0.0.0/8', dedup 'none', owner 'tester', timeout '60s');
+		SELECT workflow.call('once', 'PATCH', '/accounts/A-1013', '{}')});
+	ok($node->poll_query_until('other', "SELECT sum(in_flight) = 1 FROM workflow.workers WHERE kind = 'http'"),
+		'a call hangs in another database');
+}
+hang_in_other();
 $begin = time;
 $node->stop('fast');
-cmp_ok(time - $begin, '<', 5, 'neither does a fast shutdown');
+cmp_ok(time - $begin, '<', 1, 'neither does a fast shutdown');
 
 $stand_in->stop;
 done_testing();

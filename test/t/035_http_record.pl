@@ -171,6 +171,20 @@ wait_for("count(*) = 3 FROM workflow.items WHERE outcome = 'success' AND key BET
 	'nobody else is held up');
 $stand_in->forgive;
 
+# effects are off: a guard is blocked as a call is, until that changes
+$node->append_conf('postgresql.conf', 'pg_workflow.effects = off');
+$node->reload;
+ok($node->poll_query_until('postgres', 'SHOW pg_workflow.effects', 'off'), 'effects are off');
+is($node->safe_psql('postgres', q{SELECT verdict, token FROM workflow.begin_effect('crm', 'guard', '{}')}),
+	'busy|', 'a guard may not act');
+is($node->safe_psql('postgres', q{SELECT state, reason FROM workflow.effects WHERE key = 'guard'}),
+	'blocked|pg_workflow.effects is off', 'and is blocked, saying why');
+$node->append_conf('postgresql.conf', 'pg_workflow.effects = on');
+$node->reload;
+ok($node->poll_query_until('postgres', 'SHOW pg_workflow.effects', 'on'), 'effects are on again');
+is($node->safe_psql('postgres', q{SELECT verdict FROM workflow.begin_effect('crm', 'guard', '{}')}),
+	'send', 'and it may act');
+
 $node->stop;
 $stand_in->stop;
 done_testing();
