@@ -88,6 +88,13 @@ sub executions
 	return \%executions;
 }
 
+# States that a call may lead to, besides DONE and FAILED.
+my %other_states = (
+	LATE => '{"final": "late"}',
+	RETRIED => '{"then": "resume", "on": {"resume": "@origin"}}',
+	WORK => '{"task": {"queue": "calls_of_test"}, "on": {"ok": "DONE"}}',
+	STUCK => '{"exception": {"queue": "calls_of_test"}, "on": {"replay": "RETRIED"}}');
+
 # Makes an endpoint, and a workflow of the same name with one call to it.  More
 # members of the call and of its state may be given, as http and state.
 sub define
@@ -104,7 +111,7 @@ sub define
 			%{ $more{state} // {} }
 		});
 
-	my $late = $calling =~ /LATE/ ? '"LATE": {"final": "late"},' : '';
+	my $others = join '', map { $calling =~ /"$_"/ || $_ eq 'RETRIED' && $calling =~ /"STUCK"/ ? qq("$_": $other_states{$_},) : () } sort keys %other_states;
 
 	$node->safe_psql(
 		'postgres', qq{
@@ -115,7 +122,7 @@ sub define
 		  "retry": {"default": {"owner": "tester", "max_attempts": 5,
 		            "backoff": {"initial": "50 milliseconds", "jitter": "none"}}},
 		  "queues": {"calls_of_test": {"owner": "tester", "sla": "1 hour", "escalate_to": ["boss"]}},
-		  "states": {"CALLING": $calling, $late
+		  "states": {"CALLING": $calling, $others
 		             "DONE": {"final": "success"}, "FAILED": {"final": "failure"}}}');
 	});
 	return;
