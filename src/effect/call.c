@@ -177,27 +177,6 @@ item_argument(FunctionCallInfo fcinfo, int argument, bool by_key)
 }
 
 /*
- * A guard's sender is outside: when its time is over, in real time, its outcome
- * is unknown.
- */
-static WfEffect *
-give_up_overdue(WfEffect *effect)
-{
-	WfNews		news = {.retry_after_us = -1};
-	WfFacts		facts = {.phase = 1};
-	WfEndpoint *endpoint;
-
-	if (!wf_effect_is(effect, "sending") || effect->deadline >= GetCurrentTimestamp())
-		return effect;
-	endpoint = wf_endpoint_of(effect);
-	news.verdict = wf_classify(&facts, endpoint);
-	news.verdict.message = "the sender did not report an outcome in time";
-	(void) wf_effect_settle(effect, endpoint, &news);
-
-	return wf_effect_lock(effect->effect_id);
-}
-
-/*
  * The caller's USAGE has been checked: it acts for itself, whoever intended the
  * effect first.
  */
@@ -208,7 +187,7 @@ begin_guarded(WfEffect *effect, const WfIntent *intent, WfWire *wire)
 	bool		is_guard = strcmp(effect->kind, "guard") == 0;
 
 	if (is_guard)
-		effect = give_up_overdue(effect);
+		effect = wf_effect_give_up_overdue(effect);
 	if (wf_effect_is(effect, "succeeded"))
 		return "done";
 	if (wf_effect_is(effect, "held"))

@@ -267,6 +267,7 @@ extern bool wf_sign_wire(WfWire *wire, const WfEffect *effect, List *mapping,
 						 char **problem);
 
 /* send.c */
+extern WfEffect *wf_effect_give_up_overdue(WfEffect *effect);
 extern bool wf_effect_begin_guarded(WfEffect *effect, WfWire *wire,
 									WfEffectOutcome *outcome);
 

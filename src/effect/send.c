@@ -333,6 +333,27 @@ begin_attempt(const WfEffect *effect, const char *worker, WfEffectOutcome *outco
 }
 
 /*
+ * A guard's sender is outside: when its time is over, in real time, its outcome
+ * is unknown.
+ */
+WfEffect *
+wf_effect_give_up_overdue(WfEffect *effect)
+{
+	WfNews		news = {.retry_after_us = -1};
+	WfFacts		facts = {.phase = 1};
+	WfEndpoint *endpoint;
+
+	if (!wf_effect_is(effect, "sending") || effect->deadline >= GetCurrentTimestamp())
+		return effect;
+	endpoint = wf_endpoint_of(effect);
+	news.verdict = wf_classify(&facts, endpoint);
+	news.verdict.message = "the sender did not report an outcome in time";
+	(void) wf_effect_settle(effect, endpoint, &news);
+
+	return wf_effect_lock(effect->effect_id);
+}
+
+/*
  * The same for an action that the caller carries out: the wire gets its token.
  * Returns false, with the outcome, when it may not begin.
  */

@@ -18,7 +18,9 @@ SELECT count(workflow.call(endpoint, 'POST', '/a', '{"n": 1}', key)) AS effects 
 UPDATE workflow.effect AS e SET state = s.state, unknown_attempts = s.unknown, response = '{"status": 200}'
 FROM situation AS s, workflow.endpoint AS p
 WHERE p.endpoint = s.endpoint AND p.endpoint_id = e.endpoint_id AND e.key = s.key;
+SET session_replication_role = replica;
 DELETE FROM workflow.job;
+RESET session_replication_role;
 
 -- Asks for a request; says what becomes of the effect and whether anything will send it.
 CREATE FUNCTION meet(endpoint text, key text, body jsonb) RETURNS text LANGUAGE plpgsql AS $$
@@ -49,7 +51,9 @@ WHERE s.endpoint = 'once' ORDER BY s.key;
 ROLLBACK;
 
 -- the same by begin_effect, whose own sender would act
+SET session_replication_role = replica;
 DELETE FROM workflow.effect;
+RESET session_replication_role;
 SELECT count(b.effect_id) AS effects FROM situation AS s, workflow.begin_effect(s.endpoint, s.key, '{"n": 1}') AS b;
 UPDATE workflow.effect AS e SET state = s.state, unknown_attempts = s.unknown
 FROM situation AS s, workflow.endpoint AS p
