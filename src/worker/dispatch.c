@@ -383,95 +383,6 @@ wf_dispatch_timers(const WfDispatcher *by)
 	return -1;
 }
 
-static WfPlan untold_plan = {
-	.name = "effects whose jobs were not told",
-	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {INT4OID},
-	.sql = "SELECT effect_id, due_at FROM workflow._untold_effects($1)",
-};
-
-/*
- * Looking for who was not told takes at most a twentieth of the time, where it
- * takes any time worth counting.
- */
-#define TELLING_PAUSE_FACTOR 20
-#define TELLING_COST_US 10000
-
-/* How soon one is told again that somebody held. */
-#define TELL_AGAIN_MS 1000
-
-static TimestampTz next_telling = 0;
-
-/*
- * Effects with jobs that do not know yet where these stand: whoever was to tell
- * them is gone, or could not have them.  Returns those that are due now; sets
- * the time of the next look.
- */
-static List *
-untold_effects(int limit)
-{
-	Datum		value = Int32GetDatum(limit);
-	TimestampTz now = wf_now();
-	List	   *effects = NIL;
-	uint64		found;
-
-	found = wf_plan_execute(&untold_plan, &value, NULL);
-	next_telling = 0;
-	for (uint64 row = 0; row < found; row++)
-	{
-		TimestampTz due_at = DatumGetTimestampTz(wf_result_datum(row, 2, NULL));
-		int64	   *effect_id = palloc(sizeof(int64));
-
-		*effect_id = wf_result_int8(row, 1);
-		if (due_at <= now)
-			effects = lappend(effects, effect_id);
-		else if (next_telling == 0)
-			next_telling = due_at;
-	}
-
-	return effects;
-}
-
-/*
- * Tells jobs where their effects stand; returns how many effects that settled.
- */
-static int
-tell_untold(const WfDispatcher *by, int limit)
-{
-	static TimestampTz paused_until = 0;
-	TimestampTz began_at = GetCurrentTimestamp();
-	List	   *effects;
-	ListCell   *cell;
-	int64		took_us;
-	int			n = 0;
-
-	if (!by->in_session && began_at < paused_until)
-	{
-		next_telling = paused_until;
-		return 0;
-	}
-	effects = untold_effects(limit);
-	took_us = GetCurrentTimestamp() - began_at;
-	if (took_us > TELLING_COST_US)
-		paused_until = began_at + took_us * TELLING_PAUSE_FACTOR;
-	foreach(cell, effects)
-	{
-		if (wf_tell_jobs(by, *(int64 *) lfirst(cell), NULL, 0))
-			n++;
-		else
-			next_telling = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TELL_AGAIN_MS);
-	}
-
-	return n;
-}
-
-TimestampTz
-wf_dispatch_next_telling(void)
-{
-	return next_telling;
-}
-
 static void
 reclaim(void *argument)
 {
@@ -484,7 +395,7 @@ reclaim(void *argument)
 	outcomes = list_concat(wf_effect_reclaim_lost(count->limit), wf_effect_unblock());
 	foreach(cell, outcomes)
 		(void) wf_tell_jobs(count->by, ((WfEffectOutcome *) lfirst(cell))->effect_id, NULL, 0);
-	count->n += list_length(outcomes) + tell_untold(count->by, count->limit);
+	count->n += list_length(outcomes) + wf_tell_untold(count->by, count->limit);
 }
 
 /*

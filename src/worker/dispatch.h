@@ -38,9 +38,6 @@ extern int	wf_dispatch_reclaim(const WfDispatcher *by, bool *put_off);
 extern int	wf_dispatch_deaths(const WfDispatcher *by, bool *put_off);
 extern void wf_dispatch_new_deaths(const WfDispatcher *by);
 
-/* When reclaim has jobs to tell of their effects; 0: when woken. */
-extern TimestampTz wf_dispatch_next_telling(void);
-
 /* What a fault says, for an attempt's detail. */
 extern Jsonb *wf_fault_detail(const WfFault *fault);
 extern void wf_dispatch_fail(const WfDispatcher *by, const WfJob *job, const WfFault *fault);

@@ -27,6 +27,7 @@
 #include "utils/wait_event.h"
 #include "worker/dispatch.h"
 #include "worker/mains.h"
+#include "worker/tell.h"
 
 #define SECOND_MS 1000L
 
@@ -115,7 +116,7 @@ look_ahead(void *argument)
 	self->http_due = earlier(wf_queue_next_due("http"), wf_queue_next_due("model"));
 	self->next_due = earlier(wf_item_next_timer(),
 							 earlier(wf_queue_next_lease_end(),
-									 earlier(next_effect_check(), wf_dispatch_next_telling())));
+									 earlier(next_effect_check(), wf_tell_next())));
 }
 
 static void

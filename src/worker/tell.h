@@ -17,6 +17,15 @@ extern bool wf_tell_jobs(const WfDispatcher *by, int64 effect_id, const WfJob *o
 						 TimestampTz not_before);
 
 /*
+ * Tells the jobs that were not told: whoever was to do it is gone, or could not
+ * have them.  Returns how many effects that settled.
+ */
+extern int	wf_tell_untold(const WfDispatcher *by, int limit);
+
+/* When there will be some to tell; 0: when woken. */
+extern TimestampTz wf_tell_next(void);
+
+/*
  * The job waits, saying why it could not follow; false when somebody holds it.
  */
 extern bool wf_tell_put_off(const WfJob *job, const WfFault *fault);
