@@ -43,7 +43,10 @@ typedef struct WfReceived
 	size_t		head_length;
 	size_t		head_size;		/* allocated */
 	int			nheaders;
+	bool		in_head;		/* between a status line and an empty line */
 	int			status;			/* final one; 0 while none */
+	long		stall_seconds;
+	CURL	   *easy;
 	bool		is_over;		/* a limit was passed */
 	bool		is_out_of_memory;
 } WfReceived;
@@ -55,6 +58,8 @@ typedef struct WfHttpCall
 	CURL	   *easy;
 	struct curl_slist *headers;
 	char	   *body;
+	int			nsecrets;
+	char	  **secrets;		/* what the answer must not show */
 	WfGuard		guard;
 	WfReceived	received;
 	CURLcode	code;

@@ -24,6 +24,9 @@
 
 #define MAX_EVENTS 64
 
+/* What is lost at once when a connection of HTTP/2 ends. */
+#define MAX_STREAMS 100L
+
 struct WfHttpClient
 {
 	CURLM	   *multi;
@@ -194,6 +197,8 @@ wf_http_client_open(int max_in_flight)
 	curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, note_timer);
 	curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
 	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long) Max(max_in_flight, 16));
+	curl_multi_setopt(client->multi, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX);
+	curl_multi_setopt(client->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, MAX_STREAMS);
 
 	open_client = client;
 	if (!exit_hook_is_set)

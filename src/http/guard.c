@@ -25,14 +25,18 @@
 
 #define MAX_OWN_ADDRESSES 64
 
-/* Private, local, special and documentation ranges; none is a public host. */
+/*
+ * Private, local, special and documentation ranges; none is a public host.  Of
+ * IPv6 only 2000::/3 is given out at all.  168.63.129.16 serves the virtual
+ * machines of a cloud, as 169.254.169.254 does elsewhere.
+ */
 static const char *const blocked_ranges[] = {
-	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
-	"172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24",
+	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32",
+	"169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24",
 	"192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
 	"224.0.0.0/4", "240.0.0.0/4",
-	"::/96", "64:ff9b:1::/48", "100::/64", "2001::/32", "2001:db8::/32",
-	"2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
+	"::/3", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
+	"4000::/2", "8000::/1",
 };
 
 static WfAddressRange blocked[lengthof(blocked_ranges)];
@@ -111,10 +115,21 @@ range_contains(const WfAddressRange *range, const WfAddressRange *address)
 }
 
 static bool
+is_ipv4(const WfAddressRange *address)
+{
+	static const unsigned char mapped[12] = {[10] = 0xff,[11] = 0xff};
+
+	return memcmp(address->address, mapped, sizeof(mapped)) == 0;
+}
+
+/*
+ * Ranges of IPv6 do not speak of IPv4, although it is held within ::/3.
+ */
+static bool
 any_contains(const WfAddressRange *ranges, int nranges, const WfAddressRange *address)
 {
 	for (int i = 0; i < nranges; i++)
-		if (range_contains(&ranges[i], address))
+		if (is_ipv4(&ranges[i]) == is_ipv4(address) && range_contains(&ranges[i], address))
 			return true;
 
 	return false;
@@ -214,16 +229,15 @@ address_is_allowed(const WfGuard *guard, WfAddressRange *address)
 static void
 note_refusal(WfGuard *guard, const WfAddressRange *address)
 {
-	static const unsigned char mapped[12] = {[10] = 0xff,[11] = 0xff};
-	bool		is_ipv4 = memcmp(address->address, mapped, sizeof(mapped)) == 0;
+	bool		is_mapped = is_ipv4(address);
 	size_t		length = strlen(guard->refused_ranges);
 	char		range[INET6_ADDRSTRLEN + 5];
 
 	guard->refused_one = true;
-	(void) inet_ntop(is_ipv4 ? AF_INET : AF_INET6,
-					 is_ipv4 ? address->address + 12 : address->address,
+	(void) inet_ntop(is_mapped ? AF_INET : AF_INET6,
+					 is_mapped ? address->address + 12 : address->address,
 					 range, INET6_ADDRSTRLEN);
-	strlcat(range, is_ipv4 ? "/32" : "/128", sizeof(range));
+	strlcat(range, is_mapped ? "/32" : "/128", sizeof(range));
 	if (strstr(guard->refused_ranges, range) == NULL &&
 		length + strlen(range) + 1 < sizeof(guard->refused_ranges))
 		snprintf(guard->refused_ranges + length, sizeof(guard->refused_ranges) - length,
@@ -241,6 +255,22 @@ judge(WfGuard *guard, WfAddressRange *address)
 	guard->passed_one = true;
 
 	return true;
+}
+
+bool
+wf_http_address_is_allowed(const char *address, List *allow_private)
+{
+	WfGuard		guard = {0};
+	WfAddressRange parsed;
+	bool		is_allowed;
+
+	wf_guard_learn_own_addresses();
+	if (!parse_address(address, &parsed) || !wf_guard_allow(&guard, allow_private))
+		return false;
+	is_allowed = address_is_allowed(&guard, &parsed);
+	free(guard.allowed);
+
+	return is_allowed;
 }
 
 /*

@@ -17,6 +17,14 @@ typedef struct WfHttpHeader
 	const char *value;
 } WfHttpHeader;
 
+typedef enum WfHttpVersion
+{
+	WF_HTTP_ANY,				/* as the other side chooses in TLS */
+	WF_HTTP_1_1,
+	WF_HTTP_2,					/* also without TLS; calls wait to share a
+								 * connection */
+} WfHttpVersion;
+
 typedef struct WfHttpRequest
 {
 	int64		id;				/* the caller's, given back with the result */
@@ -32,7 +40,16 @@ typedef struct WfHttpRequest
 	bool		allow_http;
 	bool		fresh_connection;	/* for targets without deduplication */
 	List	   *allow_private;	/* of char *: CIDR ranges that are allowed */
-	const char *ca_file;		/* or NULL */
+	const char *ca_file;		/* or NULL, as all that follow */
+	const char *cert_file;		/* the client's certificate */
+	const char *key_file;
+	const char *client_key;		/* PEM, instead of key_file; a secret */
+	const char *pinned_key;
+	const char *proxy;			/* then its address is judged, not the
+								 * target's */
+	List	   *secrets;		/* of char *: masked where the answer has them */
+	int			stall_seconds;	/* 0: none; see docs/reference/http.md */
+	WfHttpVersion http_version;
 } WfHttpRequest;
 
 /* How far an attempt came: what is known about the other side. */
@@ -88,6 +105,12 @@ extern void wf_http_pump(WfHttpClient *client);
 
 /* How long to wait at most before the next pump; -1: for the descriptor only. */
 extern long wf_http_timeout_ms(WfHttpClient *client);
+
+/*
+ * Whether a call may go to a numeric address, given the ranges (a List of
+ * char *) that are exempt; false when it is none.
+ */
+extern bool wf_http_address_is_allowed(const char *address, List *allow_private);
 
 /* The next finished call, in the current memory context; NULL when none. */
 extern WfHttpResult *wf_http_next_result(WfHttpClient *client);

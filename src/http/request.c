@@ -5,7 +5,7 @@
  * Everything that comes from outside is checked here, after all templating:
  * method, URL, header names and values.  What is wrong is refused, never
  * dropped or mended.  Options that could make libcurl send more than was asked
- * (redirects, authentication rounds, proxies, cookies, netrc) are off.
+ * (redirects, authentication rounds, cookies, netrc) are off.
  */
 #include "postgres.h"
 
@@ -279,27 +279,83 @@ set_limits(CURL *easy, const WfHttpRequest *request)
 	curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, MAX_LIFETIME_SECONDS);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) request->timeout_ms);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) request->connect_timeout_ms);
-	if (request->fresh_connection)
-	{
-		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-		curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-		curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
-	}
+	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long) request->fresh_connection);
+	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, (long) request->fresh_connection);
 
 	return curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR,
-							request->allow_http ? "http,https" : "https") == CURLE_OK &&
-		curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK &&
-		curl_easy_setopt(easy, CURLOPT_NOPROXY, "*") == CURLE_OK;
+							request->allow_http ? "http,https" : "https") == CURLE_OK;
+}
+
+/*
+ * A connection of HTTP/2 that ends makes the outcome of every call on it
+ * unknown, so who wants a connection for itself gets HTTP/1.1.
+ */
+static void
+set_version(CURL *easy, const WfHttpRequest *request)
+{
+	bool		is_https = pg_strncasecmp(request->url, "https:", 6) == 0;
+	long		version = CURL_HTTP_VERSION_2TLS;
+
+	if (request->fresh_connection || request->http_version == WF_HTTP_1_1)
+		version = CURL_HTTP_VERSION_1_1;
+	else if (request->http_version == WF_HTTP_2)
+	{
+		curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+		if (!is_https)
+			version = CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+	}
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, version);
+}
+
+/*
+ * The environment has no say: without a proxy of its own a call uses none.
+ * What a proxy answers to CONNECT is not the answer, and what the target is
+ * sent is not the proxy's.
+ */
+static bool
+set_proxy(CURL *easy, const char *proxy)
+{
+	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long) CURLHEADER_SEPARATE);
+	curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYPEER, 1L);
+	curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYHOST, 2L);
+
+	return curl_easy_setopt(easy, CURLOPT_PROXY, proxy == NULL ? "" : proxy) == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_NOPROXY, proxy == NULL ? "*" : "") == CURLE_OK;
 }
 
 static bool
-set_tls(CURL *easy, const char *ca_file)
+set_text(CURL *easy, CURLoption option, const char *text)
+{
+	return text == NULL || curl_easy_setopt(easy, option, text) == CURLE_OK;
+}
+
+static bool
+set_client_key(CURL *easy, const char *pem)
+{
+	struct curl_blob blob = {(void *) pem, 0, CURL_BLOB_COPY};
+
+	if (pem == NULL)
+		return true;
+	blob.len = strlen(pem);
+
+	return curl_easy_setopt(easy, CURLOPT_SSLKEY_BLOB, &blob) == CURLE_OK;
+}
+
+static bool
+set_tls(CURL *easy, const WfHttpRequest *request)
 {
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 
-	return ca_file == NULL || curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file) == CURLE_OK;
+	return set_text(easy, CURLOPT_CAINFO, request->ca_file) &&
+		set_text(easy, CURLOPT_PROXY_CAINFO, request->ca_file) &&
+		set_text(easy, CURLOPT_SSLCERT, request->cert_file) &&
+		set_text(easy, CURLOPT_KEYPASSWD, "") &&	/* never ask a terminal */
+		set_text(easy, CURLOPT_SSLKEY, request->key_file) &&
+		set_text(easy, CURLOPT_PINNEDPUBLICKEY, request->pinned_key) &&
+		set_client_key(easy, request->client_key);
 }
 
 static void
@@ -307,6 +363,7 @@ set_callbacks(WfHttpCall *call)
 {
 	CURL	   *easy = call->easy;
 
+	call->received.easy = easy;
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, wf_guard_open_socket);
@@ -320,6 +377,29 @@ set_callbacks(WfHttpCall *call)
 }
 
 /*
+ * The copies are wiped with the call.
+ */
+static bool
+copy_secrets(WfHttpCall *call, List *secrets)
+{
+	ListCell   *cell;
+
+	if (secrets == NIL)
+		return true;
+	call->secrets = calloc(list_length(secrets), sizeof(char *));
+	if (call->secrets == NULL)
+		return false;
+	foreach(cell, secrets)
+	{
+		call->secrets[call->nsecrets] = strdup(lfirst(cell));
+		if (call->secrets[call->nsecrets++] == NULL)
+			return false;
+	}
+
+	return true;
+}
+
+/*
  * Checks a request and makes the handle that will send it.  Returns false,
  * with call->code and call->problem set, when it is not to be sent.
  */
@@ -328,16 +408,19 @@ wf_call_prepare(WfHttpCall *call, const WfHttpRequest *request)
 {
 	call->id = request->id;
 	call->received.max_body = request->max_response;
+	call->received.stall_seconds = request->stall_seconds;
 	if (!check_method(call, request->method) || !check_url(call, request) ||
 		!check_headers(call, request))
 		return false;
 
 	call->easy = curl_easy_init();
 	if (call->easy == NULL || !wf_guard_allow(&call->guard, request->allow_private) ||
-		!set_limits(call->easy, request) || !set_tls(call->easy, request->ca_file) ||
+		!set_limits(call->easy, request) || !set_proxy(call->easy, request->proxy) ||
+		!set_tls(call->easy, request) || !copy_secrets(call, request->secrets) ||
 		curl_easy_setopt(call->easy, CURLOPT_URL, request->url) != CURLE_OK)
 		return refuse(call, CURLE_OUT_OF_MEMORY, "out of memory");
 	set_callbacks(call);
+	set_version(call->easy, request);
 	if (!set_method_and_body(call, request) || !copy_headers(call, request))
 		return false;
 	curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
@@ -364,6 +447,10 @@ wf_call_free(WfHttpCall *call)
 	for (struct curl_slist *each = call->headers; each != NULL; each = each->next)
 		explicit_bzero(each->data, strlen(each->data));
 	curl_slist_free_all(call->headers);
+	for (int i = 0; i < call->nsecrets; i++)
+		if (call->secrets[i] != NULL)
+			wipe_and_free(call->secrets[i], strlen(call->secrets[i]));
+	free(call->secrets);
 	free(call->body);
 	free(call->guard.allowed);
 	wipe_and_free(call->received.head, call->received.head_length);

@@ -16,6 +16,7 @@
 
 #define MAX_HEADERS			100
 #define MAX_HEAD_BYTES		(64 * 1024)
+#define MIN_MASKED			6
 #define MAX_RETRY_AFTER_MS	(INT64CONST(24) * 3600 * 1000)
 
 /*
@@ -41,7 +42,8 @@ append(char **buffer, size_t *length, size_t *size, const char *data, size_t cou
 }
 
 /*
- * "HTTP/1.1 200 OK" begins a new block of headers.
+ * "HTTP/1.1 200 OK" begins a block of headers.  The first status that is not
+ * interim is the one that counts.
  */
 static void
 begin_head(WfReceived *received, const char *line, size_t length)
@@ -49,17 +51,67 @@ begin_head(WfReceived *received, const char *line, size_t length)
 	const char *space = memchr(line, ' ', length);
 	int			status = 0;
 
-	if (space != NULL)
-		for (const char *c = space + 1; c < line + length && isdigit((unsigned char) *c); c++)
-			status = status * 10 + (*c - '0');
+	for (int i = 1; space != NULL && i <= 3; i++)
+	{
+		if (space + i == line + length || !isdigit((unsigned char) space[i]))
+			break;
+		status = status * 10 + (space[i] - '0');
+	}
 	received->head_length = 0;
 	received->nheaders = 0;
-	if (status >= 200 && status <= 999)
+	received->in_head = true;
+	if (status >= 200)
 		received->status = status;
 }
 
+static bool
+begins_with(const char *from, const char *to, const char *word)
+{
+	size_t		length = strlen(word);
+
+	return to - from >= length && pg_strncasecmp(from, word, length) == 0;
+}
+
+static bool
+is_event_stream(const WfReceived *received)
+{
+	const char *end = received->head + received->head_length;
+	const char *newline;
+
+	for (const char *line = received->head; line < end; line = newline + 1)
+	{
+		newline = memchr(line, '\n', end - line);
+		if (newline == NULL)
+			return false;
+		if (!begins_with(line, newline, "content-type:"))
+			continue;
+		line += strlen("content-type:");
+		while (line < newline && *line == ' ')
+			line++;
+		return begins_with(line, newline, "text/event-stream");
+	}
+
+	return false;
+}
+
 /*
- * CURLOPT_HEADERFUNCTION: one complete line.
+ * From here on silence counts, but not in a stream of events, where it is
+ * ordinary.
+ */
+static void
+end_head(WfReceived *received)
+{
+	received->in_head = false;
+	if (received->status == 0 || received->stall_seconds == 0 || is_event_stream(received))
+		return;
+	curl_easy_setopt(received->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	curl_easy_setopt(received->easy, CURLOPT_LOW_SPEED_TIME, received->stall_seconds);
+}
+
+/*
+ * CURLOPT_HEADERFUNCTION: one complete line.  A status line counts only where
+ * one is due; what comes after the headers (trailers) is passed over, so that
+ * it cannot change what they said.
  */
 size_t
 wf_received_header(char *data, size_t size, size_t count, void *data_for)
@@ -67,9 +119,15 @@ wf_received_header(char *data, size_t size, size_t count, void *data_for)
 	WfReceived *received = data_for;
 	size_t		length = size * count;
 
-	if (length >= 5 && memcmp(data, "HTTP/", 5) == 0)
+	if (!received->in_head)
 	{
-		begin_head(received, data, length);
+		if (received->status == 0 && length >= 5 && memcmp(data, "HTTP/", 5) == 0)
+			begin_head(received, data, length);
+		return length;
+	}
+	if (data[0] == '\r' || data[0] == '\n')
+	{
+		end_head(received);
 		return length;
 	}
 	if (received->nheaders == MAX_HEADERS ||
@@ -141,6 +199,28 @@ clean_copy(const char *from, const char *to, bool to_lower)
 }
 
 /*
+ * Writes stars over every secret: what echoes a request must not bring them
+ * into a table.  Short ones are left, they would be found everywhere.
+ */
+static void
+mask_secrets(const WfHttpCall *call, char *text, size_t length)
+{
+	for (int i = 0; i < call->nsecrets; i++)
+	{
+		size_t		size = strlen(call->secrets[i]);
+		char	   *found = text;
+
+		if (size < MIN_MASKED)
+			continue;
+		while ((found = memmem(found, text +length - found, call->secrets[i], size)) != NULL)
+		{
+			memset(found, '*', size);
+			found += size;
+		}
+	}
+}
+
+/*
  * A header that comes several times is one list, as RFC 9110 says.
  */
 static void
@@ -159,8 +239,9 @@ add_header(WfHttpResult *result, char *name, char *value)
 }
 
 static void
-copy_received_headers(WfHttpResult *result, const WfReceived *received)
+copy_received_headers(WfHttpResult *result, const WfHttpCall *call)
 {
+	const WfReceived *received = &call->received;
 	const char *line = received->head;
 	const char *end = line + received->head_length;
 
@@ -172,8 +253,12 @@ copy_received_headers(WfHttpResult *result, const WfReceived *received)
 		const char *colon = memchr(line, ':', stop - line);
 
 		if (colon != NULL)
-			add_header(result, clean_copy(line, colon, true),
-					   clean_copy(colon + 1, stop, false));
+		{
+			char	   *value = clean_copy(colon + 1, stop, false);
+
+			mask_secrets(call, value, strlen(value));
+			add_header(result, clean_copy(line, colon, true), value);
+		}
 		line = stop + 1;
 	}
 }
@@ -277,12 +362,13 @@ wf_call_result(const WfHttpCall *call)
 		result->refused_ranges = pstrdup(guard->refused_ranges);
 	result->body_truncated = received->is_over;
 	result->status = received->status;
-	copy_received_headers(result, received);
+	copy_received_headers(result, call);
 	result->body = palloc(received->body_length + 1);
 	if (received->body_length > 0)
 		memcpy(result->body, received->body, received->body_length);
 	result->body[received->body_length] = '\0';
 	result->body_length = received->body_length;
+	mask_secrets(call, result->body, result->body_length);
 	result->retry_after_ms = retry_after(result);
 	result->total_ms = call->total_ms;
 	result->error = describe(call, result);
