@@ -43,9 +43,10 @@ COMMENT ON FUNCTION workflow._learn_endpoint(text, oid) IS
 
 CREATE FUNCTION workflow.call(endpoint text, method text, path text, body jsonb DEFAULT NULL,
                               key text DEFAULT NULL, headers jsonb DEFAULT NULL,
-                              timeout interval DEFAULT NULL)
+                              timeout interval DEFAULT NULL, content_type text DEFAULT NULL,
+                              body_bytes bytea DEFAULT NULL)
 RETURNS bigint LANGUAGE C AS 'MODULE_PATHNAME', 'wf_call';
-COMMENT ON FUNCTION workflow.call(text, text, text, jsonb, text, jsonb, interval) IS
+COMMENT ON FUNCTION workflow.call(text, text, text, jsonb, text, jsonb, interval, text, bytea) IS
   'Makes a durable HTTP call: sent after commit, at most once for a key unless the receiver deduplicates; returns the effect';
 
 CREATE FUNCTION workflow.begin_effect(endpoint text, key text, request jsonb, item bigint DEFAULT NULL,
@@ -78,7 +79,7 @@ CREATE FUNCTION workflow._reserve_effect(submitted_by text, endpoint text, kind 
                                          OUT effect_id bigint, OUT is_new boolean)
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_reserve_effect';
 COMMENT ON FUNCTION workflow._reserve_effect(text, text, text, text, jsonb, bigint, bigint) IS
-  'Inner: reserves an effect of request {method, path, headers, body, spec, timeout_ms}';
+  'Inner: reserves an effect of request {method, path, headers, body, content_type, spec, timeout_ms}';
 
 CREATE FUNCTION workflow._classify(phase text, curl_code int, status int, dedup text,
                                    on_5xx text DEFAULT 'unknown', flags text DEFAULT '',
@@ -322,6 +323,17 @@ END
 $$;
 COMMENT ON FUNCTION workflow._require_revertible(workflow.effect) IS 'Inner: raises why an effect cannot be reverted';
 
+-- Those of the template, else those of the effect; the type of a body belongs to that body.
+CREATE FUNCTION workflow._revert_headers(effect workflow.effect, data jsonb) RETURNS jsonb LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN effect.spec -> 'revert' ? 'headers'
+              THEN workflow._render(effect.spec -> 'revert' -> 'headers', data)
+              ELSE (SELECT jsonb_object_agg(h.key, h.value) FROM jsonb_each(effect.headers) AS h
+                    WHERE lower(h.key) <> 'content-type') END
+$$;
+COMMENT ON FUNCTION workflow._revert_headers(workflow.effect, jsonb) IS 'Inner: the headers of a revert request';
+
 -- Its key is made of the effect''s own: reverting twice is one effect.
 CREATE FUNCTION workflow._revert(caller text, effect_id bigint, reason text) RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -339,7 +351,8 @@ BEGIN
   request := jsonb_build_object(
     'method', template ->> 'method',
     'path', workflow._render_path(template ->> 'path', data),
-    'headers', coalesce(workflow._render(template -> 'headers', data), effect.headers));
+    'headers', workflow._revert_headers(effect, data),
+    'content_type', template ->> 'content_type');
   IF template ? 'body' THEN
     request := request || jsonb_build_object('body', workflow._render(template -> 'body', data));
   END IF;

@@ -16,6 +16,8 @@
 #include "utils/builtins.h"
 
 #define WHY_ENDPOINT	"name a foreign server of the wrapper workflow_http"
+#define TYPE_FORM	"application/x-www-form-urlencoded"
+#define TYPE_PARTS	"multipart/form-data"
 #define WHY_KEY		"give the business parts that identify the action, so that it never happens twice"
 
 static const char *const methods[] = {
@@ -139,6 +141,43 @@ check_headers(WfCheck *check, JsonbValue *value)
 	}
 }
 
+static void
+check_content_type(WfCheck *check, JsonbValue *value)
+{
+	char	   *type = wf_jsonb_value_text(value);
+	char	   *slash = strchr(type, '/');
+
+	if (slash == NULL || slash == type || slash[1] == '\0' || slash[1] == ';')
+		wf_check_error(check, "bad_value", "write a type such as application/x-www-form-urlencoded",
+					   "\"%s\" is not a media type", type);
+	else if (pg_strncasecmp(type, TYPE_PARTS, strlen(TYPE_PARTS)) == 0 &&
+			 type[strlen(TYPE_PARTS)] != '\0')
+		wf_check_error(check, "bad_value", "write " TYPE_PARTS,
+					   "the boundary is made of the parts and cannot be given");
+}
+
+/*
+ * A form is made of an object; only that much is known before the data is.
+ */
+static void
+check_form(WfCheck *check, JsonbValue *request)
+{
+	char	   *type = wf_jsonb_value_text(wf_jsonb_value_get(request, "content_type"));
+	JsonbValue *body = wf_jsonb_value_get(request, "body");
+	int			mark;
+
+	if (type == NULL || body == NULL ||
+		(pg_strncasecmp(type, TYPE_PARTS, strlen(TYPE_PARTS)) != 0 &&
+		 pg_strncasecmp(type, TYPE_FORM, strlen(TYPE_FORM)) != 0) ||
+		wf_jsonb_value_is_object(body) ||
+		(body->type == jbvString && wf_is_selector(wf_jsonb_value_text(body))))
+		return;
+	mark = wf_check_enter(check, "body");
+	wf_check_error(check, "wrong_type", "write {\"field\": \"value\"}",
+				   "a body of type %s is an object of fields", type);
+	wf_check_leave(check, mark);
+}
+
 /* What is read before the action, so that its effect can be undone. */
 static const WfField before_fields[] = {
 	{"method", WF_TEXT, NULL, check_method},
@@ -158,6 +197,7 @@ static const WfField revert_fields[] = {
 	{"path", WF_TEXT, "say where it is sent", check_path},
 	{"headers", WF_OBJECT, NULL, check_headers},
 	{"body", WF_ANY, NULL, wf_check_template},
+	{"content_type", WF_TEXT, NULL, check_content_type},
 	{NULL}
 };
 
@@ -165,6 +205,7 @@ static void
 check_revert(WfCheck *check, JsonbValue *value)
 {
 	wf_check_object(check, value, revert_fields);
+	check_form(check, value);
 }
 
 static const WfField http_fields[] = {
@@ -174,6 +215,7 @@ static const WfField http_fields[] = {
 	{"path", WF_TEXT, "say where it is sent", check_path},
 	{"headers", WF_OBJECT, NULL, check_headers},
 	{"body", WF_ANY, NULL, wf_check_template},
+	{"content_type", WF_TEXT, NULL, check_content_type},
 	{"key", WF_TEXT | WF_ARRAY, WHY_KEY, wf_check_effect_key},
 	{"before", WF_OBJECT, NULL, check_before},
 	{"revert", WF_OBJECT, NULL, check_revert},
@@ -188,6 +230,7 @@ wf_check_http(WfCheck *check, JsonbValue *value)
 	char	   *method = wf_jsonb_value_text(wf_jsonb_value_get(value, "method"));
 
 	wf_check_object(check, value, http_fields);
+	check_form(check, value);
 	if (wf_jsonb_value_get(value, "revert") == NULL && method != NULL &&
 		strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
 		wf_check_notice(check, "no_revert", "say with \"revert\" how it is undone, if it can be",

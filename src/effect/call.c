@@ -126,8 +126,8 @@ enqueue(int64 effect_id, const char *endpoint)
 PG_FUNCTION_INFO_V1(wf_call);
 
 /*
- * call(endpoint text, method text, path text, body jsonb, key text,
- *		headers jsonb, timeout interval) returns bigint
+ * call(endpoint text, method text, path text, body jsonb, key text, headers jsonb,
+ *		timeout interval, content_type text, body_bytes bytea) returns bigint
  */
 Datum
 wf_call(PG_FUNCTION_ARGS)
@@ -147,6 +147,8 @@ wf_call(PG_FUNCTION_ARGS)
 		text_argument(fcinfo, 4);
 	intent.headers = jsonb_argument(fcinfo, 5);
 	intent.timeout_ms = interval_argument_ms(fcinfo, 6);
+	intent.content_type = text_argument(fcinfo, 7);
+	intent.body_bytes = PG_ARGISNULL(8) ? NULL : PG_GETARG_BYTEA_P(8);
 	intent.submitted_by = wf_role_name(GetUserId());
 
 	connect_as_owner(&caller);
@@ -392,7 +394,7 @@ PG_FUNCTION_INFO_V1(wf_inner_reserve_effect);
  *		request jsonb, item bigint, reverts bigint, OUT effect_id bigint,
  *		OUT is_new boolean)
  *
- * request: {method, path, headers, body, spec, timeout_ms}.
+ * request: {method, path, headers, body, content_type, spec, timeout_ms}.
  */
 Datum
 wf_inner_reserve_effect(PG_FUNCTION_ARGS)
@@ -407,6 +409,7 @@ wf_inner_reserve_effect(PG_FUNCTION_ARGS)
 		.path = wf_jsonb_get_text(request, "path"),
 		.headers = wf_jsonb_get_jsonb(request, "headers"),
 		.body = wf_jsonb_get_jsonb(request, "body"),
+		.content_type = wf_jsonb_get_text(request, "content_type"),
 		.spec = wf_jsonb_get_jsonb(request, "spec"),
 		.timeout_ms = wf_jsonb_get_int(request, "timeout_ms", 0),
 		.item_id = PG_ARGISNULL(5) ? 0 : PG_GETARG_INT64(5),

@@ -27,7 +27,9 @@ typedef struct WfIntent
 	const char *method;
 	const char *path;
 	Jsonb	   *headers;		/* object of strings, or NULL */
-	Jsonb	   *body;			/* sent as JSON; NULL: none */
+	Jsonb	   *body;			/* sent as content_type says; NULL: none */
+	bytea	   *body_bytes;		/* sent as they are, instead of body */
+	const char *content_type;	/* NULL: the header's, else JSON */
 	int			timeout_ms;		/* 0: the endpoint's */
 
 	/*
@@ -118,7 +120,15 @@ typedef struct WfWire
 	bool		allow_http;
 	bool		fresh_connection;
 	List	   *allow_private;	/* of char * */
-	const char *ca_file;
+	const char *ca_file;		/* or NULL, as all that follow */
+	const char *cert_file;
+	const char *key_file;
+	char	   *client_key;		/* a secret */
+	const char *pinned_key;
+	const char *proxy;
+	List	   *secrets;		/* of char *: masked where the answer has them */
+	int			stall_seconds;
+	int			http_version;	/* WfHttpVersion */
 } WfWire;
 
 /*

@@ -52,7 +52,14 @@ typedef struct WfEndpoint
 	const char *key_header;
 	bool		key_is_quoted;	/* the IETF draft's structured string */
 	int64		key_ttl_us;
-	const char *ca_file;
+	const char *ca_file;		/* or NULL, as the next six */
+	const char *cert_file;
+	const char *key_file;
+	const char *key_secret;
+	const char *pinned_key;
+	const char *proxy;
+	int			stall_seconds;
+	int			http_version;	/* WfHttpVersion: 0 any, 1 1.1, 2 2 */
 	WfOn5xx		on_5xx;
 	List	   *in_progress;	/* of int: statuses, as are the next three */
 	List	   *mismatch;
@@ -73,6 +80,7 @@ extern List *wf_option_statuses(const char *name, const char *value);
 extern void wf_option_rate(const char *value, int *count, int64 *per_us);
 extern List *wf_option_list(const char *value);
 extern char *wf_option_header_name(const char *suffix);
+extern int	wf_option_http_version(const char *value);
 
 /* endpoint.c */
 extern WfEndpoint *wf_endpoint_find(const char *name);
@@ -242,9 +250,22 @@ extern WfEffectOutcome wf_outcome_deliver(WfEffectOutcome outcome, MemoryContext
 extern bool wf_effect_reserve_or_conflict(const WfIntent *intent, int64 *effect_id,
 										  WfReservation *reservation);
 
-/* request.c */
+/* body.c */
+extern bytea *wf_body_bytes(const WfIntent *intent, const char **type);
+
+/* event_stream.c */
+extern Jsonb *wf_read_events(const char *text, bool is_whole);
+
+/* header.c */
+extern bool wf_header_is_protocol(const char *name);
+extern bool wf_header_is_reserved(const char *name);
+extern char *wf_header_value(Jsonb *headers, const char *name);
+
+/* intent.c */
 extern void wf_check_intent(const WfIntent *intent, const WfEndpoint *endpoint,
 							const bytea *body);
+
+/* request.c */
 extern void wf_wire_add_header(WfWire *wire, const char *name, const char *value);
 extern bool wf_fill_wire(WfWire *wire, const WfEffect *effect,
 						 const WfEndpoint *endpoint, char **problem);

@@ -16,7 +16,6 @@
 #include "catalog/pg_type.h"
 #include "effect/ledger.h"
 #include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
 #include "utils/timestamp.h"
 
 #define MAX_GENERATIONS 1000
@@ -27,6 +26,7 @@ typedef struct Prepared
 	const WfIntent *intent;
 	const WfEndpoint *endpoint;
 	bytea	   *body;			/* or NULL */
+	const char *content_type;
 	bytea	   *fingerprint;
 } Prepared;
 
@@ -58,32 +58,13 @@ static WfPlan revive_effect_plan = {
 	"timeout_ms = $8::int4 WHERE effect_id = $1::int8",
 };
 
-/*
- * The exact bytes to send: JSON is UTF-8, whatever the database's encoding.
- */
 static bytea *
-body_bytes(Jsonb *body)
+fingerprint(const Prepared *prepared)
 {
-	char	   *text;
-	char	   *utf8;
-	bytea	   *bytes;
-
-	if (body == NULL)
-		return NULL;
-	text = wf_jsonb_to_cstring(body);
-
-	utf8 = pg_server_to_any(text, strlen(text), PG_UTF8);
-	bytes = palloc(VARHDRSZ + strlen(utf8));
-	SET_VARSIZE(bytes, VARHDRSZ + strlen(utf8));
-	memcpy(VARDATA(bytes), utf8, strlen(utf8));
-
-	return bytes;
-}
-
-static bytea *
-fingerprint(const WfIntent *intent, int32 endpoint_id, const bytea *body)
-{
-	char	   *endpoint = psprintf("%d", endpoint_id);
+	const WfIntent *intent = prepared->intent;
+	const bytea *body = prepared->body;
+	const char *type = prepared->content_type;
+	char	   *endpoint = psprintf("%d", prepared->endpoint->endpoint_id);
 	char	   *headers = intent->headers == NULL ? NULL : wf_jsonb_to_cstring(intent->headers);
 	StringInfoData material;
 
@@ -96,6 +77,7 @@ fingerprint(const WfIntent *intent, int32 endpoint_id, const bytea *body)
 		wf_digest_add(&material, NULL, 0);
 	else
 		wf_digest_add(&material, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body));
+	wf_digest_add(&material, type, type == NULL ? 0 : strlen(type));
 
 	return wf_digest(&material);
 }
@@ -144,8 +126,8 @@ insert_effect(const Prepared *prepared, const char *key, int generation)
 	nulls[11] = WF_NULL_FLAG(intent->headers);
 	values[12] = PointerGetDatum(prepared->body);
 	nulls[12] = WF_NULL_FLAG(prepared->body);
-	values[13] = wf_text_datum("application/json");
-	nulls[13] = WF_NULL_FLAG(prepared->body);
+	values[13] = wf_text_datum(prepared->content_type);
+	nulls[13] = WF_NULL_FLAG(prepared->content_type);
 	values[14] = spec_datum(intent);
 	values[15] = Int32GetDatum(intent->timeout_ms);
 	values[16] = TimestampTzGetDatum(wf_now());
@@ -289,9 +271,9 @@ wf_effect_reserve_or_conflict(const WfIntent *intent, int64 *effect_id,
 
 	prepared.endpoint = wf_endpoint_find(intent->endpoint);
 	wf_endpoint_require_usage(prepared.endpoint, intent->submitted_by);
-	prepared.body = body_bytes(intent->body);
+	prepared.body = wf_body_bytes(intent, &prepared.content_type);
 	wf_check_intent(intent, prepared.endpoint, prepared.body);
-	prepared.fingerprint = fingerprint(intent, prepared.endpoint->endpoint_id, prepared.body);
+	prepared.fingerprint = fingerprint(&prepared);
 
 	return find_or_insert(&prepared, effect_id, reservation);
 }

@@ -201,6 +201,7 @@ render_intent(void *argument)
 	intent->path = wf_render_path(path == NULL ? "" : path, visit->item->data);
 	intent->headers = render_member(activity, "headers", visit->item->data);
 	intent->body = render_member(activity, "body", visit->item->data);
+	intent->content_type = wf_jsonb_get_text(activity, "content_type");
 	intent->timeout_ms = attempt_timeout_ms(visit->state);
 	intent->spec = render_spec(visit);
 }

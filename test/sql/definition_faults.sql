@@ -46,6 +46,11 @@ SELECT * FROM faults('{"workflow": "w", "work\u0066low": "v", "initial": "A", "s
 SELECT * FROM state_faults('{"http": {}}');
 SELECT * FROM state_faults('{"http": {"endpoint": "", "queue": "q", "method": "patch", "path": "x/../{$.a", "key": ["$.a["],
   "headers": {"a b": "x", "c": 1}, "before": {"method": "GET"}, "external_id": "id", "retry": "patient", "body": {"a": ["$.b."]}}}');
+SELECT * FROM state_faults('{"http": {"endpoint": "e", "queue": "q", "method": "POST", "path": "/a", "key": ["$.a"],
+  "body": "text", "content_type": "application/x-www-form-urlencoded",
+  "revert": {"method": "POST", "path": "/a", "body": ["$.a"], "content_type": "multipart/form-data"}}}');
+SELECT * FROM state_faults('{"http": {"endpoint": "e", "queue": "q", "method": "POST", "path": "/a", "key": ["$.a"],
+  "body": "$.fields", "content_type": "multipart/form-data; boundary=x", "revert": {"method": "POST", "path": "/a", "content_type": "text"}}}');
 SELECT * FROM state_faults('{"model": {"endpoint": "llm", "queue": "qq", "path": "/v1", "output": "content"}}');
 SELECT * FROM state_faults('{"task": {}}');
 SELECT * FROM state_faults('{"task": {"queue": "q", "payload": {"a": "$.b..", "c": ["{$.d}"]}}}');
