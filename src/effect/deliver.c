@@ -58,6 +58,12 @@ wf_wire_deliver(const WfWire *wire, MemoryContext context)
 	copy->method = copy_text(wire->method);
 	copy->url = copy_text(wire->url);
 	copy->ca_file = copy_text(wire->ca_file);
+	copy->cert_file = copy_text(wire->cert_file);
+	copy->key_file = copy_text(wire->key_file);
+	copy->client_key = copy_text(wire->client_key);
+	copy->pinned_key = copy_text(wire->pinned_key);
+	copy->proxy = copy_text(wire->proxy);
+	copy->secrets = copy_texts(wire->secrets);
 	copy->header_names = copy_texts(wire->header_names);
 	copy->header_values = copy_texts(wire->header_values);
 	copy->allow_private = copy_texts(wire->allow_private);
@@ -70,6 +76,9 @@ wf_wire_deliver(const WfWire *wire, MemoryContext context)
 		copy->body = body;
 	}
 	wipe_texts(wire->header_values);
+	wipe_texts(wire->secrets);
+	if (wire->client_key != NULL)
+		explicit_bzero(wire->client_key, strlen(wire->client_key));
 
 	return copy;
 }

@@ -23,9 +23,11 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #define DEFAULT_TIMEOUT_MS			30000
 #define DEFAULT_CONNECT_TIMEOUT_MS	5000
+#define DEFAULT_STALL_SECONDS		60
 #define DEFAULT_MAX_IN_FLIGHT		16
 #define DEFAULT_KEY_TTL_US			(INT64CONST(24) * 3600 * 1000000)
 
@@ -126,14 +128,33 @@ read_access_option(WfEndpoint *endpoint, const char *name, const char *value)
 		endpoint->allow_http = wf_option_bool(name, value);
 	else if (strcmp(name, "allow_private") == 0)
 		endpoint->allow_private = wf_option_list(value);
-	else if (strcmp(name, "ca_file") == 0)
-		endpoint->ca_file = value;
 	else if (strncmp(name, "header_", 7) == 0)
 	{
 		endpoint->header_names = lappend(endpoint->header_names,
 										 wf_option_header_name(name + 7));
 		endpoint->header_values = lappend(endpoint->header_values, pstrdup(value));
 	}
+}
+
+static void
+read_connection_option(WfEndpoint *endpoint, const char *name, const char *value)
+{
+	if (strcmp(name, "ca_file") == 0)
+		endpoint->ca_file = value;
+	else if (strcmp(name, "cert_file") == 0)
+		endpoint->cert_file = value;
+	else if (strcmp(name, "key_file") == 0)
+		endpoint->key_file = value;
+	else if (strcmp(name, "key_secret") == 0)
+		endpoint->key_secret = value;
+	else if (strcmp(name, "pinned_key") == 0)
+		endpoint->pinned_key = value;
+	else if (strcmp(name, "proxy") == 0)
+		endpoint->proxy = value;
+	else if (strcmp(name, "http_version") == 0)
+		endpoint->http_version = wf_option_http_version(value);
+	else if (strcmp(name, "stall_timeout") == 0)
+		endpoint->stall_seconds = Max(1, wf_option_interval_us(name, value) / USECS_PER_SEC);
 }
 
 static WfEndpoint *
@@ -152,6 +173,7 @@ read_server(const ForeignServer *server)
 	endpoint->max_in_flight = DEFAULT_MAX_IN_FLIGHT;
 	endpoint->max_request = (int64) wf_max_request_kb * 1024;
 	endpoint->max_response = (int64) wf_max_response_kb * 1024;
+	endpoint->stall_seconds = DEFAULT_STALL_SECONDS;
 	endpoint->key_header = "Idempotency-Key";
 	endpoint->key_ttl_us = DEFAULT_KEY_TTL_US;
 	endpoint->in_progress = list_make1_int(409);
@@ -162,6 +184,7 @@ read_server(const ForeignServer *server)
 		const char *value = defGetString(option);
 
 		read_access_option(endpoint, option->defname, value);
+		read_connection_option(endpoint, option->defname, value);
 		read_flow_option(endpoint, option->defname, value);
 		read_key_option(endpoint, option->defname, value);
 	}

@@ -113,6 +113,20 @@ wf_option_on_5xx(const char *value)
 }
 
 /*
+ * Returns a WfHttpVersion, whose numbers the http room knows.
+ */
+int
+wf_option_http_version(const char *value)
+{
+	if (strcmp(value, "1.1") == 0)
+		return 1;
+	if (strcmp(value, "2") != 0)
+		wf_option_refuse("http_version", value, "one of 1.1, 2");
+
+	return 2;
+}
+
+/*
  * Splits at commas; blanks around the parts do not count.
  */
 List *

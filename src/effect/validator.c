@@ -150,6 +150,40 @@ check_file(const char *name, const char *value)
 }
 
 static void
+check_proxy(const char *name, const char *value)
+{
+	const char *host = strncmp(value, "https://", 8) == 0 ? value + 8 : value + 7;
+
+	if ((host == value + 7 && strncmp(value, "http://", 7) != 0) || *host == '\0' ||
+		strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.:[]") !=
+		strlen(host))
+		wf_option_refuse(name, value, "the URL of a proxy such as http://proxy.example.com:3128");
+}
+
+/*
+ * Reads one or more of sha256//BASE64, with ";" between.
+ */
+static void
+check_pins(const char *name, const char *value)
+{
+	char	   *rest = pstrdup(value);
+	char	   *pin;
+
+	while ((pin = strsep(&rest, ";")) != NULL)
+		if (strncmp(pin, "sha256//", 8) != 0 || strlen(pin) != 8 + 44 || pin[8 + 43] != '=' ||
+			strspn(pin + 8, "abcdefghijklmnopqrstuvwxyz"
+				   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/") != 43)
+			wf_option_refuse(name, value,
+							 "the digest of a public key as in sha256//BASE64, or several with \";\"");
+}
+
+static void
+check_http_version(const char *name, const char *value)
+{
+	(void) wf_option_http_version(value);
+}
+
+static void
 check_header_name(const char *name, const char *value)
 {
 	if (*value == '\0' || strspn(value, "abcdefghijklmnopqrstuvwxyz"
@@ -165,9 +199,29 @@ check_key_format(const char *name, const char *value)
 }
 
 static void
+refuse_header(const char *name, const char *why, const char *cure)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+			 errmsg("invalid option \"%s\"", name),
+			 errdetail("%s", why),
+			 errhint("%s", cure)));
+}
+
+/*
+ * Values of server options can be read by everybody.
+ */
+static void
 check_header(const char *name, const char *value)
 {
-	check_header_name(name, wf_option_header_name(name + strlen("header_")));
+	char	   *header = wf_option_header_name(name + strlen("header_"));
+
+	check_header_name(name, header);
+	if (wf_header_is_protocol(header))
+		refuse_header(name, "The header is written by the client.", "Leave it out.");
+	if (wf_header_is_reserved(header) || strncmp(name, "header_secret_", 14) == 0)
+		refuse_header(name, "The options of a server are no place for credentials.",
+					  "Name a secret in CREATE USER MAPPING, as in OPTIONS (header_secret_x_api_key 'name').");
 	for (const char *c = value; *c != '\0'; c++)
 		if ((unsigned char) *c < 0x20 || (unsigned char) *c == 0x7f)
 			wf_option_refuse(name, "...", "free of control characters");
@@ -183,6 +237,17 @@ check_secret(const char *name, const char *value)
 				 errmsg("invalid value for option \"%s\"", name),
 				 errdetail("The name of a secret consists of letters, digits, \"-\" and \"_\"."),
 				 errhint("Put the secret itself into a file of that name in pg_workflow.secrets_dir.")));
+}
+
+static void
+check_header_secret(const char *name, const char *value)
+{
+	char	   *header = wf_option_header_name(name + strlen("header_secret_"));
+
+	check_header_name(name, header);
+	if (wf_header_is_protocol(header))
+		refuse_header(name, "The header is written by the client.", "Leave it out.");
+	check_secret(name, value);
 }
 
 static const OptionRule server_rules[] = {
@@ -206,6 +271,13 @@ static const OptionRule server_rules[] = {
 	{"rejects", check_statuses, false},
 	{"on_5xx", check_on_5xx, false},
 	{"ca_file", check_file, true},
+	{"cert_file", check_file, true},
+	{"key_file", check_file, true},
+	{"key_secret", check_secret, true},
+	{"pinned_key", check_pins, true},
+	{"proxy", check_proxy, true},
+	{"http_version", check_http_version, false},
+	{"stall_timeout", check_timeout, false},
 	{"header_", check_header, false},
 };
 
@@ -214,7 +286,7 @@ static const OptionRule mapping_rules[] = {
 	{"basic_secret", check_secret, true},
 	{"signing_secret", check_secret, true},
 	{"signing_secret_previous", check_secret, true},
-	{"header_secret_", check_secret, true},
+	{"header_secret_", check_header_secret, true},
 };
 
 static bool
@@ -317,6 +389,37 @@ require_option(List *options, const char *name, const char *why)
 }
 
 static void
+refuse_pair(const char *first, const char *second, const char *why)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+			 errmsg("options \"%s\" and \"%s\" cannot be used together", first, second),
+			 errdetail("%s", why),
+			 errhint("Leave one of them out.")));
+}
+
+/*
+ * Options that do not go together.
+ */
+static void
+refuse_pairs(List *options)
+{
+	const char *version = option_value(options, "http_version");
+	bool		has_file = option_value(options, "key_file") != NULL;
+	bool		has_secret = option_value(options, "key_secret") != NULL;
+
+	if (has_file && has_secret)
+		refuse_pair("key_file", "key_secret", "A certificate has one key.");
+	if (has_file || has_secret)
+		require_option(options, "cert_file", "A key belongs to a certificate.");
+	if (version != NULL && strcmp(version, "2") == 0 &&
+		wf_option_dedup(option_value(options, "dedup")) == WF_DEDUP_NONE)
+		refuse_pair("http_version", "dedup",
+					"A connection of HTTP/2 that ends makes the outcome of every call on it "
+					"unknown, and without deduplication none could be repeated.");
+}
+
+static void
 require_server_options(List *options)
 {
 	require_option(options, "url", "An endpoint is where effects go.");
@@ -327,6 +430,7 @@ require_server_options(List *options)
 		require_option(options, "owner",
 					   "Without deduplication a person must be asked when an outcome "
 					   "is not known; the owner is that person or team.");
+	refuse_pairs(options);
 }
 
 PG_FUNCTION_INFO_V1(wf_endpoint_validator);

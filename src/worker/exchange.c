@@ -10,20 +10,25 @@
 #include "utils/json.h"
 #include "worker/exchange.h"
 
+static void
+wipe_texts(List *texts)
+{
+	ListCell   *cell;
+
+	foreach(cell, texts)
+		explicit_bzero(lfirst(cell), strlen(lfirst(cell)));
+}
+
 /*
- * Wipes the values of headers, which may be secrets.
+ * Wipes what is or may be secret.
  */
 static void
 wipe(WfWire *wire)
 {
-	ListCell   *cell;
-
-	foreach(cell, wire->header_values)
-	{
-		char	   *value = lfirst(cell);
-
-		explicit_bzero(value, strlen(value));
-	}
+	wipe_texts(wire->header_values);
+	wipe_texts(wire->secrets);
+	if (wire->client_key != NULL)
+		explicit_bzero(wire->client_key, strlen(wire->client_key));
 }
 
 /*
@@ -53,6 +58,14 @@ wf_exchange_start(WfHttpClient *client, int64 id, WfWire *wire)
 	request.fresh_connection = wire->fresh_connection;
 	request.allow_private = wire->allow_private;
 	request.ca_file = wire->ca_file;
+	request.cert_file = wire->cert_file;
+	request.key_file = wire->key_file;
+	request.client_key = wire->client_key;
+	request.pinned_key = wire->pinned_key;
+	request.proxy = wire->proxy;
+	request.secrets = wire->secrets;
+	request.stall_seconds = wire->stall_seconds;
+	request.http_version = (WfHttpVersion) wire->http_version;
 
 	wf_http_start(client, &request);
 	pfree(request.headers);

@@ -33,7 +33,30 @@ CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://examp
 CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', "header_x y" 'z');
 CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', header_x E'a\r\nb: c');
 CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', ca_file 'ca.pem');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', pinned_key 'sha256//short=');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', pinned_key '/etc/passwd');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', proxy 'socks5://proxy');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', proxy 'http://user:pw@proxy');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', http_version '3');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', stall_timeout '1 hour');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', key_secret '../key');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', header_host 'evil');
 CREATE USER MAPPING FOR CURRENT_USER SERVER pay OPTIONS (bearer_secret '../../etc/passwd');
+CREATE USER MAPPING FOR CURRENT_USER SERVER pay OPTIONS (header_secret_host 'token');
+-- some do not go together, and none is a place for credentials
+\set VERBOSITY default
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', header_authorization 'Bearer x');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', header_secret_x_key 'x');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://example.com', dedup 'none', owner 'finance', http_version '2');
+\set VERBOSITY terse
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', key_file '/k');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://example.com', dedup 'key', cert_file '/c', key_file '/k', key_secret 'k');
+CREATE SERVER tls FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://example.com', dedup 'key', cert_file '/c', key_secret 'k', http_version '2', stall_timeout '5s',
+           proxy 'http://[fd00::1]:3128',
+           pinned_key 'sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=;sha256//BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA=');
 CREATE SERVER crm FOREIGN DATA WRAPPER workflow_http
   OPTIONS (url 'https://crm.example.com/api/', dedup 'key', timeout '30s', connect_timeout '2s', max_in_flight '16',
            rate_limit '50/second', max_request '64kB', max_response '256kB', key_header 'Idempotency-Key',
@@ -54,6 +77,13 @@ CREATE SERVER mine FOREIGN DATA WRAPPER workflow_http
   OPTIONS (url 'https://example.com', dedup 'key', allow_private '127.0.0.0/8');
 CREATE SERVER mine FOREIGN DATA WRAPPER workflow_http
   OPTIONS (url 'https://example.com', dedup 'key', ca_file '/etc/passwd');
+CREATE SERVER mine FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', cert_file '/c');
+CREATE SERVER mine FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://example.com', dedup 'key', key_file '/k', cert_file '/c');
+CREATE SERVER mine FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://example.com', dedup 'key', proxy 'http://169.254.169.254');
+CREATE SERVER mine FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://example.com', dedup 'key', pinned_key 'sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=');
 CREATE SERVER mine FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key');
 CREATE USER MAPPING FOR endpoint_app SERVER mine OPTIONS (bearer_secret 'token');
 RESET ROLE;
