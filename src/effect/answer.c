@@ -141,10 +141,21 @@ kept_headers(Jsonb *headers)
 	return headers;
 }
 
+static bool
+is_event_stream(Jsonb *headers)
+{
+	static const char type[] = "text/event-stream";
+	char	   *value = wf_header_value(headers, "content-type");
+
+	return value != NULL && pg_strncasecmp(value, type, strlen(type)) == 0 &&
+		strchr("; ", value[strlen(type)]) != NULL;
+}
+
 static void
 read_body(WfAnswer *answer, const WfExchange *exchange, Jsonb **shown)
 {
 	char	   *text = as_text(exchange->body, exchange->body_length);
+	bool		is_whole = exchange->curl_code == 0 && !exchange->body_truncated;
 
 	if (text == NULL)
 	{
@@ -153,14 +164,16 @@ read_body(WfAnswer *answer, const WfExchange *exchange, Jsonb **shown)
 		memcpy(VARDATA(answer->raw), exchange->body, exchange->body_length);
 		return;
 	}
-	if (!exchange->body_truncated)
+	if (is_event_stream(exchange->headers))
+		answer->body = wf_read_events(text, is_whole);
+	else if (!exchange->body_truncated)
 		answer->body = wf_parse_json(text, strlen(text));
 	*shown = answer->body != NULL ? answer->body : wf_jsonb_from_text(text);
 }
 
 /*
- * Returns {status, headers, body}; a body that is not JSON is a string, one
- * that is no text is kept aside.
+ * Returns {status, headers, body}; a stream of events is an object of them, a
+ * body that is not JSON is a string, one that is no text is kept aside.
  */
 WfAnswer
 wf_answer_read(const WfExchange *exchange)
