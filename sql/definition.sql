@@ -37,7 +37,8 @@ BEGIN
     RETURN;
   END IF;
 
-  SELECT p.oid, p.prorettype, p.proretset, p.prokind, n.nspname, p.proname INTO func
+  SELECT p.oid, p.prorettype, p.proretset, p.prokind, n.nspname, p.proname,
+         n.oid = pg_my_temp_schema() OR pg_is_other_temp_schema(n.oid) AS is_temporary INTO func
   FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
   WHERE p.proname = parts[cardinality(parts)]
     AND p.proargtypes = ARRAY['bigint'::regtype, 'jsonb'::regtype]::oidvector
@@ -50,6 +51,9 @@ BEGIN
   ELSIF func.prorettype <> 'jsonb'::regtype OR func.proretset OR func.prokind <> 'f' THEN
     problem := format('function %s(bigint, jsonb) does not return one jsonb', name);
     hint := 'let it return its result as jsonb';
+  ELSIF func.is_temporary THEN
+    problem := format('function %s(bigint, jsonb) is temporary', name);
+    hint := 'create it in a schema that lasts';
   ELSIF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = definer) THEN
     problem := format('role "%s", who defined this version, does not exist', definer);
     hint := 'define the workflow again, as a role that exists';

@@ -130,6 +130,18 @@ extern void wf_item_effect_settled(int64 effect_id, const char *actor);
 extern void wf_item_run_sql(const WfJob *job, const char *actor);
 
 /*
+ * Before activities of anybody run in somebody's session: raises when that has
+ * temporary objects, which stand before tables of the same name.
+ */
+extern void wf_item_require_clean_session(void);
+
+/*
+ * Before activities run in somebody's transaction: fires what that has put off
+ * so far, as the caller, so that it does not fire as a definer.
+ */
+extern void wf_item_fire_callers_deferred(void);
+
+/*
  * Fires timers that are due, at most limit; returns how many were looked at.
  * A timer whose item somebody holds is put off for a second.
  */

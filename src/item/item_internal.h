@@ -124,8 +124,18 @@ extern const WfItem *wf_item_enter_failed(const WfVisit *visit, const WfFault *f
 extern Jsonb *wf_item_error_data(const char *error_class, const char *message, Jsonb *detail);
 
 /* restrict.c */
-extern void wf_item_run_restricted(WfFallible function, void *argument);
+extern void wf_item_run_restricted(Oid definer, WfFallible function, void *argument);
+extern bool wf_item_constraints_were_set(void);
+extern void wf_item_refuse_to_outlive(void);
 extern void wf_item_restrict_init(void);
+
+/* session.c */
+extern uint64 wf_item_session_note(Oid definer);
+extern void wf_item_session_clean(uint64 ntemporary_before);
+extern void wf_item_session_unlock(void);
+
+/* deferred.c */
+extern void wf_item_fire_activitys_deferred(Oid definer);
 
 /* timer.c */
 extern void wf_item_set_timer(const WfItem *item, const char *kind,

@@ -6,29 +6,22 @@
  * the definer.  The server's own "security-restricted operation" keeps code
  * from leaving things behind that would run later with the session's rights;
  * but it also forbids deferred constraints, which an activity may well use.  So
- * the same things are refused here, and deferred triggers are fired before the
- * activity ends (run_sql.c).
+ * the same things are refused here, what is left is found (session.c), and
+ * deferred triggers are fired before the activity ends (deferred.c).
  */
 #include "postgres.h"
 
-#include "catalog/pg_class.h"
 #include "item/item_internal.h"
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
 
 static ProcessUtility_hook_type previous_utility_hook = NULL;
 static bool is_restricted = false;
-
-static bool
-is_temporary(const RangeVar *relation)
-{
-	return relation != NULL &&
-		(relation->relpersistence == RELPERSISTENCE_TEMP ||
-		 (relation->schemaname != NULL && strcmp(relation->schemaname, "pg_temp") == 0));
-}
+static bool constraints_were_set = false;
 
 /*
- * Whether a statement leaves something behind in the session.
+ * Whether a statement changes what the session has: leaves something behind,
+ * or takes away what is not the activity's.
  */
 static bool
 outlives_activity(Node *statement)
@@ -37,22 +30,41 @@ outlives_activity(Node *statement)
 	{
 		case T_DeclareCursorStmt:
 			return (((DeclareCursorStmt *) statement)->options & CURSOR_OPT_HOLD) != 0;
-		case T_CreateStmt:
-		case T_CreateForeignTableStmt:
-			return is_temporary(((CreateStmt *) statement)->relation);
-		case T_CreateTableAsStmt:
-			return is_temporary(((CreateTableAsStmt *) statement)->into->rel);
-		case T_ViewStmt:
-			return is_temporary(((ViewStmt *) statement)->view);
-		case T_CreateSeqStmt:
-			return is_temporary(((CreateSeqStmt *) statement)->sequence);
+		case T_ClosePortalStmt:
+			return ((ClosePortalStmt *) statement)->portalname == NULL;
 		case T_ListenStmt:
+		case T_UnlistenStmt:
 		case T_PrepareStmt:
+		case T_DeallocateStmt:
+		case T_DiscardStmt:
 		case T_LoadStmt:
 			return true;
 		default:
 			return false;
 	}
+}
+
+void
+wf_item_refuse_to_outlive(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("an activity cannot leave objects behind in the session"),
+			 errdetail("Temporary objects have to be dropped before it ends; held cursors, LISTEN, PREPARE, DISCARD and LOAD are refused."),
+			 errhint("Keep what has to last in a table of the definer's.")));
+}
+
+/*
+ * Tells whether an activity used SET CONSTRAINTS since this was last asked.
+ */
+bool
+wf_item_constraints_were_set(void)
+{
+	bool		were_set = constraints_were_set;
+
+	constraints_were_set = false;
+
+	return were_set;
 }
 
 static void
@@ -62,11 +74,9 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 		   QueryCompletion *completion)
 {
 	if (is_restricted && outlives_activity(planned->utilityStmt))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("an activity cannot leave objects behind in the session"),
-				 errdetail("Held cursors, temporary objects, LISTEN, PREPARE and LOAD are refused."),
-				 errhint("Keep what has to last in a table of the definer's.")));
+		wf_item_refuse_to_outlive();
+	if (is_restricted && IsA(planned->utilityStmt, ConstraintsSetStmt))
+		constraints_were_set = true;
 	if (previous_utility_hook)
 		previous_utility_hook(planned, query, read_only_tree, context, params,
 							  environment, receiver, completion);
@@ -76,12 +86,14 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 }
 
 /*
- * Runs the code of an activity.
+ * Runs the code of an activity of that definer; what it leaves in the session
+ * is closed or raised as an error.
  */
 void
-wf_item_run_restricted(WfFallible function, void *argument)
+wf_item_run_restricted(Oid definer, WfFallible function, void *argument)
 {
 	bool		before = is_restricted;
+	uint64		ntemporary = wf_item_session_note(definer);
 
 	is_restricted = true;
 	PG_TRY();
@@ -91,8 +103,10 @@ wf_item_run_restricted(WfFallible function, void *argument)
 	PG_FINALLY();
 	{
 		is_restricted = before;
+		wf_item_session_unlock();
 	}
 	PG_END_TRY();
+	wf_item_session_clean(ntemporary);
 }
 
 /*

@@ -5,11 +5,8 @@
  * The item is locked first, so that nobody moves it while the function runs
  * and the function's writes commit with the transition that it causes.  The
  * function runs as the definer of the item's version, restricted (restrict.c),
- * with a search path of pg_catalog and its own schema.
- *
- * Constraints that it deferred are checked before its result counts, as the
- * definer too and as a security-restricted operation, in which no trigger can
- * be deferred any further: none is left for the commit, which is the worker's.
+ * with a search path of pg_catalog and its own schema.  What it deferred fires
+ * before its result counts, as the definer too (deferred.c).
  */
 #include "postgres.h"
 
@@ -32,15 +29,28 @@
 /* How soon to look again at a job whose item somebody holds. */
 #define BUSY_DELAY_US	INT64CONST(100000)
 
-/* A prepared call of an activity's function; kept as long as the backend. */
+/*
+ * A prepared call of an activity's function; kept as long as the backend.  It
+ * is one role's: a plan may have looked at the privileges of the role.
+ */
+typedef struct CallKey
+{
+	Oid			function;
+	Oid			role;
+} CallKey;
+
 typedef struct Call
 {
-	Oid			function;		/* hash key */
+	CallKey		key;
+	char	   *sql;			/* what the plan was made of */
 	SPIPlanPtr	plan;
 } Call;
 
 static HTAB *calls = NULL;
 
+/*
+ * The function of that name, as it is now.
+ */
 static Oid
 find_function(const char *name)
 {
@@ -53,13 +63,20 @@ find_function(const char *name)
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("function %s(bigint, jsonb) does not exist", name),
 				 errhint("Create it again; the definition names it.")));
+	if (isAnyTempNamespace(get_func_namespace(function)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function %s(bigint, jsonb) is temporary", name),
+				 errdetail("Whoever's session has that schema could replace it."),
+				 errhint("Create the function in a schema that lasts, and define the workflow with it.")));
 
 	return function;
 }
 
 static Call *
-find_call(Oid function)
+find_call(Oid function, Oid role)
 {
+	CallKey		key = {function, role};
 	bool		found;
 	Call	   *call;
 
@@ -67,33 +84,55 @@ find_call(Oid function)
 	{
 		HASHCTL		control = {0};
 
-		control.keysize = sizeof(Oid);
+		control.keysize = sizeof(CallKey);
 		control.entrysize = sizeof(Call);
 		calls = hash_create("wf sql activities", 64, &control, HASH_ELEM | HASH_BLOBS);
 	}
-	call = hash_search(calls, &function, HASH_ENTER, &found);
+	call = hash_search(calls, &key, HASH_ENTER, &found);
 	if (!found)
+	{
+		call->sql = NULL;
 		call->plan = NULL;
+	}
 
 	return call;
 }
 
-static SPIPlanPtr
-prepare_call(Oid function)
+static void
+forget_plan(Call *call)
 {
-	Call	   *call = find_call(function);
-	Oid			types[] = {INT8OID, JSONBOID};
-	char	   *name;
-
 	if (call->plan != NULL)
-		return call->plan;
-	name = quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
-									  get_func_name(function));
-	call->plan = SPI_prepare(psprintf("SELECT %s($1, $2)", name), 2, types);
-	if (call->plan == NULL || SPI_keepplan(call->plan) != 0)
-		elog(ERROR, "could not prepare the call of %s", name);
+		(void) SPI_freeplan(call->plan);
+	if (call->sql != NULL)
+		pfree(call->sql);
+	call->plan = NULL;
+	call->sql = NULL;
+}
 
-	return call->plan;
+/*
+ * A function that was renamed is called by its new name: its old one may be
+ * another's by now.
+ */
+static SPIPlanPtr
+prepare_call(Oid function, Oid role)
+{
+	Call	   *call = find_call(function, role);
+	Oid			types[] = {INT8OID, JSONBOID};
+	char	   *sql = psprintf("SELECT %s($1, $2)",
+							   quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
+														  get_func_name(function)));
+	SPIPlanPtr	plan;
+
+	if (call->plan != NULL && strcmp(call->sql, sql) == 0)
+		return call->plan;
+	forget_plan(call);
+	plan = SPI_prepare(sql, 2, types);
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare \"%s\"", sql);
+	call->sql = MemoryContextStrdup(TopMemoryContext, sql);
+	call->plan = plan;
+
+	return plan;
 }
 
 static void
@@ -106,41 +145,61 @@ set_search_path(Oid function)
 							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
-/*
- * Checks what the function deferred, and lets the next one defer again.
- */
-static void
-check_deferred_constraints(Oid role)
-{
-	WfCaller	caller;
-
-	wf_enter_restricted_role(role, &caller);
-	if (SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0) != SPI_OK_UTILITY ||
-		SPI_execute("SET CONSTRAINTS ALL DEFERRED", false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "could not check deferred constraints");
-	wf_leave_role(&caller);
-}
-
 /* A call of an activity's function and its result. */
 typedef struct Execution
 {
-	SPIPlanPtr	plan;
+	Oid			role;
+	const char *name;
 	const WfItem *item;
 	Jsonb	   *result;			/* NULL for null */
 } Execution;
 
+/*
+ * What the function returns was looked at when the workflow was defined; it
+ * may have been made anew since.
+ */
 static void
-execute(void *argument)
+require_one_jsonb(const char *name)
 {
-	Execution  *execution = argument;
+	if (SPI_processed == 1 && SPI_tuptable->tupdesc->natts == 1 &&
+		SPI_gettypeid(SPI_tuptable->tupdesc, 1) == JSONBOID)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("function %s(bigint, jsonb) does not return one jsonb", name),
+			 errdetail("It did when the workflow was defined."),
+			 errhint("Create it again so that it RETURNS jsonb.")));
+}
+
+static void
+execute(Execution *execution, SPIPlanPtr plan)
+{
 	Datum		values[2];
 
 	values[0] = Int64GetDatum(execution->item->item_id);
 	values[1] = JsonbPGetDatum(execution->item->data);
-	if (SPI_execute_plan(execution->plan, values, NULL, false, 1) != SPI_OK_SELECT)
+	if (SPI_execute_plan(plan, values, NULL, false, 2) != SPI_OK_SELECT)
 		elog(ERROR, "unexpected SPI result: %s", SPI_result_code_string(SPI_result));
+	require_one_jsonb(execution->name);
 	if (!wf_result_is_null(0, 1))
 		execution->result = DatumGetJsonbPCopy(wf_result_datum(0, 1, NULL));
+}
+
+/*
+ * The function, and then what it deferred, as the role.
+ */
+static void
+execute_as_role(void *argument)
+{
+	Execution  *execution = argument;
+	Oid			function = find_function(execution->name);
+	WfCaller	caller;
+
+	wf_enter_role(execution->role, &caller);
+	set_search_path(function);
+	execute(execution, prepare_call(function, execution->role));
+	wf_leave_role(&caller);
+	wf_item_fire_activitys_deferred(execution->role);
 }
 
 /*
@@ -149,16 +208,9 @@ execute(void *argument)
 static Jsonb *
 call_as(Oid role, const char *name, const WfItem *item)
 {
-	Oid			function = find_function(name);
-	Execution	execution = {.item = item};
-	WfCaller	caller;
+	Execution	execution = {.role = role,.name = name,.item = item};
 
-	wf_enter_role(role, &caller);
-	set_search_path(function);
-	execution.plan = prepare_call(function);
-	wf_item_run_restricted(execute, &execution);
-	wf_leave_role(&caller);
-	check_deferred_constraints(role);
+	wf_item_run_restricted(role, execute_as_role, &execution);
 
 	return execution.result;
 }

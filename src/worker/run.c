@@ -212,6 +212,7 @@ run_and_commit(Run *run)
 	WfFault		fault;
 	bool		put_off;
 
+	wf_item_require_clean_session();
 	run->by.perform = perform_and_commit;
 	(void) run->by.perform("looking after an interrupted run", disown, run, &fault);
 	(void) wf_dispatch_reclaim(&run->by, &put_off);
@@ -277,6 +278,7 @@ run_own(Run *run)
 	WfFault		fault;
 	int			n;
 
+	wf_item_fire_callers_deferred();
 	run->by.perform = perform;
 	do
 	{

@@ -48,7 +48,7 @@ FROM unnest(ARRAY[
   'INSERT INTO app.note VALUES (2)',
   'CREATE TEMP TABLE left_behind (n int)',
   'CREATE TABLE pg_temp.left_behind (n int)',
-  'SELECT 1 AS n INTO TEMP left_behind',
+  'CREATE TEMP TABLE left_behind AS SELECT 1 AS n',
   'DECLARE c CURSOR WITH HOLD FOR SELECT 1',
   'PREPARE p AS SELECT 1',
   'LISTEN something',
