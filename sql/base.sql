@@ -68,8 +68,9 @@ BEGIN
     SELECT * FROM (VALUES
       ('workflow',      NULL, 'its items, versions and definer belong to the name',
        'workflow.pause_workflow(name, reason) stops a workflow'),
-      ('definition',    '',   'versions of workflows are immutable, since items are pinned to theirs',
-       'Call workflow.define() with the changed document; it becomes the next version'),
+      ('definition',    'workflow, version, hash, document, created_at, owner, functions, definer_oid',
+                              'versions of workflows are immutable, since items are pinned to theirs',
+       'Call workflow.define() with the changed document; it becomes the next version; only definer may be updated'),
       ('item',          NULL, 'an item that is gone would be submitted, and its effects made, anew',
        'workflow.cancel(item, reason) ends an item'),
       ('transition',    '',   'the log of transitions is append-only',

@@ -2,6 +2,26 @@
 -- definition: documents, their versions, and the pictures of them.
 --
 
+-- ------------------------------------------------------------------- definer
+
+-- A name may be somebody else's later, after DROP ROLE and CREATE ROLE; rights
+-- are those of the role that had it when the row was written or restored.
+CREATE FUNCTION workflow._bind_definer() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  NEW.definer_oid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = NEW.definer);
+  RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION workflow._bind_definer() IS
+  'Inner: notes which role a definer''s name means';
+
+CREATE TRIGGER bind_definer BEFORE INSERT OR UPDATE OF definer ON workflow.workflow
+  FOR EACH ROW EXECUTE FUNCTION workflow._bind_definer();
+CREATE TRIGGER bind_definer BEFORE INSERT OR UPDATE OF definer ON workflow.definition
+  FOR EACH ROW EXECUTE FUNCTION workflow._bind_definer();
+
 -- -------------------------------------------------------------------- cache
 
 CREATE FUNCTION workflow._definition_changed() RETURNS trigger
@@ -55,8 +75,7 @@ BEGIN
     problem := format('function %s(bigint, jsonb) is temporary', name);
     hint := 'create it in a schema that lasts';
   ELSIF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = definer) THEN
-    problem := format('role "%s", who defined this version, does not exist', definer);
-    hint := 'define the workflow again, as a role that exists';
+    qualified := format('%I.%I', func.nspname, func.proname);    -- the fault is no_definer
   ELSIF NOT has_schema_privilege(definer, func.nspname, 'USAGE') THEN
     problem := format('role "%s" may not use schema %I', definer, func.nspname);
     hint := format('GRANT USAGE ON SCHEMA %I TO %I', func.nspname, definer);
@@ -209,13 +228,21 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   first_definer text;
+  first_oid oid;
 BEGIN
-  SELECT w.definer INTO first_definer FROM workflow.workflow AS w WHERE w.workflow = name;
+  SELECT w.definer, w.definer_oid INTO first_definer, first_oid
+  FROM workflow.workflow AS w WHERE w.workflow = name;
   IF NOT FOUND
      OR EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = definer AND r.rolsuper)
      OR EXISTS (SELECT FROM pg_roles AS r
-                WHERE r.rolname = first_definer AND pg_has_role(definer, r.oid, 'MEMBER')) THEN
+                WHERE r.oid = first_oid AND pg_has_role(definer, r.oid, 'MEMBER')) THEN
     RETURN;
+  END IF;
+  IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = first_oid) THEN
+    RAISE EXCEPTION 'role "%" may not define a version of workflow "%"', definer, name
+      USING ERRCODE = 'insufficient_privilege',
+            DETAIL = format('Role "%s", who defined its first version, was dropped; one of the same name is another role.', first_definer),
+            HINT = format('A superuser decides whose it is now: UPDATE workflow.workflow SET definer = %L WHERE workflow = %L', definer, name);
   END IF;
   RAISE EXCEPTION 'role "%" may not define a version of workflow "%"', definer, name
     USING ERRCODE = 'insufficient_privilege',
@@ -351,9 +378,20 @@ RETURNS SETOF record
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+  WITH d AS (
+    SELECT d.*, (SELECT r.rolname FROM pg_roles AS r WHERE r.oid = d.definer_oid) AS present_name
+    FROM workflow._definition(name, version) AS d
+  )
   SELECT f.severity, f.code, f.state, f.path || ': ' || f.problem, f.hint
-  FROM workflow._definition(name, version) AS d,
-       workflow._document_faults(d.document, d.definer, d.functions) WITH ORDINALITY AS f
+  FROM (
+    SELECT 'error', 'no_definer', NULL, '$', format('role "%s", who defined this version, was dropped', d.definer),
+           format('UPDATE workflow.definition SET definer = ''...'' WHERE workflow = %L AND version = %s, as a superuser',
+                  d.workflow, d.version), 0
+    FROM d WHERE d.present_name IS NULL
+    UNION ALL
+    SELECT f.*
+    FROM d, workflow._document_faults(d.document, coalesce(d.present_name, d.definer), d.functions) WITH ORDINALITY AS f
+  ) AS f (severity, code, state, path, problem, hint, ordinality)
   ORDER BY array_position(ARRAY['error', 'warning', 'notice'], f.severity), f.ordinality
 $$;
 COMMENT ON FUNCTION workflow._check(text, text, int) IS

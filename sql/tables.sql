@@ -18,10 +18,12 @@ CREATE TABLE workflow.workflow (
   retired_at     timestamptz,
   paused_at      timestamptz,
   paused_by      text,
-  pause_reason   text
+  pause_reason   text,
+  definer_oid    oid
 );
 COMMENT ON TABLE workflow.workflow IS 'One row for each named workflow';
 COMMENT ON COLUMN workflow.workflow.definer IS 'Role that defined the first version; later versions need membership in it';
+COMMENT ON COLUMN workflow.workflow.definer_oid IS 'The role that definer named when the row was written: another one of that name later is not meant';
 COMMENT ON COLUMN workflow.workflow.active_version IS 'Version that new items get';
 
 CREATE TABLE workflow.definition (
@@ -33,6 +35,7 @@ CREATE TABLE workflow.definition (
   created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
   owner      text NOT NULL,
   functions  jsonb NOT NULL DEFAULT '{}',
+  definer_oid oid,
   PRIMARY KEY (workflow, version),
   UNIQUE (workflow, hash)
 );
@@ -41,6 +44,7 @@ COMMENT ON COLUMN workflow.definition.hash IS 'SHA-256 of the canonical (jsonb) 
 COMMENT ON COLUMN workflow.definition.owner IS 'Owner that the document names, else the definer';
 COMMENT ON COLUMN workflow.definition.functions IS 'Full names of the functions of sql activities, by the name in the document';
 COMMENT ON COLUMN workflow.definition.definer IS 'Role whose rights sql, http and model activities of this version use';
+COMMENT ON COLUMN workflow.definition.definer_oid IS 'The role that definer named when the row was written: another one of that name later is not meant';
 
 -- ---------------------------------------------------------------------- item
 

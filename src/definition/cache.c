@@ -30,6 +30,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 typedef enum CacheState
 {
@@ -184,7 +185,8 @@ load_graph(const char *workflow, int version)
 		.read_only = true,
 		.nargs = 2,
 		.argtypes = {TEXTOID, INT4OID},
-		.sql = "SELECT d.document::pg_catalog.jsonb, d.definer, d.functions, d.owner "
+		.sql = "SELECT d.document::pg_catalog.jsonb, d.definer, d.functions, d.owner, "
+		"d.definer_oid "
 		"FROM workflow.definition AS d "
 		"WHERE d.workflow OPERATOR(pg_catalog.=) $1 AND d.version OPERATOR(pg_catalog.=) $2",
 	};
@@ -208,6 +210,7 @@ load_graph(const char *workflow, int version)
 	if (!wf_result_is_null(0, 3))
 		source.functions = DatumGetJsonbPCopy(wf_result_datum(0, 3, NULL));
 	source.owner = wf_result_text(0, 4);
+	source.definer_role = DatumGetObjectId(wf_result_datum(0, 5, NULL));
 	graph = wf_graph_compile(&source);
 	MemoryContextSwitchTo(old);
 
@@ -245,6 +248,26 @@ load_and_remember(const char *workflow, int version)
 		remember(graph);
 
 	return graph;
+}
+
+/*
+ * The role that defined the version; raises when it was dropped.  A role that
+ * has its name by now is another one, and has not agreed to anything.
+ */
+Oid
+wf_graph_definer(const WfGraph *graph)
+{
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(graph->definer_role)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role \"%s\", who defined version %d of workflow \"%s\", does not exist",
+						graph->definer, graph->version, graph->workflow),
+				 errdetail("It was dropped, or the version was restored without it; a role of the same name made later is another one."),
+				 errhint("A superuser decides in whose name it goes on: UPDATE workflow.definition "
+						 "SET definer = '...' WHERE workflow = '%s' AND version = %d;",
+						 graph->workflow, graph->version)));
+
+	return graph->definer_role;
 }
 
 const WfGraph *

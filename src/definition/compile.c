@@ -471,6 +471,7 @@ wf_graph_compile(const WfSource *source)
 	graph->version = source->version;
 	graph->owner = pstrdup(source->owner);
 	graph->definer = pstrdup(source->definer);
+	graph->definer_role = source->definer_role;
 	graph->document = source->document;
 	graph->input_schema = wf_jsonb_get_jsonb(source->document, "input_schema");
 	read_key_parts(root, graph);

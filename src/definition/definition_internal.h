@@ -187,6 +187,7 @@ typedef struct WfSource
 	int			version;
 	const char *owner;
 	const char *definer;
+	Oid			definer_role;
 	Jsonb	   *document;
 	Jsonb	   *functions;		/* or NULL */
 } WfSource;

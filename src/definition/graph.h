@@ -61,7 +61,8 @@ typedef struct WfGraph
 	const char *workflow;
 	int			version;
 	const char *owner;
-	const char *definer;		/* role name */
+	const char *definer;		/* its name when the version was stored */
+	Oid			definer_role;
 	Jsonb	   *document;
 	int			nkey_parts;
 	const char **key_parts;		/* selectors */
@@ -78,6 +79,9 @@ typedef struct WfGraph
 
 /* The compiled version; raises WF012 when there is none. */
 extern const WfGraph *wf_graph(const char *workflow, int version);
+
+/* The role that defined the version; raises when it was dropped. */
+extern Oid	wf_graph_definer(const WfGraph *graph);
 
 /* The version that new items get; raises WF012, or WF008 when retired or paused. */
 extern const WfGraph *wf_active_graph(const char *workflow);

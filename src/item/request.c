@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/jsonb.h"
+#include "base/owner.h"
 #include "base/plan.h"
 #include "base/sqlstate.h"
 #include "catalog/pg_type.h"
@@ -193,7 +194,7 @@ render_intent(void *argument)
 	intent->endpoint = wf_jsonb_get_text(activity, "endpoint");
 	intent->key = render_key(visit);
 	intent->kind = is_model(visit) ? "model" : "http";
-	intent->submitted_by = visit->graph->definer;
+	intent->submitted_by = wf_role_name(wf_graph_definer(visit->graph));
 	intent->item_id = visit->item->item_id;
 	intent->item_state = visit->state->name;
 	intent->item_seq = visit->item->seq;

@@ -226,7 +226,7 @@ run_locked(const WfJob *job, const WfItem *item, const char *actor)
 	if (state->kind != WF_ACTIVITY_SQL)
 		elog(ERROR, "job " INT64_FORMAT " is of kind sql, state \"%s\" is not",
 			 job->job_id, state->name);
-	result = call_as(get_role_oid(graph->definer, false),
+	result = call_as(wf_graph_definer(graph),
 					 wf_jsonb_get_text(state->activity, "function"), item);
 	event = wf_jsonb_get_text(result, "event");
 	if (event != NULL)

@@ -73,7 +73,7 @@ SELECT * FROM workflow.check('nothing');
 SELECT workflow._active_version('nothing');
 SELECT * FROM workflow._graph_states('least', 9);
 SELECT * FROM workflow.define(NULL);
-UPDATE workflow.definition SET definer = 'somebody';
+UPDATE workflow.definition SET owner = 'somebody';
 DELETE FROM workflow.definition;
 TRUNCATE workflow.definition;
 UPDATE workflow.workflow SET retired_at = '2030-01-01' WHERE workflow = 'least';
