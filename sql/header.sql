@@ -9,6 +9,10 @@
 -- with our rights; hence the schema must be empty, and goes to the owner of
 -- the objects in it.
 --
+-- An object in it that somebody makes meanwhile is not found by an unqualified
+-- name, and one that is called all the same is refused: src/base/owner.c.
+--
+SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 DO $take$
 DECLARE
   role regrole;

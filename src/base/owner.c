@@ -10,10 +10,93 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "base/owner.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_proc.h"
 #include "miscadmin.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+
+static bool functions_are_ours = false;
+
+static void
+on_function_change(Datum argument, int cache_id, uint32 hash_value)
+{
+	functions_are_ours = false;
+}
+
+static void
+refuse_stranger(Oid function, Oid owner)
+{
+	char	   *name = format_procedure(function);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("function %s is not the extension's", name),
+			 errdetail("It is in the schema of pg_workflow and belongs to \"%s\", who is no superuser; "
+					   "it could be called with the rights of the extension.",
+					   GetUserNameFromId(owner, false)),
+			 errhint("DROP FUNCTION %s; or give it back to the extension's owner.", name)));
+}
+
+static void
+look_for_strangers(void)
+{
+	Oid			schema = get_namespace_oid("workflow", true);
+	Relation	functions = table_open(ProcedureRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_proc_pronamespace, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(schema));
+	scan = systable_beginscan(functions, InvalidOid, false, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_proc function = (Form_pg_proc) GETSTRUCT(tuple);
+
+		if (!superuser_arg(function->proowner))
+			refuse_stranger(function->oid, function->proowner);
+	}
+	systable_endscan(scan);
+	table_close(functions, AccessShareLock);
+}
+
+/*
+ * Raises when the schema of the extension has functions of somebody else.  One
+ * that matches a call better than ours would run with our rights; the owner of
+ * the database could have made it while the extension was being created in a
+ * schema that was his until then.
+ */
+void
+wf_require_own_functions(void)
+{
+	static bool is_listening = false;
+
+	if (functions_are_ours)
+		return;
+	if (!is_listening)
+		CacheRegisterSyscacheCallback(PROCOID, on_function_change, (Datum) 0);
+	is_listening = true;
+	functions_are_ours = true;	/* unless something changes meanwhile */
+	PG_TRY();
+	{
+		look_for_strangers();
+	}
+	PG_CATCH();
+	{
+		functions_are_ours = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
 
 static void
 switch_to(Oid role, int sec_context, WfCaller *caller)
@@ -37,6 +120,7 @@ switch_back(const WfCaller *caller, bool keep_settings)
 void
 wf_enter_owner(WfCaller *caller)
 {
+	wf_require_own_functions();
 	switch_to(BOOTSTRAP_SUPERUSERID, SECURITY_LOCAL_USERID_CHANGE, caller);
 	(void) set_config_option("search_path", "pg_catalog, pg_temp",
 							 PGC_USERSET, PGC_S_SESSION,

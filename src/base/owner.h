@@ -12,6 +12,8 @@ typedef struct WfCaller
 	int			guc_level;
 } WfCaller;
 
+extern void wf_require_own_functions(void);
+
 extern void wf_enter_owner(WfCaller *caller);
 extern void wf_leave_owner(const WfCaller *caller);
 

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "base/guard.h"
+#include "base/owner.h"
 #include "base/plan.h"
 #include "utils/builtins.h"
 
@@ -83,6 +84,7 @@ wf_plan_execute_limit(WfPlan *plan, Datum *values, const char *nulls, long limit
 	frame.previous = error_context_stack;
 	error_context_stack = &frame;
 
+	wf_require_own_functions();
 	if (plan->prepared == NULL)
 		prepare_and_keep(plan);
 
