@@ -3,8 +3,9 @@
  *	  What may be intended.
  *
  * What an intent may hold is checked when it is stored, so that a fault is the
- * caller's to see.  Who submits names an endpoint and a path below its URL,
- * never a URL; headers that the ledger or a user mapping owns cannot be set.
+ * caller's to see, and again when it is sent.  Who submits names an endpoint
+ * and a path below its URL, never a URL; headers that the ledger or a user
+ * mapping owns cannot be set.
  */
 #include "postgres.h"
 
@@ -244,15 +245,30 @@ check_scheme(const WfEndpoint *endpoint)
 }
 
 static void
-check_before(const WfIntent *intent, const Owners *owners)
+check_before(Jsonb *spec, const Owners *owners)
 {
-	Jsonb	   *before = wf_jsonb_get_jsonb(intent->spec, "before");
+	Jsonb	   *before = wf_jsonb_get_jsonb(spec, "before");
 
 	if (before == NULL || !JB_ROOT_IS_OBJECT(before))
 		return;
 	check_method(wf_jsonb_get_text(before, "method"));
 	check_path(wf_jsonb_get_text(before, "path"));
 	check_headers(wf_jsonb_get_jsonb(before, "headers"), owners);
+}
+
+/*
+ * Raises what is wrong with a stored effect, before anything is sent: its row
+ * may have been restored, or inserted by the owner of the database.
+ */
+void
+wf_check_effect(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	Owners		owners = {.endpoint = endpoint};
+
+	check_method(effect->method);
+	check_path(effect->path);
+	check_headers(effect->headers, &owners);
+	check_before(effect->spec, &owners);
 }
 
 /*
@@ -270,7 +286,7 @@ wf_check_intent(const WfIntent *intent, const WfEndpoint *endpoint, const bytea 
 	check_method(intent->method);
 	check_path(intent->path);
 	check_headers(intent->headers, &owners);
-	check_before(intent, &owners);
+	check_before(intent->spec, &owners);
 	check_scheme(endpoint);
 	if (body != NULL && strcmp(intent->method, "HEAD") == 0)
 		refuse("body of a request", "A HEAD request has none.", "Leave it out, or use GET.");

@@ -264,6 +264,7 @@ extern char *wf_header_value(Jsonb *headers, const char *name);
 /* intent.c */
 extern void wf_check_intent(const WfIntent *intent, const WfEndpoint *endpoint,
 							const bytea *body);
+extern void wf_check_effect(const WfEffect *effect, const WfEndpoint *endpoint);
 
 /* request.c */
 extern void wf_wire_add_header(WfWire *wire, const char *name, const char *value);

@@ -268,6 +268,7 @@ build_wire(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *
 	wire->is_before = needs_read_before(effect);
 	wire->token = wf_random_token();
 	wire->attempt = effect->attempts + 1;
+	wf_check_effect(effect, endpoint);
 	if (wf_fill_wire(wire, effect, endpoint, &problem))
 		return wire;
 	*outcome = wf_effect_block(effect, endpoint, "unauthorized", problem);
