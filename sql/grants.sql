@@ -155,6 +155,12 @@ COMMENT ON FUNCTION workflow._require_membership() IS
   'Inner: refuses a row that would use the rights of a role the inserting role is not a member of';
 REVOKE ALL ON FUNCTION workflow._require_membership() FROM PUBLIC;
 
+CREATE FUNCTION workflow._require_sound() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_require_sound';
+COMMENT ON FUNCTION workflow._require_sound() IS
+  'Inner: refuses a version that workflow.define() would not have stored';
+REVOKE ALL ON FUNCTION workflow._require_sound() FROM PUBLIC;
+
 DO $guard$
 DECLARE
   guarded text[];
@@ -174,5 +180,13 @@ BEGIN
       'COMMENT ON TRIGGER insert_in_whose_name ON workflow.%I IS %L', guarded[1],
       'Whoever restores rows may not do so in the name of a role he is not a member of');
   END LOOP;
+  EXECUTE pg_catalog.format(
+    'CREATE TRIGGER insert_sound BEFORE INSERT ON workflow.definition FOR EACH ROW '
+    'WHEN (current_user <> %L) EXECUTE FUNCTION workflow._require_sound()',
+    (SELECT r.rolname FROM pg_catalog.pg_class AS c
+     JOIN pg_catalog.pg_roles AS r ON r.oid = c.relowner
+     WHERE c.oid = 'workflow.item'::regclass));
+  COMMENT ON TRIGGER insert_sound ON workflow.definition IS
+    'Whoever restores versions may not store what the engine could not trust';
 END
 $guard$;

@@ -367,7 +367,7 @@ SELECT a.attempt_id, a.job_id, a.effect_id, a.item_id, a.queue, a.kind, a.attemp
 FROM workflow.attempt AS a;
 COMMENT ON VIEW workflow.attempts IS 'Every execution of a job and every wire send of an effect, when it has ended';
 
-CREATE VIEW workflow.dead_letters AS
+CREATE VIEW workflow.dead_letters WITH (security_barrier) AS
 SELECT j.job_id,
        j.item_id,
        i.workflow,

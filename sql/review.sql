@@ -349,7 +349,7 @@ COMMENT ON FUNCTION workflow.delegate(bigint, text) IS 'Assigns an open review t
 
 -- --------------------------------------------------------------------- inbox
 
-CREATE VIEW workflow.review_inbox AS
+CREATE VIEW workflow.review_inbox WITH (security_barrier) AS
 SELECT r.review_id AS id, r.item_id, i.workflow, i.key, r.state, r.queue,
        CASE WHEN r.step = 0 THEN q.owner
             ELSE q.escalate_to[least(r.step, cardinality(q.escalate_to))] END AS owner,

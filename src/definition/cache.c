@@ -251,6 +251,25 @@ load_and_remember(const char *workflow, int version)
 }
 
 /*
+ * The state that items start in.  Only a version that define() did not store
+ * may have none.
+ */
+const WfState *
+wf_graph_initial(const WfGraph *graph)
+{
+	if (graph->initial < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WF_DEFINITION_INVALID),
+				 errmsg("version %d of workflow \"%s\" has no initial state",
+						graph->version, graph->workflow),
+				 errdetail("It was not stored by workflow.define()."),
+				 errhint("SELECT * FROM workflow.check('%s', %d) tells what is wrong.",
+						 graph->workflow, graph->version)));
+
+	return &graph->states[graph->initial];
+}
+
+/*
  * The role that defined the version; raises when it was dropped.  A role that
  * has its name by now is another one, and has not agreed to anything.
  */

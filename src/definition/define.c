@@ -14,6 +14,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "commands/trigger.h"
 #include "definition/definition_internal.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -254,6 +255,79 @@ wf_document_faults(PG_FUNCTION_ARGS)
 	SPI_finish();
 
 	return (Datum) 0;
+}
+
+/*
+ * Whether a fault is of the document itself, and not of what it finds in the
+ * database: while a dump is restored, that may come later.
+ */
+static bool
+is_lasting(const WfDocumentFault *fault)
+{
+	return fault->severity == WF_SEVERITY_ERROR &&
+		strcmp(fault->code, "bad_function") != 0 &&
+		strcmp(fault->code, "unknown_queue") != 0 &&
+		strcmp(fault->code, "queue_conflict") != 0;
+}
+
+static void
+require_sound(WfCheck *check, const char *workflow)
+{
+	List	   *lasting = NIL;
+	ListCell   *cell;
+
+	foreach(cell, check->faults)
+	{
+		if (is_lasting(lfirst(cell)))
+			lasting = lappend(lasting, lfirst(cell));
+	}
+	check->faults = lasting;
+	if (lasting != NIL)
+		raise_errors(check);
+	if (strcmp(check->workflow, workflow) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WF_DEFINITION_INVALID),
+				 errmsg("the document of workflow \"%s\" is one of workflow \"%s\"",
+						workflow, check->workflow),
+				 errdetail("A version is stored under the name that its document says."),
+				 errhint("Call workflow.define() with the document.")));
+}
+
+PG_FUNCTION_INFO_V1(wf_require_sound);
+
+/*
+ * Trigger on workflow.definition: whoever inserts a version without define(),
+ * to restore it, inserts one that define() could have stored.  The engine
+ * trusts what is stored.
+ */
+Datum
+wf_require_sound(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	HeapTuple	row;
+	TupleDesc	desc;
+	WfCaller	caller;
+	Jsonb	   *functions;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		elog(ERROR, "the function is a row trigger on INSERT");
+	row = trigger->tg_trigtuple;
+	desc = RelationGetDescr(trigger->tg_relation);
+
+	wf_enter_owner(&caller);
+	SPI_connect();
+	functions = wf_jsonb_from_cstring(SPI_getvalue(row, desc, SPI_fnumber(desc, "functions")));
+	if (!JB_ROOT_IS_OBJECT(functions))
+		functions = wf_jsonb_empty_object();
+	require_sound(wf_check_document(SPI_getvalue(row, desc, SPI_fnumber(desc, "document")),
+									SPI_getvalue(row, desc, SPI_fnumber(desc, "definer")),
+									search_path_of_caller(), functions),
+				  SPI_getvalue(row, desc, SPI_fnumber(desc, "workflow")));
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	return PointerGetDatum(row);
 }
 
 PG_FUNCTION_INFO_V1(wf_definition_changed);

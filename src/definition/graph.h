@@ -80,6 +80,9 @@ typedef struct WfGraph
 /* The compiled version; raises WF012 when there is none. */
 extern const WfGraph *wf_graph(const char *workflow, int version);
 
+/* The state that items start in; raises when there is none. */
+extern const WfState *wf_graph_initial(const WfGraph *graph);
+
 /* The role that defined the version; raises when it was dropped. */
 extern Oid	wf_graph_definer(const WfGraph *graph);
 

@@ -148,16 +148,10 @@ static WfPlan insert_plan = {
 	"ON CONFLICT DO NOTHING RETURNING item_id",
 };
 
-static const WfState *
-initial_state(const WfGraph *graph)
-{
-	return &graph->states[graph->initial];
-}
-
 static int64
 insert_item(const Submission *submission, WfItem *item)
 {
-	const WfState *initial = initial_state(submission->graph);
+	const WfState *initial = wf_graph_initial(submission->graph);
 	Datum		values[16];
 	char		nulls[16];
 
@@ -197,8 +191,8 @@ new_item(const Submission *submission)
 	item->workflow = submission->graph->workflow;
 	item->version = submission->graph->version;
 	item->key = choose_key(submission);
-	item->state = initial_state(submission->graph)->name;
-	item->outcome = initial_state(submission->graph)->outcome;
+	item->state = wf_graph_initial(submission->graph)->name;
+	item->outcome = wf_graph_initial(submission->graph)->outcome;
 	item->since = wf_now();
 	item->seq = WF_FIRST_SEQ;
 	item->submitted_by = submission->caller;
@@ -242,7 +236,7 @@ begin_item(const Submission *submission, const WfItem *item)
 
 	visit.item = item;
 	visit.graph = submission->graph;
-	visit.state = initial_state(submission->graph);
+	visit.state = wf_graph_initial(submission->graph);
 	visit.actor = submission->caller;
 	visit.start_at = submission->run_at;
 	mention_missing_workers();

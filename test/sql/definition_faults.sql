@@ -63,6 +63,7 @@ SELECT * FROM state_faults('{"review": {"queue": "q", "decisions": ["ok"], "show
 SELECT * FROM state_faults('{"activity": "none"}');
 SELECT * FROM state_faults('{"sql": {"function": "pg_catalog.now", "queue": "q"}}');
 SELECT * FROM state_faults('{"sql": {"function": "a.b.c", "queue": "q"}}');
+SELECT * FROM state_faults('{"then": {}}');
 SELECT * FROM state_faults('{"then": "go", "as": "x", "timeout": "1 minute"}');
 SELECT * FROM state_faults('{"then": {}}');
 SELECT * FROM state_faults('{"timeout": {"event": "late"}}');

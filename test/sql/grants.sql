@@ -78,7 +78,7 @@ SET ROLE wf_test_role;
 INSERT INTO workflow.definition (workflow, version, hash, document, definer, owner)
 VALUES ('forged', 1, '', '{}', 'wf_test_owner', 'x');
 INSERT INTO workflow.definition (workflow, version, hash, document, definer, owner)
-VALUES ('own', 1, '', '{}', 'wf_test_role', 'x');
+VALUES ('own', 1, '', '{"workflow": "own", "initial": "A", "states": {"A": {"final": "x"}}}', 'wf_test_role', 'x');
 INSERT INTO workflow.effect (endpoint_id, key, kind, fingerprint, submitted_by, created_at)
 VALUES (1, 'forged', 'call', '', 'wf_test_owner', now());
 RESET ROLE;
