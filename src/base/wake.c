@@ -6,7 +6,8 @@
  * work, then sleeps on its latch: whatever commits after the registration
  * finds it and sets the latch, so no wake-up is lost and nobody polls.  A
  * transaction that makes work notes the topic; the transaction's end sets the
- * latches, once, after the rows are visible.
+ * latches, once, after the rows are visible and its invalidations are sent:
+ * who wakes must not find an endpoint or a role as it was before.
  *
  * Where a background worker of the topic is missing, the maintenance worker
  * of the database is woken instead and told which topic was missed, so that
@@ -31,6 +32,7 @@
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "utils/resowner.h"
 
 typedef struct Slot
 {
@@ -61,6 +63,7 @@ static WakeBlock *block = NULL;
 static Pending pending[MAX_PENDING];
 static int	n_pending = 0;
 static bool pending_all_queues = false; /* more queues than we can tell apart */
+static bool has_committed = false;	/* the transaction that is about to end */
 static bool exit_hook_set = false;
 
 static Size
@@ -159,21 +162,40 @@ wake_pending(void)
 }
 
 static void
+forget_pending(void)
+{
+	n_pending = 0;
+	pending_all_queues = false;
+	has_committed = false;
+}
+
+static void
 on_transaction_end(XactEvent event, void *arg)
 {
-	if (n_pending > 0)
+	if (n_pending == 0)
+		return;
+	if (event == XACT_EVENT_COMMIT)
 	{
-		if (event == XACT_EVENT_COMMIT)
-			wake_pending();
-		else if (event == XACT_EVENT_PREPARE)
-			wake_listeners(WF_WAKE_MAINTENANCE, 0, 1 << WF_WAKE_MAINTENANCE);
+		has_committed = true;
+		return;
 	}
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
-		event == XACT_EVENT_PREPARE)
-	{
-		n_pending = 0;
-		pending_all_queues = false;
-	}
+	if (event == XACT_EVENT_PREPARE)
+		wake_listeners(WF_WAKE_MAINTENANCE, 0, 1 << WF_WAKE_MAINTENANCE);
+	if (event == XACT_EVENT_PREPARE || event == XACT_EVENT_ABORT)
+		forget_pending();
+}
+
+/*
+ * The last step of a commit.  Invalidations are sent between the callbacks of
+ * a transaction and this one.
+ */
+static void
+on_resource_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
+{
+	if (!has_committed || phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level)
+		return;
+	wake_pending();
+	forget_pending();
 }
 
 /*
@@ -195,6 +217,7 @@ wf_wake_init(void)
 {
 	wf_request_shared_block(expected_block_size);
 	RegisterXactCallback(on_transaction_end, NULL);
+	RegisterResourceReleaseCallback(on_resource_release, NULL);
 }
 
 void
