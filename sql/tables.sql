@@ -400,7 +400,7 @@ COMMENT ON COLUMN workflow.effect.attempts IS 'Sends begun; the read before the 
 COMMENT ON COLUMN workflow.effect.charged IS 'Sends that count against the retry policy';
 COMMENT ON COLUMN workflow.effect.unknown_attempts IS 'Sends whose outcome nobody knows; while there are any the effect is not proven not applied';
 COMMENT ON COLUMN workflow.effect.generation IS 'From 2 on: the key was used before by another request that is proven not applied';
-COMMENT ON COLUMN workflow.effect.cause IS 'While blocked: digest of the grants, options and secret files that it depends on; it goes on when that changes';
+COMMENT ON COLUMN workflow.effect.cause IS 'While sending or blocked: digest of the grants, options and secret files that the attempt went by; a blocked effect goes on when that changes';
 COMMENT ON COLUMN workflow.effect.model_output_id IS 'Row of workflow.model_output that holds the answer of a model';
 COMMENT ON COLUMN workflow.effect.previous IS 'Value read before the first send; captured once';
 

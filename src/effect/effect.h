@@ -107,6 +107,8 @@ typedef struct WfWire
 	int64		effect_id;
 	const char *token;
 	int			attempt;
+	const char *cause;			/* what it would be blocked for: see
+								 * wf_cause() */
 	bool		is_before;
 	const char *method;
 	const char *url;
@@ -159,13 +161,11 @@ extern List *wf_effect_reclaim_lost(int limit);
 /*
  * Blocked effects go on when the grants, options, secret files or settings
  * that they depend on have changed.  Returns the outcomes of those that do
- * (List of WfEffectOutcome *, WF_EFFECT_AGAIN).  Cheap when nothing is blocked;
- * the maintenance worker asks from time to time while something is.
+ * (List of WfEffectOutcome *, WF_EFFECT_AGAIN); *put_off: somebody holds one of
+ * them, so ask again soon.  Cheap when nothing is blocked; the maintenance
+ * worker asks from time to time while something is.
  */
-extern List *wf_effect_unblock(void);
-
-/* How many effects are blocked, to know whether to ask. */
-extern bool wf_effect_any_blocked(void);
+extern List *wf_effect_unblock(bool *put_off);
 
 /* Where an effect stands, for a job that waits for it. */
 extern WfEffectOutcome wf_effect_standing(int64 effect_id);

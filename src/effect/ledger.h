@@ -138,6 +138,7 @@ typedef struct WfEffect
 	const char *error_class;
 	const char *reason;
 	int64		model_output_id;
+	const char *cause;			/* of the attempt, or of the block */
 } WfEffect;
 
 /* row.c */

@@ -32,15 +32,8 @@ static WfPlan blocked_causes_plan = {
 	.name = "blocked causes",
 	.expected = SPI_OK_SELECT,
 	.nargs = 0,
-	.sql = "SELECT DISTINCT endpoint_id, submitted_by, cause FROM workflow.effect "
-	"WHERE state = 'blocked'",
-};
-
-static WfPlan any_blocked_plan = {
-	.name = "any blocked",
-	.expected = SPI_OK_SELECT,
-	.nargs = 0,
-	.sql = "SELECT 1 FROM workflow.effect WHERE state = 'blocked' LIMIT 1",
+	.sql = "SELECT endpoint_id, submitted_by, cause, count(*)::int4 FROM workflow.effect "
+	"WHERE state = 'blocked' GROUP BY endpoint_id, submitted_by, cause",
 };
 
 static WfPlan unblock_plan = {
@@ -51,7 +44,7 @@ static WfPlan unblock_plan = {
 	.sql = "UPDATE workflow.effect SET state = 'pending', substate = NULL, cause = NULL, "
 	"next_at = NULL WHERE effect_id = ANY (ARRAY(SELECT e.effect_id FROM workflow.effect AS e "
 	"WHERE e.endpoint_id = $1::int4 AND e.submitted_by = $2::text AND e.state = 'blocked' "
-	"AND e.cause IS DISTINCT FROM $3::text FOR UPDATE SKIP LOCKED)) RETURNING effect_id",
+	"AND e.cause IS NOT DISTINCT FROM $3::text FOR UPDATE SKIP LOCKED)) RETURNING effect_id",
 };
 
 /*
@@ -133,7 +126,8 @@ typedef struct BlockedCause
 {
 	int32		endpoint_id;
 	char	   *role;
-	char	   *cause;
+	char	   *cause;			/* or NULL */
+	int			count;			/* of effects */
 } BlockedCause;
 
 static List *
@@ -149,38 +143,52 @@ blocked_causes(void)
 		cause->endpoint_id = wf_result_int4(row, 1);
 		cause->role = wf_result_text(row, 2);
 		cause->cause = wf_result_text(row, 3);
+		cause->count = wf_result_int4(row, 4);
 		causes = lappend(causes, cause);
 	}
 
 	return causes;
 }
 
-static List *
-unblock_changed(const BlockedCause *blocked)
+static bool
+has_changed(const BlockedCause *blocked)
 {
-	char	   *now = wf_cause(wf_endpoint_by_id(blocked->endpoint_id), blocked->role);
+	const char *now = wf_cause(wf_endpoint_by_id(blocked->endpoint_id), blocked->role);
+
+	return blocked->cause == NULL || strcmp(blocked->cause, now) != 0;
+}
+
+static List *
+unblock(const BlockedCause *blocked)
+{
 	Datum		values[3] = {
 		Int32GetDatum(blocked->endpoint_id), CStringGetTextDatum(blocked->role),
-		CStringGetTextDatum(now)
+		wf_text_datum(blocked->cause)
 	};
+	char		nulls[3] = {' ', ' ', WF_NULL_FLAG(blocked->cause)};
 
-	if (blocked->cause != NULL && strcmp(blocked->cause, now) == 0)
-		return NIL;
-	wf_plan_execute(&unblock_plan, values, NULL);
+	wf_plan_execute(&unblock_plan, values, nulls);
 
 	return effect_ids();
 }
 
 List *
-wf_effect_unblock(void)
+wf_effect_unblock(bool *put_off)
 {
 	List	   *outcomes = NIL;
-	ListCell   *blocked;
+	ListCell   *cell;
 	ListCell   *id;
 
-	foreach(blocked, blocked_causes())
+	foreach(cell, blocked_causes())
 	{
-		foreach(id, unblock_changed(lfirst(blocked)))
+		const BlockedCause *blocked = lfirst(cell);
+		List	   *ids;
+
+		if (!has_changed(blocked))
+			continue;
+		ids = unblock(blocked);
+		*put_off |= list_length(ids) < blocked->count;
+		foreach(id, ids)
 		{
 			WfEffectOutcome outcome = {0};
 
@@ -192,12 +200,6 @@ wf_effect_unblock(void)
 	}
 
 	return outcomes;
-}
-
-bool
-wf_effect_any_blocked(void)
-{
-	return wf_plan_execute(&any_blocked_plan, NULL, NULL) > 0;
 }
 
 void

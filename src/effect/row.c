@@ -19,7 +19,7 @@
 	"submitted_by, item_id, method, path, headers, body, content_type, spec, " \
 	"timeout_ms, attempts, charged, unknown_attempts, generation, token, worker, " \
 	"first_sent_at, sending_at, deadline, next_at, previous, response, " \
-	"error_class, reason, model_output_id"
+	"error_class, reason, model_output_id, cause"
 
 enum
 {
@@ -54,6 +54,7 @@ enum
 	COL_ERROR_CLASS,
 	COL_REASON,
 	COL_MODEL_OUTPUT_ID,
+	COL_CAUSE,
 };
 
 static WfPlan lock_effect_plan = {
@@ -165,6 +166,7 @@ read_row(void)
 	effect->error_class = wf_result_text(0, COL_ERROR_CLASS);
 	effect->reason = wf_result_text(0, COL_REASON);
 	effect->model_output_id = wf_result_int8(0, COL_MODEL_OUTPUT_ID);
+	effect->cause = wf_result_text(0, COL_CAUSE);
 
 	return effect;
 }

@@ -38,15 +38,15 @@
 static WfPlan mark_sending_plan = {
 	.name = "mark sending",
 	.expected = SPI_OK_UPDATE,
-	.nargs = 10,
+	.nargs = 11,
 	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
+	TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID},
 	.sql = "UPDATE workflow.effect SET state = $2::text, substate = $3::text, "
 	"token = $4::text, worker = $5::text, session_pid = $6::int4, "
 	"session_start = $7::timestamptz, sending_at = $8::timestamptz, "
 	"deadline = $9::timestamptz, next_at = NULL, "
 	"attempts = attempts + CASE WHEN $2::text = 'sending' THEN 1 ELSE 0 END, "
-	"error_class = NULL, reason = NULL, cause = NULL, finished_at = NULL, "
+	"error_class = NULL, reason = NULL, cause = $11::text, finished_at = NULL, "
 	"first_sent_at = CASE WHEN $2::text = 'sending' "
 	"THEN coalesce(first_sent_at, $10::timestamptz) ELSE first_sent_at END "
 	"WHERE effect_id = $1::int8",
@@ -87,8 +87,8 @@ mark_sending(const WfEffect *effect, const WfWire *wire, const char *worker,
 			 bool bound_to_session)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Datum		values[10];
-	char		nulls[11];
+	Datum		values[11];
+	char		nulls[12];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = Int64GetDatum(effect->effect_id);
@@ -104,6 +104,8 @@ mark_sending(const WfEffect *effect, const WfWire *wire, const char *worker,
 	values[7] = TimestampTzGetDatum(wf_now());
 	values[8] = TimestampTzGetDatum(now + (int64) wire->timeout_ms * 1000 + RECORD_SLACK_US);
 	values[9] = TimestampTzGetDatum(now);
+	values[10] = wf_text_datum(wire->cause);
+	nulls[10] = WF_NULL_FLAG(wire->cause);
 	wf_plan_execute(&mark_sending_plan, values, nulls);
 }
 
@@ -268,6 +270,7 @@ build_wire(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *
 	wire->is_before = needs_read_before(effect);
 	wire->token = wf_random_token();
 	wire->attempt = effect->attempts + 1;
+	wire->cause = wf_cause(endpoint, effect->submitted_by);
 	wf_check_effect(effect, endpoint);
 	if (wf_fill_wire(wire, effect, endpoint, &problem))
 		return wire;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/jsonb.h"
 #include "base/plan.h"
+#include "base/wake.h"
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "effect/ledger.h"
@@ -260,11 +261,34 @@ set_answer(const WfNews *news, const WfEffectOutcome *outcome, Datum *values, ch
 	nulls[2] = keeps ? WF_NULL_FLAG(news->answer.raw) : 'n';
 }
 
+/*
+ * What a blocked effect waits for to change.  After an exchange that is what
+ * the attempt went by; when it has changed meanwhile, the effect is looked at
+ * again at once.
+ */
+static const char *
+cause_to_keep(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news,
+			  const WfEffectOutcome *outcome)
+{
+	const char *now;
+
+	if (outcome->disposition != WF_EFFECT_BLOCKED)
+		return NULL;
+	now = wf_cause(endpoint, effect->submitted_by);
+	if (news->exchange == NULL || effect->cause == NULL)
+		return now;
+	if (strcmp(effect->cause, now) != 0)
+		wf_wake_at_commit(WF_WAKE_MAINTENANCE, NULL);
+
+	return effect->cause;
+}
+
 static void
 write_settlement(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news,
 				 const WfSettlement *settlement, const WfEffectOutcome *outcome)
 {
 	const char *substate = new_substate(news, outcome->disposition);
+	const char *cause = cause_to_keep(effect, endpoint, news, outcome);
 	Datum		values[16];
 	char		nulls[17];
 
@@ -288,8 +312,8 @@ write_settlement(const WfEffect *effect, const WfEndpoint *endpoint, const WfNew
 	nulls[12] = WF_NULL_FLAG(outcome->message);
 	values[13] = TimestampTzGetDatum(wf_now());
 	nulls[13] = is_final(outcome->disposition) ? ' ' : 'n';
-	values[14] = CStringGetTextDatum(wf_cause(endpoint, effect->submitted_by));
-	nulls[14] = outcome->disposition == WF_EFFECT_BLOCKED ? ' ' : 'n';
+	values[14] = wf_text_datum(cause);
+	nulls[14] = WF_NULL_FLAG(cause);
 	values[15] = Int64GetDatum(news->model_output_id);
 	nulls[15] = news->model_output_id == 0 ? 'n' : ' ';
 	wf_plan_execute(&settle_plan, values, nulls);

@@ -392,7 +392,7 @@ reclaim(void *argument)
 
 	wf_tell_limit_waits();
 	count->n = wf_queue_reclaim_lost(count->limit, &count->put_off);
-	outcomes = list_concat(wf_effect_reclaim_lost(count->limit), wf_effect_unblock());
+	outcomes = list_concat(wf_effect_reclaim_lost(count->limit), wf_effect_unblock(&count->put_off));
 	foreach(cell, outcomes)
 		(void) wf_tell_jobs(count->by, ((WfEffectOutcome *) lfirst(cell))->effect_id, NULL, 0);
 	count->n += list_length(outcomes) + wf_tell_untold(count->by, count->limit);

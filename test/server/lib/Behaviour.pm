@@ -174,6 +174,15 @@ sub do_stall
 	$self->{later}->($seconds, sub { $self->done($to, $answer) });
 }
 
+# late=1.5,401: a refusal, after a while.
+sub do_late
+{
+	my ($self, $request, $to, $argument) = @_;
+	my ($seconds, $status) = split /,/, $argument;
+
+	$self->{later}->($seconds, sub { $self->done($to, reply($status, '')) });
+}
+
 sub do_cut
 {
 	my ($self, $request, $to, $bytes) = @_;
