@@ -181,7 +181,7 @@ check_time(Webhook *webhook, const char *text)
 	age_us = wf_now() - time_t_to_timestamptz((pg_time_t) atoll(text));
 	if (age_us > webhook->tolerance_us || -age_us > webhook->tolerance_us)
 		webhook->problem = psprintf("it was signed %lld seconds %s, further away than the tolerance",
-									(long long) Abs(age_us / USECS_PER_SEC),
+									(long long) (Max(age_us, -age_us) / USECS_PER_SEC),
 									age_us > 0 ? "ago" : "in the future");
 }
 
