@@ -349,6 +349,10 @@ set_tls(CURL *easy, const WfHttpRequest *request)
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 
+	/* a file that is mended counts at once, not when libcurl reads it again */
+	if (request->ca_file != NULL)
+		curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+
 	return set_text(easy, CURLOPT_CAINFO, request->ca_file) &&
 		set_text(easy, CURLOPT_PROXY_CAINFO, request->ca_file) &&
 		set_text(easy, CURLOPT_SSLCERT, request->cert_file) &&

@@ -42,21 +42,37 @@ append(char **buffer, size_t *length, size_t *size, const char *data, size_t cou
 }
 
 /*
- * "HTTP/1.1 200 OK" begins a block of headers.  The first status that is not
+ * The status of a line such as "HTTP/1.1 200 OK": three digits and no more; 0
+ * for anything else, whatever libcurl makes of it.
+ */
+static int
+status_of(const char *line, size_t length)
+{
+	const char *end = line + length;
+	const char *digit = memchr(line, ' ', length);
+	int			status = 0;
+
+	if (digit == NULL || end - digit < 4)
+		return 0;
+	for (int i = 1; i <= 3; i++)
+	{
+		if (!isdigit((unsigned char) digit[i]))
+			return 0;
+		status = status * 10 + (digit[i] - '0');
+	}
+
+	return end - digit > 4 && !isspace((unsigned char) digit[4]) ? 0 : status;
+}
+
+/*
+ * A status line begins a block of headers.  The first status that is not
  * interim is the one that counts.
  */
 static void
 begin_head(WfReceived *received, const char *line, size_t length)
 {
-	const char *space = memchr(line, ' ', length);
-	int			status = 0;
+	int			status = status_of(line, length);
 
-	for (int i = 1; space != NULL && i <= 3; i++)
-	{
-		if (space + i == line + length || !isdigit((unsigned char) space[i]))
-			break;
-		status = status * 10 + (space[i] - '0');
-	}
 	received->head_length = 0;
 	received->nheaders = 0;
 	received->in_head = true;
