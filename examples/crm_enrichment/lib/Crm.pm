@@ -5,6 +5,9 @@
 # A key that was seen with the same request gives the stored answer again, with
 # Idempotent-Replayed: true; with another request it gives 422; one whose
 # request is still being worked on gives 409.
+#
+# An account has an ETag that changes with it; a PATCH with If-Match of another
+# one gives 412 and does nothing.
 
 package Crm;
 
@@ -97,7 +100,7 @@ sub answer
 		$self->give_up($request);
 		return (404, { error => "there is no account $id" });
 	}
-	return (200, { id => $id, %$account })                        if $request->{method} eq 'GET';
+	return (200, { id => $id, %$account }, ETag => etag($account)) if $request->{method} eq 'GET';
 	return (405, { error => 'an account takes GET and PATCH' })   if $request->{method} ne 'PATCH';
 	return (422, { error => 'the body must be an object of fields' }) if ref $body ne 'HASH';
 	return $self->once($request, $id, $body);
@@ -122,11 +125,32 @@ sub once
 		return (@{ $stored->{answer} }, 'Idempotent-Replayed' => 'true');
 	}
 
-	my @answer = (200, $self->update($id, $body));
+	if (!$self->is_as_expected($request, $id))
+	{
+		$self->give_up($request);
+		return (412, { error => 'the account has changed' });
+	}
+
+	my @answer = (200, $self->update($id, $body), ETag => etag($self->{accounts}{$id}));
 	$self->{by_account}{$id}{executions}++;
 	$self->{by_key}{$key}{executions}++ if defined $key;
 	$stored->{answer} = \@answer if $stored;
 	return @answer;
+}
+
+sub etag
+{
+	my ($account) = @_;
+
+	return qq("v$account->{version}");
+}
+
+sub is_as_expected
+{
+	my ($self, $request, $id) = @_;
+	my $expected = $request->{header}{'if-match'};
+
+	return !defined $expected || $expected eq etag($self->{accounts}{$id});
 }
 
 sub update
