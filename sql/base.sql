@@ -132,3 +132,11 @@ CREATE TRIGGER refuse_other_decision BEFORE UPDATE ON workflow.review
   EXECUTE FUNCTION workflow._guard('the review has been decided',
     'A decision stays on record; workflow.send(item, event) moves the item on');
 COMMENT ON TRIGGER refuse_other_decision ON workflow.review IS 'A decision is not changed by hand';
+
+-- What was there before an action is read once: a later reading would show the action itself.
+CREATE TRIGGER refuse_other_previous BEFORE UPDATE OF previous ON workflow.effect
+  FOR EACH ROW
+  WHEN (old.previous IS NOT NULL AND old.previous IS DISTINCT FROM new.previous)
+  EXECUTE FUNCTION workflow._guard('the value before has been read',
+    'What was there before stays on record; workflow.revert(effect_id, reason) restores it');
+COMMENT ON TRIGGER refuse_other_previous ON workflow.effect IS 'The value before an effect is captured once';

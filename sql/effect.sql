@@ -292,90 +292,327 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.record_evidence(text, text, text, text) IS
   'Tells, from a webhook or a search, that an effect was applied or not_applied; settles it when its outcome is not known';
 
+-- -------------------------------------------------------------------- revert
+
 -- What the selectors of a revert see: the answer, the item''s data as it was when the
--- effect was intended, and the value before.
-CREATE FUNCTION workflow._revert_data(effect workflow.effect) RETURNS jsonb LANGUAGE sql STABLE
+-- effect was intended, and a value before: the one that was read, or another in its place.
+CREATE FUNCTION workflow._revert_data(effect workflow.effect, before jsonb) RETURNS jsonb LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT CASE jsonb_typeof(effect.response) WHEN 'object' THEN effect.response ELSE '{}' END
       || coalesce(effect.spec -> 'data', '{}')
-      || jsonb_build_object('before', effect.previous)
+      || jsonb_build_object('before', before)
 $$;
-COMMENT ON FUNCTION workflow._revert_data(workflow.effect) IS 'Inner: the data that the selectors of a revert request see';
+COMMENT ON FUNCTION workflow._revert_data(workflow.effect, jsonb) IS 'Inner: the data that the selectors of a revert request see';
+
+-- What was sent, as jsonb; null where it was no JSON.
+CREATE FUNCTION workflow._sent_json(effect workflow.effect) RETURNS jsonb LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN effect.content_type LIKE 'application/%json%' THEN convert_from(effect.body, 'UTF8')::jsonb END
+$$;
+COMMENT ON FUNCTION workflow._sent_json(workflow.effect) IS 'Inner: the body that an effect sends, where it is JSON';
+
+-- The body of a revert if the value before were the one given.  A PATCH that takes a PATCH back
+-- with what was before as a whole has only the members that were written: what somebody else
+-- changes beside them stays.  One that was not there is sent as null.
+CREATE FUNCTION workflow._revert_body(effect workflow.effect, before jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  template jsonb := effect.spec -> 'revert';
+  body     jsonb := workflow._render(template -> 'body', workflow._revert_data(effect, before));
+  wrote    jsonb := workflow._sent_json(effect);
+BEGIN
+  IF effect.method = 'PATCH' AND template ->> 'method' = 'PATCH' AND template ->> 'body' LIKE '$.before%'
+     AND coalesce(template ->> 'content_type', 'application/json') LIKE 'application/%json%' AND jsonb_typeof(body) = 'object'
+     AND jsonb_typeof(wrote) = 'object' THEN
+    SELECT coalesce(jsonb_object_agg(w.name, coalesce(body -> w.name, 'null')), '{}') INTO body
+    FROM jsonb_object_keys(wrote) AS w (name);
+  END IF;
+  RETURN body;
+END
+$$;
+COMMENT ON FUNCTION workflow._revert_body(workflow.effect, jsonb) IS
+  'Inner: the body of the request that takes an effect back to a value before';
+
+-- Whether a revert depends on what was before.
+CREATE FUNCTION workflow._revert_uses_before(template jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT template::text LIKE '%$.before%'
+$$;
+COMMENT ON FUNCTION workflow._revert_uses_before(jsonb) IS 'Inner: whether a revert request refers to the value before';
+
+-- The entity tag of what an effect left behind, where it is a strong one: the answer to a PUT or a
+-- PATCH has the tag of what that changed, a 201 the tag of what was made.
+CREATE FUNCTION workflow._left_etag(effect workflow.effect, path text) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT t.tag
+  FROM (SELECT effect.response #>> '{headers,etag}', (effect.response ->> 'status')::int) AS t (tag, status)
+  WHERE t.tag LIKE '"%'
+    AND (t.status = 201 OR t.status BETWEEN 200 AND 299 AND effect.method IN ('PUT', 'PATCH') AND effect.path = path)
+$$;
+COMMENT ON FUNCTION workflow._left_etag(workflow.effect, text) IS
+  'Inner: the strong entity tag of what an effect left at a path';
+
+-- The names of the members that are neither as the effect left them nor as its revert would make
+-- them; null where that cannot be told of any.  What the effect left is what its answer shows in the
+-- place of the value before, else what it sent.
+CREATE FUNCTION workflow._changed_members(effect workflow.effect, seen jsonb) RETURNS text[] LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  template  jsonb := effect.spec #> '{revert,body}';
+  restored  jsonb := workflow._revert_body(effect, effect.previous);
+  now       jsonb := workflow._revert_body(effect, seen);
+  told      jsonb := workflow._revert_body(effect, effect.response);
+  wrote     jsonb := workflow._sent_json(effect);
+  is_whole  boolean := jsonb_typeof(template) = 'string';
+BEGIN
+  IF jsonb_typeof(restored) IS DISTINCT FROM 'object' THEN
+    RETURN CASE WHEN coalesce(nullif(told, 'null'), wrote) IS NULL THEN NULL
+                WHEN now IN (restored, coalesce(nullif(told, 'null'), wrote)) THEN '{}'
+                ELSE ARRAY['the value'] END;
+  END IF;
+  RETURN (
+    SELECT CASE WHEN count(*) > 0 THEN
+             coalesce(array_agg(m.name ORDER BY m.name)
+                        FILTER (WHERE m.now IS DISTINCT FROM m.was AND m.now IS DISTINCT FROM m.left_there), '{}') END
+    FROM (SELECT k.name, nullif(now -> k.name, 'null') AS now, nullif(restored -> k.name, 'null') AS was,
+                 coalesce(nullif(told -> k.name, 'null'), nullif(wrote -> k.name, 'null')) AS left_there
+          FROM jsonb_object_keys(restored) AS k (name)
+          WHERE (is_whole OR workflow._revert_uses_before(template -> k.name))
+            AND (told -> k.name <> 'null' OR wrote ? k.name)) AS m);
+END
+$$;
+COMMENT ON FUNCTION workflow._changed_members(workflow.effect, jsonb) IS
+  'Inner: what somebody else has changed of what an effect wrote, by a reading of its target';
+
+-- Why an effect may not be taken back now that its target has been read; null when it may.
+CREATE FUNCTION workflow._target_problem(effect workflow.effect, seen jsonb) RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  changed text[];
+BEGIN
+  IF workflow._left_etag(effect, effect.spec #>> '{before,path}') = seen #>> '{headers,etag}' THEN
+    RETURN NULL;
+  END IF;
+  IF (seen ->> 'status')::int IN (404, 410) THEN
+    RETURN CASE WHEN (effect.previous ->> 'status')::int IN (404, 410) THEN NULL
+                ELSE 'the target has changed since: it is gone' END;
+  END IF;
+  changed := workflow._changed_members(effect, seen);
+  RETURN CASE WHEN changed IS NULL THEN 'whether the target has changed since cannot be told'
+              WHEN changed <> '{}' THEN 'the target has changed since: ' || array_to_string(changed[1:10], ', ') END;
+EXCEPTION WHEN data_exception THEN
+  RETURN 'whether the target has changed since cannot be told: ' || SQLERRM;
+END
+$$;
+COMMENT ON FUNCTION workflow._target_problem(workflow.effect, jsonb) IS
+  'Inner: why an effect may not be taken back, by a reading of its target';
+
+-- The reading before a revert is sent.  What is sent after it holds for what was read only.
+CREATE FUNCTION workflow._check_revert(revert_id bigint, seen jsonb) RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  taken_back workflow.effect;
+  revert     workflow.effect;
+  problem    text;
+BEGIN
+  SELECT r.* INTO revert FROM workflow.effect AS r WHERE r.effect_id = revert_id;
+  SELECT e.* INTO taken_back FROM workflow.effect AS e WHERE e.effect_id = revert.reverts;
+  IF NOT revert.spec ? 'forced' THEN
+    problem := workflow._target_problem(taken_back, seen);
+  END IF;
+  UPDATE workflow.effect AS r
+  SET spec = r.spec - 'if_match'
+             || CASE WHEN problem IS NULL AND NOT r.spec ? 'forced' AND r.path = r.spec #>> '{before,path}'
+                          AND seen #>> '{headers,etag}' LIKE '"%'
+                     THEN jsonb_build_object('if_match', seen #>> '{headers,etag}') ELSE '{}' END
+  WHERE r.effect_id = revert_id;
+  RETURN problem;
+END
+$$;
+COMMENT ON FUNCTION workflow._check_revert(bigint, jsonb) IS
+  'Inner: judges what a revert has read of its target: null, or why a person has to look';
+
+CREATE FUNCTION workflow._refuse_revert(effect workflow.effect, why text, cure text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RAISE EXCEPTION 'effect % cannot be reverted', effect.effect_id
+    USING ERRCODE = '55000', DETAIL = why, HINT = cure;
+END
+$$;
+COMMENT ON FUNCTION workflow._refuse_revert(workflow.effect, text, text) IS 'Inner: raises why an effect cannot be reverted';
 
 CREATE FUNCTION workflow._require_revertible(effect workflow.effect) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  look     text := format('SELECT * FROM workflow.effects WHERE effect_id = %s shows it.', effect.effect_id);
+  template jsonb := effect.spec -> 'revert';
 BEGIN
   IF effect.state <> 'succeeded' THEN
-    RAISE EXCEPTION 'effect % cannot be reverted', effect.effect_id
-      USING ERRCODE = '55000',
-            DETAIL = format('It is %s: only what was applied can be taken back.', effect.state),
-            HINT = format('SELECT * FROM workflow.effects WHERE effect_id = %s shows it.', effect.effect_id);
+    PERFORM workflow._refuse_revert(effect, format('It is %s: only what was applied can be taken back.', effect.state), look);
   END IF;
-  IF jsonb_typeof(effect.spec -> 'revert') IS DISTINCT FROM 'object' THEN
-    RAISE EXCEPTION 'effect % cannot be reverted', effect.effect_id
-      USING ERRCODE = '55000',
-            DETAIL = 'Its definition declares no "revert" request.',
-            HINT = 'Add "revert": {"method": ..., "path": ..., "body": ...} to the state, for items to come.';
+  IF jsonb_typeof(template) IS DISTINCT FROM 'object' THEN
+    PERFORM workflow._refuse_revert(effect, 'Its definition declares no "revert" request.',
+      'Add "revert": {"method": ..., "path": ..., "body": ...} to the state, for items to come.');
+  END IF;
+  IF workflow._revert_uses_before(template) AND effect.previous IS NULL THEN
+    PERFORM workflow._refuse_revert(effect, 'Its "revert" request needs the value before, and none was read.',
+      'Say with "before" in the definition how it is read, for items to come; put this one right at its target.');
+  END IF;
+  IF template ->> 'body' LIKE '$%' AND workflow._revert_body(effect, effect.previous) = 'null' THEN
+    PERFORM workflow._refuse_revert(effect,
+      format('The body of its "revert" request, %s, selects nothing; the read before was answered %s.',
+             template ->> 'body', coalesce(effect.previous ->> 'status', 'nothing')), look);
   END IF;
 END
 $$;
 COMMENT ON FUNCTION workflow._require_revertible(workflow.effect) IS 'Inner: raises why an effect cannot be reverted';
 
--- Those of the template, else those of the effect; the type of a body belongs to that body.
+-- Those of the template, else those of the effect; the type of a body belongs to that body, and a
+-- condition to the action that was sent with it.
 CREATE FUNCTION workflow._revert_headers(effect workflow.effect, data jsonb) RETURNS jsonb LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT CASE WHEN effect.spec -> 'revert' ? 'headers'
               THEN workflow._render(effect.spec -> 'revert' -> 'headers', data)
               ELSE (SELECT jsonb_object_agg(h.key, h.value) FROM jsonb_each(effect.headers) AS h
-                    WHERE lower(h.key) <> 'content-type') END
+                    WHERE lower(h.key) <> 'content-type' AND lower(h.key) NOT LIKE 'if-%') END
 $$;
 COMMENT ON FUNCTION workflow._revert_headers(workflow.effect, jsonb) IS 'Inner: the headers of a revert request';
 
--- Its key is made of the effect''s own: reverting twice is one effect.
-CREATE FUNCTION workflow._revert(caller text, effect_id bigint, reason text) RETURNS bigint LANGUAGE plpgsql
+CREATE FUNCTION workflow._revert_request(effect workflow.effect, path text) RETURNS jsonb LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT jsonb_strip_nulls(jsonb_build_object(
+           'method', effect.spec #>> '{revert,method}', 'path', path,
+           'headers', workflow._revert_headers(effect, workflow._revert_data(effect, effect.previous)),
+           'content_type', effect.spec #>> '{revert,content_type}'))
+      || CASE WHEN effect.spec -> 'revert' ? 'body'
+              THEN jsonb_build_object('body', workflow._revert_body(effect, effect.previous)) ELSE '{}' END
+$$;
+COMMENT ON FUNCTION workflow._revert_request(workflow.effect, text) IS 'Inner: the request that takes an effect back';
+
+-- Reserves the effect that takes one back, which is locked.  Its key is made of the other's own:
+-- reverting twice is one effect.
+CREATE FUNCTION workflow._reserve_revert(effect workflow.effect, how jsonb, OUT effect_id bigint, OUT is_new boolean)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  template jsonb := effect.spec -> 'revert';
+  path     text := workflow._render_path(template ->> 'path', workflow._revert_data(effect, effect.previous));
+  etag     text := workflow._left_etag(effect, path);
+BEGIN
+  IF effect.spec ? 'before' AND workflow._revert_uses_before(template -> 'body') THEN
+    how := how || jsonb_build_object('before', effect.spec -> 'before');
+  ELSIF etag IS NOT NULL AND NOT how ? 'forced' THEN
+    how := how || jsonb_build_object('if_match', etag);
+  END IF;
+  SELECT r.effect_id, r.is_new INTO effect_id, is_new
+  FROM workflow._reserve_effect(
+    effect.submitted_by, (SELECT p.endpoint FROM workflow.endpoint AS p WHERE p.endpoint_id = effect.endpoint_id),
+    'revert', 'revert:' || effect.key, workflow._revert_request(effect, path) || jsonb_build_object('spec', how),
+    effect.item_id, effect.effect_id) AS r;
+END
+$$;
+COMMENT ON FUNCTION workflow._reserve_revert(workflow.effect, jsonb) IS
+  'Inner: reserves the effect that takes another one back';
+
+-- The effect that takes one back, locked after its jobs; null when there is none.  The one that is
+-- taken back is locked before, by whoever asks: so two of them do not make two.
+CREATE FUNCTION workflow._lock_revert_of(effect_id bigint) RETURNS workflow.effect LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  revert workflow.effect;
+BEGIN
+  SELECT r.* INTO revert FROM workflow.effect AS r WHERE r.reverts = effect_id ORDER BY r.effect_id DESC LIMIT 1;
+  IF FOUND THEN
+    PERFORM workflow._lock_jobs_of_effect(revert.effect_id);
+    revert := workflow._lock_effect(revert.effect_id);
+  END IF;
+  RETURN revert;
+END
+$$;
+COMMENT ON FUNCTION workflow._lock_revert_of(bigint) IS 'Inner: locks and returns the effect that takes another one back';
+
+-- A person lets a revert go on, though its target has changed or its turn has not come.
+CREATE FUNCTION workflow._force_revert(revert workflow.effect) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF revert.state = 'held' AND revert.substate IS DISTINCT FROM 'changed' THEN
+    PERFORM workflow._refuse_revert(revert, format('It reverts effect %s and may have been applied: %s.', revert.reverts, revert.reason),
+      format('SELECT workflow.resolve(%s, ''applied'', ''how you know''); or not_applied.', revert.effect_id));
+  END IF;
+  UPDATE workflow.effect AS r
+  SET spec = r.spec - 'if_match' - 'after' || '{"forced": true}',
+      state = CASE r.state WHEN 'held' THEN 'pending' ELSE r.state END,
+      substate = CASE r.state WHEN 'held' THEN NULL ELSE r.substate END,
+      error_class = CASE r.state WHEN 'held' THEN NULL ELSE r.error_class END,
+      reason = CASE r.state WHEN 'held' THEN NULL ELSE r.reason END
+  WHERE r.effect_id = revert.effect_id;
+  IF revert.state IN ('held', 'pending') THEN
+    PERFORM workflow._enqueue_effect(revert.effect_id,
+      (SELECT p.endpoint FROM workflow.endpoint AS p WHERE p.endpoint_id = revert.endpoint_id));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._force_revert(workflow.effect) IS
+  'Inner: lets a revert go on whatever has become of its target';
+
+CREATE FUNCTION workflow._revert(caller text, effect_id bigint, reason text, force boolean) RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
   effect   workflow.effect := workflow._lock_effect(effect_id);
-  endpoint text := (SELECT p.endpoint FROM workflow.endpoint AS p WHERE p.endpoint_id = effect.endpoint_id);
-  template jsonb := effect.spec -> 'revert';
-  data     jsonb := workflow._revert_data(effect);
-  request  jsonb;
+  revert   workflow.effect := workflow._lock_revert_of(effect_id);
+  is_forced boolean := coalesce(force, false);
+  by_effect bigint := revert.effect_id;
   reserved record;
 BEGIN
   PERFORM workflow._require_revertible(effect);
-  request := jsonb_build_object(
-    'method', template ->> 'method',
-    'path', workflow._render_path(template ->> 'path', data),
-    'headers', workflow._revert_headers(effect, data),
-    'content_type', template ->> 'content_type');
-  IF template ? 'body' THEN
-    request := request || jsonb_build_object('body', workflow._render(template -> 'body', data));
+  IF revert.state = 'succeeded' AND (is_forced OR revert.spec ->> 'reason' IS DISTINCT FROM reason) THEN
+    PERFORM workflow._refuse_revert(effect,
+      format('Effect %s has taken it back: %s.', revert.effect_id, coalesce(revert.spec ->> 'reason', 'no reason given')),
+      format('SELECT * FROM workflow.effects WHERE effect_id = %s shows it.', revert.effect_id));
   END IF;
-  SELECT r.* INTO reserved
-  FROM workflow._reserve_effect(effect.submitted_by, endpoint, 'revert', 'revert:' || effect.key,
-                                jsonb_strip_nulls(request - 'body')
-                                || CASE WHEN request ? 'body' THEN jsonb_build_object('body', request -> 'body')
-                                   ELSE '{}' END,
-                                effect.item_id, effect.effect_id) AS r;
+  IF revert.effect_id IS NULL OR revert.state IN ('failed', 'dead', 'cancelled') THEN
+    SELECT r.* INTO reserved
+    FROM workflow._reserve_revert(effect, jsonb_strip_nulls(jsonb_build_object(
+           'reason', reason, 'forced', CASE WHEN is_forced THEN true END))) AS r;
+    by_effect := reserved.effect_id;
+    IF reserved.is_new THEN
+      PERFORM workflow._enqueue_effect(by_effect,
+        (SELECT p.endpoint FROM workflow.endpoint AS p WHERE p.endpoint_id = effect.endpoint_id));
+    END IF;
+  ELSIF is_forced THEN
+    PERFORM workflow._force_revert(revert);
+  END IF;
   PERFORM workflow._note(caller, 'revert', effect.item_id, 'effect:' || effect.effect_id, reason,
-                         jsonb_build_object('by_effect', reserved.effect_id));
-  IF reserved.is_new THEN
-    PERFORM workflow._enqueue_effect(reserved.effect_id, endpoint);
-  END IF;
-  RETURN reserved.effect_id;
+                         jsonb_strip_nulls(jsonb_build_object('by_effect', by_effect,
+                           'forced', CASE WHEN is_forced THEN true END)));
+  RETURN by_effect;
 END
 $$;
-COMMENT ON FUNCTION workflow._revert(text, bigint, text) IS 'Inner: reserves and queues the effect that takes another one back';
+COMMENT ON FUNCTION workflow._revert(text, bigint, text, boolean) IS 'Inner: revert()';
 
-CREATE FUNCTION workflow.revert(effect_id bigint, reason text) RETURNS bigint
+CREATE FUNCTION workflow.revert(effect_id bigint, reason text, force boolean DEFAULT false) RETURNS bigint
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
-COMMENT ON FUNCTION workflow.revert(bigint, text) IS
-  'Takes an effect back with the request its definition declares; an effect of its own, returned, sent once';
+COMMENT ON FUNCTION workflow.revert(bigint, text, boolean) IS
+  'Takes an effect back with the request its definition declares; an effect of its own, returned, sent once, and held where the target has changed since unless forced';
 
 -- ------------------------------------------------------------------ webhooks
 
@@ -456,7 +693,8 @@ COMMENT ON FUNCTION workflow.verify_webhook(text, jsonb, bytea, text, interval) 
 
 CREATE VIEW workflow.effects AS
 SELECT e.effect_id, p.endpoint, e.key, e.state, e.item_id, e.method, e.path, e.attempts, e.status,
-       e.external_id, e.previous, e.response, e.error_class, e.reason, e.next_at, e.created_at, e.finished_at
+       e.external_id, e.previous, e.response, e.error_class, e.reason, e.next_at, e.created_at, e.finished_at,
+       e.kind, e.reverts
 FROM workflow.effect AS e JOIN workflow.endpoint AS p USING (endpoint_id);
 COMMENT ON VIEW workflow.effects IS
   'The ledger: every outside action, its key, its state, what was there before and what came back';

@@ -243,6 +243,16 @@ extern void wf_effect_note_attempt(const WfEffect *effect, const WfNews *news,
 extern WfEndpoint *wf_endpoint_of(const WfEffect *effect);
 extern WfEffectOutcome wf_outcome_of(const WfEffect *effect);
 
+/* revert.c */
+#define WF_TARGET_CHECKED	"checked"	/* substates */
+#define WF_TARGET_CHANGED	"changed"
+
+extern bool wf_effect_is_revert(const WfEffect *effect);
+extern bool wf_revert_needs_reading(const WfEffect *effect);
+extern void wf_revert_judge_reading(const WfEffect *effect, WfNews *news);
+extern void wf_revert_judge_answer(WfNews *news);
+extern char *wf_revert_condition(const WfEffect *effect);
+
 /* deliver.c */
 extern WfWire *wf_wire_deliver(const WfWire *wire, MemoryContext context);
 extern WfEffectOutcome wf_outcome_deliver(WfEffectOutcome outcome, MemoryContext context);

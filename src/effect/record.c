@@ -82,6 +82,19 @@ read_success(const WfEffect *effect, WfNews *news)
 		news->external_id = wf_jsonb_value_text(&value);
 }
 
+/*
+ * What a revert has found at its target is judged while it is on record as
+ * under way.
+ */
+static void
+judge_revert(const WfEffect *effect, WfNews *news, bool is_before)
+{
+	if (!is_before)
+		wf_revert_judge_answer(news);
+	else if (news->verdict.action == WF_ACT_SUCCEED)
+		wf_revert_judge_reading(effect, news);
+}
+
 static WfNews
 read_news(const WfEffect *effect, const WfEndpoint *endpoint, const WfExchange *exchange,
 		  Jsonb *policy)
@@ -98,6 +111,8 @@ read_news(const WfEffect *effect, const WfEndpoint *endpoint, const WfExchange *
 		accept_absence(&news.verdict, exchange);
 	else if (news.verdict.action == WF_ACT_SUCCEED)
 		read_success(effect, &news);
+	if (wf_effect_is_revert(effect))
+		judge_revert(effect, &news, is_before);
 
 	return news;
 }

@@ -160,6 +160,8 @@ fill_action(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint)
 	add_own_headers(wire, effect->headers);
 	if (wire->body != NULL && effect->content_type != NULL)
 		wf_wire_add_header(wire, "Content-Type", effect->content_type);
+	if (wf_revert_condition(effect) != NULL)
+		add_default_header(wire, "If-Match", wf_revert_condition(effect));
 	if (endpoint->dedup == WF_DEDUP_KEY)
 		wf_wire_add_header(wire, endpoint->key_header,
 						   sent_key(effect->key, endpoint->key_is_quoted));

@@ -258,7 +258,8 @@ needs_read_before(const WfEffect *effect)
 {
 	Jsonb	   *before = wf_jsonb_get_jsonb(effect->spec, "before");
 
-	return effect->previous == NULL && before != NULL && JB_ROOT_IS_OBJECT(before);
+	return before != NULL && JB_ROOT_IS_OBJECT(before) &&
+		(effect->previous == NULL || wf_revert_needs_reading(effect));
 }
 
 static WfWire *

@@ -339,6 +339,17 @@ decide(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news)
 }
 
 /*
+ * Whether it is known what became of the attempt, and a person is asked all
+ * the same.
+ */
+static bool
+has_target_changed(const WfNews *news)
+{
+	return news->verdict.substate != NULL &&
+		strcmp(news->verdict.substate, WF_TARGET_CHANGED) == 0;
+}
+
+/*
  * Applies the news of an attempt to its effect and returns what its job is to
  * do.
  */
@@ -358,7 +369,7 @@ wf_effect_settle(const WfEffect *effect, const WfEndpoint *endpoint, const WfNew
 		outcome.next_at = wf_now() + settlement.delay_us;
 	if (outcome.disposition == WF_EFFECT_SUCCEEDED)
 		outcome.result = news->result;
-	if (outcome.disposition == WF_EFFECT_HELD)
+	if (outcome.disposition == WF_EFFECT_HELD && !has_target_changed(news))
 		outcome.error_class = "unknown_outcome";
 
 	write_settlement(effect, endpoint, news, &settlement, &outcome);
