@@ -614,6 +614,127 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.revert(bigint, text, boolean) IS
   'Takes an effect back with the request its definition declares; an effect of its own, returned, sent once, and held where the target has changed since unless forced';
 
+-- ---------------------------------------------------------------- compensate
+
+-- The reverts of a compensation are reserved together, and each but the first names the one that
+-- it comes after.  One without a job is sent by nobody; it gets its job in the transaction in which
+-- the one before it succeeds, whoever finds that out.
+CREATE FUNCTION workflow._queue_next_revert() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM workflow._enqueue_effect(r.effect_id, p.endpoint)
+  FROM workflow.effect AS r JOIN workflow.endpoint AS p ON p.endpoint_id = r.endpoint_id
+  WHERE r.item_id = NEW.item_id AND r.kind = 'revert' AND r.state = 'pending'
+    AND (r.spec ->> 'after')::bigint = NEW.effect_id;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION workflow._queue_next_revert() IS
+  'Inner: queues the revert that comes after one that has succeeded';
+
+CREATE TRIGGER queue_next_revert AFTER UPDATE OF state ON workflow.effect FOR EACH ROW
+  WHEN (new.kind = 'revert' AND new.state = 'succeeded' AND old.state <> 'succeeded')
+  EXECUTE FUNCTION workflow._queue_next_revert();
+COMMENT ON TRIGGER queue_next_revert ON workflow.effect IS 'A compensation goes on when a revert has succeeded';
+
+CREATE FUNCTION workflow._require_outcomes_known(item bigint) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  open workflow.effect;
+BEGIN
+  SELECT e.* INTO open FROM workflow.effect AS e
+  WHERE e.item_id = item AND e.reverts IS NULL AND jsonb_typeof(e.spec -> 'revert') = 'object'
+    AND (e.state IN ('sending', 'unknown', 'held') OR e.state IN ('pending', 'claimed', 'blocked') AND e.unknown_attempts > 0)
+  ORDER BY e.effect_id LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'item % cannot be compensated yet', item
+      USING ERRCODE = '55000',
+            DETAIL = format('Effect %s is %s: whether it was applied is not known.', open.effect_id, open.state),
+            HINT = format('Wait for it, or say what became of it: SELECT workflow.resolve(%s, ''applied'', ''how you know'');', open.effect_id);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_outcomes_known(bigint) IS
+  'Inner: raises where an effect of an item may have been applied or not';
+
+-- The effects of an item that are to be taken back and are not yet, the last one first.
+CREATE FUNCTION workflow._to_compensate(item bigint) RETURNS SETOF workflow.effect LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT e.* FROM workflow.effect AS e
+  WHERE e.item_id = item AND e.reverts IS NULL AND e.state = 'succeeded'
+    AND jsonb_typeof(e.spec -> 'revert') = 'object'
+    AND NOT EXISTS (SELECT FROM workflow.effect AS r WHERE r.reverts = e.effect_id AND r.state = 'succeeded')
+  ORDER BY e.finished_at DESC, e.effect_id DESC
+$$;
+COMMENT ON FUNCTION workflow._to_compensate(bigint) IS
+  'Inner: the effects of an item that a compensation has to take back, in its order';
+
+-- A link of the chain: the revert of an effect, to be sent after another one.  What is under way,
+-- or waits for a person, stays as it is.
+CREATE FUNCTION workflow._link_revert(effect_id bigint, reason text, after bigint) RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  effect workflow.effect := workflow._lock_effect(effect_id);
+  revert workflow.effect := workflow._lock_revert_of(effect_id);
+BEGIN
+  IF revert.effect_id IS NULL OR revert.state IN ('failed', 'dead', 'cancelled') THEN
+    PERFORM workflow._require_revertible(effect);
+    RETURN (SELECT r.effect_id FROM workflow._reserve_revert(effect, jsonb_strip_nulls(
+              jsonb_build_object('reason', reason, 'after', after))) AS r);
+  END IF;
+  IF revert.state = 'pending' AND NOT EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = revert.effect_id) THEN
+    UPDATE workflow.effect AS r
+    SET spec = r.spec - 'after' || jsonb_strip_nulls(jsonb_build_object('after', after))
+    WHERE r.effect_id = revert.effect_id;
+  END IF;
+  RETURN revert.effect_id;
+END
+$$;
+COMMENT ON FUNCTION workflow._link_revert(bigint, text, bigint) IS
+  'Inner: reserves, or finds again, the revert of an effect as a link of a compensation';
+
+CREATE FUNCTION workflow._compensate(caller text, item bigint, reason text) RETURNS bigint[] LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  chain     bigint[] := '{}';
+  effect_id bigint;
+  after     bigint;
+BEGIN
+  PERFORM FROM workflow.item AS i WHERE i.item_id = item FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    PERFORM workflow._item_id(item::text);    -- raises WF012
+  END IF;
+  PERFORM workflow._require_outcomes_known(item);
+  FOR effect_id IN SELECT e.effect_id FROM workflow._to_compensate(item) AS e
+  LOOP
+    after := workflow._link_revert(effect_id, reason, after);
+    chain := chain || after;
+  END LOOP;
+  PERFORM workflow._enqueue_effect(r.effect_id, p.endpoint)
+  FROM workflow.effect AS r JOIN workflow.endpoint AS p ON p.endpoint_id = r.endpoint_id
+  WHERE r.effect_id = chain[1] AND r.state = 'pending';
+  PERFORM workflow._note(caller, 'compensate', item, NULL, reason, jsonb_build_object('by_effects', chain));
+  RETURN chain;
+END
+$$;
+COMMENT ON FUNCTION workflow._compensate(text, bigint, text) IS 'Inner: compensate()';
+
+CREATE FUNCTION workflow.compensate(item bigint, reason text) RETURNS bigint[]
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.compensate(bigint, text) IS
+  'Takes the effects of an item back, the last one first, each when the one before it has succeeded; returns the effects that do so';
+
+CREATE FUNCTION workflow.compensate(item text, reason text) RETURNS bigint[]
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke_by_key';
+COMMENT ON FUNCTION workflow.compensate(text, text) IS 'The same, for workflow:key';
+
 -- ------------------------------------------------------------------ webhooks
 
 CREATE FUNCTION workflow._webhook_problem(scheme text, headers jsonb, body bytea, secret_name text, tolerance interval)
