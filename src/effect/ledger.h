@@ -250,7 +250,8 @@ extern WfEffectOutcome wf_outcome_of(const WfEffect *effect);
 extern bool wf_effect_is_revert(const WfEffect *effect);
 extern bool wf_revert_needs_reading(const WfEffect *effect);
 extern void wf_revert_judge_reading(const WfEffect *effect, WfNews *news);
-extern void wf_revert_judge_answer(WfNews *news);
+extern void wf_revert_judge_answer(const WfEffect *effect, WfNews *news);
+extern const char *wf_revert_key(const WfEffect *effect);
 extern char *wf_revert_condition(const WfEffect *effect);
 
 /* deliver.c */

@@ -90,7 +90,7 @@ static void
 judge_revert(const WfEffect *effect, WfNews *news, bool is_before)
 {
 	if (!is_before)
-		wf_revert_judge_answer(news);
+		wf_revert_judge_answer(effect, news);
 	else if (news->verdict.action == WF_ACT_SUCCEED)
 		wf_revert_judge_reading(effect, news);
 }

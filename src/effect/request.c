@@ -164,7 +164,7 @@ fill_action(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint)
 		add_default_header(wire, "If-Match", wf_revert_condition(effect));
 	if (endpoint->dedup == WF_DEDUP_KEY)
 		wf_wire_add_header(wire, endpoint->key_header,
-						   sent_key(effect->key, endpoint->key_is_quoted));
+						   sent_key(wf_revert_key(effect), endpoint->key_is_quoted));
 }
 
 static void

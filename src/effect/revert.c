@@ -25,6 +25,15 @@ static WfPlan check_revert_plan = {
 	.sql = "SELECT workflow._check_revert($1::int8, $2::jsonb)",
 };
 
+static WfPlan count_refusal_plan = {
+	.name = "count refusal of revert",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "UPDATE workflow.effect SET spec = spec || pg_catalog.jsonb_build_object('refused', "
+	"coalesce((spec ->> 'refused')::int4, 0) + 1) WHERE effect_id = $1::int8",
+};
+
 bool
 wf_effect_is_revert(const WfEffect *effect)
 {
@@ -74,10 +83,28 @@ wf_revert_judge_reading(const WfEffect *effect, WfNews *news)
  * The revert was sent.  A precondition that failed is the tag's.
  */
 void
-wf_revert_judge_answer(WfNews *news)
+wf_revert_judge_answer(const WfEffect *effect, WfNews *news)
 {
-	if (news->exchange->status == PRECONDITION_FAILED && news->verdict.action == WF_ACT_FAIL)
-		hold(news, psprintf("the target has changed since: HTTP %d", PRECONDITION_FAILED));
+	Datum		id = Int64GetDatum(effect->effect_id);
+
+	if (news->exchange->status != PRECONDITION_FAILED || news->verdict.action != WF_ACT_FAIL)
+		return;
+	wf_plan_execute(&count_refusal_plan, &id, NULL);
+	hold(news, psprintf("the target has changed since: HTTP %d", PRECONDITION_FAILED));
+}
+
+/*
+ * The key that is sent.  What is sent after a refusal has another condition or
+ * none, and so is another request, of which the first is proven not applied: a
+ * receiver may keep the refusal under the key that it came with.
+ */
+const char *
+wf_revert_key(const WfEffect *effect)
+{
+	int			refused = wf_effect_is_revert(effect) ?
+	wf_jsonb_get_int(effect->spec, "refused", 0) : 0;
+
+	return refused == 0 ? effect->key : psprintf("%s#%d", effect->key, refused + 1);
 }
 
 /*

@@ -148,6 +148,10 @@ settles($by, 'held', 'the receiver refuses it');
 is(what_is($by, 'reason'), 'the target has changed since: HTTP 412', 'since it has changed');
 is(account(1007)->{industry}, 'theirs', 'their value survives');
 
+sql("SELECT workflow.revert(reverts, 'we know', force => true) FROM workflow.effects WHERE effect_id = $by");
+settles($by, 'succeeded', 'forced it is another request, and goes with another key');
+is(account(1007)->{industry}, undef, 'so that the receiver does not give the first answer again');
+
 # somebody else comes between two attempts: it is read again before each
 done('crm', 1009);
 $stand_in->misbehave(status => 503, retry_after => 3, times => 1, path => '/accounts/A-1009');

@@ -7,7 +7,7 @@
 # request is still being worked on gives 409.
 #
 # An account has an ETag that changes with it; a PATCH with If-Match of another
-# one gives 412 and does nothing.
+# one gives 412 and does nothing; its key gives 412 from then on.
 
 package Crm;
 
@@ -125,13 +125,15 @@ sub once
 		return (@{ $stored->{answer} }, 'Idempotent-Replayed' => 'true');
 	}
 
+	my @answer;
 	if (!$self->is_as_expected($request, $id))
 	{
-		$self->give_up($request);
-		return (412, { error => 'the account has changed' });
+		@answer = (412, { error => 'the account has changed' });
+		$stored->{answer} = \@answer if $stored;
+		return @answer;
 	}
 
-	my @answer = (200, $self->update($id, $body), ETag => etag($self->{accounts}{$id}));
+	@answer = (200, $self->update($id, $body), ETag => etag($self->{accounts}{$id}));
 	$self->{by_account}{$id}{executions}++;
 	$self->{by_key}{$key}{executions}++ if defined $key;
 	$stored->{answer} = \@answer if $stored;
