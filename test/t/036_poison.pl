@@ -139,11 +139,14 @@ foreach my $way (
 wait_for("count(*) = 1 FROM ($sleeper) AS s", 'it runs again each time');
 is(attempts('patient'), '', 'and no attempt was charged');
 
-# a person who ends the worker ends the attempt
+# a person who ends the worker ends the attempt (and no other begins, which
+# would keep the item from being cancelled)
+$node->safe_psql('postgres', "SELECT workflow.pause_queue('work', 'to look at it')");
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM ($sleeper) AS s");
 wait_for("count(*) = 1 FROM workflow.attempts AS a JOIN workflow.items AS i USING (item_id) WHERE i.workflow = 'patient' AND a.outcome = 'lost'",
 	'a terminated worker costs the activity an attempt');
 $node->safe_psql('postgres', "SELECT workflow.cancel(item_id, 'enough') FROM workflow.items WHERE workflow = 'patient'");
+$node->safe_psql('postgres', "SELECT workflow.resume_queue('work', 'done')");
 
 # --------------------------------------------------- the whole server ends
 define('crash', 'PERFORM pg_sleep(600);', 2, '"ok": "DONE"');
