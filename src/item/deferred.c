@@ -15,59 +15,84 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "base/owner.h"
-#include "base/plan.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "item/item_internal.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/syscache.h"
 
-/* Tables with triggers that can be deferred. */
-static Oid *tables = NULL;
-static uint64 ntables = 0;
-static bool tables_are_known = false;
-
-static WfPlan tables_plan = {
-	.name = "tables with deferrable triggers",
-	.expected = SPI_OK_SELECT,
-	.sql = "SELECT DISTINCT t.tgrelid FROM pg_catalog.pg_trigger AS t WHERE t.tgdeferrable",
-};
-
-static WfPlan immediate_plan = {
-	.name = "deferrable constraints that are immediate",
-	.expected = SPI_OK_SELECT,
-	.sql = "SELECT n.nspname::pg_catalog.text, c.conname::pg_catalog.text "
-	"FROM pg_catalog.pg_constraint AS c "
-	"JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.connamespace "
-	"WHERE c.condeferrable AND NOT c.condeferred",
-};
+/* Tables with triggers that can be deferred, as of so many changes. */
+static List *tables = NIL;
+static uint64 tables_as_of = 0;
+static uint64 nchanges = 1;
 
 static void
 on_constraint_change(Datum argument, int cache_id, uint32 hash_value)
 {
-	tables_are_known = false;
+	nchanges++;
 }
 
+/*
+ * Calls a function for each row of a catalog as it is now: the snapshot of a
+ * REPEATABLE READ transaction may be older than what it can write to.
+ */
+static void
+for_each_row(Oid catalog, void (*function) (HeapTuple row, List **found), List **found)
+{
+	Relation	relation = table_open(catalog, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	row;
+
+	while (HeapTupleIsValid(row = systable_getnext(scan)))
+		function(row, found);
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+}
+
+static void
+add_table(HeapTuple row, List **found)
+{
+	Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(row);
+
+	if (trigger->tgdeferrable)
+		*found = lappend_oid(*found, trigger->tgrelid);
+}
+
+/*
+ * The list is what it was until it has been read completely.
+ */
 static void
 read_tables(void)
 {
 	static bool is_listening = false;
+	uint64		as_of = nchanges;
+	List	   *found = NIL;
+	MemoryContext caller;
 
 	if (!is_listening)
 		CacheRegisterSyscacheCallback(CONSTROID, on_constraint_change, (Datum) 0);
 	is_listening = true;
 
-	tables_are_known = true;	/* unless something changes meanwhile */
-	ntables = 0;
-	if (tables != NULL)
-		pfree(tables);
-	tables = NULL;
-	ntables = wf_plan_execute(&tables_plan, NULL, NULL);
-	tables = MemoryContextAlloc(TopMemoryContext, sizeof(Oid) * Max(1, ntables));
-	for (uint64 row = 0; row < ntables; row++)
-		tables[row] = DatumGetObjectId(wf_result_datum(row, 1, NULL));
+	for_each_row(TriggerRelationId, add_table, &found);
+	list_sort(found, list_oid_cmp);
+	list_deduplicate_oid(found);
+
+	caller = MemoryContextSwitchTo(TopMemoryContext);
+	found = list_copy(found);
+	MemoryContextSwitchTo(caller);
+	list_free(tables);
+	tables = found;
+	tables_as_of = as_of;
 }
 
 /*
@@ -76,17 +101,13 @@ read_tables(void)
 static bool
 is_pending(void)
 {
-	WfCaller	caller;
+	ListCell   *cell;
 
-	if (!tables_are_known)
-	{
-		wf_enter_owner(&caller);
+	if (tables_as_of != nchanges)
 		read_tables();
-		wf_leave_owner(&caller);
-	}
-	for (uint64 i = 0; i < ntables; i++)
-		if (AfterTriggerPendingOnRel(tables[i]))
-			return true;
+	foreach(cell, tables)
+		if (AfterTriggerPendingOnRel(lfirst_oid(cell)))
+		return true;
 
 	return false;
 }
@@ -104,6 +125,76 @@ set_constraints(List *constraints, bool deferred)
 	AfterTriggerSetState(statement);
 }
 
+typedef struct Deferrable
+{
+	Oid			schema;
+	NameData	name;
+	bool		is_deferred;	/* initially */
+} Deferrable;
+
+static void
+add_deferrable(HeapTuple row, List **found)
+{
+	Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(row);
+	Deferrable *deferrable;
+
+	if (!constraint->condeferrable || isOtherTempNamespace(constraint->connamespace))
+		return;
+	deferrable = palloc(sizeof(Deferrable));
+	deferrable->schema = constraint->connamespace;
+	deferrable->name = constraint->conname;
+	deferrable->is_deferred = constraint->condeferred;
+	*found = lappend(*found, deferrable);
+}
+
+/*
+ * By name, of one name those first that are initially deferred.
+ */
+static int
+compare_deferrables(const ListCell *left, const ListCell *right)
+{
+	const Deferrable *one = lfirst(left);
+	const Deferrable *other = lfirst(right);
+	int			order = strcmp(NameStr(one->name), NameStr(other->name));
+
+	if (order == 0 && one->schema != other->schema)
+		order = one->schema < other->schema ? -1 : 1;
+
+	return order != 0 ? order : other->is_deferred - one->is_deferred;
+}
+
+/*
+ * The constraints that are declared to be checked at once.  A name stands for
+ * all constraints of its schema that have it, on whatever table: where one of
+ * them is initially deferred, none is in the list.
+ */
+static List *
+immediate_constraints(void)
+{
+	List	   *deferrables = NIL;
+	List	   *immediate = NIL;
+	const Deferrable *first = NULL;
+	ListCell   *cell;
+
+	for_each_row(ConstraintRelationId, add_deferrable, &deferrables);
+	list_sort(deferrables, compare_deferrables);
+	foreach(cell, deferrables)
+	{
+		Deferrable *present = lfirst(cell);
+		bool		is_first = first == NULL || first->schema != present->schema ||
+		strcmp(NameStr(first->name), NameStr(present->name)) != 0;
+
+		if (!is_first)
+			continue;
+		first = present;
+		if (!first->is_deferred)
+			immediate = lappend(immediate, makeRangeVar(get_namespace_name(first->schema),
+														NameStr(present->name), -1));
+	}
+
+	return immediate;
+}
+
 /*
  * Lets every constraint be checked when its declaration says.  Nothing is
  * pending, so nothing fires.
@@ -112,14 +203,10 @@ static void
 set_as_declared(void)
 {
 	WfCaller	caller;
-	List	   *immediate = NIL;
-	uint64		found;
+	List	   *immediate;
 
 	wf_enter_owner(&caller);
-	found = wf_plan_execute(&immediate_plan, NULL, NULL);
-	for (uint64 row = 0; row < found; row++)
-		immediate = lappend(immediate,
-							makeRangeVar(wf_result_text(row, 1), wf_result_text(row, 2), -1));
+	immediate = immediate_constraints();
 	set_constraints(NIL, true);
 	if (immediate != NIL)
 		set_constraints(immediate, false);

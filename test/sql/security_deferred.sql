@@ -59,6 +59,20 @@ INSERT INTO mine.line VALUES (1), (1);
 ROLLBACK TO s;
 ROLLBACK;
 
+-- also where a name is that of two constraints, one of which is checked at once
+SET ROLE regress_operator;
+CREATE TABLE mine.twin (n int);
+CREATE CONSTRAINT TRIGGER mine_unique AFTER INSERT ON mine.twin DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION tell();
+BEGIN;
+SELECT mine.submit('SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED');
+CALL workflow.run();
+INSERT INTO mine.twin VALUES (1);
+RESET ROLE;
+SELECT count(*) AS none FROM fired;
+ROLLBACK;
+DROP TABLE mine.twin;
+
 -- an activity's SET CONSTRAINTS ends with the activity
 SET ROLE regress_operator;
 BEGIN;
