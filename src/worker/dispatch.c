@@ -237,6 +237,25 @@ wf_dispatch_sql_job(const WfDispatcher *by, WfJob *job)
 	run_job(by, job, true);
 }
 
+/*
+ * The same with a trace, in case it brings the process down.  A job that only
+ * raises has not: the trace goes, whoever the error is for.
+ */
+static void
+run_traced(const SqlBatch *batch, WfJob *job)
+{
+	wf_trace_begin(job);
+	PG_TRY();
+	{
+		run_job(batch->by, job, batch->alone);
+	}
+	PG_FINALLY();
+	{
+		wf_trace_end();
+	}
+	PG_END_TRY();
+}
+
 static bool
 time_is_up(TimestampTz started_at)
 {
@@ -263,9 +282,7 @@ run_batch(void *argument)
 			wf_queue_release(job, wf_now());
 			continue;
 		}
-		wf_trace_begin(job);
-		run_job(batch->by, job, batch->alone);
-		wf_trace_end();
+		run_traced(batch, job);
 		if (!batch->by->in_session)
 			LockReleaseSession(USER_LOCKMETHOD);	/* advisory locks */
 	}
@@ -335,7 +352,6 @@ wf_dispatch_sql(const WfDispatcher *by, WfSqlPace *pace)
 		return batch.nclaimed;
 	}
 
-	wf_trace_end();
 	if (batch.nclaimed == 0)
 		return -1;
 	if (!batch.alone)
