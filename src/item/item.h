@@ -130,6 +130,17 @@ extern void wf_item_effect_settled(int64 effect_id, const char *actor);
 extern void wf_item_run_sql(const WfJob *job, const char *actor);
 
 /*
+ * Raises inside an activity: it must not run those of others.
+ */
+extern void wf_item_require_no_activity(void);
+
+/*
+ * Before run() works in its caller's transaction: raises inside a function with
+ * the rights of its owner when the session has temporary objects.
+ */
+extern void wf_item_require_no_borrowed_objects(void);
+
+/*
  * Before activities of anybody run in somebody's session: raises when that has
  * temporary objects, which stand before tables of the same name.
  */

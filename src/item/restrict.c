@@ -55,6 +55,20 @@ wf_item_refuse_to_outlive(void)
 }
 
 /*
+ * See item.h.
+ */
+void
+wf_item_require_no_activity(void)
+{
+	if (is_restricted)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("an activity cannot call workflow.run()"),
+				 errdetail("Activities of others would run amid what it has in the session and within its time limit."),
+				 errhint("What it submits or sends is worked off when it has ended.")));
+}
+
+/*
  * Tells whether an activity used SET CONSTRAINTS since this was last asked.
  */
 bool

@@ -93,6 +93,16 @@ wf_item_require_clean_session(void)
 }
 
 /*
+ * See item.h.
+ */
+void
+wf_item_require_no_borrowed_objects(void)
+{
+	if (InLocalUserIdChange() && count_temporary() > 0)
+		refuse_temporary("Inside a function that runs with the rights of its owner, nobody can tell whose they are.");
+}
+
+/*
  * Before an activity of that definer.
  */
 uint64

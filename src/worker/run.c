@@ -278,6 +278,7 @@ run_own(Run *run)
 	WfFault		fault;
 	int			n;
 
+	wf_item_require_no_borrowed_objects();
 	wf_item_fire_callers_deferred();
 	run->by.perform = perform;
 	do
@@ -307,6 +308,7 @@ wf_run(PG_FUNCTION_ARGS)
 	bool		commits = may_commit(fcinfo);
 	Run			run = {.by = {.actor = "pg_workflow run",.in_session = true}};
 
+	wf_item_require_no_activity();
 	if (!PG_ARGISNULL(0))
 		run.end_at = GetCurrentTimestamp() + wf_interval_us(PG_GETARG_INTERVAL_P(0));
 	if (SPI_connect_ext(commits ? SPI_OPT_NONATOMIC : 0) != SPI_OK_CONNECT)
