@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "base/jsonb.h"
 #include "base/owner.h"
 #include "base/plan.h"
@@ -293,6 +294,18 @@ require_sound(WfCheck *check, const char *workflow)
 				 errhint("Call workflow.define() with the document.")));
 }
 
+static bool
+has_null(HeapTuple row, TupleDesc desc)
+{
+	static const char *const columns[] = {"workflow", "document", "definer", "functions"};
+
+	for (int i = 0; i < lengthof(columns); i++)
+		if (heap_attisnull(row, SPI_fnumber(desc, columns[i]), desc))
+			return true;
+
+	return false;
+}
+
 PG_FUNCTION_INFO_V1(wf_require_sound);
 
 /*
@@ -314,6 +327,8 @@ wf_require_sound(PG_FUNCTION_ARGS)
 		elog(ERROR, "the function is a row trigger on INSERT");
 	row = trigger->tg_trigtuple;
 	desc = RelationGetDescr(trigger->tg_relation);
+	if (has_null(row, desc))
+		return PointerGetDatum(row);	/* NOT NULL refuses it */
 
 	wf_enter_owner(&caller);
 	SPI_connect();

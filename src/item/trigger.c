@@ -178,6 +178,8 @@ wf_item_stamp(PG_FUNCTION_ARGS)
 	const WfState *to;
 	WfItem		stamps = {0};
 
+	if (change.new->state == NULL)
+		return PointerGetDatum(trigger->tg_newtuple);	/* NOT NULL refuses it */
 	require_untouched_stamps(&change);
 	if (!carries_out(&change, active))
 		active = NULL;

@@ -191,6 +191,11 @@ SELECT workflow.send('pay:8', 'park');
 \set VERBOSITY default
 DROP RULE swallow ON workflow.item;
 
+-- no state is no state to go to
+\set VERBOSITY sqlstate
+UPDATE workflow.item SET state = NULL WHERE key = '8';
+\set VERBOSITY default
+
 -- what is allowed is told alike by the hint and by where_is()
 SELECT allowed_events FROM workflow.where_is('pay:8');
 SELECT allowed_events FROM workflow.where_is('pay:7');

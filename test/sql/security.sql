@@ -66,6 +66,13 @@ INSERT INTO workflow.definition (workflow, version, hash, document, definer, own
 VALUES ('x', 1, '', '{"workflow": 1, "initial": [], "states": {"A": 7, "B": {"gate": {"tiers": {}}, "on": []}}, "any": 3}', 'regress_owner', 'x');
 INSERT INTO workflow.definition (workflow, version, hash, document, definer, owner)
 VALUES ('x', 1, '', '{"workflow": "y", "initial": "A", "states": {"A": {"final": "a"}}}', 'regress_owner', 'x');
+INSERT INTO workflow.definition (workflow, version, hash, document, definer, owner, functions)
+VALUES ('x', 1, '', '{"workflow": "x", "initial": "A", "states": {"A": {"final": "a"}}}', 'regress_owner', 'x', NULL),
+       ('x', 1, '', NULL, 'regress_owner', 'x', '{}');
+INSERT INTO workflow.definition (workflow, version, hash, document, definer, owner)
+VALUES (NULL, 1, '', '{"workflow": "x", "initial": "A", "states": {"A": {"final": "a"}}}', 'regress_owner', 'x');
+INSERT INTO workflow.definition (workflow, version, hash, document, definer, owner)
+VALUES ('x', 1, '', NULL, 'regress_owner', 'x');
 INSERT INTO workflow.definition (workflow, version, hash, document, definer, owner, functions, definer_oid)
 VALUES ('x', 1, '', '{"workflow": "x", "initial": "A", "states": {"A": {"final": "a"}}}', 'regress_owner', 'x', '[1]', 10);
 \set VERBOSITY default
