@@ -261,3 +261,15 @@ wf_item_fire_activitys_deferred(Oid definer)
 	if (wf_item_constraints_were_set() || pending)
 		set_as_declared();
 }
+
+/*
+ * See item.h.
+ */
+void
+wf_item_fire_steps_deferred(void)
+{
+	if (!is_pending())
+		return;
+	set_constraints(NIL, false);
+	set_as_declared();
+}

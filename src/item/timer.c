@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/plan.h"
+#include "base/try.h"
 #include "base/wake.h"
 #include "catalog/pg_type.h"
 #include "item/item_internal.h"
@@ -259,22 +260,42 @@ fire(void *argument)
 		change_due(timer, wf_now() + RETRY_DELAY_US);
 	else if (!item->is_paused)
 		fire_locked(item, timer);
+	wf_item_fire_steps_deferred();
 }
 
 /*
- * Fires a timer so that a fault of its item does not hold up the others.
+ * Whether others were in the way, and may not be in a moment.
+ */
+static bool
+is_conflict(int sqlstate)
+{
+	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TRANSACTION_ROLLBACK ||
+		sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
+/*
+ * Fires a timer so that whatever its item's move raises (a full queue, a
+ * trigger of somebody's) does not hold up the others.  Raises what the server
+ * is short of, and a cancel.
  */
 static void
 fire_alone(DueTimer *timer)
 {
-	WfFault		fault;
+	ErrorData  *error = wf_try(fire, timer);
 
-	if (wf_item_try(fire, timer, &fault))
+	if (error == NULL)
 		return;
+	if (is_conflict(error->sqlerrcode))
+	{
+		change_due(timer, wf_now() + RETRY_DELAY_US);
+		return;
+	}
+	if (wf_error_is_passing(error->sqlerrcode))
+		ReThrowError(error);
 	ereport(WARNING,
-			(errcode(ERRCODE_DATA_EXCEPTION),
+			(errcode(error->sqlerrcode),
 			 errmsg("timer \"%s\" of item " INT64_FORMAT " could not fire: %s",
-					timer->kind, timer->item_id, fault.message),
+					timer->kind, timer->item_id, error->message),
 			 errdetail("It is tried again in a minute.")));
 	change_due(timer, wf_now() + FAULT_DELAY_US);
 }

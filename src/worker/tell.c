@@ -35,6 +35,7 @@ follow(void *argument)
 	Telling    *telling = argument;
 
 	telling->followed = wf_item_follow_effect(&telling->follow, telling->job);
+	wf_item_fire_steps_deferred();
 }
 
 static void

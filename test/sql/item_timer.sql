@@ -90,3 +90,19 @@ SELECT state FROM workflow.submit('later', '{}', run_at => '2030-01-02', priorit
 SELECT status, run_at, priority FROM workflow.job;
 SELECT kind, due_at FROM workflow.timer;
 ROLLBACK;
+
+-- what a deferred trigger of somebody refuses is the end of one timer, not of all
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'never'; END $$;
+CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON workflow.item DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW WHEN (new.key = 'refused') EXECUTE FUNCTION refuse();
+SELECT version FROM workflow.define('{"workflow": "late", "owner": "me", "initial": "WAIT",
+  "states": {"WAIT": {"wait": {"for": "1 hour"}, "on": {"ok": "DONE"}}, "DONE": {"final": "done"}}}');
+SELECT state FROM workflow.submit('late', '{}', key => 'refused');
+SELECT state FROM workflow.submit('late', '{}', key => 'other');
+SET pg_workflow.clock = '2030-01-05';
+\set VERBOSITY terse
+SET client_min_messages = warning;
+CALL workflow.run();
+SELECT key, state FROM workflow.items WHERE workflow = 'late' ORDER BY key;
+DROP TRIGGER refuse ON workflow.item;
+DROP FUNCTION refuse;

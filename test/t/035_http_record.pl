@@ -171,6 +171,33 @@ wait_for("count(*) = 3 FROM workflow.items WHERE outcome = 'success' AND key BET
 	'nobody else is held up');
 $stand_in->forgive;
 
+# one that is refused at every commit waits by itself when the maintenance worker tells it, too
+submit_and('crm', [ 1061, 1062 ], sub {
+		$node->safe_psql('postgres', q{
+			CREATE FUNCTION public.refuse_always() RETURNS trigger LANGUAGE plpgsql AS $$
+			BEGIN RAISE EXCEPTION 'never'; END $$;
+			CREATE CONSTRAINT TRIGGER refuse_always AFTER UPDATE ON workflow.item DEFERRABLE INITIALLY DEFERRED
+			FOR EACH ROW WHEN (new.key = 'A-1061' AND new.outcome = 'success') EXECUTE FUNCTION public.refuse_always();
+			SELECT workflow.create_queue('tasks', 'me', '1 hour', '{you}');
+			SELECT workflow.enqueue('tasks', '{}')});
+});
+wait_for("waiting_on = 'blocked' FROM workflow.job AS j JOIN workflow.item AS i USING (item_id) WHERE i.key = 'A-1061'",
+	'an item that is refused at commit waits');
+$node->safe_psql('postgres', q{
+	SELECT count(*) FROM workflow.claim('tasks', 'lost', 1, '100 milliseconds');
+	UPDATE workflow.job SET run_at = now() WHERE effect_id IS NOT NULL;
+	SELECT workflow._wake('maintenance')});
+wait_for("count(*) = 1 FROM workflow.attempts WHERE queue = 'tasks' AND outcome = 'lost'",
+	'what others lost is given back meanwhile');
+wait_for("run_at > now() + interval '10 seconds' FROM workflow.job AS j JOIN workflow.item AS i USING (item_id) WHERE i.key = 'A-1061'",
+	'and it is put off again');
+$node->safe_psql('postgres', q{
+	DROP TRIGGER refuse_always ON workflow.item;
+	UPDATE workflow.job SET run_at = now() WHERE effect_id IS NOT NULL;
+	SELECT workflow._wake('maintenance')});
+wait_for("count(*) = 2 FROM workflow.items WHERE key IN ('A-1061', 'A-1062') AND outcome = 'success'",
+	'until the cause is gone');
+
 # effects are off: a guard is blocked as a call is, until that changes
 $node->append_conf('postgresql.conf', 'pg_workflow.effects = off');
 $node->reload;
