@@ -16,6 +16,7 @@ AS $$
     ('reviewer',  '{decide,decide_many,claim_review,release_review,delegate,where_is,timeline}',
                   '{items,review_inbox}'),
     ('operator',  '{submit,send,cancel,pause,resume,pause_workflow,resume_workflow,pause_queue,resume_queue,
+                    pause_endpoint,resume_endpoint,
                     create_queue,enqueue,replay,replay_job,give_up,resolve,record_evidence,revert,compensate,
                     create_source,drop_source,receive,feed,verify_webhook,input_ref,
                     start_workers,stop_workers,list_workers,run,document,diagram,

@@ -74,6 +74,33 @@ $$;
 COMMENT ON FUNCTION workflow._standing(bigint) IS
   'Inner: an item with its document, job, queue, effect, open review and next timer';
 
+-- Why the endpoint of a job does not take its call before it looks again.
+CREATE FUNCTION workflow._waiting_for_endpoint(
+  endpoint_id int, reason text, OUT waiting_on text, OUT detail text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE reason WHEN 'max_in_flight' THEN 'worker' ELSE reason END,
+         CASE reason
+           WHEN 'breaker' THEN
+             format('breaker of endpoint %s: %s%s%s', p.endpoint, p.breaker, ' since ' || p.breaker_since,
+                    CASE p.breaker WHEN 'open' THEN format(', until %s: %s', p.breaker_until, p.breaker_reason)
+                                   WHEN 'half_open' THEN format(', effect %s goes to see: %s', p.breaker_probe, p.breaker_reason) END)
+           WHEN 'paused' THEN
+             CASE WHEN p.paused_at IS NULL THEN format('endpoint %s was paused', p.endpoint)
+                  ELSE format('endpoint %s paused by %s: %s', p.endpoint, p.paused_by,
+                              coalesce(p.pause_reason, 'no reason given')) END
+           WHEN 'rate_limit' THEN
+             CASE WHEN p.pause_until > workflow._now()
+                  THEN format('endpoint %s asked for a pause until %s', p.endpoint, p.pause_until)
+                  ELSE format('rate limit of endpoint %s', p.endpoint) END
+           WHEN 'max_in_flight' THEN format('endpoint %s has as many calls under way as it takes', p.endpoint)
+           ELSE format('retry budget of endpoint %s is used up', p.endpoint) END
+  FROM workflow.endpoint AS p WHERE p.endpoint_id = _waiting_for_endpoint.endpoint_id
+$$;
+COMMENT ON FUNCTION workflow._waiting_for_endpoint(int, text) IS
+  'Inner: what a job waits for that its endpoint does not take now';
+
 -- What a living item that is not paused waits for, and more about it.
 CREATE FUNCTION workflow._waiting(
   item workflow.item, job workflow.job, queue workflow.queue, effect workflow.effect,
@@ -99,9 +126,6 @@ BEGIN
   ELSIF effect.state = 'blocked' OR job.waiting_on = 'blocked' THEN
     waiting_on := 'blocked';
     waiting_detail := coalesce(effect.reason, job.error_message, request);
-  ELSIF job.waiting_on = 'breaker' THEN
-    waiting_on := 'breaker';
-    waiting_detail := format('endpoint %s answers with failures only', endpoint);
   ELSIF job.status = 'waiting' OR effect.state IN ('sending', 'unknown', 'held') THEN
     waiting_on := 'effect';
     waiting_detail := format('%s: %s%s', effect.state, request, coalesce(' (' || effect.reason || ')', ''));
@@ -111,6 +135,10 @@ BEGIN
   ELSIF job.status = 'running' THEN
     waiting_on := 'worker';
     waiting_detail := format('%s works on it since %s', job.worker, job.claimed_at);
+  ELSIF job.status = 'ready' AND job.waiting_on IS NOT NULL THEN
+    SELECT f.waiting_on, format('%s; job %s looks again at %s', f.detail, job.job_id, job.run_at)
+      INTO waiting_on, waiting_detail
+    FROM workflow._waiting_for_endpoint(effect.endpoint_id, job.waiting_on) AS f;
   ELSIF job.status = 'ready' AND job.run_at > now THEN
     waiting_on := CASE WHEN 'rate_limited' IN (job.error_class, effect.error_class) THEN 'rate_limit'
                        WHEN job.error_class IS NULL AND effect.error_class IS NULL AND job.attempt = 0 THEN 'timer'
@@ -209,7 +237,8 @@ BEGIN
     (s.e).next_at, (s.t).due_at, (s.r).due_at);
   sla_due_at := coalesce((s.r).due_at,
     CASE WHEN (s.j).status = 'dead' THEN (s.j).failed_at
-         WHEN (s.j).attempt = 0 AND (s.j).error_class IS NULL THEN greatest((s.j).created_at, (s.j).run_at)
+         WHEN (s.j).attempt = 0 AND (s.j).error_class IS NULL AND (s.j).waiting_on IS NULL
+         THEN greatest((s.j).created_at, (s.j).run_at)
          ELSE (s.j).created_at END + (s.q).sla);
 END
 $$;
@@ -264,6 +293,23 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._timeline_moves(bigint) IS
   'Inner: transitions, gate decisions, events and the journal of an item';
+
+-- What happened to the endpoints of an item's effects while these were unsettled.
+CREATE FUNCTION workflow._timeline_endpoints(item bigint)
+RETURNS TABLE (at timestamptz, seq int, rank int, what text, detail text, actor text, reason text, data jsonb)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT n.at, NULL::int, 3, n.action, n.subject, n.actor, n.reason, n.detail
+  FROM (SELECT 'endpoint:' || p.endpoint AS subject, min(e.created_at) AS since,
+               max(coalesce(e.finished_at, 'infinity')) AS until
+        FROM workflow.effect AS e JOIN workflow.endpoint AS p USING (endpoint_id)
+        WHERE e.item_id = item GROUP BY p.endpoint) AS x
+  JOIN workflow.journal AS n ON n.subject = x.subject AND n.at BETWEEN x.since AND x.until
+  WHERE n.action IN ('breaker_open', 'breaker_close', 'pause_endpoint', 'resume_endpoint')
+$$;
+COMMENT ON FUNCTION workflow._timeline_endpoints(bigint) IS
+  'Inner: breakers and pauses of endpoints that an item waited for';
 
 -- The effects of an item, and one of somebody else's that its job waits for,
 -- each with its endpoint and the server that has that key space now.
@@ -349,6 +395,7 @@ BEGIN
   RETURN QUERY
     WITH happened AS (
       SELECT * FROM workflow._timeline_moves(item)
+      UNION ALL SELECT * FROM workflow._timeline_endpoints(item)
       UNION ALL SELECT * FROM workflow._timeline_work(item)
       UNION ALL SELECT * FROM workflow._timeline_reviews(item)
     ), placed AS (

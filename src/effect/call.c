@@ -353,6 +353,7 @@ wf_finish_effect(PG_FUNCTION_ARGS)
 	news.verdict = reported_verdict(text_argument(fcinfo, 2), endpoint);
 	news.external_id = text_argument(fcinfo, 3);
 	news.answer.response = jsonb_argument(fcinfo, 4);
+	wf_breaker_note_guard(effect, endpoint, news.verdict.evidence == WF_APPLIED);
 	(void) wf_effect_settle(effect, endpoint, &news);
 	state = MemoryContextStrdup(result_memory, wf_effect_read(effect->effect_id)->state);
 

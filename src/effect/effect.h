@@ -73,6 +73,9 @@ typedef struct WfEffectOutcome
 	int64		effect_id;
 	WfDisposition disposition;
 	TimestampTz next_at;		/* with AGAIN */
+	const char *waiting_on;		/* with AGAIN, a constant: breaker, paused,
+								 * rate_limit, retry (its endpoint does not
+								 * take it now), else NULL */
 	bool		charged;
 	const char *error_class;	/* NULL on success */
 	const char *message;

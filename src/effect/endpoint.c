@@ -30,6 +30,10 @@
 #define DEFAULT_STALL_SECONDS		60
 #define DEFAULT_MAX_IN_FLIGHT		16
 #define DEFAULT_KEY_TTL_US			(INT64CONST(24) * 3600 * 1000000)
+#define DEFAULT_BREAKER_FAILURES	5
+#define DEFAULT_BREAKER_PERCENT		50
+#define DEFAULT_BREAKER_WINDOW_US	(INT64CONST(60) * 1000000)
+#define DEFAULT_BREAKER_COOLDOWN_US	(INT64CONST(30) * 1000000)
 
 static WfPlan known_endpoint_plan = {
 	.name = "known endpoint",
@@ -54,7 +58,9 @@ static WfPlan endpoint_by_id_plan = {
 	.expected = SPI_OK_SELECT,
 	.nargs = 1,
 	.argtypes = {INT4OID},
-	.sql = "SELECT endpoint, server_oid FROM workflow.endpoint WHERE endpoint_id = $1::int4",
+	.sql = "SELECT endpoint, server_oid, paused_at IS NOT NULL, pause_until, breaker, "
+	"breaker_since, breaker_until, breaker_openings, coalesce(breaker_probe, 0) "
+	"FROM workflow.endpoint WHERE endpoint_id = $1::int4",
 };
 
 const char *
@@ -157,6 +163,19 @@ read_connection_option(WfEndpoint *endpoint, const char *name, const char *value
 		endpoint->stall_seconds = Max(1, wf_option_interval_us(name, value) / USECS_PER_SEC);
 }
 
+static void
+read_breaker_option(WfEndpoint *endpoint, const char *name, const char *value)
+{
+	if (strcmp(name, "breaker_failures") == 0)
+		endpoint->breaker_failures = wf_option_failures(name, value);
+	else if (strcmp(name, "breaker_rate") == 0)
+		endpoint->breaker_percent = wf_option_percent(name, value);
+	else if (strcmp(name, "breaker_window") == 0)
+		endpoint->breaker_window_us = wf_option_interval_us(name, value);
+	else if (strcmp(name, "breaker_cooldown") == 0)
+		endpoint->breaker_cooldown_us = wf_option_interval_us(name, value);
+}
+
 static WfEndpoint *
 read_server(const ForeignServer *server)
 {
@@ -178,6 +197,10 @@ read_server(const ForeignServer *server)
 	endpoint->key_ttl_us = DEFAULT_KEY_TTL_US;
 	endpoint->in_progress = list_make1_int(409);
 	endpoint->mismatch = list_make1_int(422);
+	endpoint->breaker_failures = DEFAULT_BREAKER_FAILURES;
+	endpoint->breaker_percent = DEFAULT_BREAKER_PERCENT;
+	endpoint->breaker_window_us = DEFAULT_BREAKER_WINDOW_US;
+	endpoint->breaker_cooldown_us = DEFAULT_BREAKER_COOLDOWN_US;
 	foreach(cell, server->options)
 	{
 		DefElem    *option = lfirst(cell);
@@ -187,6 +210,7 @@ read_server(const ForeignServer *server)
 		read_connection_option(endpoint, option->defname, value);
 		read_flow_option(endpoint, option->defname, value);
 		read_key_option(endpoint, option->defname, value);
+		read_breaker_option(endpoint, option->defname, value);
 	}
 
 	return endpoint;
@@ -246,6 +270,36 @@ find_server(const char *name, Oid last_seen)
 	return server != NULL && belongs_to_wrapper(server) ? server : NULL;
 }
 
+static TimestampTz
+time_column(int column)
+{
+	bool		isnull;
+	Datum		value = wf_result_datum(0, column, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
+/*
+ * What endpoint_by_id_plan found about the flow.
+ */
+static WfFlow
+read_flow(void)
+{
+	const char *breaker = wf_result_text(0, 5);
+	WfFlow		flow = {0};
+
+	flow.is_paused = DatumGetBool(wf_result_datum(0, 3, NULL));
+	flow.pause_until = time_column(4);
+	flow.breaker = strcmp(breaker, "open") == 0 ? WF_BREAKER_OPEN :
+		strcmp(breaker, "half_open") == 0 ? WF_BREAKER_HALF_OPEN : WF_BREAKER_CLOSED;
+	flow.breaker_since = time_column(6);
+	flow.breaker_until = time_column(7);
+	flow.breaker_openings = wf_result_int4(0, 8);
+	flow.breaker_probe = wf_result_int8(0, 9);
+
+	return flow;
+}
+
 /*
  * Returns the endpoint that a key space belongs to now; NULL when its server
  * is gone.
@@ -256,15 +310,18 @@ wf_endpoint_by_id(int32 endpoint_id)
 	Datum		id = Int32GetDatum(endpoint_id);
 	ForeignServer *server;
 	WfEndpoint *endpoint;
+	WfFlow		flow;
 
 	if (wf_plan_execute(&endpoint_by_id_plan, &id, NULL) == 0)
 		return NULL;
+	flow = read_flow();
 	server = find_server(wf_result_text(0, 1),
 						 DatumGetObjectId(wf_result_datum(0, 2, NULL)));
 	if (server == NULL)
 		return NULL;
 	endpoint = read_server(server);
 	endpoint->endpoint_id = endpoint_id;
+	endpoint->flow = flow;
 
 	return endpoint;
 }

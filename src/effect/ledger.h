@@ -29,6 +29,25 @@ typedef enum WfOn5xx
 	WF_5XX_REPLAYED,			/* the same key gives the same error for ever */
 } WfOn5xx;
 
+typedef enum WfBreaker
+{
+	WF_BREAKER_CLOSED,			/* calls go */
+	WF_BREAKER_OPEN,			/* none goes until breaker_until */
+	WF_BREAKER_HALF_OPEN,		/* one goes, to see */
+} WfBreaker;
+
+/* What is on record about the flow to an endpoint: workflow.endpoint. */
+typedef struct WfFlow
+{
+	bool		is_paused;		/* by a person */
+	TimestampTz pause_until;	/* as the endpoint asked; 0: never */
+	WfBreaker	breaker;
+	TimestampTz breaker_since;	/* 0: from the beginning */
+	TimestampTz breaker_until;
+	int			breaker_openings;	/* since it was closed */
+	int64		breaker_probe;	/* effect whose call decides, or 0 */
+} WfFlow;
+
 typedef struct WfEndpoint
 {
 	int32		endpoint_id;
@@ -65,6 +84,11 @@ typedef struct WfEndpoint
 	List	   *mismatch;
 	List	   *already_done;
 	List	   *rejects;		/* answered before any work */
+	int			breaker_failures;	/* in a row; 0: off */
+	int			breaker_percent;	/* of the calls of a window; 0: off */
+	int64		breaker_window_us;
+	int64		breaker_cooldown_us;
+	WfFlow		flow;
 } WfEndpoint;
 
 /* options.c: reading option values; each raises what is wrong with one. */
@@ -78,6 +102,8 @@ extern WfDedup wf_option_dedup(const char *value);
 extern WfOn5xx wf_option_on_5xx(const char *value);
 extern List *wf_option_statuses(const char *name, const char *value);
 extern void wf_option_rate(const char *value, int *count, int64 *per_us);
+extern int	wf_option_failures(const char *name, const char *value);
+extern int	wf_option_percent(const char *name, const char *value);
 extern List *wf_option_list(const char *value);
 extern char *wf_option_header_name(const char *suffix);
 extern int	wf_option_http_version(const char *value);
@@ -202,6 +228,33 @@ typedef struct WfSettlement
 extern WfSettlement wf_settle(const WfVerdict *verdict, WfDedup dedup,
 							  const WfEffect *effect, const WfRetryPolicy *policy,
 							  int64 retry_after_us, double random01);
+
+/* ------------------------------------------------------------------ flow */
+
+/* Why no attempt may begin now, though nothing is wrong with the effect. */
+typedef struct WfWait
+{
+	TimestampTz until;
+	const char *waiting_on;		/* breaker, paused, rate_limit, retry */
+	const char *message;
+} WfWait;
+
+/* gate.c */
+extern bool wf_gate_stops(const WfEffect *effect, const WfEndpoint *endpoint, WfWait *wait);
+extern TimestampTz wf_gate_line(int32 endpoint_id, TimestampTz opens_at, int64 step_us,
+								int64 span_us);
+
+/* breaker.c */
+extern bool wf_breaker_is_on(const WfEndpoint *endpoint);
+extern bool wf_breaker_take_probe(const WfEffect *effect, const WfEndpoint *endpoint);
+extern void wf_breaker_note(const WfEffect *effect, const WfEndpoint *endpoint,
+							const WfFacts *facts);
+extern void wf_breaker_note_guard(const WfEffect *effect, const WfEndpoint *endpoint,
+								  bool is_well);
+
+/* limits.c */
+extern int64 wf_limits_wait_us(const WfExchange *exchange, TimestampTz now);
+extern void wf_limits_note(const WfEndpoint *endpoint, const WfExchange *exchange);
 
 /* answer.c */
 typedef struct WfAnswer

@@ -127,6 +127,38 @@ wf_option_http_version(const char *value)
 }
 
 /*
+ * Reads a number of failures in a row; 0 for "off".
+ */
+int
+wf_option_failures(const char *name, const char *value)
+{
+	if (strcmp(value, "off") == 0)
+		return 0;
+	if (*value == '\0' || strlen(value) > 5 || strspn(value, "0123456789") != strlen(value) ||
+		atoi(value) < 1 || atoi(value) > 10000)
+		wf_option_refuse(name, value, "a number from 1 to 10000, or off");
+
+	return atoi(value);
+}
+
+/*
+ * Reads a share such as 50%; 0 for "off".
+ */
+int
+wf_option_percent(const char *name, const char *value)
+{
+	size_t		ndigits = strspn(value, "0123456789");
+
+	if (strcmp(value, "off") == 0)
+		return 0;
+	if (ndigits < 1 || ndigits > 3 || strcmp(value + ndigits, "%") != 0 ||
+		atoi(value) < 1 || atoi(value) > 100)
+		wf_option_refuse(name, value, "a share from 1% to 100%, or off");
+
+	return atoi(value);
+}
+
+/*
  * Splits at commas; blanks around the parts do not count.
  */
 List *

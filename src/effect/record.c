@@ -125,6 +125,18 @@ is_current(const WfEffect *effect, const char *token)
 }
 
 /*
+ * What the exchange says about the endpoint, whatever becomes of the effect.
+ */
+static void
+note_flow(const WfEffect *effect, const WfEndpoint *endpoint, const WfExchange *exchange)
+{
+	WfFacts		facts = facts_of(exchange, wf_effect_is(effect, "claimed"));
+
+	wf_breaker_note(effect, endpoint, &facts);
+	wf_limits_note(endpoint, exchange);
+}
+
+/*
  * Evidence of an attempt that was given up on.
  */
 static WfEffectOutcome
@@ -161,6 +173,8 @@ wf_effect_record(int64 effect_id, const char *token, const WfExchange *exchange,
 		return outcome;
 	endpoint = wf_endpoint_of(effect);
 	news = read_news(effect, endpoint, exchange, policy);
+	if (is_current(effect, token))
+		note_flow(effect, endpoint, exchange);
 	if (is_current(effect, token))
 		outcome = wf_effect_settle(effect, endpoint, &news);
 	else

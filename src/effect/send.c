@@ -29,6 +29,9 @@
 /* After its timeout a send has this long to be recorded. */
 #define RECORD_SLACK_US	(INT64CONST(60) * 1000000)
 
+/* Who waits for a rate limit comes back within so long after it opens. */
+#define LONGEST_LINE_US	(INT64CONST(60) * 1000000)
+
 /* How soon to look again at a row that somebody holds. */
 #define BUSY_US			(INT64CONST(100) * 1000)
 
@@ -311,8 +314,29 @@ is_rate_limited(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutc
 
 	if (next_at == 0)
 		return false;
+	next_at = wf_gate_line(endpoint->endpoint_id, next_at,
+						   endpoint->rate_per_us / endpoint->rate_count,
+						   Max(endpoint->rate_per_us, LONGEST_LINE_US));
 	*outcome = wait_until(effect, next_at, "rate_limited",
 						  "the rate limit of the endpoint is reached");
+	outcome->waiting_on = "rate_limit";
+
+	return true;
+}
+
+/*
+ * Whether the endpoint takes no call now.  That is no fault of the effect:
+ * nothing is written about it.
+ */
+static bool
+must_wait(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *outcome)
+{
+	WfWait		wait;
+
+	if (!wf_gate_stops(effect, endpoint, &wait))
+		return is_rate_limited(effect, endpoint, outcome);
+	*outcome = wait_until(effect, wait.until, NULL, wait.message);
+	outcome->waiting_on = wait.waiting_on;
 
 	return true;
 }
@@ -330,7 +354,7 @@ begin_attempt(const WfEffect *effect, const char *worker, WfEffectOutcome *outco
 	if (is_stopped(effect, endpoint, outcome))
 		return NULL;
 	wire = build_wire(effect, endpoint, outcome);
-	if (wire == NULL || is_rate_limited(effect, endpoint, outcome))
+	if (wire == NULL || must_wait(effect, endpoint, outcome))
 		return NULL;
 	mark_sending(effect, wire, worker, true);
 
@@ -368,7 +392,7 @@ wf_effect_begin_guarded(WfEffect *effect, WfWire *wire, WfEffectOutcome *outcome
 	WfEndpoint *endpoint = wf_endpoint_by_id(effect->endpoint_id);
 
 	if (!may_begin(effect, outcome) || is_stopped(effect, endpoint, outcome) ||
-		is_rate_limited(effect, endpoint, outcome))
+		must_wait(effect, endpoint, outcome))
 		return false;
 	wire->token = wf_random_token();
 	wire->timeout_ms = endpoint->timeout_ms;

@@ -111,6 +111,18 @@ check_rate(const char *name, const char *value)
 	wf_option_rate(value, &count, &per_us);
 }
 
+static void
+check_failures(const char *name, const char *value)
+{
+	(void) wf_option_failures(name, value);
+}
+
+static void
+check_percent(const char *name, const char *value)
+{
+	(void) wf_option_percent(name, value);
+}
+
 static bool
 is_range(const char *range)
 {
@@ -270,6 +282,10 @@ static const OptionRule server_rules[] = {
 	{"already_done", check_statuses, false},
 	{"rejects", check_statuses, false},
 	{"on_5xx", check_on_5xx, false},
+	{"breaker_failures", check_failures, false},
+	{"breaker_rate", check_percent, false},
+	{"breaker_window", check_interval, false},
+	{"breaker_cooldown", check_interval, false},
 	{"ca_file", check_file, true},
 	{"cert_file", check_file, true},
 	{"key_file", check_file, true},

@@ -125,10 +125,10 @@ wf_item_hold_job(const WfJob *job)
 }
 
 static void
-make_ready(const Held *held, TimestampTz at)
+make_ready(const Held *held, TimestampTz at, const char *waiting_on)
 {
 	if (strcmp(held->job->status, "running") == 0)
-		wf_queue_release(held->job, at);
+		wf_queue_release(held->job, at, waiting_on);
 	else
 		wf_queue_unpark(held->job->job_id, at, false);
 }
@@ -163,7 +163,8 @@ apply(const Held *held, const WfEffectOutcome *outcome, const WfFollow *follow)
 			break;
 		case WF_EFFECT_AGAIN:
 		case WF_EFFECT_BEFORE_DONE:
-			make_ready(held, Max(wf_now(), Max(outcome->next_at, follow->not_before)));
+			make_ready(held, Max(wf_now(), Max(outcome->next_at, follow->not_before)),
+					   follow->waiting_on);
 			revive_timeout(held);
 			break;
 		case WF_EFFECT_BLOCKED:

@@ -98,6 +98,7 @@ typedef struct WfFollow
 {
 	TimestampTz not_before;		/* of a job that is ready again; 0: now */
 	const char *actor;
+	const char *waiting_on;		/* why not before, or NULL */
 } WfFollow;
 
 typedef enum WfFollowed

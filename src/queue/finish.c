@@ -396,7 +396,7 @@ wf_queue_unpark(int64 job_id, TimestampTz run_at, bool reset_attempts)
  * has begun.
  */
 static void
-release(const WfJob *job, TimestampTz run_at, const char *outcome)
+release(const WfJob *job, TimestampTz run_at, const char *waiting_on, const char *outcome)
 {
 	Ending		ending = {0};
 
@@ -404,13 +404,14 @@ release(const WfJob *job, TimestampTz run_at, const char *outcome)
 	ending.status = "ready";
 	ending.attempt = is_running(job) ? job->attempt - 1 : job->attempt;
 	ending.run_at = run_at;
+	ending.waiting_on = waiting_on;
 	end_attempt(job, &ending);
 }
 
 void
-wf_queue_release(const WfJob *job, TimestampTz run_at)
+wf_queue_release(const WfJob *job, TimestampTz run_at, const char *waiting_on)
 {
-	release(job, run_at, NULL);
+	release(job, run_at, waiting_on, NULL);
 }
 
 /*
@@ -419,7 +420,7 @@ wf_queue_release(const WfJob *job, TimestampTz run_at)
 void
 wf_job_release(const WfJob *job)
 {
-	release(job, job->run_at, "released");
+	release(job, job->run_at, NULL, "released");
 }
 
 /*

@@ -112,8 +112,11 @@ extern void wf_queue_park_until(const WfJob *job, const char *waiting_on,
 /* A waiting or dead job is ready again at a time. */
 extern void wf_queue_unpark(int64 job_id, TimestampTz run_at, bool reset_attempts);
 
-/* Gives back a claimed job that has not begun: no attempt, no charge. */
-extern void wf_queue_release(const WfJob *job, TimestampTz run_at);
+/*
+ * Gives back a claimed job that has not begun: no attempt, no charge.
+ * waiting_on: why not before that time, or NULL.
+ */
+extern void wf_queue_release(const WfJob *job, TimestampTz run_at, const char *waiting_on);
 
 /* Deletes a job without an attempt (its item moved on). */
 extern void wf_queue_drop(int64 job_id);

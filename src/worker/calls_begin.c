@@ -26,6 +26,7 @@ begin_send(void *argument)
 
 	call->wire = wf_effect_begin_send(call->effect_id, call->calls->by->worker, &outcome);
 	call->not_before = outcome.next_at;
+	call->waiting_on = outcome.waiting_on;
 }
 
 /*
@@ -53,6 +54,7 @@ wf_call_begin(WfCall *call)
 
 	call->wire = NULL;
 	call->not_before = 0;
+	call->waiting_on = NULL;
 	if (!wf_round_try(begin_send, call, &fault))
 	{
 		call->wire = NULL;
@@ -90,7 +92,7 @@ give_back(WfCall *call)
 	TimestampTz again = TimestampTzPlusMilliseconds(wf_now(),
 													wf_endpoint_line_ms(call->endpoint));
 
-	wf_queue_release(&call->job, again);
+	wf_queue_release(&call->job, again, "max_in_flight");
 	wf_call_forget(call);
 }
 
@@ -230,6 +232,7 @@ wf_calls_stop_claiming(WfCalls *calls)
 		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
 
 		call->not_before = 0;
+		call->waiting_on = NULL;
 		wf_call_move_for_good(call, WF_CALL_SETTLED);
 	}
 }

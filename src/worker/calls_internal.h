@@ -58,6 +58,7 @@ typedef struct WfCall
 	const char *token;
 	WfWire	   *wire;			/* until it is started */
 	TimestampTz not_before;		/* of its job, when nothing was sent */
+	const char *waiting_on;		/* why not before, or NULL; a constant */
 	WfFault		fault;			/* why it could not begin; no message: it
 								 * could */
 	WfHttpResult *result;		/* when finished */

@@ -50,6 +50,7 @@ record_call(WfCall *call)
 							   call->is_bare ? NULL : wf_item_job_policy(&call->job));
 	call->retry_at = 0;
 	call->not_before = 0;
+	call->waiting_on = NULL;
 	if (outcome.disposition == WF_EFFECT_BUSY)
 		wf_call_put_off(call, WF_CALL_KEPT);
 	else if (outcome.disposition == WF_EFFECT_BEFORE_DONE)

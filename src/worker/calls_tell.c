@@ -66,7 +66,8 @@ tell(WfCall *call)
 	if (call->fault.message != NULL)
 		return tell_failure(call);
 
-	return wf_tell_jobs(call->calls->by, call->effect_id, &call->job, call->not_before);
+	return wf_tell_jobs(call->calls->by, call->effect_id, &call->job, call->not_before,
+						call->waiting_on);
 }
 
 static void

@@ -279,7 +279,7 @@ run_batch(void *argument)
 
 		if (foreach_current_index(cell) > 0 && time_is_up(started_at))
 		{
-			wf_queue_release(job, wf_now());
+			wf_queue_release(job, wf_now(), NULL);
 			continue;
 		}
 		run_traced(batch, job);
@@ -410,7 +410,7 @@ reclaim(void *argument)
 	count->n = wf_queue_reclaim_lost(count->limit, &count->put_off);
 	outcomes = list_concat(wf_effect_reclaim_lost(count->limit), wf_effect_unblock(&count->put_off));
 	foreach(cell, outcomes)
-		(void) wf_tell_jobs(count->by, ((WfEffectOutcome *) lfirst(cell))->effect_id, NULL, 0);
+		(void) wf_tell_jobs(count->by, ((WfEffectOutcome *) lfirst(cell))->effect_id, NULL, 0, NULL);
 	count->n += list_length(outcomes) + wf_tell_untold(count->by, count->limit);
 }
 

@@ -84,9 +84,10 @@ wf_tell_put_off(const WfJob *job, const WfFault *fault)
 }
 
 bool
-wf_tell_jobs(const WfDispatcher *by, int64 effect_id, const WfJob *own, TimestampTz not_before)
+wf_tell_jobs(const WfDispatcher *by, int64 effect_id, const WfJob *own, TimestampTz not_before,
+			 const char *waiting_on)
 {
-	Telling		telling = {.follow = {not_before, by->actor}};
+	Telling		telling = {.follow = {not_before, by->actor, waiting_on}};
 	bool		told_all = true;
 	ListCell   *cell;
 
@@ -186,7 +187,7 @@ wf_tell_untold(const WfDispatcher *by, int limit)
 		paused_until = began_at + took_us * TELLING_PAUSE_FACTOR;
 	foreach(cell, effects)
 	{
-		if (wf_tell_jobs(by, *(int64 *) lfirst(cell), NULL, 0))
+		if (wf_tell_jobs(by, *(int64 *) lfirst(cell), NULL, 0, NULL))
 			n++;
 		else
 			next_telling = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TELL_AGAIN_MS);

@@ -9,12 +9,13 @@
 
 /*
  * Lets the jobs of an effect follow its state, inside the present transaction:
- * first the worker's own (NULL: none), ready again not before a time (0: now).
+ * first the worker's own (NULL: none), ready again not before a time (0: now),
+ * for a reason (NULL: none).
  * One that raises is put off and says why.  Returns false when one could not
  * be told because somebody holds it: try again.
  */
 extern bool wf_tell_jobs(const WfDispatcher *by, int64 effect_id, const WfJob *own,
-						 TimestampTz not_before);
+						 TimestampTz not_before, const char *waiting_on);
 
 /*
  * Tells the jobs that were not told: whoever was to do it is gone, or could not

@@ -41,6 +41,12 @@ CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://examp
 CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', stall_timeout '1 hour');
 CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', key_secret '../key');
 CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', header_host 'evil');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', breaker_failures '0');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', breaker_failures 'never');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', breaker_rate '0.5');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', breaker_rate '101%');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', breaker_window '0 s');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', breaker_cooldown 'off');
 CREATE USER MAPPING FOR CURRENT_USER SERVER pay OPTIONS (bearer_secret '../../etc/passwd');
 CREATE USER MAPPING FOR CURRENT_USER SERVER pay OPTIONS (header_secret_host 'token');
 -- some do not go together, and none is a place for credentials
@@ -61,7 +67,8 @@ CREATE SERVER crm FOREIGN DATA WRAPPER workflow_http
   OPTIONS (url 'https://crm.example.com/api/', dedup 'key', timeout '30s', connect_timeout '2s', max_in_flight '16',
            rate_limit '50/second', max_request '64kB', max_response '256kB', key_header 'Idempotency-Key',
            key_format 'string', key_ttl '7 days', in_progress '409,425', mismatch '', already_done '404',
-           rejects '503', on_5xx 'reexecuted', header_x_tenant 'acme');
+           rejects '503', on_5xx 'reexecuted', header_x_tenant 'acme', breaker_failures 'off', breaker_rate '50%',
+           breaker_window '1 minute', breaker_cooldown '10 seconds');
 ALTER SERVER crm OPTIONS (DROP dedup);
 
 -- nobody is granted the wrapper, and the network of the host is an administrator's

@@ -129,6 +129,9 @@ ok( $node->poll_query_until(
 		"SELECT charged = 0 AND next_at > now() + interval '50 minutes'
 		 FROM workflow.effect WHERE effect_id = $busy AND attempts = 1"),
 	'Retry-After is obeyed');
+like(sql(q{SELECT pause_until > now() + interval '50 minutes' FROM workflow.endpoints WHERE endpoint = 'keyed'}),
+	qr/^t$/, 'by the whole endpoint');
+sql(q{SELECT workflow.resume_endpoint('keyed', 'only that one was meant')});
 
 # secrets are read when something is sent, and reach nothing but the wire
 sql(q{ALTER SERVER keyed OPTIONS (ADD header_x_tenant 'acme')});

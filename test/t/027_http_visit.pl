@@ -97,6 +97,7 @@ $stand_in->misbehave(path => '/accounts/A-7', stall_before_ms => 500, status => 
 $stand_in->submit($node, 'patient', 7);
 ends_as(7, 'late', 'nor what is put off for an hour');
 effect_is(7, 'patient', 'cancelled', 'which is not sent again');
+sql("SELECT workflow.resume_endpoint('patient', 'they did not mean everybody')");
 
 # a result that is on record and cannot be told yet wins over the timeout
 $stand_in->forgive;
