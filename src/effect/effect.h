@@ -182,7 +182,11 @@ extern WfEffectOutcome wf_effect_hold_standing(int64 effect_id);
 /* The item moved on: cancels what has not begun; what is sending ends alone. */
 extern void wf_effect_cancel_visit(int64 item_id, int seq);
 
-/* Most calls that may be under way to the endpoint of an effect at once. */
-extern int	wf_effect_max_in_flight(int64 effect_id, int32 *endpoint_id);
+/*
+ * Most calls that may be under way to the endpoint of an effect at once, and
+ * since when its breaker is as it is (0: from the beginning).
+ */
+extern int	wf_effect_max_in_flight(int64 effect_id, int32 *endpoint_id,
+									TimestampTz *breaker_since);
 
 #endif							/* WF_EFFECT_EFFECT_H */

@@ -109,16 +109,20 @@ wf_effect_hold_standing(int64 effect_id)
  * An endpoint whose server is gone is asked one at a time: each will block.
  */
 int
-wf_effect_max_in_flight(int64 effect_id, int32 *endpoint_id)
+wf_effect_max_in_flight(int64 effect_id, int32 *endpoint_id, TimestampTz *breaker_since)
 {
 	Datum		id = Int64GetDatum(effect_id);
 	WfEndpoint *endpoint;
 
 	*endpoint_id = 0;
+	*breaker_since = 0;
 	if (wf_plan_execute(&endpoint_of_effect_plan, &id, NULL) == 0)
 		return 1;
 	*endpoint_id = wf_result_int4(0, 1);
 	endpoint = wf_endpoint_by_id(*endpoint_id);
+	if (endpoint == NULL)
+		return 1;
+	*breaker_since = endpoint->flow.breaker_since;
 
-	return endpoint == NULL ? 1 : endpoint->max_in_flight;
+	return endpoint->max_in_flight;
 }

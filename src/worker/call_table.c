@@ -5,6 +5,10 @@
  * A transaction that moves calls may fail; each call remembers the stage that
  * the last commit left it in, and goes back to that.  A call that was claimed
  * in a failed transaction never existed.
+ *
+ * An endpoint does not get all that it takes at once: after a start, and when
+ * its breaker has closed, a few calls go first.  Each that ends well makes room
+ * for one more, and while none fails the room doubles with time, too.
  */
 #include "postgres.h"
 
@@ -15,6 +19,9 @@
 
 #define FIRST_AVERAGE_MS 100
 #define MAX_LINE_MS 30000
+#define FIRST_AT_START 4
+#define FIRST_AFTER_BREAKER 1
+#define GROW_MS 250
 #define LINE_STEP_MS 100		/* so that those who wait come back together */
 
 void
@@ -58,7 +65,8 @@ static WfEndpoint *
 endpoint_of(WfCalls *calls, int64 effect_id)
 {
 	int32		endpoint_id = 0;
-	int			max = wf_effect_max_in_flight(effect_id, &endpoint_id);
+	TimestampTz breaker_since;
+	int			declared = wf_effect_max_in_flight(effect_id, &endpoint_id, &breaker_since);
 	bool		found;
 	WfEndpoint *endpoint = hash_search(calls->endpoints, &endpoint_id, HASH_ENTER, &found);
 
@@ -69,10 +77,62 @@ endpoint_of(WfCalls *calls, int64 effect_id)
 		endpoint->nline = 0;
 		endpoint->average_ms = FIRST_AVERAGE_MS;
 		endpoint->moved_at = GetCurrentTimestamp();
+		endpoint->max = FIRST_AT_START;
+		endpoint->grown_at = GetCurrentTimestamp();
+		endpoint->breaker_since = breaker_since;
 	}
-	endpoint->max = Max(max, 1);
+	if (endpoint->breaker_since != breaker_since)
+	{
+		endpoint->max = FIRST_AFTER_BREAKER;
+		endpoint->grown_at = GetCurrentTimestamp();
+		endpoint->breaker_since = breaker_since;
+	}
+	endpoint->declared = Max(declared, 1);
+	wf_endpoint_grow(endpoint);
 
 	return endpoint;
+}
+
+/*
+ * Lets the room grow by the time that has passed.
+ */
+void
+wf_endpoint_grow(WfEndpoint *endpoint)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	while (endpoint->max < endpoint->declared &&
+		   TimestampDifferenceExceeds(endpoint->grown_at, now, GROW_MS))
+	{
+		endpoint->grown_at = TimestampTzPlusMilliseconds(endpoint->grown_at, GROW_MS);
+		endpoint->max *= 2;
+	}
+	endpoint->max = Min(endpoint->max, endpoint->declared);
+}
+
+/*
+ * When one that stands aside may go because the room has grown; 0 when none
+ * does.
+ */
+TimestampTz
+wf_calls_grow_at(WfCalls *calls)
+{
+	HASH_SEQ_STATUS all;
+	WfEndpoint *endpoint;
+	TimestampTz first = 0;
+
+	if (calls->nstage[WF_CALL_ASIDE] == 0)
+		return 0;
+	hash_seq_init(&all, calls->endpoints);
+	while ((endpoint = hash_seq_search(&all)) != NULL)
+	{
+		TimestampTz at = TimestampTzPlusMilliseconds(endpoint->grown_at, GROW_MS + 1);
+
+		if (endpoint->naside > 0 && endpoint->max < endpoint->declared)
+			first = first == 0 ? at : Min(first, at);
+	}
+
+	return first;
 }
 
 static char *
@@ -226,10 +286,14 @@ wf_endpoint_line_ms(WfEndpoint *endpoint)
 }
 
 void
-wf_endpoint_call_ended(WfEndpoint *endpoint, double took_ms)
+wf_endpoint_call_ended(WfEndpoint *endpoint, const WfHttpResult *result)
 {
-	endpoint->average_ms = endpoint->average_ms * 0.8 + took_ms * 0.2;
+	endpoint->average_ms = endpoint->average_ms * 0.8 + result->total_ms * 0.2;
 	endpoint->moved_at = GetCurrentTimestamp();
+	if (result->status == 0 || result->status >= 500)
+		endpoint->grown_at = endpoint->moved_at;
+	else
+		endpoint->max = Min(endpoint->max + 1, endpoint->declared);
 }
 
 /*

@@ -130,7 +130,7 @@ collect(WfCalls *calls)
 		}
 		MemoryContextSetParent(context, call->context);
 		call->result = result;
-		wf_endpoint_call_ended(call->endpoint, result->total_ms);
+		wf_endpoint_call_ended(call->endpoint, result);
 		if (count(calls, WF_CALL_FINISHED) == 0)
 			calls->oldest_finished = GetCurrentTimestamp();
 		wf_call_move_for_good(call, WF_CALL_FINISHED);

@@ -78,6 +78,7 @@ begin_aside(WfCalls *calls)
 	{
 		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
 
+		wf_endpoint_grow(call->endpoint);
 		if (call->endpoint->nbusy < call->endpoint->max)
 			wf_call_begin(call);
 	}
@@ -194,6 +195,7 @@ plan_next_look(WfCalls *calls)
 		calls->fruitless = Min(calls->fruitless + 1, 7);
 		calls->look_at = TimestampTzPlusMilliseconds(now, 50L << calls->fruitless);
 	}
+	calls->look_at = earlier(calls->look_at, wf_calls_grow_at(calls));
 }
 
 int

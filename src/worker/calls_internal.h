@@ -35,7 +35,10 @@ typedef enum WfCallStage
 typedef struct WfEndpoint
 {
 	int32		endpoint_id;	/* hash key */
-	int			max;			/* most calls at once */
+	int			max;			/* most calls at once, at present */
+	int			declared;		/* that once it has grown */
+	TimestampTz grown_at;		/* when max last doubled */
+	TimestampTz breaker_since;	/* when max began to grow anew */
 	int			nbusy;			/* from begun to finished */
 	int			naside;
 	int			nline;			/* jobs given back that may not have come back
@@ -115,7 +118,9 @@ extern void wf_calls_record_all(WfCalls *calls);
 extern int	wf_calls_tell_all(WfCalls *calls);
 
 extern long wf_endpoint_line_ms(WfEndpoint *endpoint);
-extern void wf_endpoint_call_ended(WfEndpoint *endpoint, double took_ms);
+extern void wf_endpoint_call_ended(WfEndpoint *endpoint, const WfHttpResult *result);
+extern void wf_endpoint_grow(WfEndpoint *endpoint);
+extern TimestampTz wf_calls_grow_at(WfCalls *calls);
 
 /* after a transaction committed, or did not */
 extern void wf_calls_keep(WfCalls *calls);

@@ -200,6 +200,34 @@ wait_for(
 all_succeed('narrow', 6, 'and all are made');
 is(value("max(attempts) FROM workflow.effects WHERE endpoint = 'narrow'"), '1', 'with one send each');
 
+# a backlog does not go all at once
+sub begun_within
+{
+	my ($prefix, $ms) = @_;
+	return value("count(*) FILTER (WHERE first_sent_at < first + interval '$ms milliseconds')
+		FROM (SELECT first_sent_at, min(first_sent_at) OVER () AS first FROM workflow.effect
+		      WHERE key LIKE 'A-$prefix%' AND state = 'sending') AS e");
+}
+$stand_in->define($node, 'wide', "dedup 'key', max_in_flight '64', timeout '60s'");
+$stand_in->misbehave(stall_before_ms => 5000);
+$stand_in->submit($node, 'wide', 8001 .. 8040);
+wait_for("count(*) = 40 FROM workflow.effects WHERE endpoint = 'wide' AND state = 'sending'", 'a backlog gets all the room');
+cmp_ok(begun_within('80', 100), '<=', 4, 'but begins with a few calls');
+cmp_ok(begun_within('80', 350), '<=', 8, 'and then takes twice as many');
+$stand_in->forgive;
+all_succeed('wide', 40, 'and all are made');
+
+$stand_in->misbehave(times => 1);
+$stand_in->misbehave(stall_before_ms => 5000);
+$node->safe_psql('postgres', "UPDATE workflow.endpoint SET breaker = 'open', breaker_since = clock_timestamp(),
+	breaker_until = clock_timestamp(), breaker_openings = 1 WHERE endpoint = 'wide'");
+$stand_in->submit($node, 'wide', 8101 .. 8120);
+wait_for("count(*) = 19 FROM workflow.effects WHERE key LIKE 'A-81%' AND state = 'sending'",
+	'after a breaker has closed the backlog gets all the room');
+is(begun_within('81', 100), 1, 'but begins with one call');
+$stand_in->forgive;
+all_succeed('wide', 60, 'and all are made');
+
 # retries beyond the budget wait, first attempts go on
 $stand_in->define($node, 'tired', "dedup 'key', breaker_failures 'off', breaker_rate 'off'");
 $stand_in->misbehave(status => 503);
