@@ -9,8 +9,9 @@
  *
  * The budget: of what is proven not applied, endpoints get as retries a fifth
  * of their first attempts and ten a minute, so that retries cannot keep an
- * endpoint down.  Unknown outcomes are not counted: they have to be settled
- * while their keys are known.
+ * endpoint down.  A retry that went well is given back: where they do, nobody
+ * has to wait.  Unknown outcomes are not counted: they have to be settled while
+ * their keys are known.
  */
 #include "postgres.h"
 
@@ -23,6 +24,8 @@
 #define BUDGET_SHARE		0.2 /* of first attempts */
 #define BUDGET_PER_MINUTE	10.0
 #define BUDGET_MOST			1000.0
+#define BUDGET_LOOK_US		(INT64CONST(500) * 1000)	/* one after the other */
+#define BUDGET_SPAN_US		(INT64CONST(30) * 1000000)
 
 /* A paused endpoint is looked at again so often; resume_endpoint() is quicker. */
 #define PAUSE_LOOK_US		(INT64CONST(300) * 1000000)
@@ -150,11 +153,23 @@ is_over_budget(const WfEffect *effect, const WfEndpoint *endpoint, TimestampTz n
 	if (gate->tokens < 1)
 		return waits(wait, wf_gate_line(endpoint->endpoint_id,
 										now + (int64) ((1 - gate->tokens) / per_us) + 1,
-										(int64) (1 / per_us), LINE_SPAN_US),
+										BUDGET_LOOK_US, BUDGET_SPAN_US),
 					 "retry", "the retry budget of the endpoint is used up");
 	gate->tokens -= 1;
 
 	return false;
+}
+
+/*
+ * A retry was answered, and not with a failure.
+ */
+void
+wf_gate_give_back(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	Gate	   *gate = gate_of(endpoint->endpoint_id);
+
+	if (effect->attempts > 1 && effect->unknown_attempts == 0)
+		gate->tokens = Min(BUDGET_MOST, gate->tokens + 1);
 }
 
 /*

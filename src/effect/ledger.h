@@ -241,6 +241,7 @@ typedef struct WfWait
 
 /* gate.c */
 extern bool wf_gate_stops(const WfEffect *effect, const WfEndpoint *endpoint, WfWait *wait);
+extern void wf_gate_give_back(const WfEffect *effect, const WfEndpoint *endpoint);
 extern TimestampTz wf_gate_line(int32 endpoint_id, TimestampTz opens_at, int64 step_us,
 								int64 span_us);
 

@@ -134,6 +134,8 @@ note_flow(const WfEffect *effect, const WfEndpoint *endpoint, const WfExchange *
 
 	wf_breaker_note(effect, endpoint, &facts);
 	wf_limits_note(endpoint, exchange);
+	if (exchange->status >= 200 && exchange->status < 300)
+		wf_gate_give_back(effect, endpoint);
 }
 
 /*
