@@ -92,10 +92,23 @@ COMMENT ON FUNCTION workflow._resolve_function(text, text, text[]) IS
 
 -- ------------------------------------------------------------------ endpoints
 
+-- What an unknown outcome leads to at an endpoint: resend, probe (it is looked up) or hold.
+CREATE FUNCTION workflow._on_unknown(options text[]) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce(max(o.option_value) FILTER (WHERE o.option_name = 'on_unknown'),
+                  CASE WHEN bool_or(o.option_name = 'dedup' AND o.option_value <> 'none') THEN 'resend'
+                       WHEN bool_or(o.option_name = 'lookup_path') THEN 'probe'
+                       ELSE 'hold' END)
+  FROM pg_options_to_table(options) AS o
+$$;
+COMMENT ON FUNCTION workflow._on_unknown(text[]) IS
+  'Inner: what an unknown outcome leads to at an endpoint with these options: resend, probe or hold';
+
 -- What an endpoint says of itself, or what keeps a role from using it.
 CREATE FUNCTION workflow._look_up_endpoint(
   definer text, name text,
-  OUT dedup text, OUT owner text, OUT code text, OUT problem text, OUT hint text)
+  OUT dedup text, OUT owner text, OUT code text, OUT problem text, OUT hint text, OUT on_unknown text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -121,6 +134,7 @@ BEGIN
   SELECT max(o.option_value) FILTER (WHERE o.option_name = 'dedup'),
          max(o.option_value) FILTER (WHERE o.option_name = 'owner')
   INTO dedup, owner FROM pg_options_to_table(server.srvoptions) AS o;
+  on_unknown := workflow._on_unknown(server.srvoptions);
 END
 $$;
 COMMENT ON FUNCTION workflow._look_up_endpoint(text, text) IS

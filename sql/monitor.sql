@@ -428,13 +428,15 @@ COMMENT ON FUNCTION workflow.timeline(text) IS
 
 -- What an endpoint declares about a repeated request, and who is asked where
 -- its outcome is not known; dedup is null when there is no such server.
-CREATE FUNCTION workflow._endpoint_facts(server text, OUT dedup text, OUT key_ttl interval, OUT owner text)
+CREATE FUNCTION workflow._endpoint_facts(server text, OUT dedup text, OUT key_ttl interval, OUT owner text,
+                                          OUT on_unknown text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT max(o.option_value) FILTER (WHERE o.option_name = 'dedup'),
          coalesce(max(o.option_value) FILTER (WHERE o.option_name = 'key_ttl'), '24 hours')::interval,
-         max(o.option_value) FILTER (WHERE o.option_name = 'owner')
+         max(o.option_value) FILTER (WHERE o.option_name = 'owner'),
+         (SELECT workflow._on_unknown(s.srvoptions) FROM pg_foreign_server AS s WHERE s.srvname = server)
   FROM pg_foreign_server AS s, pg_options_to_table(s.srvoptions) AS o
   WHERE s.srvname = server
 $$;
@@ -443,19 +445,23 @@ COMMENT ON FUNCTION workflow._endpoint_facts(text) IS
 
 -- What running the work of an existing effect once more would do.
 CREATE FUNCTION workflow._if_effect_again(
-  effect workflow.effect, dedup text, key_ttl interval, OUT verdict text, OUT why text)
+  effect workflow.effect, dedup text, key_ttl interval, on_unknown text DEFAULT NULL,
+  OUT verdict text, OUT why text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   cause text := coalesce(effect.reason, effect.error_class, 'no reason given');
   may_be_applied boolean := effect.state IN ('sending', 'unknown') OR effect.unknown_attempts > 0;
+  is_forgotten boolean := dedup = 'key' AND effect.first_sent_at + key_ttl * 0.9 < workflow._now();
 BEGIN
   verdict := CASE
     WHEN effect.state = 'succeeded' THEN 'already done'
     WHEN effect.state IN ('held', 'blocked') THEN 'would be held'
     WHEN NOT may_be_applied THEN 'would be sent'
-    WHEN dedup = 'key' AND effect.first_sent_at + key_ttl * 0.9 < workflow._now() THEN 'would be held'
+    WHEN effect.kind IN ('http', 'call', 'revert')
+      AND (on_unknown = 'probe' OR on_unknown = 'resend' AND effect.state = 'unknown') THEN 'would be looked up'
+    WHEN on_unknown = 'hold' OR is_forgotten THEN 'would be held'
     WHEN dedup IN ('key', 'natural', 'pure') THEN 'would be sent'
     ELSE 'would be held' END;
   why := CASE
@@ -468,6 +474,8 @@ BEGIN
     WHEN effect.state = 'cancelled' AND NOT may_be_applied THEN 'cancelled before it was sent'
     WHEN NOT may_be_applied THEN 'reserved and not sent yet; it is sent once, under its key'
     ELSE 'the outcome is not known' || CASE
+      WHEN verdict = 'would be looked up' THEN '; the endpoint is asked first whether it was applied'
+      WHEN verdict = 'would be held' AND on_unknown = 'hold' AND dedup <> 'none' THEN ' and the endpoint says on_unknown ''hold''; a person is asked'
       WHEN verdict = 'would be held' AND dedup = 'key' THEN ' and the receiver may have forgotten the key; a person is asked'
       WHEN verdict = 'would be held' THEN ' and the receiver does not deduplicate; a person is asked'
       WHEN dedup = 'key' THEN '; it is sent again under the same key and the receiver repeats its first answer'
@@ -475,7 +483,7 @@ BEGIN
       ELSE '; repeating it changes nothing outside' END END;
 END
 $$;
-COMMENT ON FUNCTION workflow._if_effect_again(workflow.effect, text, interval) IS
+COMMENT ON FUNCTION workflow._if_effect_again(workflow.effect, text, interval, text) IS
   'Inner: what running the work of an effect once more would do, and why';
 
 -- What submitting an item once more would do.
@@ -588,7 +596,7 @@ BEGIN
       FROM its AS x
       LEFT JOIN workflow._working_states(document) AS w ON w.state = x.state,
       LATERAL workflow._endpoint_facts(x.server) AS f,
-      LATERAL workflow._if_effect_again(x.effect, f.dedup, f.key_ttl) AS a
+      LATERAL workflow._if_effect_again(x.effect, f.dedup, f.key_ttl, f.on_unknown) AS a
       UNION ALL
       SELECT w.place, w.state, w.kind, w.activity ->> 'endpoint', f.dedup, NULL, NULL, NULL, a.verdict, a.why
       FROM workflow._working_states(document) AS w,
@@ -653,7 +661,7 @@ COMMENT ON FUNCTION workflow._if_work_twice(text, text[]) IS
   'Inner: what keeps a submission or an activity without an effect from being done twice';
 
 CREATE FUNCTION workflow._if_effect_twice(
-  kind text, dedup text, key_ttl interval, owner text, key_parts text[],
+  kind text, dedup text, key_ttl interval, owner text, on_unknown text, key_parts text[],
   OUT mechanism text, OUT verdict text, OUT why text)
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
@@ -665,20 +673,21 @@ AS $$
     CASE
       WHEN kind = 'http' AND (key_parts IS NULL OR workflow._looks_volatile(key_parts)) THEN 'unsafe'
       WHEN dedup IS NULL THEN 'unknown'
-      WHEN dedup IN ('key', 'natural', 'pure') THEN 'safe'
-      ELSE 'held' END,
+      WHEN on_unknown = 'hold' THEN 'held'
+      ELSE 'safe' END,
     CASE
       WHEN kind = 'http' AND key_parts IS NULL THEN 'it has no key: every run is a new action'
       WHEN kind = 'http' AND workflow._looks_volatile(key_parts) THEN 'a part of the key changes with every run'
       WHEN dedup IS NULL THEN 'done once: the stored result is used; what an unknown outcome does, CREATE SERVER decides by its option dedup'
       WHEN dedup = 'pure' THEN 'repeating it changes nothing outside; it may cost again'
-      ELSE 'done once: the stored result is used; an unknown outcome is ' || CASE dedup
-        WHEN 'key' THEN format('sent again under the same key, which the receiver executes once; after %s it has perhaps forgotten the key, and a person is asked',
+      ELSE 'done once: the stored result is used; an unknown outcome is ' || CASE
+        WHEN on_unknown = 'hold' THEN format('held, and %s is asked', coalesce(owner, 'a person'))
+        WHEN on_unknown = 'probe' THEN 'looked up at the receiver; what that cannot tell is held'
+        WHEN dedup = 'key' THEN format('sent again under the same key, which the receiver executes once; after %s it has perhaps forgotten the key, and a person is asked',
                                justify_hours(key_ttl * 0.9))
-        WHEN 'natural' THEN 'sent again, which leaves the same result'
-        ELSE format('held, and %s is asked', coalesce(owner, 'a person')) END END
+        ELSE 'sent again, which leaves the same result' END END
 $$;
-COMMENT ON FUNCTION workflow._if_effect_twice(text, text, interval, text, text[]) IS
+COMMENT ON FUNCTION workflow._if_effect_twice(text, text, interval, text, text, text[]) IS
   'Inner: what protects an effect of a state from being done twice';
 
 -- The parts of a key as they are declared: an array, or one text.
@@ -710,7 +719,7 @@ AS $$
          coalesce(e.mechanism, o.mechanism), coalesce(e.verdict, o.verdict), coalesce(e.why, o.why)
   FROM work AS w
   LEFT JOIN LATERAL workflow._endpoint_facts(w.endpoint) AS f ON w.kind IN ('http', 'model')
-  LEFT JOIN LATERAL workflow._if_effect_twice(w.kind, f.dedup, f.key_ttl, f.owner, w.parts) AS e ON w.kind IN ('http', 'model')
+  LEFT JOIN LATERAL workflow._if_effect_twice(w.kind, f.dedup, f.key_ttl, f.owner, f.on_unknown, w.parts) AS e ON w.kind IN ('http', 'model')
   LEFT JOIN LATERAL workflow._if_work_twice(w.kind, w.parts) AS o ON w.kind NOT IN ('http', 'model')
   ORDER BY w.place
 $$;

@@ -402,6 +402,7 @@ CREATE TABLE workflow.effect (
   generation   int NOT NULL DEFAULT 1,
   cause        text,
   model_output_id bigint,
+  unknown_at   timestamptz,
   UNIQUE (endpoint_id, key)
 ) WITH (fillfactor = 70);
 CREATE INDEX effect_item ON workflow.effect (item_id) WHERE item_id IS NOT NULL;
@@ -422,6 +423,7 @@ COMMENT ON COLUMN workflow.effect.unknown_attempts IS 'Sends whose outcome nobod
 COMMENT ON COLUMN workflow.effect.generation IS 'From 2 on: the key was used before by another request that is proven not applied';
 COMMENT ON COLUMN workflow.effect.cause IS 'While sending or blocked: digest of the grants, options and secret files that the attempt went by; a blocked effect goes on when that changes';
 COMMENT ON COLUMN workflow.effect.model_output_id IS 'Row of workflow.model_output that holds the answer of a model';
+COMMENT ON COLUMN workflow.effect.unknown_at IS 'When, in real time, the outcome of the last send became unknown; a lookup that finds nothing counts only some time after that';
 COMMENT ON COLUMN workflow.effect.previous IS 'Value read before the first send; captured once';
 
 CREATE TABLE workflow.model_output (

@@ -60,14 +60,14 @@ AS $$
   FROM (SELECT j.effect_id, '-infinity'::timestamptz AS due_at
         FROM workflow.job AS j JOIN workflow.effect AS e ON e.effect_id = j.effect_id
         WHERE j.status = 'running' AND j.kind IN ('http', 'model')
-          AND e.state NOT IN ('sending', 'claimed')
+          AND e.state NOT IN ('sending', 'claimed') AND e.substate IS DISTINCT FROM 'probing'
           AND NOT coalesce(workflow._session_lives(j.session_pid, j.session_start), false)
         UNION ALL
         SELECT j.effect_id, j.run_at
         FROM workflow.job AS j JOIN workflow.effect AS e ON e.effect_id = j.effect_id
         WHERE j.status = 'waiting' AND j.waiting_on IN ('effect', 'blocked')
           AND (e.state IN ('succeeded', 'failed', 'dead', 'cancelled')
-               OR e.state = 'pending'
+               OR (e.state = 'pending' OR e.state = 'unknown' AND e.substate IS DISTINCT FROM 'probing')
                   AND NOT EXISTS (SELECT FROM workflow.job AS o
                                   WHERE o.effect_id = j.effect_id AND o.status IN ('ready', 'running')))) AS u
   GROUP BY u.effect_id
@@ -81,13 +81,13 @@ CREATE FUNCTION workflow._next_effect_check(now timestamptz) RETURNS timestamptz
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT least(
-    (SELECT min(e.deadline) FROM workflow.effect AS e WHERE e.state IN ('sending', 'claimed')),
-    (SELECT min(e.next_at) FROM workflow.effect AS e WHERE e.state = 'unknown'),
+    (SELECT min(e.deadline) FROM workflow.effect AS e
+     WHERE e.state IN ('sending', 'claimed') OR e.state = 'unknown' AND e.substate = 'probing'),
     (SELECT _next_effect_check.now + interval '1 minute'
      WHERE EXISTS (SELECT FROM workflow.effect AS e WHERE e.state = 'blocked')))
 $$;
 COMMENT ON FUNCTION workflow._next_effect_check(timestamptz) IS
-  'Inner: when the maintenance worker has to look at effects again: a sending one is overdue, an unknown one is due, a blocked one may go on';
+  'Inner: when the maintenance worker has to look at effects again: one under way is overdue, a blocked one may go on';
 
 CREATE FUNCTION workflow._disown(worker text, pid int) RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
@@ -95,7 +95,7 @@ AS $$
   UPDATE workflow.job AS j SET session_start = '-infinity'
   WHERE j.status = 'running' AND j.worker = _disown.worker AND j.session_pid = _disown.pid;
   UPDATE workflow.effect AS e SET session_start = '-infinity'
-  WHERE e.state IN ('sending', 'claimed') AND e.worker = _disown.worker AND e.session_pid = _disown.pid
+  WHERE (e.state IN ('sending', 'claimed') OR e.substate = 'probing') AND e.worker = _disown.worker AND e.session_pid = _disown.pid
 $$;
 COMMENT ON FUNCTION workflow._disown(text, int) IS
   'Inner: what an interrupted run() of this session left counts as left by a vanished process';
@@ -193,7 +193,7 @@ AS $$
          CASE WHEN e.n > 0 THEN s.hint END
   FROM (VALUES
           ('held', 'error', 'SELECT * FROM workflow.effects WHERE state = ''held''; then workflow.resolve() each.'),
-          ('unknown', 'warning', 'They are resolved by their endpoint''s dedup rule; SELECT * FROM workflow.effects WHERE state = ''unknown''.'),
+          ('unknown', 'warning', 'They are looked up by themselves; SELECT * FROM workflow.effects WHERE state = ''unknown''.'),
           ('blocked', 'error', 'The column reason of workflow.effects says what each waits for; it goes on by itself then.')
        ) AS s (state, severity, hint)
   LEFT JOIN (SELECT e.state, count(*) FROM workflow.effect AS e

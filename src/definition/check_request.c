@@ -32,14 +32,14 @@ static const char *const methods[] = {
  * that it names, or NULL.
  */
 static char *
-look_up_endpoint(WfCheck *check, const char *name, char **owner)
+look_up_endpoint(WfCheck *check, const char *name, char **owner, char **on_unknown)
 {
 	static WfPlan endpoint_plan = {
 		.name = "look up endpoint",
 		.expected = SPI_OK_SELECT,
 		.nargs = 2,
 		.argtypes = {TEXTOID, TEXTOID},
-		.sql = "SELECT e.dedup, e.owner, e.code, e.problem, e.hint "
+		.sql = "SELECT e.dedup, e.owner, e.code, e.problem, e.hint, e.on_unknown "
 		"FROM workflow._look_up_endpoint($1, $2) AS e",
 	};
 	Datum		values[2];
@@ -52,6 +52,7 @@ look_up_endpoint(WfCheck *check, const char *name, char **owner)
 	if (code != NULL)
 		wf_check_warning(check, code, wf_result_text(0, 5), "%s", wf_result_text(0, 4));
 	*owner = wf_result_text(0, 2);
+	*on_unknown = wf_result_text(0, 6);
 
 	return code != NULL ? NULL : wf_result_text(0, 1);
 }
@@ -60,9 +61,10 @@ static void
 check_action_endpoint(WfCheck *check, JsonbValue *value)
 {
 	char	   *owner;
-	char	   *dedup = look_up_endpoint(check, wf_jsonb_value_text(value), &owner);
+	char	   *on_unknown;
+	char	   *dedup = look_up_endpoint(check, wf_jsonb_value_text(value), &owner, &on_unknown);
 
-	if (dedup != NULL && strcmp(dedup, "none") == 0)
+	if (dedup != NULL && strcmp(on_unknown, "hold") == 0)
 		wf_check_notice(check, "held_for_person", NULL,
 						"a call whose outcome is not known is never repeated: it is held for %s to resolve",
 						owner == NULL ? "its owner" : owner);
@@ -72,8 +74,9 @@ static void
 check_model_endpoint(WfCheck *check, JsonbValue *value)
 {
 	char	   *owner;
+	char	   *on_unknown;
 	char	   *name = wf_jsonb_value_text(value);
-	char	   *dedup = look_up_endpoint(check, name, &owner);
+	char	   *dedup = look_up_endpoint(check, name, &owner, &on_unknown);
 
 	if (dedup != NULL && strcmp(dedup, "pure") != 0)
 		wf_check_warning(check, "not_pure",

@@ -196,6 +196,7 @@ typedef struct Selection
 {
 	Jsonb	   *target;
 	const char *selector;
+	Jsonb	   *variables;
 } Selection;
 
 static void *
@@ -211,7 +212,7 @@ select_first(const void *input)
 	InitFunctionCallInfoData(*fcinfo, NULL, 4, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = JsonbPGetDatum(selection->target);
 	fcinfo->args[1].value = path;
-	fcinfo->args[2].value = JsonbPGetDatum(wf_jsonb_empty_object());
+	fcinfo->args[2].value = JsonbPGetDatum(selection->variables);
 	fcinfo->args[3].value = BoolGetDatum(true);
 	for (int i = 0; i < 4; i++)
 		fcinfo->args[i].isnull = false;
@@ -226,7 +227,16 @@ select_first(const void *input)
 Jsonb *
 wf_select_first(Jsonb *target, const char *selector)
 {
-	Selection	selection = {target, selector};
+	return wf_select_with(target, selector, wf_jsonb_empty_object());
+}
+
+/*
+ * The same of a jsonpath that may name the members of an object as variables.
+ */
+Jsonb *
+wf_select_with(Jsonb *target, const char *selector, Jsonb *variables)
+{
+	Selection	selection = {target, selector, variables};
 
 	return attempt(select_first, &selection);
 }

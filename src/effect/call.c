@@ -441,6 +441,10 @@ imagined_endpoint(FunctionCallInfo fcinfo)
 		.mismatch = list_make1_int(422),
 	};
 
+	if (strstr(text_to_cstring(PG_GETARG_TEXT_PP(5)), "lookup") != NULL)
+		endpoint.lookup.path = "/";
+	endpoint.on_unknown = wf_default_on_unknown(endpoint.dedup, endpoint.lookup.path != NULL);
+
 	return endpoint;
 }
 
@@ -457,7 +461,7 @@ Datum
 wf_inner_classify(PG_FUNCTION_ARGS)
 {
 	static const char *const evidences[] = {"not_applied", "applied", "unknown"};
-	static const char *const actions[] = {"succeed", "retry", "fail", "block", "hold"};
+	static const char *const actions[] = {"succeed", "retry", "fail", "block", "probe", "hold"};
 	WfEndpoint	endpoint = imagined_endpoint(fcinfo);
 	char	   *phase = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	   *flags = text_to_cstring(PG_GETARG_TEXT_PP(5));
@@ -468,7 +472,7 @@ wf_inner_classify(PG_FUNCTION_ARGS)
 		.refused_by_guard = strstr(flags, "guard") != NULL,
 		.body_truncated = strstr(flags, "truncated") != NULL,
 		.says_when = strstr(flags, "retry_after") != NULL,
-		.is_before = strstr(flags, "before") != NULL,
+		.kind = strstr(flags, "before") != NULL ? WF_EXCHANGE_BEFORE : WF_EXCHANGE_ACTION,
 	};
 	WfVerdict	verdict = wf_classify(&facts, &endpoint);
 	Datum		values[5];

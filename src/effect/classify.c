@@ -100,15 +100,15 @@ make_verdict(WfEvidence evidence, WfAction action, const char *error_class,
  * ordinary failure.
  */
 static WfVerdict
-not_known(const WfEndpoint *endpoint, bool is_before, const char *error_class,
+not_known(const WfEndpoint *endpoint, const WfFacts *facts, const char *error_class,
 		  const char *message)
 {
-	if (endpoint->dedup == WF_DEDUP_PURE || is_before)
+	static const WfAction actions[] = {WF_ACT_RETRY, WF_ACT_PROBE, WF_ACT_HOLD};
+
+	if (endpoint->dedup == WF_DEDUP_PURE || facts->kind != WF_EXCHANGE_ACTION)
 		return make_verdict(WF_NOT_APPLIED, WF_ACT_RETRY, error_class, message);
 
-	return make_verdict(WF_NOT_KNOWN,
-						endpoint->dedup == WF_DEDUP_NONE ? WF_ACT_HOLD : WF_ACT_RETRY,
-						"unknown_outcome", message);
+	return make_verdict(WF_NOT_KNOWN, actions[endpoint->on_unknown], "unknown_outcome", message);
 }
 
 static WfVerdict
@@ -136,7 +136,7 @@ success_verdict(const WfFacts *facts, const WfEndpoint *endpoint)
 	bool		is_whole = facts->curl_code == 0 && !facts->body_truncated;
 	WfVerdict	verdict = make_verdict(WF_APPLIED, WF_ACT_SUCCEED, NULL, NULL);
 
-	if (!is_whole && (endpoint->dedup == WF_DEDUP_PURE || facts->is_before))
+	if (!is_whole && (endpoint->dedup == WF_DEDUP_PURE || facts->kind != WF_EXCHANGE_ACTION))
 	{
 		if (facts->body_truncated)
 			return make_verdict(WF_NOT_APPLIED, WF_ACT_FAIL, "permanent",
@@ -159,7 +159,7 @@ success_verdict(const WfFacts *facts, const WfEndpoint *endpoint)
 static WfVerdict
 server_error_verdict(const WfFacts *facts, const WfEndpoint *endpoint)
 {
-	WfVerdict	verdict = not_known(endpoint, facts->is_before, "unavailable",
+	WfVerdict	verdict = not_known(endpoint, facts, "unavailable",
 									"the service failed");
 
 	if (facts->status == 503 && verdict.action == WF_ACT_RETRY)
@@ -167,7 +167,7 @@ server_error_verdict(const WfFacts *facts, const WfEndpoint *endpoint)
 							"the service is not available");
 	if (facts->status == 500 && verdict.evidence == WF_NOT_KNOWN &&
 		endpoint->dedup == WF_DEDUP_KEY && endpoint->on_5xx == WF_5XX_REPLAYED)
-		verdict.action = WF_ACT_HOLD;
+		verdict.action = endpoint->lookup.path == NULL ? WF_ACT_HOLD : WF_ACT_PROBE;
 
 	return verdict;
 }
@@ -178,7 +178,7 @@ server_error_verdict(const WfFacts *facts, const WfEndpoint *endpoint)
 static bool
 key_verdict(const WfFacts *facts, const WfEndpoint *endpoint, WfVerdict *verdict)
 {
-	if (endpoint->dedup != WF_DEDUP_KEY || facts->is_before)
+	if (endpoint->dedup != WF_DEDUP_KEY || facts->kind != WF_EXCHANGE_ACTION)
 		return false;
 	if (list_member_int(endpoint->in_progress, facts->status))
 	{
@@ -201,7 +201,8 @@ key_verdict(const WfFacts *facts, const WfEndpoint *endpoint, WfVerdict *verdict
 static bool
 declared_verdict(const WfFacts *facts, const WfEndpoint *endpoint, WfVerdict *verdict)
 {
-	if (list_member_int(endpoint->already_done, facts->status) && !facts->is_before)
+	if (facts->kind == WF_EXCHANGE_ACTION &&
+		list_member_int(endpoint->already_done, facts->status))
 	{
 		*verdict = make_verdict(WF_APPLIED, WF_ACT_SUCCEED, NULL, NULL);
 		verdict->substate = "already_done";
@@ -229,7 +230,7 @@ status_verdict(const WfFacts *facts, const WfEndpoint *endpoint)
 	if (declared_verdict(facts, endpoint, &verdict))
 		return verdict;
 	if (facts->status == 408)
-		return not_known(endpoint, facts->is_before, "timeout", "the service timed out");
+		return not_known(endpoint, facts, "timeout", "the service timed out");
 	if (facts->status == 403 && facts->says_when)
 		rule = find_rule(status_rules, lengthof(status_rules), 429);
 	else
@@ -254,7 +255,7 @@ wf_classify(const WfFacts *facts, const WfEndpoint *endpoint)
 	if (facts->phase == PHASE_NOT_SENT)
 		return unsent_verdict(facts);
 	if (facts->phase == PHASE_SENT)
-		return not_known(endpoint, facts->is_before,
+		return not_known(endpoint, facts,
 						 facts->curl_code == 28 ? "timeout" : "connection",
 						 "the request was sent and no answer came");
 
@@ -292,10 +293,14 @@ decide(const WfVerdict *verdict, const WfEffect *effect, const WfRetryPolicy *po
 	return wf_retry_decide(&asked, attempt, error_class, retry_after_us, random01);
 }
 
+/*
+ * What an effect comes to that may have been applied and is not to be sent
+ * again.
+ */
 static WfDisposition
-spent(bool may_be_applied)
+doubtful(const WfEffect *effect, const WfEndpoint *endpoint)
 {
-	return may_be_applied ? WF_EFFECT_HELD : WF_EFFECT_DEAD;
+	return wf_may_look_up(effect, endpoint) ? WF_EFFECT_UNKNOWN : WF_EFFECT_HELD;
 }
 
 /*
@@ -303,7 +308,7 @@ spent(bool may_be_applied)
  * of them left unknown stays so until something speaks for all of them.
  */
 WfSettlement
-wf_settle(const WfVerdict *verdict, WfDedup dedup, const WfEffect *effect,
+wf_settle(const WfVerdict *verdict, const WfEndpoint *endpoint, const WfEffect *effect,
 		  const WfRetryPolicy *policy, int64 retry_after_us, double random01)
 {
 	WfSettlement settlement = {.is_charged = verdict->is_charged};
@@ -320,22 +325,29 @@ wf_settle(const WfVerdict *verdict, WfDedup dedup, const WfEffect *effect,
 			settlement.disposition = WF_EFFECT_SUCCEEDED;
 			break;
 		case WF_ACT_FAIL:
-			settlement.disposition = may_be_applied ? WF_EFFECT_HELD : WF_EFFECT_FAILED;
+			settlement.disposition = may_be_applied ? doubtful(effect, endpoint) : WF_EFFECT_FAILED;
 			break;
 		case WF_ACT_BLOCK:
 			settlement.disposition = WF_EFFECT_BLOCKED;
+			break;
+		case WF_ACT_PROBE:
+			settlement.disposition = doubtful(effect, endpoint);
 			break;
 		case WF_ACT_HOLD:
 			settlement.disposition = WF_EFFECT_HELD;
 			break;
 		case WF_ACT_RETRY:
 			decision = decide(verdict, effect, policy, retry_after_us, random01);
-			settlement.disposition = decision.retry ? WF_EFFECT_AGAIN : spent(may_be_applied);
+			settlement.disposition = decision.retry ? WF_EFFECT_AGAIN :
+				may_be_applied ? doubtful(effect, endpoint) : WF_EFFECT_DEAD;
 			settlement.delay_us = decision.delay_us;
 			break;
 	}
-	if (settlement.disposition == WF_EFFECT_AGAIN && dedup == WF_DEDUP_NONE && may_be_applied)
-		settlement.disposition = WF_EFFECT_HELD;
+	if (settlement.disposition == WF_EFFECT_AGAIN && may_be_applied &&
+		endpoint->on_unknown != WF_UNKNOWN_RESEND)
+		settlement.disposition = doubtful(effect, endpoint);
+	if (settlement.disposition == WF_EFFECT_UNKNOWN && settlement.delay_us == 0)
+		settlement.delay_us = wf_retry_delay_us(policy, 1, random01);
 
 	return settlement;
 }

@@ -60,7 +60,8 @@ typedef enum WfDisposition
 	WF_EFFECT_FAILED,			/* refused for good, not applied */
 	WF_EFFECT_AGAIN,			/* pending again, from next_at on */
 	WF_EFFECT_BEFORE_DONE,		/* previous value is stored: send the action */
-	WF_EFFECT_UNKNOWN,			/* will be resolved by policy (again: next_at) */
+	WF_EFFECT_UNKNOWN,			/* under way, or to be looked up from next_at
+								 * on */
 	WF_EFFECT_HELD,				/* a person is asked */
 	WF_EFFECT_BLOCKED,			/* until its cause changes */
 	WF_EFFECT_DEAD,				/* attempts spent, not applied */
@@ -84,9 +85,22 @@ typedef struct WfEffectOutcome
 	int64		model_output_id;	/* 0: none */
 } WfEffectOutcome;
 
+/*
+ * What an exchange with an endpoint is for: only the first kind is a send of
+ * the effect, the others change nothing.
+ */
+typedef enum WfExchangeKind
+{
+	WF_EXCHANGE_ACTION,
+	WF_EXCHANGE_BEFORE,			/* reads the value that is about to change */
+	WF_EXCHANGE_PROBE,			/* looks up whether an earlier send was
+								 * applied */
+} WfExchangeKind;
+
 /* What an exchange came to, in values (the worker translates WfHttpResult). */
 typedef struct WfExchange
 {
+	WfExchangeKind kind;
 	int			phase;			/* WfHttpPhase */
 	int			curl_code;
 	bool		refused_by_guard;
@@ -112,7 +126,7 @@ typedef struct WfWire
 	int			attempt;
 	const char *cause;			/* what it would be blocked for: see
 								 * wf_cause() */
-	bool		is_before;
+	WfExchangeKind kind;
 	const char *method;
 	const char *url;
 	List	   *header_names;	/* of char * */

@@ -28,6 +28,7 @@
 #define DEFAULT_TIMEOUT_MS			30000
 #define DEFAULT_CONNECT_TIMEOUT_MS	5000
 #define DEFAULT_STALL_SECONDS		60
+#define MIN_SETTLE_US				(INT64CONST(60) * 1000000)
 #define DEFAULT_MAX_IN_FLIGHT		16
 #define DEFAULT_KEY_TTL_US			(INT64CONST(24) * 3600 * 1000000)
 #define DEFAULT_BREAKER_FAILURES	5
@@ -118,6 +119,39 @@ read_key_option(WfEndpoint *endpoint, const char *name, const char *value)
 }
 
 static void
+read_lookup_option(WfEndpoint *endpoint, const char *name, const char *value)
+{
+	WfLookup   *lookup = &endpoint->lookup;
+
+	if (strcmp(name, "lookup_path") == 0)
+		lookup->path = value;
+	else if (strcmp(name, "lookup_method") == 0)
+		lookup->method = value;
+	else if (strcmp(name, "lookup_found") == 0)
+		lookup->found = value;
+	else if (strcmp(name, "lookup_absent") == 0)
+		lookup->absent = value;
+	else if (strcmp(name, "lookup_settle") == 0)
+		lookup->settle_us = wf_option_interval_us(name, value);
+	else if (strcmp(name, "absent_is_proof") == 0)
+		lookup->absent_is_proof = wf_option_bool(name, value);
+}
+
+/*
+ * What the options leave open follows from the others.
+ */
+static void
+derive(WfEndpoint *endpoint, const char *on_unknown)
+{
+	WfLookup   *lookup = &endpoint->lookup;
+
+	endpoint->on_unknown = on_unknown != NULL ? wf_option_on_unknown(on_unknown) :
+		wf_default_on_unknown(endpoint->dedup, lookup->path != NULL);
+	if (lookup->settle_us == 0)
+		lookup->settle_us = Max((int64) endpoint->timeout_ms * 2000, MIN_SETTLE_US);
+}
+
+static void
 read_access_option(WfEndpoint *endpoint, const char *name, const char *value)
 {
 	if (strcmp(name, "url") == 0)
@@ -180,6 +214,7 @@ static WfEndpoint *
 read_server(const ForeignServer *server)
 {
 	WfEndpoint *endpoint = palloc0(sizeof(WfEndpoint));
+	const char *on_unknown = NULL;
 	ListCell   *cell;
 
 	endpoint->server = server->serverid;
@@ -187,6 +222,7 @@ read_server(const ForeignServer *server)
 	endpoint->name = server->servername;
 	endpoint->url = "";
 	endpoint->dedup = WF_DEDUP_NONE;
+	endpoint->lookup.method = "GET";
 	endpoint->timeout_ms = DEFAULT_TIMEOUT_MS;
 	endpoint->connect_timeout_ms = DEFAULT_CONNECT_TIMEOUT_MS;
 	endpoint->max_in_flight = DEFAULT_MAX_IN_FLIGHT;
@@ -211,7 +247,11 @@ read_server(const ForeignServer *server)
 		read_flow_option(endpoint, option->defname, value);
 		read_key_option(endpoint, option->defname, value);
 		read_breaker_option(endpoint, option->defname, value);
+		read_lookup_option(endpoint, option->defname, value);
+		if (strcmp(option->defname, "on_unknown") == 0)
+			on_unknown = value;
 	}
+	derive(endpoint, on_unknown);
 
 	return endpoint;
 }

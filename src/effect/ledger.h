@@ -47,6 +47,25 @@ typedef struct WfFlow
 	int			breaker_openings;	/* since it was closed */
 	int64		breaker_probe;	/* effect whose call decides, or 0 */
 } WfFlow;
+/* What follows an outcome that nobody knows; the later, the more careful. */
+typedef enum WfOnUnknown
+{
+	WF_UNKNOWN_RESEND,
+	WF_UNKNOWN_PROBE,			/* the endpoint's lookup is asked first */
+	WF_UNKNOWN_HOLD,			/* a person is asked */
+} WfOnUnknown;
+
+/* How to find out whether an action was applied. */
+typedef struct WfLookup
+{
+	const char *path;			/* template; NULL: there is no lookup */
+	const char *method;
+	const char *found;			/* jsonpath over {status, headers, body} */
+	const char *absent;			/* the same, or NULL */
+	int64		settle_us;		/* an action that is not found so long after
+								 * its send is absent */
+	bool		absent_is_proof;
+} WfLookup;
 
 typedef struct WfEndpoint
 {
@@ -89,6 +108,8 @@ typedef struct WfEndpoint
 	int64		breaker_window_us;
 	int64		breaker_cooldown_us;
 	WfFlow		flow;
+	WfOnUnknown on_unknown;
+	WfLookup	lookup;
 } WfEndpoint;
 
 /* options.c: reading option values; each raises what is wrong with one. */
@@ -100,6 +121,8 @@ extern bool wf_option_bool(const char *name, const char *value);
 extern int	wf_option_count(const char *name, const char *value);
 extern WfDedup wf_option_dedup(const char *value);
 extern WfOn5xx wf_option_on_5xx(const char *value);
+extern WfOnUnknown wf_option_on_unknown(const char *value);
+extern void wf_option_jsonpath(const char *name, const char *value);
 extern List *wf_option_statuses(const char *name, const char *value);
 extern void wf_option_rate(const char *value, int *count, int64 *per_us);
 extern int	wf_option_failures(const char *name, const char *value);
@@ -107,6 +130,13 @@ extern int	wf_option_percent(const char *name, const char *value);
 extern List *wf_option_list(const char *value);
 extern char *wf_option_header_name(const char *suffix);
 extern int	wf_option_http_version(const char *value);
+
+/* profile.c: options that say how a receiver treats repetitions */
+extern const char *wf_option_value(List *options, const char *name);
+extern void wf_check_lookup_path(const char *name, const char *value);
+extern void wf_check_lookup_method(const char *name, const char *value);
+extern void wf_check_on_unknown(const char *name, const char *value);
+extern void wf_check_profile(List *options);
 
 /* endpoint.c */
 extern WfEndpoint *wf_endpoint_find(const char *name);
@@ -159,7 +189,9 @@ typedef struct WfEffect
 	TimestampTz sending_at;
 	TimestampTz deadline;
 	TimestampTz next_at;
+	TimestampTz unknown_at;		/* of the last such send, in real time; or 0 */
 	Jsonb	   *previous;
+	const char *external_id;
 	Jsonb	   *response;
 	const char *error_class;
 	const char *reason;
@@ -189,6 +221,7 @@ typedef enum WfAction
 	WF_ACT_RETRY,				/* as policy (or, not known, dedup) says */
 	WF_ACT_FAIL,				/* for good */
 	WF_ACT_BLOCK,				/* until a person mends the cause */
+	WF_ACT_PROBE,				/* the endpoint's lookup must find out */
 	WF_ACT_HOLD,				/* a person must find out */
 } WfAction;
 
@@ -211,7 +244,7 @@ typedef struct WfFacts
 	bool		refused_by_guard;
 	bool		body_truncated;
 	bool		says_when;		/* a Retry-After came */
-	bool		is_before;		/* the read before the action */
+	WfExchangeKind kind;
 } WfFacts;
 
 /* classify.c: pure */
@@ -225,7 +258,7 @@ typedef struct WfSettlement
 	int			unknown_attempts;
 } WfSettlement;
 
-extern WfSettlement wf_settle(const WfVerdict *verdict, WfDedup dedup,
+extern WfSettlement wf_settle(const WfVerdict *verdict, const WfEndpoint *endpoint,
 							  const WfEffect *effect, const WfRetryPolicy *policy,
 							  int64 retry_after_us, double random01);
 
@@ -256,6 +289,25 @@ extern void wf_breaker_note_guard(const WfEffect *effect, const WfEndpoint *endp
 /* limits.c */
 extern int64 wf_limits_wait_us(const WfExchange *exchange, TimestampTz now);
 extern void wf_limits_note(const WfEndpoint *endpoint, const WfExchange *exchange);
+/* What an answer of a lookup says. */
+typedef enum WfFinding
+{
+	WF_FINDING_NONE,			/* the exchange was no lookup */
+	WF_FINDING_FOUND,
+	WF_FINDING_ABSENT,
+	WF_FINDING_INCONCLUSIVE,
+} WfFinding;
+
+/* lookup.c */
+extern WfOnUnknown wf_default_on_unknown(WfDedup dedup, bool has_lookup);
+extern bool wf_may_look_up(const WfEffect *effect, const WfEndpoint *endpoint);
+extern char *wf_lookup_path(const WfEffect *effect, const WfEndpoint *endpoint, char **problem);
+extern WfFinding wf_lookup_read(const WfEffect *effect, const WfEndpoint *endpoint,
+								const WfExchange *exchange, Jsonb *response);
+extern void wf_lookup_judge(WfFinding finding, const WfEffect *effect,
+							const WfEndpoint *endpoint, WfVerdict *verdict);
+extern int64 wf_lookup_delay_us(WfFinding finding, const WfEffect *effect,
+								const WfEndpoint *endpoint, double random01);
 
 /* answer.c */
 typedef struct WfAnswer
@@ -267,6 +319,7 @@ typedef struct WfAnswer
 
 extern WfAnswer wf_answer_read(const WfExchange *exchange);
 extern Jsonb *wf_select_first(Jsonb *target, const char *selector);
+extern Jsonb *wf_select_with(Jsonb *target, const char *selector, Jsonb *variables);
 extern Jsonb *wf_parse_json(const char *text, size_t length);
 
 /* model.c */
@@ -277,6 +330,7 @@ extern Jsonb *wf_model_read(const WfEffect *effect, const WfAnswer *answer,
 typedef struct WfNews
 {
 	WfVerdict	verdict;
+	WfFinding	finding;
 	Jsonb	   *policy;			/* or NULL: the default */
 	int64		retry_after_us; /* -1: not said */
 	const WfExchange *exchange; /* NULL: the sender is gone */
@@ -294,6 +348,7 @@ extern WfEffectOutcome wf_effect_block(const WfEffect *effect,
 									   const char *error_class, const char *reason);
 extern void wf_effect_note_attempt(const WfEffect *effect, const WfNews *news,
 								   const char *outcome, const char *message);
+extern WfExchangeKind wf_exchange_under_way(const WfEffect *effect);
 extern WfEndpoint *wf_endpoint_of(const WfEffect *effect);
 extern WfEffectOutcome wf_outcome_of(const WfEffect *effect);
 
@@ -333,6 +388,7 @@ extern void wf_check_intent(const WfIntent *intent, const WfEndpoint *endpoint,
 extern void wf_check_effect(const WfEffect *effect, const WfEndpoint *endpoint);
 
 /* request.c */
+extern char *wf_sent_key(const char *key, bool is_quoted);
 extern void wf_wire_add_header(WfWire *wire, const char *name, const char *value);
 extern bool wf_fill_wire(WfWire *wire, const WfEffect *effect,
 						 const WfEndpoint *endpoint, char **problem);

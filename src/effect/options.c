@@ -10,6 +10,7 @@
 #include "effect/ledger.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 #define MAX_SIZE		(INT64CONST(64) * 1024 * 1024)
@@ -110,6 +111,28 @@ wf_option_on_5xx(const char *value)
 		wf_option_refuse("on_5xx", value, "one of unknown, reexecuted, replayed");
 
 	return WF_5XX_UNKNOWN;
+}
+
+WfOnUnknown
+wf_option_on_unknown(const char *value)
+{
+	if (strcmp(value, "resend") == 0)
+		return WF_UNKNOWN_RESEND;
+	if (strcmp(value, "probe") == 0)
+		return WF_UNKNOWN_PROBE;
+	if (strcmp(value, "hold") != 0)
+		wf_option_refuse("on_unknown", value, "one of resend, probe, hold");
+
+	return WF_UNKNOWN_HOLD;
+}
+
+/*
+ * Raises what is wrong with a jsonpath.
+ */
+void
+wf_option_jsonpath(const char *name, const char *value)
+{
+	(void) DirectFunctionCall1(jsonpath_in, CStringGetDatum(value));
 }
 
 /*

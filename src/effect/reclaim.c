@@ -5,7 +5,7 @@
  * Nobody here waits for a row that somebody holds; it is looked at again.  A
  * sender is known by its process and the time that process started.  When
  * it is gone, what it left "sending" has an unknown outcome; what it left
- * "claimed" was only being read and is pending again.
+ * "claimed" was only being read and is pending again; a lookup is made again.
  */
 #include "postgres.h"
 
@@ -23,7 +23,8 @@ static WfPlan lost_effects_plan = {
 	.nargs = 2,
 	.argtypes = {TIMESTAMPTZOID, INT8OID},
 	.sql = "SELECT e.effect_id FROM workflow.effect AS e "
-	"WHERE e.state IN ('sending', 'claimed') AND (e.deadline < $1::timestamptz "
+	"WHERE (e.state IN ('sending', 'claimed') OR e.state = 'unknown' AND e.substate = 'probing') "
+	"AND (e.deadline < $1::timestamptz "
 	"OR NOT workflow._session_lives(e.session_pid, e.session_start)) "
 	"LIMIT $2::int8 FOR UPDATE OF e SKIP LOCKED",
 };
@@ -61,7 +62,7 @@ static WfPlan cancel_visit_plan = {
 	"reason = 'the item moved on', next_at = NULL, cause = NULL, "
 	"finished_at = $3::timestamptz "
 	"WHERE e.item_id = $1::int8 AND e.item_seq = $2::int4 "
-	"AND e.state IN ('pending', 'claimed', 'blocked') "
+	"AND e.state IN ('pending', 'claimed', 'unknown', 'blocked') "
 	"AND NOT EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = e.effect_id "
 	"AND (j.item_id, j.seq) IS DISTINCT FROM ($1::int8, $2::int4))",
 };
@@ -97,12 +98,17 @@ settle_lost(int64 effect_id)
 {
 	WfEffect   *effect = wf_effect_lock(effect_id);
 	WfEndpoint *endpoint = wf_endpoint_of(effect);
-	bool		is_before = wf_effect_is(effect, "claimed");
-	WfFacts		facts = {.phase = is_before ? 0 : 1,.is_before = is_before};
+	WfExchangeKind kind = wf_exchange_under_way(effect);
+	WfFacts		facts = {.phase = kind == WF_EXCHANGE_ACTION ? 1 : 0,.kind = kind};
 	WfNews		news = {.retry_after_us = -1};
 
 	news.verdict = wf_classify(&facts, endpoint);
 	news.verdict.message = "the sender ended before it recorded an outcome";
+	if (kind == WF_EXCHANGE_PROBE)
+	{
+		news.finding = WF_FINDING_INCONCLUSIVE;
+		wf_lookup_judge(news.finding, effect, endpoint, &news.verdict);
+	}
 	news.policy = wf_jsonb_get_jsonb(effect->spec, "retry");
 
 	return copy_outcome(wf_effect_settle(effect, endpoint, &news));

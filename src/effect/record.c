@@ -15,8 +15,20 @@
 #include "effect/ledger.h"
 #include "utils/builtins.h"
 
+/*
+ * What is under way, as the state says.
+ */
+WfExchangeKind
+wf_exchange_under_way(const WfEffect *effect)
+{
+	if (wf_effect_is(effect, "claimed"))
+		return WF_EXCHANGE_BEFORE;
+
+	return wf_effect_is(effect, "unknown") ? WF_EXCHANGE_PROBE : WF_EXCHANGE_ACTION;
+}
+
 static WfFacts
-facts_of(const WfExchange *exchange, bool is_before)
+facts_of(const WfExchange *exchange)
 {
 	WfFacts		facts = {
 		.phase = exchange->phase,
@@ -25,7 +37,7 @@ facts_of(const WfExchange *exchange, bool is_before)
 		.refused_by_guard = exchange->refused_by_guard,
 		.body_truncated = exchange->body_truncated,
 		.says_when = exchange->retry_after_ms >= 0,
-		.is_before = is_before,
+		.kind = exchange->kind,
 	};
 
 	return facts;
@@ -47,6 +59,7 @@ wf_endpoint_of(const WfEffect *effect)
 	endpoint->name = "?";
 	endpoint->url = "";
 	endpoint->dedup = WF_DEDUP_NONE;
+	endpoint->on_unknown = WF_UNKNOWN_HOLD;
 
 	return endpoint;
 }
@@ -87,32 +100,41 @@ read_success(const WfEffect *effect, WfNews *news)
  * under way.
  */
 static void
-judge_revert(const WfEffect *effect, WfNews *news, bool is_before)
+judge_revert(const WfEffect *effect, WfNews *news, WfExchangeKind kind)
 {
-	if (!is_before)
+	if (kind == WF_EXCHANGE_ACTION)
 		wf_revert_judge_answer(effect, news);
-	else if (news->verdict.action == WF_ACT_SUCCEED)
+	else if (kind == WF_EXCHANGE_BEFORE && news->verdict.action == WF_ACT_SUCCEED)
 		wf_revert_judge_reading(effect, news);
+}
+
+static void
+judge_probe(const WfEffect *effect, const WfEndpoint *endpoint, const WfExchange *exchange,
+			WfNews *news)
+{
+	news->finding = wf_lookup_read(effect, endpoint, exchange, news->answer.response);
+	wf_lookup_judge(news->finding, effect, endpoint, &news->verdict);
 }
 
 static WfNews
 read_news(const WfEffect *effect, const WfEndpoint *endpoint, const WfExchange *exchange,
 		  Jsonb *policy)
 {
-	bool		is_before = wf_effect_is(effect, "claimed");
-	WfFacts		facts = facts_of(exchange, is_before);
+	WfFacts		facts = facts_of(exchange);
 	WfNews		news = {.policy = policy,.exchange = exchange};
 
 	news.verdict = wf_classify(&facts, endpoint);
 	news.retry_after_us = exchange->retry_after_ms < 0 ? -1 : exchange->retry_after_ms * 1000;
 	if (exchange->status > 0)
 		news.answer = wf_answer_read(exchange);
-	if (is_before)
+	if (exchange->kind == WF_EXCHANGE_BEFORE)
 		accept_absence(&news.verdict, exchange);
-	else if (news.verdict.action == WF_ACT_SUCCEED)
+	else if (exchange->kind == WF_EXCHANGE_PROBE)
+		judge_probe(effect, endpoint, exchange, &news);
+	if (exchange->kind != WF_EXCHANGE_BEFORE && news.verdict.action == WF_ACT_SUCCEED)
 		read_success(effect, &news);
 	if (wf_effect_is_revert(effect))
-		judge_revert(effect, &news, is_before);
+		judge_revert(effect, &news, exchange->kind);
 
 	return news;
 }
@@ -120,7 +142,8 @@ read_news(const WfEffect *effect, const WfEndpoint *endpoint, const WfExchange *
 static bool
 is_current(const WfEffect *effect, const char *token)
 {
-	return (wf_effect_is(effect, "sending") || wf_effect_is(effect, "claimed")) &&
+	return (wf_effect_is(effect, "sending") || wf_effect_is(effect, "claimed") ||
+			wf_effect_is(effect, "unknown")) &&
 		effect->token != NULL && strcmp(effect->token, token) == 0;
 }
 
@@ -146,9 +169,11 @@ record_late(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *ne
 {
 	WfEffectOutcome outcome = {0};
 	bool		is_proof = news->verdict.evidence == WF_APPLIED &&
-	news->verdict.action == WF_ACT_SUCCEED && effect->unknown_attempts > 0;
+	news->verdict.action == WF_ACT_SUCCEED && effect->unknown_attempts > 0 &&
+	news->exchange->kind != WF_EXCHANGE_BEFORE;
 
-	if (is_proof && (wf_effect_is(effect, "held") || wf_effect_is(effect, "pending")))
+	if (is_proof && (wf_effect_is(effect, "held") || wf_effect_is(effect, "pending") ||
+					 wf_effect_is(effect, "unknown")))
 		return wf_effect_settle(effect, endpoint, news);
 
 	wf_effect_note_attempt(effect, news, "unknown", "this came after the attempt was given up");

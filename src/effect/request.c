@@ -74,8 +74,8 @@ add_endpoint_headers(WfWire *wire, const WfEndpoint *endpoint)
  * The key as a header value: printable ASCII, whatever the key holds, and
  * different for different keys.
  */
-static char *
-sent_key(const char *key, bool is_quoted)
+char *
+wf_sent_key(const char *key, bool is_quoted)
 {
 	StringInfoData sent;
 
@@ -144,7 +144,7 @@ add_secrets(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint, ch
 		explicit_bzero(secret, strlen(secret));
 	}
 
-	return wire->is_before || wf_sign_wire(wire, effect, mapping, problem);
+	return wire->kind != WF_EXCHANGE_ACTION || wf_sign_wire(wire, effect, mapping, problem);
 }
 
 static void
@@ -164,7 +164,7 @@ fill_action(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint)
 		add_default_header(wire, "If-Match", wf_revert_condition(effect));
 	if (endpoint->dedup == WF_DEDUP_KEY)
 		wf_wire_add_header(wire, endpoint->key_header,
-						   sent_key(wf_revert_key(effect), endpoint->key_is_quoted));
+						   wf_sent_key(wf_revert_key(effect), endpoint->key_is_quoted));
 }
 
 static void
@@ -176,6 +176,30 @@ fill_before(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint)
 	wire->method = wf_jsonb_get_text(before, "method");
 	wire->url = psprintf("%s%s", endpoint->url, wf_jsonb_get_text(before, "path"));
 	add_own_headers(wire, headers != NULL ? headers : effect->headers);
+}
+
+/*
+ * A condition that the action was sent under is none of the lookup's.
+ */
+static bool
+fill_probe(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint, char **problem)
+{
+	char	   *path = wf_lookup_path(effect, endpoint, problem);
+	int			count = 0;
+	WfMember   *members = effect->headers == NULL ? NULL :
+	wf_jsonb_members(wf_jsonb_root(effect->headers), &count);
+	Jsonb	   *headers = effect->headers;
+
+	if (path == NULL)
+		return false;
+	for (int i = 0; i < count; i++)
+		if (pg_strncasecmp(members[i].key, "if-", 3) == 0)
+			headers = wf_jsonb_without(headers, members[i].key);
+	wire->method = endpoint->lookup.method;
+	wire->url = psprintf("%s%s", endpoint->url, path);
+	add_own_headers(wire, headers);
+
+	return true;
 }
 
 static void
@@ -191,8 +215,8 @@ fill_connection(WfWire *wire, const WfEndpoint *endpoint)
 }
 
 /*
- * Fills in what goes on the wire, secrets included.  wire->is_before chooses
- * between the action and the read before it.  Returns false, with *problem,
+ * Fills in what goes on the wire, secrets included.  wire->kind chooses
+ * between the action and what is read for it.  Returns false, with *problem,
  * when a secret cannot be read.
  */
 bool
@@ -207,12 +231,22 @@ wf_fill_wire(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint,
 	wire->max_response = endpoint->max_response;
 	wire->allow_http = endpoint->allow_http;
 	wire->allow_private = endpoint->allow_private;
-	wire->fresh_connection = endpoint->dedup == WF_DEDUP_NONE && !wire->is_before;
+	wire->fresh_connection = endpoint->dedup == WF_DEDUP_NONE &&
+		wire->kind == WF_EXCHANGE_ACTION;
 	fill_connection(wire, endpoint);
-	if (wire->is_before)
-		fill_before(wire, effect, endpoint);
-	else
-		fill_action(wire, effect, endpoint);
+	switch (wire->kind)
+	{
+		case WF_EXCHANGE_ACTION:
+			fill_action(wire, effect, endpoint);
+			break;
+		case WF_EXCHANGE_BEFORE:
+			fill_before(wire, effect, endpoint);
+			break;
+		case WF_EXCHANGE_PROBE:
+			if (!fill_probe(wire, effect, endpoint, problem))
+				return false;
+			break;
+	}
 	add_endpoint_headers(wire, endpoint);
 	add_default_header(wire, "Accept", "application/json");
 	add_default_header(wire, "User-Agent", "pg_workflow/" WF_VERSION);

@@ -178,7 +178,8 @@ meet_again(const WfEffect *effect, const Prepared *prepared)
 	if (!has_ended_without_success(effect))
 		return WF_RESERVED_BUSY;
 
-	if (may_be_applied(effect) && prepared->endpoint->dedup == WF_DEDUP_NONE)
+	if (may_be_applied(effect) && prepared->endpoint->dedup != WF_DEDUP_PURE &&
+		prepared->endpoint->on_unknown == WF_UNKNOWN_HOLD)
 	{
 		revive(effect, prepared->intent, "held");
 		return WF_RESERVED_BUSY;

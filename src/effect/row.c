@@ -19,7 +19,7 @@
 	"submitted_by, item_id, method, path, headers, body, content_type, spec, " \
 	"timeout_ms, attempts, charged, unknown_attempts, generation, token, worker, " \
 	"first_sent_at, sending_at, deadline, next_at, previous, response, " \
-	"error_class, reason, model_output_id, cause"
+	"error_class, reason, model_output_id, cause, unknown_at, external_id"
 
 enum
 {
@@ -55,6 +55,8 @@ enum
 	COL_REASON,
 	COL_MODEL_OUTPUT_ID,
 	COL_CAUSE,
+	COL_UNKNOWN_AT,
+	COL_EXTERNAL_ID,
 };
 
 static WfPlan lock_effect_plan = {
@@ -146,6 +148,8 @@ read_sending(WfEffect *effect)
 	effect->sending_at = time_column(COL_SENDING_AT);
 	effect->deadline = time_column(COL_DEADLINE);
 	effect->next_at = time_column(COL_NEXT_AT);
+	effect->unknown_at = time_column(COL_UNKNOWN_AT);
+	effect->external_id = wf_result_text(0, COL_EXTERNAL_ID);
 }
 
 static WfEffect *

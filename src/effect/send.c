@@ -5,7 +5,8 @@
  * wf_effect_begin_send() writes "sending", with a new token, and hands out what
  * goes on the wire; its caller commits and flushes before a byte leaves.  The
  * read before an action is an exchange of its own: while it is under way the
- * effect is "claimed", because nothing has been done yet.
+ * effect is "claimed", because nothing has been done yet.  So is the lookup of
+ * an action of unknown outcome; that one stays "unknown", and is probing.
  *
  * Everything that may have changed since the intent is checked again here: the
  * grant, the server, the secrets, the settings, the window of the key.  A guard
@@ -89,15 +90,17 @@ static void
 mark_sending(const WfEffect *effect, const WfWire *wire, const char *worker,
 			 bool bound_to_session)
 {
+	static const char *const states[] = {"sending", "claimed", "unknown"};
+	static const char *const substates[] = {NULL, "before", "probing"};
 	TimestampTz now = GetCurrentTimestamp();
 	Datum		values[11];
 	char		nulls[12];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = Int64GetDatum(effect->effect_id);
-	values[1] = CStringGetTextDatum(wire->is_before ? "claimed" : "sending");
-	values[2] = CStringGetTextDatum("before");
-	nulls[2] = wire->is_before ? ' ' : 'n';
+	values[1] = CStringGetTextDatum(states[wire->kind]);
+	values[2] = wf_text_datum(substates[wire->kind]);
+	nulls[2] = WF_NULL_FLAG(substates[wire->kind]);
 	values[3] = CStringGetTextDatum(wire->token);
 	values[4] = wf_text_datum(worker);
 	nulls[4] = WF_NULL_FLAG(worker);
@@ -133,12 +136,15 @@ wait_until(const WfEffect *effect, TimestampTz next_at, const char *error_class,
 static bool
 may_begin(const WfEffect *effect, WfEffectOutcome *outcome)
 {
-	if (wf_effect_is(effect, "pending") && effect->next_at > wf_now())
+	bool		waits = wf_effect_is(effect, "pending") ||
+	(wf_effect_is(effect, "unknown") && effect->token == NULL);
+
+	if (waits && effect->next_at > wf_now())
 	{
 		*outcome = wait_until(effect, effect->next_at, effect->error_class, effect->reason);
 		return false;
 	}
-	if (wf_effect_is(effect, "pending") || wf_effect_is(effect, "blocked"))
+	if (waits || wf_effect_is(effect, "blocked"))
 		return true;
 
 	*outcome = wf_outcome_of(effect);
@@ -201,18 +207,41 @@ key_window_is_closed(const WfEffect *effect, const WfEndpoint *endpoint)
 }
 
 /*
+ * What comes before the next send.  An effect is "unknown" when it is not to
+ * be sent before it was looked up, whatever the endpoint allows.
+ */
+static WfOnUnknown
+next_step(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	bool		is_unknown = wf_effect_is(effect, "unknown");
+
+	if (effect->unknown_attempts == 0 || endpoint->dedup == WF_DEDUP_PURE)
+		return WF_UNKNOWN_RESEND;
+	if (endpoint->on_unknown == WF_UNKNOWN_RESEND && !is_unknown &&
+		!key_window_is_closed(effect, endpoint))
+		return WF_UNKNOWN_RESEND;
+
+	return wf_may_look_up(effect, endpoint) ? WF_UNKNOWN_PROBE : WF_UNKNOWN_HOLD;
+}
+
+/*
  * Returns why a person must look before anything more is sent; NULL when
  * nobody need.
  */
 static char *
 why_held(const WfEffect *effect, const WfEndpoint *endpoint)
 {
-	if (key_window_is_closed(effect, endpoint))
-		return pstrdup("the time for which the receiver knows the key is over");
-	if (effect->unknown_attempts > 0 && endpoint->dedup == WF_DEDUP_NONE)
-		return pstrdup("an earlier attempt may have been applied");
+	WfOnUnknown step = next_step(effect, endpoint);
+	char	   *problem = NULL;
 
-	return NULL;
+	if (step == WF_UNKNOWN_PROBE)
+		(void) wf_lookup_path(effect, endpoint, &problem);
+	else if (step == WF_UNKNOWN_HOLD)
+		problem = pstrdup(key_window_is_closed(effect, endpoint) ?
+						  "the time for which the receiver knows the key is over" :
+						  "an earlier attempt may have been applied");
+
+	return problem;
 }
 
 static WfEffectOutcome
@@ -271,7 +300,10 @@ build_wire(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *
 	WfWire	   *wire = palloc0(sizeof(WfWire));
 	char	   *problem = NULL;
 
-	wire->is_before = needs_read_before(effect);
+	if (next_step(effect, endpoint) == WF_UNKNOWN_PROBE)
+		wire->kind = WF_EXCHANGE_PROBE;
+	else if (needs_read_before(effect))
+		wire->kind = WF_EXCHANGE_BEFORE;
 	wire->token = wf_random_token();
 	wire->attempt = effect->attempts + 1;
 	wire->cause = wf_cause(endpoint, effect->submitted_by);

@@ -40,6 +40,14 @@ static WfPlan settle_plan = {
 	"session_pid = NULL, session_start = NULL WHERE effect_id = $1::int8",
 };
 
+static WfPlan note_doubt_plan = {
+	.name = "note doubt about effect",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 2,
+	.argtypes = {INT8OID, TIMESTAMPTZOID},
+	.sql = "UPDATE workflow.effect SET unknown_at = $2::timestamptz WHERE effect_id = $1::int8",
+};
+
 static WfPlan insert_attempt_plan = {
 	.name = "insert attempt of effect",
 	.expected = SPI_OK_INSERT,
@@ -62,6 +70,7 @@ static const struct
 	{WF_EFFECT_FAILED, "failed", "dead"},
 	{WF_EFFECT_AGAIN, "pending", "retry"},
 	{WF_EFFECT_BEFORE_DONE, "pending", "ok"},
+	{WF_EFFECT_UNKNOWN, "unknown", "unknown"},
 	{WF_EFFECT_HELD, "held", "held"},
 	{WF_EFFECT_BLOCKED, "blocked", "blocked"},
 	{WF_EFFECT_DEAD, "dead", "dead"},
@@ -97,6 +106,26 @@ evidence_name(WfEvidence evidence)
 	return names[evidence];
 }
 
+/*
+ * A lookup that proves nothing says nothing about the effect.
+ */
+static const char *
+evidence_of(const WfNews *news)
+{
+	bool		is_lookup = news->finding != WF_FINDING_NONE;
+
+	return evidence_name(is_lookup && !news->verdict.settles_all ?
+						 WF_NOT_KNOWN : news->verdict.evidence);
+}
+
+static const char *
+finding_name(WfFinding finding)
+{
+	static const char *const names[] = {"none", "found", "absent", "inconclusive"};
+
+	return names[finding];
+}
+
 static void
 add_field(StringInfo json, const char *name, const char *value)
 {
@@ -123,9 +152,11 @@ attempt_detail(const WfEffect *effect, const WfNews *news)
 
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
-	add_field(&json, "evidence", psprintf("\"%s\"", evidence_name(news->verdict.evidence)));
+	add_field(&json, "evidence", psprintf("\"%s\"", evidence_of(news)));
 	if (wf_effect_is(effect, "claimed"))
 		add_field(&json, "before", "true");
+	if (news->finding != WF_FINDING_NONE)
+		add_field(&json, "lookup", psprintf("\"%s\"", finding_name(news->finding)));
 	if (exchange != NULL)
 	{
 		const char *request_id = exchange->headers == NULL ? NULL :
@@ -251,7 +282,8 @@ static void
 set_answer(const WfNews *news, const WfEffectOutcome *outcome, Datum *values, char *nulls)
 {
 	bool		is_before = outcome->disposition == WF_EFFECT_BEFORE_DONE;
-	bool		keeps = !is_before && outcome->disposition != WF_EFFECT_AGAIN;
+	bool		keeps = !is_before && outcome->disposition != WF_EFFECT_AGAIN &&
+	(news->finding == WF_FINDING_NONE || news->finding == WF_FINDING_FOUND);
 
 	values[0] = PointerGetDatum(news->answer.response);
 	nulls[0] = is_before ? ' ' : 'n';
@@ -319,14 +351,39 @@ write_settlement(const WfEffect *effect, const WfEndpoint *endpoint, const WfNew
 	wf_plan_execute(&settle_plan, values, nulls);
 }
 
+static void
+note_doubt(const WfEffect *effect)
+{
+	Datum		values[2] = {
+		Int64GetDatum(effect->effect_id), TimestampTzGetDatum(GetCurrentTimestamp())
+	};
+
+	wf_plan_execute(&note_doubt_plan, values, NULL);
+}
+
+/*
+ * It is proven that nothing sent so far was applied; the policy may say that
+ * nothing more is to be tried.
+ */
+static WfSettlement
+settle_absent(const WfEffect *effect, const WfRetryPolicy *policy)
+{
+	WfSettlement settlement = {0};
+
+	settlement.disposition = effect->charged >= policy->max_attempts ?
+		WF_EFFECT_DEAD : WF_EFFECT_AGAIN;
+
+	return settlement;
+}
+
 static WfSettlement
 decide(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news)
 {
 	WfRetryPolicy *policy = news->policy == NULL ? wf_default_policy() :
 	wf_policy_from_jsonb(news->policy, NULL);
-	WfSettlement settlement = wf_settle(&news->verdict, endpoint->dedup, effect, policy,
-										news->retry_after_us,
-										pg_prng_double(&pg_global_prng_state));
+	double		random01 = pg_prng_double(&pg_global_prng_state);
+	WfSettlement settlement = wf_settle(&news->verdict, endpoint, effect, policy,
+										news->retry_after_us, random01);
 
 	if (wf_effect_is(effect, "claimed") && settlement.disposition == WF_EFFECT_SUCCEEDED)
 	{
@@ -334,6 +391,12 @@ decide(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news)
 		settlement.is_charged = false;
 		settlement.unknown_attempts = effect->unknown_attempts;
 	}
+
+	if (settlement.disposition == WF_EFFECT_UNKNOWN && news->finding != WF_FINDING_NONE)
+		settlement.delay_us = Max(news->retry_after_us,
+								  wf_lookup_delay_us(news->finding, effect, endpoint, random01));
+	if (news->finding == WF_FINDING_ABSENT && news->verdict.settles_all)
+		settlement = settle_absent(effect, policy);
 
 	return settlement;
 }
@@ -365,7 +428,7 @@ wf_effect_settle(const WfEffect *effect, const WfEndpoint *endpoint, const WfNew
 	outcome.error_class = news->verdict.error_class;
 	outcome.message = explain(endpoint, news);
 	outcome.model_output_id = news->model_output_id;
-	if (outcome.disposition == WF_EFFECT_AGAIN)
+	if (outcome.disposition == WF_EFFECT_AGAIN || outcome.disposition == WF_EFFECT_UNKNOWN)
 		outcome.next_at = wf_now() + settlement.delay_us;
 	if (outcome.disposition == WF_EFFECT_SUCCEEDED)
 		outcome.result = news->result;
@@ -373,6 +436,8 @@ wf_effect_settle(const WfEffect *effect, const WfEndpoint *endpoint, const WfNew
 		outcome.error_class = "unknown_outcome";
 
 	write_settlement(effect, endpoint, news, &settlement, &outcome);
+	if (news->verdict.evidence == WF_NOT_KNOWN)
+		note_doubt(effect);
 	wf_effect_note_attempt(effect, news,
 						   attempt_outcome(outcome.disposition, news->verdict.evidence),
 						   outcome.message);

@@ -76,6 +76,8 @@ wf_outcome_of(const WfEffect *effect)
 	outcome.effect_id = effect->effect_id;
 	outcome.disposition = disposition_of(effect->state);
 	outcome.next_at = effect->next_at;
+	if (wf_effect_is(effect, "unknown") && effect->token == NULL)
+		outcome.disposition = WF_EFFECT_AGAIN;	/* to be looked up */
 	outcome.error_class = effect->error_class;
 	outcome.message = effect->reason;
 	outcome.model_output_id = effect->model_output_id;

@@ -286,6 +286,13 @@ static const OptionRule server_rules[] = {
 	{"breaker_rate", check_percent, false},
 	{"breaker_window", check_interval, false},
 	{"breaker_cooldown", check_interval, false},
+	{"on_unknown", wf_check_on_unknown, false},
+	{"lookup_path", wf_check_lookup_path, false},
+	{"lookup_method", wf_check_lookup_method, false},
+	{"lookup_found", wf_option_jsonpath, false},
+	{"lookup_absent", wf_option_jsonpath, false},
+	{"lookup_settle", check_interval, false},
+	{"absent_is_proof", check_bool, false},
 	{"ca_file", check_file, true},
 	{"cert_file", check_file, true},
 	{"key_file", check_file, true},
@@ -376,26 +383,10 @@ check_options(List *options, const OptionRule *rules, int nrules)
 	}
 }
 
-static const char *
-option_value(List *options, const char *name)
-{
-	ListCell   *cell;
-
-	foreach(cell, options)
-	{
-		DefElem    *option = lfirst(cell);
-
-		if (strcmp(option->defname, name) == 0)
-			return defGetString(option);
-	}
-
-	return NULL;
-}
-
 static void
 require_option(List *options, const char *name, const char *why)
 {
-	if (option_value(options, name) != NULL)
+	if (wf_option_value(options, name) != NULL)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
@@ -420,16 +411,16 @@ refuse_pair(const char *first, const char *second, const char *why)
 static void
 refuse_pairs(List *options)
 {
-	const char *version = option_value(options, "http_version");
-	bool		has_file = option_value(options, "key_file") != NULL;
-	bool		has_secret = option_value(options, "key_secret") != NULL;
+	const char *version = wf_option_value(options, "http_version");
+	bool		has_file = wf_option_value(options, "key_file") != NULL;
+	bool		has_secret = wf_option_value(options, "key_secret") != NULL;
 
 	if (has_file && has_secret)
 		refuse_pair("key_file", "key_secret", "A certificate has one key.");
 	if (has_file || has_secret)
 		require_option(options, "cert_file", "A key belongs to a certificate.");
 	if (version != NULL && strcmp(version, "2") == 0 &&
-		wf_option_dedup(option_value(options, "dedup")) == WF_DEDUP_NONE)
+		wf_option_dedup(wf_option_value(options, "dedup")) == WF_DEDUP_NONE)
 		refuse_pair("http_version", "dedup",
 					"A connection of HTTP/2 that ends makes the outcome of every call on it "
 					"unknown, and without deduplication none could be repeated.");
@@ -442,11 +433,12 @@ require_server_options(List *options)
 	require_option(options, "dedup",
 				   "How the receiver treats a second copy (key, natural, pure or none) "
 				   "decides what happens when an outcome is not known.");
-	if (wf_option_dedup(option_value(options, "dedup")) == WF_DEDUP_NONE)
+	if (wf_option_dedup(wf_option_value(options, "dedup")) == WF_DEDUP_NONE)
 		require_option(options, "owner",
 					   "Without deduplication a person must be asked when an outcome "
 					   "is not known; the owner is that person or team.");
 	refuse_pairs(options);
+	wf_check_profile(options);
 }
 
 PG_FUNCTION_INFO_V1(wf_endpoint_validator);

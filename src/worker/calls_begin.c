@@ -169,6 +169,7 @@ wf_calls_start(WfCalls *calls)
 
 		n++;
 		call->token = call->wire->token;
+		call->kind = call->wire->kind;
 		call->result = NULL;
 		wf_exchange_start(calls->client, call->effect_id, call->wire);
 		wf_call_move_for_good(call, WF_CALL_UNDER_WAY);

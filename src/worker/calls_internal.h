@@ -59,6 +59,7 @@ typedef struct WfCall
 	WfEndpoint *endpoint;
 	WfJob		job;			/* without its payload */
 	const char *token;
+	WfExchangeKind kind;
 	WfWire	   *wire;			/* until it is started */
 	TimestampTz not_before;		/* of its job, when nothing was sent */
 	const char *waiting_on;		/* why not before, or NULL; a constant */

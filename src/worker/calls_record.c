@@ -44,6 +44,7 @@ record_call(WfCall *call)
 	WfEffectOutcome outcome;
 
 	wf_exchange_read(call->result, &exchange);
+	exchange.kind = call->kind;
 	if (call->is_bare)
 		strip(&exchange);
 	outcome = wf_effect_record(call->effect_id, call->token, &exchange,

@@ -70,6 +70,8 @@ CREATE SERVER crm FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://crm.e
 
 -- held_for_person, no_revert: what is good to know of an action
 SELECT * FROM findings('"S": {"http": {"endpoint": "fax", "queue": "q", "method": "POST", "path": "/x", "key": ["$.id"]}, "on": {"ok": "END"}}');
+ALTER SERVER fax OPTIONS (ADD lookup_path '/sent/{key}', ADD lookup_found '$.status == 200');
+SELECT * FROM findings('"S": {"http": {"endpoint": "fax", "queue": "q", "method": "POST", "path": "/x", "key": ["$.id"]}, "on": {"ok": "END"}}');
 SELECT * FROM findings('"S": {"http": {"endpoint": "crm", "queue": "q", "method": "POST", "path": "/x", "key": ["$.id"],
   "revert": {"method": "DELETE", "path": "/x"}}, "on": {"ok": "END"}}');
 

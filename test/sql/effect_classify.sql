@@ -49,3 +49,9 @@ FROM unnest(ARRAY['key', 'none', 'pure']) AS d (dedup),
 SELECT p.phase, p.status, r.evidence, r.action, r.error_class
 FROM (VALUES ('sent', 0), ('answered', 500), ('answered', 409)) AS p (phase, status),
      workflow._classify(p.phase, 0, p.status, 'none', 'unknown', 'before') AS r;
+
+-- with a lookup an unknown outcome is looked up where it could not be sent again
+SELECT d.dedup, o.on_5xx, r.evidence, r.action, r.error_class
+FROM (VALUES ('key'), ('natural'), ('pure'), ('none')) AS d (dedup), (VALUES ('unknown'), ('replayed')) AS o (on_5xx),
+     workflow._classify('answered', 0, 500, d.dedup, o.on_5xx, 'lookup') AS r
+ORDER BY array_position(ARRAY['key', 'natural', 'pure', 'none'], d.dedup), o.on_5xx;

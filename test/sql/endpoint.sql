@@ -71,6 +71,31 @@ CREATE SERVER crm FOREIGN DATA WRAPPER workflow_http
            breaker_window '1 minute', breaker_cooldown '10 seconds');
 ALTER SERVER crm OPTIONS (DROP dedup);
 
+-- a lookup finds out what became of an outcome that is not known
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', lookup_path '/a/{id}', lookup_found '$.status == 200');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', lookup_path '/a/{key', lookup_found '$.status == 200');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', lookup_path '/a/../{key}', lookup_found '$.status == 200');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', lookup_path '/a/{key}', lookup_found '$.status =');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', lookup_path '/a/{key}', lookup_found '$.x', lookup_method 'POST');
+\set VERBOSITY default
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', lookup_path '/a/{key}');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', lookup_settle '1 minute');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://example.com', dedup 'none', owner 'finance', lookup_path '/a/{key}', lookup_found '$.x', absent_is_proof 'true');
+
+-- what follows an unknown outcome can only be made more careful
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'none', owner 'finance', on_unknown 'probe');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://example.com', dedup 'none', owner 'finance', lookup_path '/a/{key}', lookup_found '$.x', on_unknown 'resend');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', on_unknown 'probe');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'pure', on_unknown 'hold');
+CREATE SERVER careful FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://example.com', dedup 'none', owner 'finance', lookup_path '/a/{sent_key}?b={$.body.b}', lookup_found '$.x', on_unknown 'hold');
+
+-- a receiver that does not know keys has no key options
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'natural', key_ttl '1 hour');
+\set VERBOSITY terse
+
 -- nobody is granted the wrapper, and the network of the host is an administrator's
 CREATE ROLE endpoint_app;
 SET ROLE endpoint_app;

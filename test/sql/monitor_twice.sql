@@ -110,6 +110,11 @@ FROM unnest('{pending,claimed,sending,succeeded,failed,unknown,held,blocked,dead
        jsonb_build_object('state', e.state, 'unknown_attempts', u.n, 'first_sent_at', now())), d.dedup, '10 hours') AS a
 WHERE u.n = 0 OR e.state IN ('pending', 'cancelled')
 ORDER BY d.dedup, e.place, u.n;
+-- with a lookup the receiver is asked first
+SELECT p.on_unknown, e.state, a.verdict, a.why
+FROM unnest('{probe,hold,resend}'::text[]) AS p (on_unknown), unnest('{pending,unknown}'::text[]) AS e (state),
+     LATERAL workflow._if_effect_again(jsonb_populate_record(NULL::workflow.effect,
+       jsonb_build_object('kind', 'http', 'state', e.state, 'unknown_attempts', 1, 'first_sent_at', now())), 'key', '10 hours', p.on_unknown) AS a;
 -- a receiver may have forgotten a key: then it is held
 SELECT a.verdict, a.why
 FROM workflow._if_effect_again(jsonb_populate_record(NULL::workflow.effect,

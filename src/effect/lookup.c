@@ -1,0 +1,276 @@
+/*
+ * lookup.c
+ *	  Finding out at the receiver whether an action was applied.
+ *
+ * An endpoint may declare a lookup: a request that changes nothing, and what
+ * its answer looks like when the action was applied and when it was not.  It is
+ * asked when an outcome is not known and sending again could do the thing
+ * twice.  Found means applied.  Not found says nothing for a while, because the
+ * receiver may still be working on it; after that it is a proof only where the
+ * endpoint says so.
+ */
+#include "postgres.h"
+
+#include "base/jsonb.h"
+#include "effect/ledger.h"
+#include "lib/stringinfo.h"
+#include "utils/timestamp.h"
+
+#define MIN_DELAY_US	USECS_PER_SEC
+#define MAX_DELAY_US	(INT64CONST(15) * 60 * 1000000)
+
+/* A lookup that says nothing for so long is for a person to look at. */
+#define GIVE_UP_US		USECS_PER_DAY
+
+/*
+ * What follows an unknown outcome where the endpoint does not say more.
+ */
+WfOnUnknown
+wf_default_on_unknown(WfDedup dedup, bool has_lookup)
+{
+	if (dedup != WF_DEDUP_NONE)
+		return WF_UNKNOWN_RESEND;
+
+	return has_lookup ? WF_UNKNOWN_PROBE : WF_UNKNOWN_HOLD;
+}
+
+/*
+ * A guard's action is nobody's here to send, and so to look up; a model has
+ * nothing to look up.
+ */
+bool
+wf_may_look_up(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	return endpoint->lookup.path != NULL && endpoint->on_unknown != WF_UNKNOWN_HOLD &&
+		strcmp(effect->kind, "guard") != 0 && strcmp(effect->kind, "model") != 0;
+}
+
+/* ------------------------------------------------------------------ request */
+
+/*
+ * What templates and predicates may name.
+ */
+static Jsonb *
+variables(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	Jsonb	   *all = wf_jsonb_with(wf_jsonb_empty_object(), "key",
+									wf_jsonb_from_text(effect->key));
+
+	all = wf_jsonb_with(all, "sent_key",
+						wf_jsonb_from_text(wf_sent_key(wf_revert_key(effect), false)));
+	if (effect->external_id != NULL)
+		all = wf_jsonb_with(all, "external_id", wf_jsonb_from_text(effect->external_id));
+
+	return all;
+}
+
+/*
+ * The request as selectors of a template see it.
+ */
+static Jsonb *
+request_of(const WfEffect *effect)
+{
+	Jsonb	   *request = wf_jsonb_empty_object();
+	Jsonb	   *body = effect->body == NULL ? NULL :
+	wf_parse_json(VARDATA_ANY(effect->body), VARSIZE_ANY_EXHDR(effect->body));
+
+	if (effect->path != NULL)
+		request = wf_jsonb_with(request, "path", wf_jsonb_from_text(effect->path));
+	if (body != NULL)
+		request = wf_jsonb_with(request, "body", body);
+
+	return request;
+}
+
+static char *
+value_of(const char *name, const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	Jsonb	   *found;
+	JsonbValue	value;
+
+	if (*name != '$')
+		return wf_jsonb_get_text(variables(effect, endpoint), name);
+	found = wf_select_first(request_of(effect), name);
+	if (found == NULL || !JsonbExtractScalar(&found->root, &value))
+		return NULL;
+
+	return wf_jsonb_value_text(&value);
+}
+
+static void
+append_encoded(StringInfo path, const char *value)
+{
+	for (const unsigned char *c = (const unsigned char *) value; *c != '\0'; c++)
+	{
+		if (*c < 0x80 && (isalnum(*c) || strchr("-._~", *c) != NULL))
+			appendStringInfoChar(path, *c);
+		else
+			appendStringInfo(path, "%%%02X", *c);
+	}
+}
+
+/*
+ * Returns the path of an effect's lookup; NULL, with *problem, when something
+ * that it names is not known.
+ */
+char *
+wf_lookup_path(const WfEffect *effect, const WfEndpoint *endpoint, char **problem)
+{
+	StringInfoData path;
+	const char *rest = endpoint->lookup.path;
+
+	initStringInfo(&path);
+	while (*rest != '\0')
+	{
+		size_t		literal = strcspn(rest, "{");
+		size_t		length;
+		char	   *name;
+		char	   *value;
+
+		appendBinaryStringInfo(&path, rest, literal);
+		rest += literal;
+		if (*rest == '\0')
+			break;
+		length = strcspn(++rest, "}");
+		name = pnstrdup(rest, length);
+		value = value_of(name, effect, endpoint);
+		if (value == NULL || *value == '\0' || strspn(value, ".") == strlen(value))
+		{
+			*problem = psprintf("whether it was applied cannot be looked up: {%s} is not known", name);
+			return NULL;
+		}
+		append_encoded(&path, value);
+		rest += length + (rest[length] == '}' ? 1 : 0);
+	}
+
+	return path.data;
+}
+
+/* ------------------------------------------------------------------- answer */
+
+/*
+ * Whether a jsonpath holds: a predicate is true, a path finds something.
+ */
+static bool
+holds(const char *predicate, Jsonb *response, Jsonb *names)
+{
+	Jsonb	   *found = predicate == NULL ? NULL : wf_select_with(response, predicate, names);
+	JsonbValue	value;
+
+	if (found == NULL)
+		return false;
+	if (!JsonbExtractScalar(&found->root, &value))
+		return true;
+
+	return value.type == jbvBool ? value.val.boolean : value.type != jbvNull;
+}
+
+/*
+ * Returns what an answer says.  One that says both, says nothing.
+ */
+WfFinding
+wf_lookup_read(const WfEffect *effect, const WfEndpoint *endpoint, const WfExchange *exchange,
+			   Jsonb *response)
+{
+	Jsonb	   *names = variables(effect, endpoint);
+	bool		is_whole = exchange->status > 0 && exchange->curl_code == 0 &&
+	!exchange->body_truncated;
+	bool		is_found;
+	bool		is_absent;
+
+	if (!is_whole || response == NULL)
+		return WF_FINDING_INCONCLUSIVE;
+	is_found = holds(endpoint->lookup.found, response, names);
+	is_absent = holds(endpoint->lookup.absent, response, names);
+	if (is_found == is_absent)
+		return WF_FINDING_INCONCLUSIVE;
+
+	return is_found ? WF_FINDING_FOUND : WF_FINDING_ABSENT;
+}
+
+static TimestampTz
+unknown_since(const WfEffect *effect)
+{
+	return effect->unknown_at != 0 ? effect->unknown_at : effect->first_sent_at;
+}
+
+static WfVerdict
+judge_absence(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	WfVerdict	verdict = {.evidence = WF_NOT_APPLIED,.error_class = "unknown_outcome"};
+
+	if (GetCurrentTimestamp() < unknown_since(effect) + endpoint->lookup.settle_us)
+	{
+		verdict.action = WF_ACT_PROBE;
+		verdict.message = "the lookup does not find it yet";
+	}
+	else if (endpoint->lookup.absent_is_proof)
+	{
+		verdict.action = WF_ACT_RETRY;
+		verdict.error_class = "unavailable";
+		verdict.message = "the lookup does not find it: it was not applied";
+		verdict.settles_all = true;
+	}
+	else
+	{
+		verdict.action = WF_ACT_HOLD;
+		verdict.message = "the lookup does not find it, which proves nothing at this endpoint";
+	}
+
+	return verdict;
+}
+
+/*
+ * Makes a finding the verdict; *verdict is what the exchange came to by itself.
+ */
+void
+wf_lookup_judge(WfFinding finding, const WfEffect *effect, const WfEndpoint *endpoint,
+				WfVerdict *verdict)
+{
+	WfVerdict	found = {
+		.evidence = WF_APPLIED,.action = WF_ACT_SUCCEED,.substate = "found",.settles_all = true,
+	};
+	WfVerdict	nothing = {
+		.evidence = WF_NOT_APPLIED,.action = WF_ACT_PROBE,.error_class = "unknown_outcome",
+		.message = "the answer of the lookup says nothing",
+	};
+
+	switch (finding)
+	{
+		case WF_FINDING_NONE:
+			break;
+		case WF_FINDING_FOUND:
+			*verdict = found;
+			break;
+		case WF_FINDING_ABSENT:
+			*verdict = judge_absence(effect, endpoint);
+			break;
+		case WF_FINDING_INCONCLUSIVE:
+			if (verdict->action == WF_ACT_BLOCK)
+			{
+				verdict->is_charged = false;
+				break;
+			}
+			if (GetCurrentTimestamp() > unknown_since(effect) + GIVE_UP_US)
+				nothing.action = WF_ACT_HOLD;
+			if (verdict->error_class != NULL && verdict->message != NULL)
+				nothing.message = psprintf("the lookup failed: %s", verdict->message);
+			*verdict = nothing;
+			break;
+	}
+}
+
+/*
+ * When to look up again: when absence would count, or, with an answer that said
+ * nothing, less and less often.
+ */
+int64
+wf_lookup_delay_us(WfFinding finding, const WfEffect *effect, const WfEndpoint *endpoint,
+				   double random01)
+{
+	int64		elapsed = Max(GetCurrentTimestamp() - unknown_since(effect), 0);
+	int64		delay = finding == WF_FINDING_ABSENT ? endpoint->lookup.settle_us - elapsed :
+	(int64) (elapsed * (0.5 + random01 / 2));
+
+	return Min(Max(delay, MIN_DELAY_US), Max(MAX_DELAY_US, endpoint->lookup.settle_us));
+}
