@@ -141,6 +141,32 @@ $$;
 COMMENT ON FUNCTION workflow._enqueue_effect(bigint, text) IS
   'Inner: makes (or makes ready again) the job that sends an effect that stands alone';
 
+-- ------------------------------------------------------------------ evidence
+
+CREATE FUNCTION workflow._note_ignored_key(effect_id bigint) RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  UPDATE workflow.effect AS e SET key_ignored = true WHERE e.effect_id = _note_ignored_key.effect_id;
+  SELECT workflow._note('http worker', 'key_ignored', e.item_id, 'effect:' || e.effect_id,
+                        'the receiver ignored the key: from now on a second copy would be a second action',
+                        jsonb_build_object('endpoint', p.endpoint, 'key', e.key))
+  FROM workflow.effect AS e JOIN workflow.endpoint AS p USING (endpoint_id)
+  WHERE e.effect_id = _note_ignored_key.effect_id
+$$;
+COMMENT ON FUNCTION workflow._note_ignored_key(bigint) IS
+  'Inner: notes that a receiver has ignored the key of an effect, which counts as dedup none from then on';
+
+CREATE FUNCTION workflow._note_duplicate(effect_id bigint, why text) RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT workflow._note('http worker', 'duplicate_suspected', e.item_id, 'effect:' || e.effect_id, why,
+                        jsonb_build_object('endpoint', p.endpoint, 'key', e.key, 'attempts', e.attempts))
+  FROM workflow.effect AS e JOIN workflow.endpoint AS p USING (endpoint_id)
+  WHERE e.effect_id = _note_duplicate.effect_id
+$$;
+COMMENT ON FUNCTION workflow._note_duplicate(bigint, text) IS
+  'Inner: notes that an effect may have been applied twice';
+
 -- -------------------------------------------------------------------- people
 
 -- The effect, locked; WF012 when there is none.

@@ -403,6 +403,7 @@ CREATE TABLE workflow.effect (
   cause        text,
   model_output_id bigint,
   unknown_at   timestamptz,
+  key_ignored  boolean NOT NULL DEFAULT false,
   UNIQUE (endpoint_id, key)
 ) WITH (fillfactor = 70);
 CREATE INDEX effect_item ON workflow.effect (item_id) WHERE item_id IS NOT NULL;
@@ -424,6 +425,7 @@ COMMENT ON COLUMN workflow.effect.generation IS 'From 2 on: the key was used bef
 COMMENT ON COLUMN workflow.effect.cause IS 'While sending or blocked: digest of the grants, options and secret files that the attempt went by; a blocked effect goes on when that changes';
 COMMENT ON COLUMN workflow.effect.model_output_id IS 'Row of workflow.model_output that holds the answer of a model';
 COMMENT ON COLUMN workflow.effect.unknown_at IS 'When, in real time, the outcome of the last send became unknown; a lookup that finds nothing counts only some time after that';
+COMMENT ON COLUMN workflow.effect.key_ignored IS 'The receiver has said that it ignored the key: a second copy would be a second action';
 COMMENT ON COLUMN workflow.effect.previous IS 'Value read before the first send; captured once';
 
 CREATE TABLE workflow.model_output (

@@ -472,6 +472,7 @@ wf_inner_classify(PG_FUNCTION_ARGS)
 		.refused_by_guard = strstr(flags, "guard") != NULL,
 		.body_truncated = strstr(flags, "truncated") != NULL,
 		.says_when = strstr(flags, "retry_after") != NULL,
+		.is_replayed = strstr(flags, "replayed") != NULL,
 		.kind = strstr(flags, "before") != NULL ? WF_EXCHANGE_BEFORE : WF_EXCHANGE_ACTION,
 	};
 	WfVerdict	verdict = wf_classify(&facts, &endpoint);

@@ -162,11 +162,11 @@ server_error_verdict(const WfFacts *facts, const WfEndpoint *endpoint)
 	WfVerdict	verdict = not_known(endpoint, facts, "unavailable",
 									"the service failed");
 
-	if (facts->status == 503 && verdict.action == WF_ACT_RETRY)
+	if (facts->status == 503 && verdict.action == WF_ACT_RETRY && !facts->is_replayed)
 		return make_verdict(WF_NOT_APPLIED, WF_ACT_RETRY, "unavailable",
 							"the service is not available");
-	if (facts->status == 500 && verdict.evidence == WF_NOT_KNOWN &&
-		endpoint->dedup == WF_DEDUP_KEY && endpoint->on_5xx == WF_5XX_REPLAYED)
+	if (verdict.evidence == WF_NOT_KNOWN && endpoint->dedup == WF_DEDUP_KEY &&
+		(facts->is_replayed || (facts->status == 500 && endpoint->on_5xx == WF_5XX_REPLAYED)))
 		verdict.action = endpoint->lookup.path == NULL ? WF_ACT_HOLD : WF_ACT_PROBE;
 
 	return verdict;

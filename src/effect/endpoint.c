@@ -102,6 +102,12 @@ read_key_option(WfEndpoint *endpoint, const char *name, const char *value)
 		endpoint->dedup = wf_option_dedup(value);
 	else if (strcmp(name, "key_header") == 0)
 		endpoint->key_header = value;
+	else if (strcmp(name, "key_pointer") == 0)
+		endpoint->key_pointer = value;
+	else if (strcmp(name, "replay_marker") == 0)
+		endpoint->replay_marker = value;
+	else if (strcmp(name, "ignored_marker") == 0)
+		endpoint->ignored_marker = value;
 	else if (strcmp(name, "key_format") == 0)
 		endpoint->key_is_quoted = strcmp(value, "string") == 0;
 	else if (strcmp(name, "key_ttl") == 0)

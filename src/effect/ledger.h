@@ -89,6 +89,9 @@ typedef struct WfEndpoint
 	List	   *header_values;
 	const char *key_header;
 	bool		key_is_quoted;	/* the IETF draft's structured string */
+	const char *key_pointer;	/* JSON pointer into the body, or NULL */
+	const char *replay_marker;	/* header of an answer that is given again */
+	const char *ignored_marker; /* header of an answer that ignored the key */
 	int64		key_ttl_us;
 	const char *ca_file;		/* or NULL, as the next six */
 	const char *cert_file;
@@ -135,6 +138,8 @@ extern int	wf_option_http_version(const char *value);
 extern const char *wf_option_value(List *options, const char *name);
 extern void wf_check_lookup_path(const char *name, const char *value);
 extern void wf_check_lookup_method(const char *name, const char *value);
+extern void wf_check_pointer(const char *name, const char *value);
+extern void wf_check_marker(const char *name, const char *value);
 extern void wf_check_on_unknown(const char *name, const char *value);
 extern void wf_check_profile(List *options);
 
@@ -192,6 +197,7 @@ typedef struct WfEffect
 	TimestampTz unknown_at;		/* of the last such send, in real time; or 0 */
 	Jsonb	   *previous;
 	const char *external_id;
+	bool		key_ignored;	/* by the receiver, as it says */
 	Jsonb	   *response;
 	const char *error_class;
 	const char *reason;
@@ -245,6 +251,7 @@ typedef struct WfFacts
 	bool		body_truncated;
 	bool		says_when;		/* a Retry-After came */
 	WfExchangeKind kind;
+	bool		is_replayed;	/* an answer that was given before */
 } WfFacts;
 
 /* classify.c: pure */
@@ -326,6 +333,15 @@ extern Jsonb *wf_parse_json(const char *text, size_t length);
 extern Jsonb *wf_model_read(const WfEffect *effect, const WfAnswer *answer,
 							WfVerdict *verdict, int64 *model_output_id);
 
+/* key_profile.c */
+extern bytea *wf_body_with_key(const WfIntent *intent, const WfEndpoint *endpoint,
+							   const char *key, bytea *body);
+extern bool wf_has_marker(Jsonb *headers, const char *marker);
+extern void wf_endpoint_ignore_keys(WfEndpoint *endpoint);
+extern void wf_note_duplicate(const WfEffect *effect, const char *why);
+extern void wf_heed_ignored_key(WfEffect *effect, WfEndpoint *endpoint,
+								const WfExchange *exchange);
+
 /* settle.c */
 typedef struct WfNews
 {
@@ -334,6 +350,7 @@ typedef struct WfNews
 	Jsonb	   *policy;			/* or NULL: the default */
 	int64		retry_after_us; /* -1: not said */
 	const WfExchange *exchange; /* NULL: the sender is gone */
+	const char *replay_marker;	/* or NULL */
 	WfAnswer	answer;
 	Jsonb	   *result;			/* on success */
 	const char *external_id;
@@ -349,6 +366,7 @@ extern WfEffectOutcome wf_effect_block(const WfEffect *effect,
 extern void wf_effect_note_attempt(const WfEffect *effect, const WfNews *news,
 								   const char *outcome, const char *message);
 extern WfExchangeKind wf_exchange_under_way(const WfEffect *effect);
+extern WfEndpoint *wf_endpoint_if_any(const WfEffect *effect);
 extern WfEndpoint *wf_endpoint_of(const WfEffect *effect);
 extern WfEffectOutcome wf_outcome_of(const WfEffect *effect);
 

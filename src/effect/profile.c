@@ -13,7 +13,8 @@
 
 /* Only a receiver that knows keys has these. */
 static const char *const key_options[] = {
-	"key_header", "key_format", "key_ttl", "in_progress", "mismatch", "on_5xx",
+	"key_header", "key_pointer", "key_format", "key_ttl", "in_progress", "mismatch", "on_5xx",
+	"replay_marker", "ignored_marker",
 };
 
 static const char *const lookup_options[] = {
@@ -94,6 +95,28 @@ wf_check_lookup_method(const char *name, const char *value)
 }
 
 void
+wf_check_pointer(const char *name, const char *value)
+{
+	if (*value != '/' || value[1] == '\0' || value[strlen(value) - 1] == '/' ||
+		strstr(value, "//") != NULL)
+		wf_option_refuse(name, value, "a JSON pointer such as /idempotency_key");
+}
+
+/*
+ * The name of a header, and after a colon its value where that matters.
+ */
+void
+wf_check_marker(const char *name, const char *value)
+{
+	size_t		length = strspn(value, "abcdefghijklmnopqrstuvwxyz"
+								"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+
+	if (length == 0 || (value[length] != '\0' && value[length] != ':') ||
+		strpbrk(value, "\r\n") != NULL)
+		wf_option_refuse(name, value, "a header as in Idempotent-Replayed, or with a value after a colon");
+}
+
+void
 wf_check_on_unknown(const char *name, const char *value)
 {
 	(void) wf_option_on_unknown(value);
@@ -112,6 +135,44 @@ check_key_options(List *options, WfDedup dedup)
 						  psprintf("With dedup '%s' no key is sent.", wf_dedup_name(dedup)),
 						  psprintf("Say dedup 'key' if the receiver does nothing twice for the same "
 								   "key; else leave \"%s\" out.", key_options[i]));
+}
+
+static void
+check_key_place(List *options)
+{
+	static const char *const others[] = {"key_header", "key_format"};
+
+	if (wf_option_value(options, "key_pointer") == NULL)
+		return;
+	for (int i = 0; i < lengthof(others); i++)
+		if (wf_option_value(options, others[i]) != NULL)
+			contradiction(psprintf("options \"key_pointer\" and \"%s\" cannot be used together", others[i]),
+						  "The key is sent in the body or in a header.",
+						  "Leave one of them out.");
+}
+
+/*
+ * One status has one meaning.
+ */
+static void
+check_statuses(List *options)
+{
+	static const char *const names[] = {"in_progress", "mismatch", "already_done", "rejects"};
+
+	for (int i = 0; i < lengthof(names); i++)
+		for (int k = i + 1; k < lengthof(names); k++)
+		{
+			const char *one = wf_option_value(options, names[i]);
+			const char *other = wf_option_value(options, names[k]);
+			List	   *both = one == NULL || other == NULL ? NIL :
+			list_intersection_int(wf_option_statuses(names[i], one),
+								  wf_option_statuses(names[k], other));
+
+			if (both != NIL)
+				contradiction(psprintf("status %d is in \"%s\" and in \"%s\"",
+									   linitial_int(both), names[i], names[k]),
+							  "One status has one meaning.", "Leave it out of one of them.");
+		}
 }
 
 static void
@@ -178,6 +239,8 @@ wf_check_profile(List *options)
 	WfDedup		dedup = wf_option_dedup(wf_option_value(options, "dedup"));
 
 	check_key_options(options, dedup);
+	check_key_place(options);
+	check_statuses(options);
 	check_lookup(options);
 	check_care(options, dedup);
 }

@@ -28,7 +28,7 @@ wf_exchange_under_way(const WfEffect *effect)
 }
 
 static WfFacts
-facts_of(const WfExchange *exchange)
+facts_of(const WfExchange *exchange, const WfEndpoint *endpoint)
 {
 	WfFacts		facts = {
 		.phase = exchange->phase,
@@ -38,19 +38,34 @@ facts_of(const WfExchange *exchange)
 		.body_truncated = exchange->body_truncated,
 		.says_when = exchange->retry_after_ms >= 0,
 		.kind = exchange->kind,
+		.is_replayed = wf_has_marker(exchange->headers, endpoint->replay_marker),
 	};
 
 	return facts;
 }
 
 /*
- * Returns the endpoint of an effect; when its server is gone, the most careful
- * one there could be.
+ * Returns the endpoint of an effect, as it is for this effect; NULL when its
+ * server is gone.
+ */
+WfEndpoint *
+wf_endpoint_if_any(const WfEffect *effect)
+{
+	WfEndpoint *endpoint = wf_endpoint_by_id(effect->endpoint_id);
+
+	if (endpoint != NULL && effect->key_ignored)
+		wf_endpoint_ignore_keys(endpoint);
+
+	return endpoint;
+}
+
+/*
+ * The same; when its server is gone, the most careful one there could be.
  */
 WfEndpoint *
 wf_endpoint_of(const WfEffect *effect)
 {
-	WfEndpoint *endpoint = wf_endpoint_by_id(effect->endpoint_id);
+	WfEndpoint *endpoint = wf_endpoint_if_any(effect);
 
 	if (endpoint != NULL)
 		return endpoint;
@@ -120,8 +135,10 @@ static WfNews
 read_news(const WfEffect *effect, const WfEndpoint *endpoint, const WfExchange *exchange,
 		  Jsonb *policy)
 {
-	WfFacts		facts = facts_of(exchange);
-	WfNews		news = {.policy = policy,.exchange = exchange};
+	WfFacts		facts = facts_of(exchange, endpoint);
+	WfNews		news = {
+		.policy = policy,.exchange = exchange,.replay_marker = endpoint->replay_marker,
+	};
 
 	news.verdict = wf_classify(&facts, endpoint);
 	news.retry_after_us = exchange->retry_after_ms < 0 ? -1 : exchange->retry_after_ms * 1000;
@@ -199,6 +216,7 @@ wf_effect_record(int64 effect_id, const char *token, const WfExchange *exchange,
 	if (effect == NULL)
 		return outcome;
 	endpoint = wf_endpoint_of(effect);
+	wf_heed_ignored_key(effect, endpoint, exchange);
 	news = read_news(effect, endpoint, exchange, policy);
 	if (is_current(effect, token))
 		note_flow(effect, endpoint, exchange);

@@ -162,7 +162,7 @@ fill_action(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint)
 		wf_wire_add_header(wire, "Content-Type", effect->content_type);
 	if (wf_revert_condition(effect) != NULL)
 		add_default_header(wire, "If-Match", wf_revert_condition(effect));
-	if (endpoint->dedup == WF_DEDUP_KEY)
+	if ((endpoint->dedup == WF_DEDUP_KEY || effect->key_ignored) && endpoint->key_pointer == NULL)
 		wf_wire_add_header(wire, endpoint->key_header,
 						   wf_sent_key(wf_revert_key(effect), endpoint->key_is_quoted));
 }

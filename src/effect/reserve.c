@@ -124,7 +124,7 @@ insert_effect(const Prepared *prepared, const char *key, int generation)
 	nulls[10] = WF_NULL_FLAG(intent->path);
 	values[11] = PointerGetDatum(intent->headers);
 	nulls[11] = WF_NULL_FLAG(intent->headers);
-	values[12] = PointerGetDatum(prepared->body);
+	values[12] = PointerGetDatum(wf_body_with_key(intent, prepared->endpoint, key, prepared->body));
 	nulls[12] = WF_NULL_FLAG(prepared->body);
 	values[13] = wf_text_datum(prepared->content_type);
 	nulls[13] = WF_NULL_FLAG(prepared->content_type);

@@ -19,7 +19,7 @@
 	"submitted_by, item_id, method, path, headers, body, content_type, spec, " \
 	"timeout_ms, attempts, charged, unknown_attempts, generation, token, worker, " \
 	"first_sent_at, sending_at, deadline, next_at, previous, response, " \
-	"error_class, reason, model_output_id, cause, unknown_at, external_id"
+	"error_class, reason, model_output_id, cause, unknown_at, external_id, key_ignored"
 
 enum
 {
@@ -57,6 +57,7 @@ enum
 	COL_CAUSE,
 	COL_UNKNOWN_AT,
 	COL_EXTERNAL_ID,
+	COL_KEY_IGNORED,
 };
 
 static WfPlan lock_effect_plan = {
@@ -150,6 +151,7 @@ read_sending(WfEffect *effect)
 	effect->next_at = time_column(COL_NEXT_AT);
 	effect->unknown_at = time_column(COL_UNKNOWN_AT);
 	effect->external_id = wf_result_text(0, COL_EXTERNAL_ID);
+	effect->key_ignored = DatumGetBool(wf_result_datum(0, COL_KEY_IGNORED, NULL));
 }
 
 static WfEffect *

@@ -380,7 +380,7 @@ must_wait(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *o
 static WfWire *
 begin_attempt(const WfEffect *effect, const char *worker, WfEffectOutcome *outcome)
 {
-	WfEndpoint *endpoint = wf_endpoint_by_id(effect->endpoint_id);
+	WfEndpoint *endpoint = wf_endpoint_if_any(effect);
 	WfWire	   *wire;
 
 	if (is_stopped(effect, endpoint, outcome))
@@ -421,7 +421,7 @@ wf_effect_give_up_overdue(WfEffect *effect)
 bool
 wf_effect_begin_guarded(WfEffect *effect, WfWire *wire, WfEffectOutcome *outcome)
 {
-	WfEndpoint *endpoint = wf_endpoint_by_id(effect->endpoint_id);
+	WfEndpoint *endpoint = wf_endpoint_if_any(effect);
 
 	if (!may_begin(effect, outcome) || is_stopped(effect, endpoint, outcome) ||
 		must_wait(effect, endpoint, outcome))

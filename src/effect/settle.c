@@ -157,6 +157,8 @@ attempt_detail(const WfEffect *effect, const WfNews *news)
 		add_field(&json, "before", "true");
 	if (news->finding != WF_FINDING_NONE)
 		add_field(&json, "lookup", psprintf("\"%s\"", finding_name(news->finding)));
+	if (exchange != NULL && wf_has_marker(exchange->headers, news->replay_marker))
+		add_field(&json, "replayed", "true");
 	if (exchange != NULL)
 	{
 		const char *request_id = exchange->headers == NULL ? NULL :

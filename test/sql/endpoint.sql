@@ -94,6 +94,22 @@ CREATE SERVER careful FOREIGN DATA WRAPPER workflow_http
 
 -- a receiver that does not know keys has no key options
 CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'natural', key_ttl '1 hour');
+
+-- the key is in one place, and a status has one meaning
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', key_pointer '/id', key_header 'X-Key');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', key_pointer 'id');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', ignored_marker 'Idempotency Status');
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', in_progress '409,425', mismatch '409');
+
+-- a key in the body is put there when the call is intended
+CREATE SERVER square FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', key_pointer '/meta/idempotency~1key');
+SELECT workflow.call('square', 'POST', '/pay', '{"amount": 1, "meta": {"a": 1}}', 'one') AS id \gset
+SELECT convert_from(e.body, 'UTF8') AS body FROM workflow.effect AS e WHERE e.effect_id = :id;
+SELECT workflow.call('square', 'POST', '/pay', '{"meta": {"idempotency/key": "mine"}}', 'two');
+SELECT workflow.call('square', 'POST', '/pay', '{"meta": 1}', 'two');
+SELECT workflow.call('square', 'POST', '/pay', '[1]', 'two');
+SELECT workflow.call('square', 'POST', '/pay', key => 'two');
+SELECT workflow.call('square', 'GET', '/pay', key => 'two') > 0 AS needs_no_key;
 \set VERBOSITY terse
 
 -- nobody is granted the wrapper, and the network of the host is an administrator's

@@ -1,0 +1,176 @@
+/*
+ * key_profile.c
+ *	  Where the key of an effect goes, and what answers say about it.
+ *
+ * Most receivers take the key in a header, some in the body.  Some mark an
+ * answer that they give for the second time, some say that they have ignored
+ * the key: for them a repetition is a second action.
+ */
+#include "postgres.h"
+
+#include "base/jsonb.h"
+#include "base/plan.h"
+#include "catalog/pg_type.h"
+#include "effect/ledger.h"
+#include "utils/builtins.h"
+
+static void
+refuse_body(const WfEndpoint *endpoint, const char *why, const char *cure)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("endpoint \"%s\" takes the key in the body, where it cannot be put",
+					endpoint->name),
+			 errdetail("%s", why),
+			 errhint("%s", cure)));
+}
+
+/* --------------------------------------------------------------------- body */
+
+/*
+ * The next name of a JSON pointer; moves on to what follows it.
+ */
+static char *
+next_name(const char **pointer)
+{
+	StringInfoData name;
+	const char *c = *pointer + 1;
+
+	initStringInfo(&name);
+	for (; *c != '\0' && *c != '/'; c++)
+	{
+		if (*c == '~' && (c[1] == '0' || c[1] == '1'))
+			appendStringInfoChar(&name, *++c == '0' ? '~' : '/');
+		else
+			appendStringInfoChar(&name, *c);
+	}
+	*pointer = c;
+
+	return name.data;
+}
+
+static Jsonb *
+put(Jsonb *object, const char *pointer, const char *key, const WfEndpoint *endpoint)
+{
+	char	   *name = next_name(&pointer);
+	Jsonb	   *member = wf_jsonb_get_jsonb(object, name);
+
+	if (*pointer == '\0')
+	{
+		if (member != NULL)
+			refuse_body(endpoint, psprintf("The body has a member \"%s\" already.", name),
+						"Leave it out: the ledger writes it.");
+		return wf_jsonb_with(object, name, wf_jsonb_from_text(key));
+	}
+	if (member != NULL && !wf_jsonb_is_object(member))
+		refuse_body(endpoint, psprintf("The member \"%s\" of the body is no object.", name),
+					"Correct the body, or the option key_pointer of the endpoint.");
+
+	return wf_jsonb_with(object, name,
+						 put(member == NULL ? wf_jsonb_empty_object() : member, pointer, key,
+							 endpoint));
+}
+
+/*
+ * Returns the body of an intent under a key: the same, unless the endpoint
+ * takes keys there and the request is one that changes something.
+ */
+bytea *
+wf_body_with_key(const WfIntent *intent, const WfEndpoint *endpoint, const char *key,
+				 bytea *body)
+{
+	WfIntent	keyed = *intent;
+	const char *type;
+
+	if (endpoint->key_pointer == NULL || strcmp(intent->kind, "guard") == 0 ||
+		strcmp(intent->method, "GET") == 0 || strcmp(intent->method, "HEAD") == 0)
+		return body;
+	if (intent->body == NULL || !wf_jsonb_is_object(intent->body))
+		refuse_body(endpoint, "The body is no JSON object.", "Give an object.");
+	keyed.body = put(intent->body, endpoint->key_pointer, wf_sent_key(key, false), endpoint);
+
+	return wf_body_bytes(&keyed, &type);
+}
+
+/* ------------------------------------------------------------------ markers */
+
+/*
+ * Reads "name" or "name: value".  Without a value any but "false" will do.
+ */
+bool
+wf_has_marker(Jsonb *headers, const char *marker)
+{
+	char	   *name = marker == NULL ? NULL : pstrdup(marker);
+	char	   *wanted = name == NULL ? NULL : strchr(name, ':');
+	char	   *value;
+
+	if (name == NULL || headers == NULL)
+		return false;
+	if (wanted != NULL)
+		*wanted++ = '\0';
+	value = wf_header_value(headers, name);
+	if (value == NULL)
+		return false;
+	if (wanted == NULL)
+		return pg_strcasecmp(value, "false") != 0;
+
+	return pg_strcasecmp(value, wanted + strspn(wanted, " ")) == 0;
+}
+
+/*
+ * For an effect whose key the receiver has ignored, its endpoint does not
+ * deduplicate.
+ */
+void
+wf_endpoint_ignore_keys(WfEndpoint *endpoint)
+{
+	if (endpoint->dedup != WF_DEDUP_KEY)
+		return;
+	endpoint->dedup = WF_DEDUP_NONE;
+	endpoint->on_unknown = Max(endpoint->on_unknown,
+							   wf_default_on_unknown(WF_DEDUP_NONE, endpoint->lookup.path != NULL));
+}
+
+/* ------------------------------------------------------------------- record */
+
+static WfPlan note_ignored_plan = {
+	.name = "note ignored key",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "SELECT workflow._note_ignored_key($1::int8)",
+};
+
+static WfPlan note_duplicate_plan = {
+	.name = "note suspected duplicate",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.argtypes = {INT8OID, TEXTOID},
+	.sql = "SELECT workflow._note_duplicate($1::int8, $2::text)",
+};
+
+void
+wf_note_duplicate(const WfEffect *effect, const char *why)
+{
+	Datum		values[2] = {Int64GetDatum(effect->effect_id), CStringGetTextDatum(why)};
+
+	wf_plan_execute(&note_duplicate_plan, values, NULL);
+}
+
+/*
+ * The receiver says that the key was ignored: from now on this effect is one
+ * that would be done twice.
+ */
+void
+wf_heed_ignored_key(WfEffect *effect, WfEndpoint *endpoint, const WfExchange *exchange)
+{
+	Datum		id = Int64GetDatum(effect->effect_id);
+
+	if (exchange->kind != WF_EXCHANGE_ACTION || endpoint->dedup != WF_DEDUP_KEY ||
+		!wf_has_marker(exchange->headers, endpoint->ignored_marker))
+		return;
+	wf_plan_execute(&note_ignored_plan, &id, NULL);
+	wf_endpoint_ignore_keys(endpoint);
+	if (effect->unknown_attempts > 0 && exchange->status >= 200 && exchange->status <= 299)
+		wf_note_duplicate(effect, "the key was ignored, and an earlier attempt may have been applied");
+}
