@@ -87,7 +87,7 @@ CREATE FUNCTION workflow._classify(phase text, curl_code int, status int, dedup 
                                    OUT is_charged boolean, OUT substate text)
 LANGUAGE C IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'wf_inner_classify';
 COMMENT ON FUNCTION workflow._classify(text, int, int, text, text, text) IS
-  'Inner: what an exchange says about an effect; phase not_sent, sent or answered; flags guard, truncated, retry_after, before';
+  'Inner: what an exchange says about an effect; phase not_sent, sent or answered; flags guard, truncated, retry_after, before, replayed, quota, should_retry, should_not_retry; of the endpoint: lookup, open (accepted ''probe''), cdn';
 
 -- Calls without a workflow share one queue; whoever owns the endpoint owns it.
 CREATE FUNCTION workflow._calls_queue(endpoint text) RETURNS text LANGUAGE plpgsql
@@ -147,7 +147,7 @@ CREATE FUNCTION workflow._note_ignored_key(effect_id bigint) RETURNS void LANGUA
 SET search_path = pg_catalog, pg_temp
 AS $$
   UPDATE workflow.effect AS e SET key_ignored = true WHERE e.effect_id = _note_ignored_key.effect_id;
-  SELECT workflow._note('http worker', 'key_ignored', e.item_id, 'effect:' || e.effect_id,
+  SELECT workflow._note('pg_workflow', 'key_ignored', e.item_id, 'effect:' || e.effect_id,
                         'the receiver ignored the key: from now on a second copy would be a second action',
                         jsonb_build_object('endpoint', p.endpoint, 'key', e.key))
   FROM workflow.effect AS e JOIN workflow.endpoint AS p USING (endpoint_id)
@@ -159,7 +159,7 @@ COMMENT ON FUNCTION workflow._note_ignored_key(bigint) IS
 CREATE FUNCTION workflow._note_duplicate(effect_id bigint, why text) RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT workflow._note('http worker', 'duplicate_suspected', e.item_id, 'effect:' || e.effect_id, why,
+  SELECT workflow._note('pg_workflow', 'duplicate_suspected', e.item_id, 'effect:' || e.effect_id, why,
                         jsonb_build_object('endpoint', p.endpoint, 'key', e.key, 'attempts', e.attempts))
   FROM workflow.effect AS e JOIN workflow.endpoint AS p USING (endpoint_id)
   WHERE e.effect_id = _note_duplicate.effect_id

@@ -144,6 +144,13 @@ success_verdict(const WfFacts *facts, const WfEndpoint *endpoint)
 		return make_verdict(WF_NOT_APPLIED, WF_ACT_RETRY, "connection",
 							"the response broke off");
 	}
+	if (facts->status == 202 && endpoint->accepted_is_open && facts->kind == WF_EXCHANGE_ACTION)
+	{
+		verdict = make_verdict(WF_NOT_KNOWN, WF_ACT_PROBE, "unknown_outcome",
+							   "it is accepted, and not known to be done");
+		verdict.substate = "accepted";
+		return verdict;
+	}
 	verdict.settles_all = true;
 	if (!is_whole)
 		verdict.substate = "no_body";
@@ -160,11 +167,9 @@ static WfVerdict
 server_error_verdict(const WfFacts *facts, const WfEndpoint *endpoint)
 {
 	WfVerdict	verdict = not_known(endpoint, facts, "unavailable",
+									facts->status == 503 ? "the service is not available" :
 									"the service failed");
 
-	if (facts->status == 503 && verdict.action == WF_ACT_RETRY && !facts->is_replayed)
-		return make_verdict(WF_NOT_APPLIED, WF_ACT_RETRY, "unavailable",
-							"the service is not available");
 	if (verdict.evidence == WF_NOT_KNOWN && endpoint->dedup == WF_DEDUP_KEY &&
 		(facts->is_replayed || (facts->status == 500 && endpoint->on_5xx == WF_5XX_REPLAYED)))
 		verdict.action = endpoint->lookup.path == NULL ? WF_ACT_HOLD : WF_ACT_PROBE;
@@ -220,7 +225,7 @@ declared_verdict(const WfFacts *facts, const WfEndpoint *endpoint, WfVerdict *ve
 }
 
 static WfVerdict
-status_verdict(const WfFacts *facts, const WfEndpoint *endpoint)
+plain_status_verdict(const WfFacts *facts, const WfEndpoint *endpoint)
 {
 	const CodeRule *rule;
 	WfVerdict	verdict;
@@ -231,6 +236,8 @@ status_verdict(const WfFacts *facts, const WfEndpoint *endpoint)
 		return verdict;
 	if (facts->status == 408)
 		return not_known(endpoint, facts, "timeout", "the service timed out");
+	if (facts->is_out_of_quota)
+		return make_verdict(WF_NOT_APPLIED, WF_ACT_BLOCK, "unauthorized", "a quota is used up");
 	if (facts->status == 403 && facts->says_when)
 		rule = find_rule(status_rules, lengthof(status_rules), 429);
 	else
@@ -242,6 +249,34 @@ status_verdict(const WfFacts *facts, const WfEndpoint *endpoint)
 	verdict.is_charged = strcmp(rule->error_class, "rate_limited") != 0;
 	/* a receiver that knows the key would have given back the first success */
 	verdict.settles_all = endpoint->dedup == WF_DEDUP_KEY && rule->action == WF_ACT_FAIL;
+
+	return verdict;
+}
+
+/*
+ * A receiver that says whether to try again knows better than its status; but
+ * not, whether trying again would do it twice.
+ */
+static WfVerdict
+status_verdict(const WfFacts *facts, const WfEndpoint *endpoint)
+{
+	WfVerdict	verdict = plain_status_verdict(facts, endpoint);
+	bool		is_refusal = verdict.evidence == WF_NOT_APPLIED && verdict.error_class != NULL;
+
+	if (facts->advice == WF_ADVICE_RETRY && is_refusal && verdict.action == WF_ACT_FAIL)
+	{
+		verdict.action = WF_ACT_RETRY;
+		verdict.error_class = "unavailable";
+		verdict.settles_all = false;
+	}
+	else if (facts->advice == WF_ADVICE_STOP && is_refusal && verdict.action == WF_ACT_RETRY)
+	{
+		verdict.action = WF_ACT_FAIL;
+		verdict.is_charged = true;
+	}
+	else if (facts->advice == WF_ADVICE_STOP && verdict.evidence == WF_NOT_KNOWN &&
+			 verdict.action == WF_ACT_RETRY)
+		verdict.action = endpoint->lookup.path == NULL ? WF_ACT_HOLD : WF_ACT_PROBE;
 
 	return verdict;
 }

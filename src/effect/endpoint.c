@@ -108,6 +108,10 @@ read_key_option(WfEndpoint *endpoint, const char *name, const char *value)
 		endpoint->replay_marker = value;
 	else if (strcmp(name, "ignored_marker") == 0)
 		endpoint->ignored_marker = value;
+	else if (strcmp(name, "retry_header") == 0)
+		endpoint->retry_header = value;
+	else if (strcmp(name, "quota_codes") == 0)
+		endpoint->quota_codes = wf_option_list(value);
 	else if (strcmp(name, "key_format") == 0)
 		endpoint->key_is_quoted = strcmp(value, "string") == 0;
 	else if (strcmp(name, "key_ttl") == 0)
@@ -139,6 +143,8 @@ read_lookup_option(WfEndpoint *endpoint, const char *name, const char *value)
 		lookup->absent = value;
 	else if (strcmp(name, "lookup_settle") == 0)
 		lookup->settle_us = wf_option_interval_us(name, value);
+	else if (strcmp(name, "accepted") == 0)
+		endpoint->accepted_is_open = strcmp(value, "probe") == 0;
 	else if (strcmp(name, "absent_is_proof") == 0)
 		lookup->absent_is_proof = wf_option_bool(name, value);
 }
@@ -243,6 +249,7 @@ read_server(const ForeignServer *server)
 	endpoint->breaker_percent = DEFAULT_BREAKER_PERCENT;
 	endpoint->breaker_window_us = DEFAULT_BREAKER_WINDOW_US;
 	endpoint->breaker_cooldown_us = DEFAULT_BREAKER_COOLDOWN_US;
+	endpoint->quota_codes = wf_default_quota_codes();
 	foreach(cell, server->options)
 	{
 		DefElem    *option = lfirst(cell);

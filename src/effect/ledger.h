@@ -111,6 +111,10 @@ typedef struct WfEndpoint
 	int64		breaker_window_us;
 	int64		breaker_cooldown_us;
 	WfFlow		flow;
+	const char *retry_header;	/* says whether to try again; or NULL */
+	List	   *quota_codes;	/* of char *: in the body of a 429, money is
+								 * missing */
+	bool		accepted_is_open;	/* a 202 is looked up until it is done */
 	WfOnUnknown on_unknown;
 	WfLookup	lookup;
 } WfEndpoint;
@@ -140,6 +144,7 @@ extern void wf_check_lookup_path(const char *name, const char *value);
 extern void wf_check_lookup_method(const char *name, const char *value);
 extern void wf_check_pointer(const char *name, const char *value);
 extern void wf_check_marker(const char *name, const char *value);
+extern void wf_check_accepted(const char *name, const char *value);
 extern void wf_check_on_unknown(const char *name, const char *value);
 extern void wf_check_profile(List *options);
 
@@ -242,6 +247,14 @@ typedef struct WfVerdict
 	bool		settles_all;	/* speaks for the attempts before, too */
 } WfVerdict;
 
+/* What the receiver itself says about trying again. */
+typedef enum WfAdvice
+{
+	WF_ADVICE_NONE,
+	WF_ADVICE_RETRY,
+	WF_ADVICE_STOP,
+} WfAdvice;
+
 typedef struct WfFacts
 {
 	int			phase;			/* WfHttpPhase */
@@ -252,6 +265,8 @@ typedef struct WfFacts
 	bool		says_when;		/* a Retry-After came */
 	WfExchangeKind kind;
 	bool		is_replayed;	/* an answer that was given before */
+	bool		is_out_of_quota;	/* it is money that is missing, not time */
+	WfAdvice	advice;			/* by the endpoint's retry_header */
 } WfFacts;
 
 /* classify.c: pure */
@@ -332,6 +347,11 @@ extern Jsonb *wf_parse_json(const char *text, size_t length);
 /* model.c */
 extern Jsonb *wf_model_read(const WfEffect *effect, const WfAnswer *answer,
 							WfVerdict *verdict, int64 *model_output_id);
+
+/* facts.c */
+extern List *wf_default_quota_codes(void);
+extern WfFacts wf_facts_of(const WfExchange *exchange, const WfEndpoint *endpoint,
+						   Jsonb *body);
 
 /* key_profile.c */
 extern bytea *wf_body_with_key(const WfIntent *intent, const WfEndpoint *endpoint,

@@ -110,6 +110,41 @@ append_encoded(StringInfo path, const char *value)
 }
 
 /*
+ * Where the answer points to, below the endpoint's url; NULL when it does not
+ * point there.
+ */
+static char *
+location_of(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	Jsonb	   *headers = wf_jsonb_get_jsonb(effect->response, "headers");
+	char	   *location = headers == NULL ? NULL : wf_header_value(headers, "location");
+	const char *host = strstr(endpoint->url, "://");
+	const char *base;
+	size_t		length;
+
+	if (location == NULL || host == NULL || strlen(location) > 4096)
+		return NULL;
+	base = strchr(host + 3, '/') == NULL ? "" : strchr(host + 3, '/');
+	if (strncmp(location, endpoint->url, strlen(endpoint->url)) == 0)
+		location += strlen(endpoint->url);
+	else
+	{
+		length = strlen(base);
+		if (strncmp(location, base, length) != 0)
+			return NULL;
+		location += length;
+	}
+	if (*location != '/' || location[1] == '/' || strstr(location, "/.") != NULL ||
+		strcasestr(location, "%2e") != NULL || strcasestr(location, "%2f") != NULL)
+		return NULL;
+	for (const unsigned char *c = (const unsigned char *) location; *c != '\0'; c++)
+		if (*c <= 0x20 || *c >= 0x7f || strchr("\"<>\\^`{|}#", *c) != NULL)
+			return NULL;
+
+	return location;
+}
+
+/*
  * Returns the path of an effect's lookup; NULL, with *problem, when something
  * that it names is not known.
  */
@@ -119,6 +154,14 @@ wf_lookup_path(const WfEffect *effect, const WfEndpoint *endpoint, char **proble
 	StringInfoData path;
 	const char *rest = endpoint->lookup.path;
 
+	if (strcmp(rest, "{location}") == 0)
+	{
+		char	   *location = location_of(effect, endpoint);
+
+		if (location == NULL)
+			*problem = pstrdup("whether it was applied cannot be looked up: no answer points to a place below the endpoint's url");
+		return location;
+	}
 	initStringInfo(&path);
 	while (*rest != '\0')
 	{

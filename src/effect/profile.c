@@ -21,6 +21,7 @@ static const char *const lookup_options[] = {
 	"lookup_method", "lookup_found", "lookup_absent", "lookup_settle", "absent_is_proof",
 };
 
+
 /*
  * Returns the value of an option; NULL when it is not there.
  */
@@ -67,6 +68,8 @@ wf_check_lookup_path(const char *name, const char *value)
 {
 	const char *rest = value;
 
+	if (strcmp(value, "{location}") == 0)
+		return;
 	if ((*value != '/' && *value != '?') || strpbrk(value, " #\\\r\n\t") != NULL ||
 		strstr(value, "/.") != NULL)
 		wf_option_refuse(name, value, "a path such as /orders?reference={key}");
@@ -114,6 +117,13 @@ wf_check_marker(const char *name, const char *value)
 	if (length == 0 || (value[length] != '\0' && value[length] != ':') ||
 		strpbrk(value, "\r\n") != NULL)
 		wf_option_refuse(name, value, "a header as in Idempotent-Replayed, or with a value after a colon");
+}
+
+void
+wf_check_accepted(const char *name, const char *value)
+{
+	if (strcmp(value, "success") != 0 && strcmp(value, "probe") != 0)
+		wf_option_refuse(name, value, "one of success, probe");
 }
 
 void
@@ -179,7 +189,13 @@ static void
 check_lookup(List *options)
 {
 	const char *proof = wf_option_value(options, "absent_is_proof");
+	const char *accepted = wf_option_value(options, "accepted");
 
+	if (accepted != NULL && strcmp(accepted, "probe") == 0 &&
+		wf_option_value(options, "lookup_path") == NULL)
+		contradiction("accepted 'probe' needs a lookup",
+					  "There is no \"lookup_path\" to ask whether it is done.",
+					  "Add lookup_path, as '{location}' for where the answer points to, and lookup_found.");
 	if (wf_option_value(options, "lookup_path") == NULL)
 	{
 		for (int i = 0; i < lengthof(lookup_options); i++)

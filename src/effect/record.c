@@ -27,23 +27,6 @@ wf_exchange_under_way(const WfEffect *effect)
 	return wf_effect_is(effect, "unknown") ? WF_EXCHANGE_PROBE : WF_EXCHANGE_ACTION;
 }
 
-static WfFacts
-facts_of(const WfExchange *exchange, const WfEndpoint *endpoint)
-{
-	WfFacts		facts = {
-		.phase = exchange->phase,
-		.curl_code = exchange->curl_code,
-		.status = exchange->status,
-		.refused_by_guard = exchange->refused_by_guard,
-		.body_truncated = exchange->body_truncated,
-		.says_when = exchange->retry_after_ms >= 0,
-		.kind = exchange->kind,
-		.is_replayed = wf_has_marker(exchange->headers, endpoint->replay_marker),
-	};
-
-	return facts;
-}
-
 /*
  * Returns the endpoint of an effect, as it is for this effect; NULL when its
  * server is gone.
@@ -93,21 +76,25 @@ accept_absence(WfVerdict *verdict, const WfExchange *exchange)
 }
 
 static void
-read_success(const WfEffect *effect, WfNews *news)
+read_external_id(const WfEffect *effect, WfNews *news)
 {
 	char	   *selector = wf_jsonb_get_text(effect->spec, "external_id");
-	Jsonb	   *found;
+	Jsonb	   *found = selector == NULL ? NULL :
+	wf_select_first(news->answer.response, selector);
 	JsonbValue	value;
 
+	if (found != NULL && JsonbExtractScalar(&found->root, &value))
+		news->external_id = wf_jsonb_value_text(&value);
+}
+
+static void
+read_success(const WfEffect *effect, WfNews *news)
+{
 	news->result = news->answer.response;
 	if (strcmp(effect->kind, "model") == 0)
 		news->result = wf_model_read(effect, &news->answer, &news->verdict,
 									 &news->model_output_id);
-	if (selector == NULL)
-		return;
-	found = wf_select_first(news->answer.response, selector);
-	if (found != NULL && JsonbExtractScalar(&found->root, &value))
-		news->external_id = wf_jsonb_value_text(&value);
+	read_external_id(effect, news);
 }
 
 /*
@@ -135,21 +122,24 @@ static WfNews
 read_news(const WfEffect *effect, const WfEndpoint *endpoint, const WfExchange *exchange,
 		  Jsonb *policy)
 {
-	WfFacts		facts = facts_of(exchange, endpoint);
+	WfFacts		facts;
 	WfNews		news = {
 		.policy = policy,.exchange = exchange,.replay_marker = endpoint->replay_marker,
 	};
 
-	news.verdict = wf_classify(&facts, endpoint);
-	news.retry_after_us = exchange->retry_after_ms < 0 ? -1 : exchange->retry_after_ms * 1000;
 	if (exchange->status > 0)
 		news.answer = wf_answer_read(exchange);
+	facts = wf_facts_of(exchange, endpoint, news.answer.body);
+	news.verdict = wf_classify(&facts, endpoint);
+	news.retry_after_us = exchange->retry_after_ms < 0 ? -1 : exchange->retry_after_ms * 1000;
 	if (exchange->kind == WF_EXCHANGE_BEFORE)
 		accept_absence(&news.verdict, exchange);
 	else if (exchange->kind == WF_EXCHANGE_PROBE)
 		judge_probe(effect, endpoint, exchange, &news);
 	if (exchange->kind != WF_EXCHANGE_BEFORE && news.verdict.action == WF_ACT_SUCCEED)
 		read_success(effect, &news);
+	else if (facts.status == 202 && exchange->kind == WF_EXCHANGE_ACTION)
+		read_external_id(effect, &news);
 	if (wf_effect_is_revert(effect))
 		judge_revert(effect, &news, exchange->kind);
 

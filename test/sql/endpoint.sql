@@ -92,6 +92,8 @@ CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://examp
 CREATE SERVER careful FOREIGN DATA WRAPPER workflow_http
   OPTIONS (url 'https://example.com', dedup 'none', owner 'finance', lookup_path '/a/{sent_key}?b={$.body.b}', lookup_found '$.x', on_unknown 'hold');
 
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'key', accepted 'probe');
+
 -- a receiver that does not know keys has no key options
 CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://example.com', dedup 'natural', key_ttl '1 hour');
 

@@ -46,6 +46,9 @@ my $server = RawServer->new(
 	'/find/careful' => sub { return $found },
 	'/pay/slow' => sub { return '' },
 	'/find/slow' => one_after_the_other('', $found),
+	'/pay/accepted' => sub { return RawServer::answer(202, '{}', 'Location: /jobs/7') },
+	'/pay/elsewhere' => sub { return RawServer::answer(202, '{}', 'Location: http://127.0.0.1:1/jobs/7') },
+	'/jobs/7' => one_after_the_other(map { RawServer::answer(200, qq({"state": "$_"}), 'Content-Type: application/json') } 'busy', 'done'),
 	'/pay/refused' => one_after_the_other(undef, RawServer::answer(400, '')),
 	'/find/refused' => one_after_the_other($absent, $found));
 my $node = start_working_node();
@@ -148,6 +151,16 @@ becomes('held', 'nameless', 'without that reference a person is asked');
 is( effect('reason', 'nameless'),
 	'whether it was applied cannot be looked up: {$.body.reference} is not known',
 	'who is told why');
+
+# what was accepted is done when the place that the answer names says so
+endpoint('patiently', q(dedup 'key', accepted 'probe', lookup_path '{location}', lookup_found '$.body.state == "done"'));
+call('patiently', 'accepted');
+becomes('succeeded', 'accepted', 'what was accepted is looked up until it is done');
+is(effect(q(response #>> '{body,state}'), 'accepted') . $server->count('/pay/accepted') . $server->count('/jobs/7'),
+	'done12',
+	'and sent once');
+call('patiently', 'elsewhere');
+becomes('held', 'elsewhere', 'no other host is asked');
 
 # a later attempt that is refused says nothing about an earlier one
 endpoint('refusing', "dedup 'key', mismatch '', lookup_settle '10s', $lookup");

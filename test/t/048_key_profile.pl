@@ -25,6 +25,9 @@ my $server = RawServer->new(
 	'/same-error' => one_after_the_other(undef, RawServer::answer(503, '{}', $replayed)),
 	'/ignored' => one_after_the_other(RawServer::answer(500, '{}', $ignored), RawServer::answer(200, '{}')),
 	'/twice' => one_after_the_other(undef, RawServer::answer(200, '{}', $ignored)),
+	'/poor' => one_after_the_other(RawServer::answer(429, '{"error": {"type": "insufficient_quota", "code": "insufficient_quota"}}', 'Retry-After: 0'), RawServer::answer(200, '{}')),
+	'/own-code' => sub { return RawServer::answer(429, '{"code": "no_credit"}') },
+	'/told' => one_after_the_other(RawServer::answer(400, '{}', 'X-Should-Retry: true'), RawServer::answer(429, '{}', 'X-Should-Retry: false')),
 	'/body' => sub { return RawServer::answer(200, $_[1] =~ /^idempotency-key/im ? '{"header": true}' : ($_[1] =~ /\r\n\r\n(.*)/s)[0], 'Content-Type: application/json') });
 my $node = start_working_node();
 my $url = 'http://127.0.0.1:' . $server->port;
@@ -76,6 +79,19 @@ becomes('succeeded', 'twice', 'a success that ignored the key');
 is( query("reason FROM workflow.journal WHERE action = 'duplicate_suspected'"),
 	'the key was ignored, and an earlier attempt may have been applied',
 	'after an attempt of unknown outcome may be the second one');
+
+# 429 for want of money, and receivers that say whether to try again
+call('keyed', 'poor');
+becomes('blocked', 'poor', 'a quota that is used up waits for a person, whatever Retry-After says');
+is(query("reason FROM workflow.effects WHERE key = 'poor'"), 'HTTP 429: a quota is used up', 'who is told so');
+query("workflow.resolve(effect_id, 'not_applied', 'paid') FROM workflow.effects WHERE key = 'poor'");
+becomes('succeeded', 'poor', 'and lets it go on');
+$node->safe_psql('postgres', "ALTER SERVER keyed OPTIONS (ADD quota_codes 'no_credit', ADD retry_header 'X-Should-Retry')");
+call('keyed', 'own-code');
+becomes('blocked', 'own-code', 'an endpoint may have a code of its own for that');
+call('keyed', 'told');
+becomes('failed', 'told', 'a receiver that says whether to try again is obeyed');
+is($server->count('/told'), 2, 'both ways');
 
 call('bodied', 'body');
 becomes('succeeded', 'body', 'the key may be in the body');
