@@ -275,6 +275,65 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.resolve(bigint, text, text) IS
   'Tells what became of an effect that waits for a person: applied, not_applied (it is sent again) or abandon';
 
+-- Many at once: all of their items first, then their jobs, as for one.
+CREATE FUNCTION workflow._resolve_many(caller text, effect_ids bigint[], resolution text, note text)
+RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  ids bigint[] := ARRAY(SELECT DISTINCT i.id FROM unnest(effect_ids) AS i (id) WHERE i.id IS NOT NULL ORDER BY i.id);
+  id  bigint;
+BEGIN
+  PERFORM FROM workflow.item AS i
+  WHERE i.item_id IN (SELECT j.item_id FROM workflow.job AS j WHERE j.effect_id = ANY (ids) AND j.status <> 'dead')
+  ORDER BY i.item_id FOR NO KEY UPDATE;
+  PERFORM FROM workflow.job AS j WHERE j.effect_id = ANY (ids) ORDER BY j.job_id FOR UPDATE;
+  FOREACH id IN ARRAY ids LOOP
+    PERFORM workflow._resolve(caller, id, resolution, note);
+  END LOOP;
+  RETURN cardinality(ids);
+END
+$$;
+COMMENT ON FUNCTION workflow._resolve_many(text, bigint[], text, text) IS 'Inner: resolves several effects, all or none';
+
+CREATE FUNCTION workflow.resolve_many(effect_ids bigint[], resolution text, note text) RETURNS bigint
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.resolve_many(bigint[], text, text) IS
+  'The same of several effects, all or none; returns how many';
+
+CREATE FUNCTION workflow._remove_bodies(finished_before timestamptz, most int) RETURNS bigint
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_purge_effects';
+COMMENT ON FUNCTION workflow._remove_bodies(timestamptz, int) IS
+  'Inner: removes what effects carried that finished before; returns of how many';
+
+CREATE FUNCTION workflow._purge_effects(caller text, older_than interval, "limit" int) RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  purged bigint;
+BEGIN
+  IF older_than IS NULL OR older_than < interval '0' OR "limit" IS NULL OR "limit" < 1 THEN
+    RAISE EXCEPTION 'older_than and limit must say how old, and how many at most'
+      USING ERRCODE = '22023',
+            DETAIL = format('older_than is %s, limit is %s.', coalesce(older_than::text, 'null'), coalesce("limit"::text, 'null')),
+            HINT = 'SELECT workflow.purge_effects(''30 days'');';
+  END IF;
+  purged := workflow._remove_bodies(clock_timestamp() - older_than, "limit");
+  IF purged > 0 THEN
+    PERFORM workflow._note(caller, 'purge_effects', NULL, NULL, NULL,
+                           jsonb_build_object('older_than', older_than::text, 'effects', purged));
+  END IF;
+  RETURN purged;
+END
+$$;
+COMMENT ON FUNCTION workflow._purge_effects(text, interval, int) IS 'Inner: purge_effects()';
+
+CREATE FUNCTION workflow.purge_effects(older_than interval, "limit" int DEFAULT 10000) RETURNS bigint
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.purge_effects(interval, int) IS
+  'Removes bodies, answers and values before of effects that finished so long ago; keys and outcomes stay. Returns of how many';
+
 CREATE FUNCTION workflow._record_evidence(caller text, endpoint text, key text, evidence text, reference text)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -485,6 +544,10 @@ DECLARE
 BEGIN
   IF effect.state <> 'succeeded' THEN
     PERFORM workflow._refuse_revert(effect, format('It is %s: only what was applied can be taken back.', effect.state), look);
+  END IF;
+  IF effect.purged_at IS NOT NULL THEN
+    PERFORM workflow._refuse_revert(effect, 'What it sent, what was before and what came back has been removed by purge_effects().',
+      'Take it back at the receiver; what is known of it is in workflow.effects.');
   END IF;
   IF jsonb_typeof(template) IS DISTINCT FROM 'object' THEN
     PERFORM workflow._refuse_revert(effect, 'Its definition declares no "revert" request.',

@@ -404,10 +404,12 @@ CREATE TABLE workflow.effect (
   model_output_id bigint,
   unknown_at   timestamptz,
   key_ignored  boolean NOT NULL DEFAULT false,
+  purged_at    timestamptz,
   UNIQUE (endpoint_id, key)
 ) WITH (fillfactor = 70);
 CREATE INDEX effect_item ON workflow.effect (item_id) WHERE item_id IS NOT NULL;
 CREATE INDEX effect_reverts ON workflow.effect (reverts) WHERE reverts IS NOT NULL;
+CREATE INDEX effect_finished ON workflow.effect (finished_at) WHERE finished_at IS NOT NULL AND purged_at IS NULL;
 CREATE INDEX effect_unsettled ON workflow.effect (state, next_at)
   WHERE state IN ('pending', 'claimed', 'sending', 'unknown', 'held', 'blocked');
 COMMENT ON TABLE workflow.effect IS 'The ledger of outside actions: each intended once, identified by its endpoint and idempotency key';
@@ -426,6 +428,7 @@ COMMENT ON COLUMN workflow.effect.cause IS 'While sending or blocked: digest of 
 COMMENT ON COLUMN workflow.effect.model_output_id IS 'Row of workflow.model_output that holds the answer of a model';
 COMMENT ON COLUMN workflow.effect.unknown_at IS 'When, in real time, the outcome of the last send became unknown; a lookup that finds nothing counts only some time after that';
 COMMENT ON COLUMN workflow.effect.key_ignored IS 'The receiver has said that it ignored the key: a second copy would be a second action';
+COMMENT ON COLUMN workflow.effect.purged_at IS 'When its body, headers, answer and value before were removed; the rest is its tombstone';
 COMMENT ON COLUMN workflow.effect.previous IS 'Value read before the first send; captured once';
 
 CREATE TABLE workflow.model_output (

@@ -157,6 +157,34 @@ wf_note_duplicate(const WfEffect *effect, const char *why)
 	wf_plan_execute(&note_duplicate_plan, values, NULL);
 }
 
+static WfPlan answered_before_plan = {
+	.name = "success of an earlier attempt",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "SELECT 1 FROM workflow.attempt WHERE effect_id = $1::int8 "
+	"AND detail ->> 'evidence' = 'applied' AND NOT detail ? 'lookup' AND NOT detail ? 'before' LIMIT 1",
+};
+
+/*
+ * A send was answered with success.  Where another one was, too, the thing may
+ * have been done twice, unless the receiver knows the key: then it is the same
+ * answer, and if such answers are marked it can be told.
+ */
+void
+wf_note_second_success(const WfEffect *effect, const WfEndpoint *endpoint,
+					   const WfExchange *exchange)
+{
+	Datum		id = Int64GetDatum(effect->effect_id);
+	bool		may_be_second = endpoint->dedup == WF_DEDUP_NONE ||
+	(endpoint->dedup == WF_DEDUP_KEY && endpoint->replay_marker != NULL &&
+	 !wf_has_marker(exchange->headers, endpoint->replay_marker));
+
+	if (may_be_second && effect->attempts > 1 && exchange->kind == WF_EXCHANGE_ACTION &&
+		wf_plan_execute(&answered_before_plan, &id, NULL) > 0)
+		wf_note_duplicate(effect, "two sends were answered with success");
+}
+
 /*
  * The receiver says that the key was ignored: from now on this effect is one
  * that would be done twice.

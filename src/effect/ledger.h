@@ -359,6 +359,8 @@ extern bytea *wf_body_with_key(const WfIntent *intent, const WfEndpoint *endpoin
 extern bool wf_has_marker(Jsonb *headers, const char *marker);
 extern void wf_endpoint_ignore_keys(WfEndpoint *endpoint);
 extern void wf_note_duplicate(const WfEffect *effect, const char *why);
+extern void wf_note_second_success(const WfEffect *effect, const WfEndpoint *endpoint,
+								   const WfExchange *exchange);
 extern void wf_heed_ignored_key(WfEffect *effect, WfEndpoint *endpoint,
 								const WfExchange *exchange);
 

@@ -4,7 +4,7 @@
  *
  * Recording is fenced by the token of the attempt.  Whoever comes too late
  * adds evidence and changes nothing, unless it is the proof that an effect
- * whose outcome was not known has been applied.
+ * has been applied that was thought not to be, or not known to be.
  *
  * Recorders hold what others wait for, and so wait for nobody themselves: a row
  * that somebody holds is recorded when it is free.
@@ -176,13 +176,14 @@ record_late(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *ne
 {
 	WfEffectOutcome outcome = {0};
 	bool		is_proof = news->verdict.evidence == WF_APPLIED &&
-	news->verdict.action == WF_ACT_SUCCEED && effect->unknown_attempts > 0 &&
-	news->exchange->kind != WF_EXCHANGE_BEFORE;
+	news->verdict.action == WF_ACT_SUCCEED && news->exchange->kind != WF_EXCHANGE_BEFORE;
+	bool		is_under_way = wf_effect_is(effect, "sending") || wf_effect_is(effect, "claimed");
 
-	if (is_proof && (wf_effect_is(effect, "held") || wf_effect_is(effect, "pending") ||
-					 wf_effect_is(effect, "unknown")))
+	if (is_proof && !is_under_way && !wf_effect_is(effect, "succeeded"))
 		return wf_effect_settle(effect, endpoint, news);
 
+	if (is_proof)
+		wf_note_second_success(effect, endpoint, news->exchange);
 	wf_effect_note_attempt(effect, news, "unknown", "this came after the attempt was given up");
 	outcome.effect_id = effect->effect_id;
 	outcome.disposition = WF_EFFECT_STALE;
@@ -208,6 +209,8 @@ wf_effect_record(int64 effect_id, const char *token, const WfExchange *exchange,
 	endpoint = wf_endpoint_of(effect);
 	wf_heed_ignored_key(effect, endpoint, exchange);
 	news = read_news(effect, endpoint, exchange, policy);
+	if (is_current(effect, token) && news.verdict.action == WF_ACT_SUCCEED)
+		wf_note_second_success(effect, endpoint, exchange);
 	if (is_current(effect, token))
 		note_flow(effect, endpoint, exchange);
 	if (is_current(effect, token))

@@ -49,13 +49,17 @@ static WfPlan insert_effect_plan = {
 static WfPlan revive_effect_plan = {
 	.name = "revive effect",
 	.expected = SPI_OK_UPDATE,
-	.nargs = 8,
-	.argtypes = {INT8OID, TEXTOID, TEXTOID, INT8OID, TEXTOID, INT4OID, JSONBOID, INT4OID},
+	.passes = "effect",
+	.nargs = 10,
+	.argtypes = {INT8OID, TEXTOID, TEXTOID, INT8OID, TEXTOID, INT4OID, JSONBOID, INT4OID,
+	BYTEAOID, JSONBOID},
 	.sql = "UPDATE workflow.effect SET state = $2::text, substate = NULL, charged = 0, "
 	"next_at = NULL, error_class = NULL, reason = NULL, finished_at = NULL, token = NULL, "
 	"status = NULL, response = NULL, response_raw = NULL, submitted_by = $3::text, "
 	"item_id = $4::int8, item_state = $5::text, item_seq = $6::int4, spec = $7::jsonb, "
-	"timeout_ms = $8::int4 WHERE effect_id = $1::int8",
+	"timeout_ms = $8::int4, body = CASE WHEN purged_at IS NULL THEN body ELSE $9::bytea END, "
+	"headers = CASE WHEN purged_at IS NULL THEN headers ELSE $10::jsonb END, purged_at = NULL "
+	"WHERE effect_id = $1::int8",
 };
 
 static bytea *
@@ -137,10 +141,11 @@ insert_effect(const Prepared *prepared, const char *key, int generation)
 }
 
 static void
-revive(const WfEffect *effect, const WfIntent *intent, const char *state)
+revive(const WfEffect *effect, const Prepared *prepared, const char *state)
 {
-	Datum		values[8];
-	char		nulls[9];
+	const WfIntent *intent = prepared->intent;
+	Datum		values[10];
+	char		nulls[11];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = Int64GetDatum(effect->effect_id);
@@ -149,6 +154,10 @@ revive(const WfEffect *effect, const WfIntent *intent, const char *state)
 	set_origin(intent, &values[3], &nulls[3]);
 	values[6] = spec_datum(intent);
 	values[7] = Int32GetDatum(intent->timeout_ms);
+	values[8] = PointerGetDatum(wf_body_with_key(intent, prepared->endpoint, effect->key, prepared->body));
+	nulls[8] = WF_NULL_FLAG(prepared->body);
+	values[9] = PointerGetDatum(intent->headers);
+	nulls[9] = WF_NULL_FLAG(intent->headers);
 	wf_plan_execute(&revive_effect_plan, values, nulls);
 }
 
@@ -181,10 +190,10 @@ meet_again(const WfEffect *effect, const Prepared *prepared)
 	if (may_be_applied(effect) && prepared->endpoint->dedup != WF_DEDUP_PURE &&
 		prepared->endpoint->on_unknown == WF_UNKNOWN_HOLD)
 	{
-		revive(effect, prepared->intent, "held");
+		revive(effect, prepared, "held");
 		return WF_RESERVED_BUSY;
 	}
-	revive(effect, prepared->intent, "pending");
+	revive(effect, prepared, "pending");
 
 	return WF_RESERVED;
 }
