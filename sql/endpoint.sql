@@ -19,7 +19,7 @@ BEGIN
          OR p.breaker = 'half_open'
             AND NOT EXISTS (SELECT FROM workflow.effect AS e
                             WHERE e.effect_id = p.breaker_probe AND e.effect_id <> effect_id
-                              AND e.state IN ('sending', 'claimed')));
+                              AND (e.state IN ('sending', 'claimed') OR e.substate = 'probing')));
   RETURN FOUND;
 END
 $$;
@@ -151,7 +151,8 @@ CREATE VIEW workflow.endpoints AS
 SELECT s.srvname::text AS endpoint, o.dedup, o.owner, p.paused_at, p.paused_by, p.pause_reason, p.pause_until,
        coalesce(p.breaker, 'closed') AS breaker, p.breaker_since, p.breaker_until, p.breaker_reason,
        coalesce(n.in_flight, 0) AS in_flight, coalesce(n.waiting, 0) AS waiting,
-       coalesce(n.held, 0) AS held, coalesce(n.blocked, 0) AS blocked, o.url
+       coalesce(n.held, 0) AS held, coalesce(n.blocked, 0) AS blocked, o.url,
+       workflow._on_unknown(s.srvoptions) AS on_unknown
 FROM pg_catalog.pg_foreign_server AS s
 JOIN pg_catalog.pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw AND w.fdwname = 'workflow_http'
 CROSS JOIN LATERAL (

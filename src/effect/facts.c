@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "base/jsonb.h"
 #include "effect/ledger.h"
 
@@ -89,7 +90,8 @@ wf_facts_of(const WfExchange *exchange, const WfEndpoint *endpoint, Jsonb *body)
 		.status = exchange->status,
 		.refused_by_guard = exchange->refused_by_guard,
 		.body_truncated = exchange->body_truncated,
-		.says_when = exchange->retry_after_ms >= 0,
+		.says_when = exchange->retry_after_ms >= 0 ||
+		wf_limits_wait_us(exchange, wf_now()) > 0,
 		.kind = exchange->kind,
 		.is_replayed = wf_has_marker(exchange->headers, endpoint->replay_marker),
 		.is_out_of_quota = exchange->status == 429 && names_quota(body, endpoint),

@@ -47,6 +47,7 @@ typedef struct WfFlow
 	int			breaker_openings;	/* since it was closed */
 	int64		breaker_probe;	/* effect whose call decides, or 0 */
 } WfFlow;
+
 /* What follows an outcome that nobody knows; the later, the more careful. */
 typedef enum WfOnUnknown
 {
@@ -311,6 +312,7 @@ extern void wf_breaker_note_guard(const WfEffect *effect, const WfEndpoint *endp
 /* limits.c */
 extern int64 wf_limits_wait_us(const WfExchange *exchange, TimestampTz now);
 extern void wf_limits_note(const WfEndpoint *endpoint, const WfExchange *exchange);
+
 /* What an answer of a lookup says. */
 typedef enum WfFinding
 {

@@ -160,7 +160,7 @@ is_current(const WfEffect *effect, const char *token)
 static void
 note_flow(const WfEffect *effect, const WfEndpoint *endpoint, const WfExchange *exchange)
 {
-	WfFacts		facts = facts_of(exchange, wf_effect_is(effect, "claimed"));
+	WfFacts		facts = wf_facts_of(exchange, endpoint, NULL);
 
 	wf_breaker_note(effect, endpoint, &facts);
 	wf_limits_note(endpoint, exchange);

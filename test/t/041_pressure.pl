@@ -251,7 +251,7 @@ $stand_in->forgive;
 all_succeed('wide', 60, 'and all are made');
 
 # retries beyond the budget wait, first attempts go on
-$stand_in->define($node, 'tired', "dedup 'key', breaker_failures 'off', breaker_rate 'off'");
+$stand_in->define($node, 'tired', "dedup 'key', rejects '503', breaker_failures 'off', breaker_rate 'off'");
 $stand_in->misbehave(status => 503);
 my $began = time;
 $stand_in->submit($node, 'tired', 7001 .. 7030);
