@@ -129,7 +129,7 @@ foreach my $index (0 .. $#fails)
 }
 
 # half of the calls of a time are enough, too, when that is said
-$stand_in->define($node, 'shaky', "dedup 'key', breaker_failures 'off', breaker_rate '40%', breaker_cooldown '10 minutes'");
+$stand_in->define($node, 'shaky', "dedup 'key', rejects '503', breaker_failures 'off', breaker_rate '40%', breaker_cooldown '10 minutes'");
 $stand_in->misbehave(path => '/accounts/A-91', status => 503);
 $stand_in->submit($node, 'shaky', 9001 .. 9012);
 all_succeed('shaky', 12, 'calls go well');
