@@ -400,12 +400,13 @@ PG_FUNCTION_INFO_V1(wf_inner_reserve_effect);
 Datum
 wf_inner_reserve_effect(PG_FUNCTION_ARGS)
 {
-	Jsonb	   *request = PG_GETARG_JSONB_P(4);
+	static const char *const names[] = {"submitted_by", "endpoint", "kind", "key", "request"};
+	Jsonb	   *request = jsonb_argument(fcinfo, 4);
 	WfIntent	intent = {
-		.submitted_by = text_to_cstring(PG_GETARG_TEXT_PP(0)),
-		.endpoint = text_to_cstring(PG_GETARG_TEXT_PP(1)),
-		.kind = text_to_cstring(PG_GETARG_TEXT_PP(2)),
-		.key = text_to_cstring(PG_GETARG_TEXT_PP(3)),
+		.submitted_by = text_argument(fcinfo, 0),
+		.endpoint = text_argument(fcinfo, 1),
+		.kind = text_argument(fcinfo, 2),
+		.key = text_argument(fcinfo, 3),
 		.method = wf_jsonb_get_text(request, "method"),
 		.path = wf_jsonb_get_text(request, "path"),
 		.headers = wf_jsonb_get_jsonb(request, "headers"),
@@ -422,6 +423,8 @@ wf_inner_reserve_effect(PG_FUNCTION_ARGS)
 	Datum		values[2];
 	bool		nulls[2] = {0};
 
+	for (int i = 0; i < lengthof(names); i++)
+		require_argument(fcinfo, i, names[i]);
 	connect_as_owner(&caller);
 	reservation = wf_effect_reserve(&intent, &effect_id);
 	disconnect(&caller);

@@ -254,6 +254,7 @@ wf_inner_set_pause(PG_FUNCTION_ARGS)
 	Datum		values[4];
 	char		nulls[] = "    ";
 
+	wf_require_argument(fcinfo, 0, "item");
 	for (int i = 0; i < 4; i++)
 	{
 		values[i] = PG_GETARG_DATUM(i);
@@ -314,8 +315,9 @@ wf_inner_patch(PG_FUNCTION_ARGS)
 	char	   *actor = wf_argument_text(fcinfo, 2, "actor");
 	WfItem	   *item;
 
+	wf_require_argument(fcinfo, 1, "patch");
 	SPI_connect();
-	item = wf_item_lock(PG_GETARG_INT64(0));
+	item = wf_item_lock(wf_argument_item(fcinfo, false));
 	update_data_for(actor, item, wf_jsonb_merge(item->data, PG_GETARG_JSONB_P(1)));
 	SPI_finish();
 

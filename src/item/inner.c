@@ -17,6 +17,16 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+static const WfGraph *
+argument_graph(FunctionCallInfo fcinfo)
+{
+	char	   *workflow = wf_argument_text(fcinfo, 0, "workflow");
+
+	wf_require_argument(fcinfo, 1, "version");
+
+	return wf_graph(workflow, PG_GETARG_INT32(1));
+}
+
 static Jsonb *
 optional_jsonb(FunctionCallInfo fcinfo, int argument)
 {
@@ -68,7 +78,7 @@ move(FunctionCallInfo fcinfo, bool store_result)
 	move.data = optional_jsonb(fcinfo, 6);
 
 	SPI_connect();
-	item = wf_item_lock(PG_GETARG_INT64(0));
+	item = wf_item_lock(wf_argument_item(fcinfo, false));
 	require_decision_made(item, &move);
 	if (store_result)
 		move.data = data_with_result(item, &move);
@@ -110,9 +120,10 @@ PG_FUNCTION_INFO_V1(wf_inner_set_timer);
 Datum
 wf_inner_set_timer(PG_FUNCTION_ARGS)
 {
+	wf_require_argument(fcinfo, 2, "due_at");
 	SPI_connect();
-	wf_item_set_timer(wf_item_read(PG_GETARG_INT64(0)), wf_argument_text(fcinfo, 1, "kind"),
-					  PG_GETARG_TIMESTAMPTZ(2), wf_argument_text(fcinfo, 3, "event"));
+	wf_item_set_timer(wf_item_read(wf_argument_item(fcinfo, false)),
+					  wf_argument_text(fcinfo, 1, "kind"), PG_GETARG_TIMESTAMPTZ(2), wf_argument_text(fcinfo, 3, "event"));
 	SPI_finish();
 
 	PG_RETURN_VOID();
@@ -127,7 +138,7 @@ Datum
 wf_inner_require_running(PG_FUNCTION_ARGS)
 {
 	SPI_connect();
-	wf_item_require_running(wf_item_read(PG_GETARG_INT64(0)));
+	wf_item_require_running(wf_item_read(wf_argument_item(fcinfo, false)));
 	SPI_finish();
 
 	PG_RETURN_VOID();
@@ -181,6 +192,7 @@ wf_inner_effect_settled(PG_FUNCTION_ARGS)
 {
 	char	   *actor = wf_argument_text(fcinfo, 1, "actor");
 
+	wf_require_argument(fcinfo, 0, "effect_id");
 	SPI_connect();
 	wf_item_effect_settled(PG_GETARG_INT64(0), actor);
 	SPI_finish();
@@ -200,8 +212,9 @@ wf_inner_rearm(PG_FUNCTION_ARGS)
 	WfVisit		visit = {0};
 	WfJob	   *job;
 
+	wf_require_argument(fcinfo, 1, "job_id");
 	SPI_connect();
-	visit.item = wf_item_lock(PG_GETARG_INT64(0));
+	visit.item = wf_item_lock(wf_argument_item(fcinfo, false));
 	visit.graph = wf_graph(visit.item->workflow, visit.item->version);
 	visit.state = wf_item_state(visit.graph, visit.item->state);
 	visit.actor = wf_argument_text(fcinfo, 2, "actor");
@@ -231,7 +244,7 @@ wf_inner_handles(PG_FUNCTION_ARGS)
 	char	   *event = wf_argument_text(fcinfo, 1, "event");
 
 	SPI_connect();
-	item = wf_item_read(PG_GETARG_INT64(0));
+	item = wf_item_read(wf_argument_item(fcinfo, false));
 	graph = wf_graph(item->workflow, item->version);
 	handles = wf_state_transition(wf_item_state(graph, item->state), event) != NULL;
 	SPI_finish();
@@ -253,7 +266,7 @@ wf_inner_allowed_events(PG_FUNCTION_ARGS)
 	ListCell   *cell;
 
 	SPI_connect();
-	graph = wf_graph(wf_argument_text(fcinfo, 0, "workflow"), PG_GETARG_INT32(1));
+	graph = argument_graph(fcinfo);
 	foreach(cell, wf_item_allowed_events(wf_item_state(graph, wf_argument_text(fcinfo, 2, "state"))))
 		(void) accumArrayResult(events, CStringGetTextDatum(lfirst(cell)), false, TEXTOID, caller);
 	SPI_finish();
@@ -304,8 +317,7 @@ wf_inner_transition_problem(PG_FUNCTION_ARGS)
 	text	   *result = NULL;
 
 	SPI_connect();
-	problem = transition_problem(wf_graph(wf_argument_text(fcinfo, 0, "workflow"),
-										  PG_GETARG_INT32(1)), fcinfo);
+	problem = transition_problem(argument_graph(fcinfo), fcinfo);
 	if (problem != NULL)
 	{
 		Size		size = VARHDRSZ + strlen(problem);
@@ -342,7 +354,7 @@ wf_inner_state_facts(PG_FUNCTION_ARGS)
 	Jsonb	   *result = NULL;
 
 	SPI_connect();
-	graph = wf_graph(wf_argument_text(fcinfo, 0, "workflow"), PG_GETARG_INT32(1));
+	graph = argument_graph(fcinfo);
 	found = wf_graph_state(graph, wf_argument_text(fcinfo, 2, "state"));
 	if (found != NULL)
 	{
