@@ -130,6 +130,11 @@ BEGIN
     code := 'endpoint_refused';
     problem := format('role "%s" may not use endpoint "%s"', definer, name);
     hint := format('GRANT USAGE ON FOREIGN SERVER %I TO %I', name, definer);
+  ELSIF EXISTS (SELECT FROM pg_options_to_table(server.srvoptions) AS o WHERE o.option_name = 'url' AND o.option_value NOT LIKE 'https://%')
+    AND NOT EXISTS (SELECT FROM pg_options_to_table(server.srvoptions) AS o WHERE o.option_name = 'allow_http' AND o.option_value::boolean) THEN
+    code := 'endpoint_refused';
+    problem := format('the url of endpoint "%s" is not https', name);
+    hint := format('ALTER SERVER %I OPTIONS (ADD allow_http ''true'')', name);
   END IF;
   SELECT max(o.option_value) FILTER (WHERE o.option_name = 'dedup'),
          max(o.option_value) FILTER (WHERE o.option_name = 'owner')

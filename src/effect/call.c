@@ -209,7 +209,7 @@ guard(const WfIntent *intent, int64 *effect_id, WfWire *wire, Jsonb **response)
 	WfReservation reservation;
 	WfEffect   *effect;
 
-	if (!wf_effect_reserve_or_conflict(intent, effect_id, &reservation))
+	if (!wf_effect_reserve_or_conflict(wf_effect_prepare(intent), effect_id, &reservation))
 		return "conflict";
 	effect = wf_effect_lock(*effect_id);
 	*response = effect->response;

@@ -14,6 +14,17 @@
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
+/*
+ * What becomes of an intent whose role may not use the endpoint, or whose
+ * endpoint is not https and does not say allow_http.
+ */
+typedef enum WfRefused
+{
+	WF_REFUSED_RAISES,			/* WF010: somebody is there to read it */
+	WF_REFUSED_BLOCKS,			/* it is blocked until that changes */
+	WF_REFUSED_LATER,			/* the same, when it is to be sent */
+} WfRefused;
+
 typedef struct WfIntent
 {
 	const char *endpoint;		/* name of the foreign server */
@@ -31,6 +42,7 @@ typedef struct WfIntent
 	bytea	   *body_bytes;		/* sent as they are, instead of body */
 	const char *content_type;	/* NULL: the header's, else JSON */
 	int			timeout_ms;		/* 0: the endpoint's */
+	WfRefused	refused;
 
 	/*
 	 * How to go on, resolved when the state was entered: {"before": {method,
@@ -45,7 +57,15 @@ typedef enum WfReservation
 	WF_RESERVED,				/* pending: send it */
 	WF_RESERVED_DONE,			/* succeeded before: use its result */
 	WF_RESERVED_BUSY,			/* sending or unknown or held: wait for it */
+	WF_RESERVED_BLOCKED,		/* until its cause changes: wait for it */
 } WfReservation;
+
+/*
+ * An intent that was found to be acceptable, with its endpoint; refers to the
+ * intent.  wf_effect_prepare() raises what is wrong.
+ */
+typedef struct WfPrepared WfPrepared;
+extern WfPrepared *wf_effect_prepare(const WfIntent *intent);
 
 /*
  * Reserves an effect, or finds it again by (endpoint, key).  Another request
@@ -53,6 +73,7 @@ typedef enum WfReservation
  * then a new generation "key#2" is reserved.  *effect_id is set always.
  */
 extern WfReservation wf_effect_reserve(const WfIntent *intent, int64 *effect_id);
+extern WfReservation wf_effect_reserve_prepared(const WfPrepared *prepared, int64 *effect_id);
 
 typedef enum WfDisposition
 {

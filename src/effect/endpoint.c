@@ -407,6 +407,42 @@ wf_endpoint_require_usage(const WfEndpoint *endpoint, const char *role)
 					 quote_identifier(endpoint->name), quote_identifier(role))));
 }
 
+static bool
+is_safe(const WfEndpoint *endpoint)
+{
+	return endpoint->allow_http || strncmp(endpoint->url, "https://", 8) == 0;
+}
+
+void
+wf_endpoint_require_scheme(const WfEndpoint *endpoint)
+{
+	if (is_safe(endpoint))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_WF_ENDPOINT_REFUSED),
+			 errmsg("endpoint \"%s\" is refused: its url is not https", endpoint->name),
+			 errdetail("The url is \"%s\".", endpoint->url),
+			 errhint("ALTER SERVER %s OPTIONS (ADD allow_http 'true');",
+					 quote_identifier(endpoint->name))));
+}
+
+/*
+ * Why the role may send nothing there, and what would change that; NULL when
+ * it may.
+ */
+char *
+wf_endpoint_refusal(const WfEndpoint *endpoint, const char *role)
+{
+	if (!wf_endpoint_is_usable_by(endpoint, role))
+		return psprintf("role \"%s\" has no USAGE: GRANT USAGE ON FOREIGN SERVER %s TO %s",
+						role, quote_identifier(endpoint->name), quote_identifier(role));
+	if (!is_safe(endpoint))
+		return psprintf("its url is not https: ALTER SERVER %s OPTIONS (ADD allow_http 'true')",
+						quote_identifier(endpoint->name));
+
+	return NULL;
+}
+
 static HeapTuple
 find_mapping(Oid role, Oid server)
 {

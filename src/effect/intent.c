@@ -232,19 +232,6 @@ check_headers(Jsonb *headers, const Owners *owners)
 }
 
 static void
-check_scheme(const WfEndpoint *endpoint)
-{
-	if (endpoint->allow_http || strncmp(endpoint->url, "https://", 8) == 0)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_WF_ENDPOINT_REFUSED),
-			 errmsg("endpoint \"%s\" is refused: its url is not https", endpoint->name),
-			 errdetail("The url is \"%s\".", endpoint->url),
-			 errhint("ALTER SERVER %s OPTIONS (ADD allow_http 'true');",
-					 quote_identifier(endpoint->name))));
-}
-
-static void
 check_before(Jsonb *spec, const Owners *owners)
 {
 	Jsonb	   *before = wf_jsonb_get_jsonb(spec, "before");
@@ -287,7 +274,6 @@ wf_check_intent(const WfIntent *intent, const WfEndpoint *endpoint, const bytea 
 	check_path(intent->path);
 	check_headers(intent->headers, &owners);
 	check_before(intent->spec, &owners);
-	check_scheme(endpoint);
 	if (body != NULL && strcmp(intent->method, "HEAD") == 0)
 		refuse("body of a request", "A HEAD request has none.", "Leave it out, or use GET.");
 	if (body != NULL && VARSIZE_ANY_EXHDR(body) > endpoint->max_request)

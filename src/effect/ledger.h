@@ -154,6 +154,8 @@ extern WfEndpoint *wf_endpoint_find(const char *name);
 extern WfEndpoint *wf_endpoint_by_id(int32 endpoint_id);
 extern bool wf_endpoint_is_usable_by(const WfEndpoint *endpoint, const char *role);
 extern void wf_endpoint_require_usage(const WfEndpoint *endpoint, const char *role);
+extern void wf_endpoint_require_scheme(const WfEndpoint *endpoint);
+extern char *wf_endpoint_refusal(const WfEndpoint *endpoint, const char *role);
 extern List *wf_endpoint_mapping(const WfEndpoint *endpoint, const char *role);
 extern const char *wf_dedup_name(WfDedup dedup);
 
@@ -410,7 +412,7 @@ extern WfWire *wf_wire_deliver(const WfWire *wire, MemoryContext context);
 extern WfEffectOutcome wf_outcome_deliver(WfEffectOutcome outcome, MemoryContext context);
 
 /* reserve.c */
-extern bool wf_effect_reserve_or_conflict(const WfIntent *intent, int64 *effect_id,
+extern bool wf_effect_reserve_or_conflict(const WfPrepared *prepared, int64 *effect_id,
 										  WfReservation *reservation);
 
 /* body.c */

@@ -21,7 +21,7 @@
 #define MAX_GENERATIONS 1000
 
 /* An intent with its endpoint and the exact bytes of its request. */
-typedef struct Prepared
+typedef struct WfPrepared
 {
 	const WfIntent *intent;
 	const WfEndpoint *endpoint;
@@ -235,6 +235,17 @@ key_is_free_for_another(const WfEffect *effect)
 }
 
 /*
+ * A role that may not use the endpoint has no part in what another one does
+ * there, nor in its result.
+ */
+static void
+require_part(const Prepared *prepared, const WfEffect *effect)
+{
+	if (strcmp(effect->submitted_by, prepared->intent->submitted_by) != 0)
+		wf_endpoint_require_usage(prepared->endpoint, prepared->intent->submitted_by);
+}
+
+/*
  * Finds or makes the generation of the key that this request is.
  */
 static bool
@@ -256,6 +267,7 @@ find_or_insert(const Prepared *prepared, int64 *effect_id, WfReservation *reserv
 			continue;			/* somebody's own key happens to look like
 								 * this */
 		*effect_id = effect->effect_id;
+		require_part(prepared, effect);
 		if (is_superseded(effect, prepared, generation))
 			continue;
 		if (same_request(effect, prepared))
@@ -271,36 +283,75 @@ find_or_insert(const Prepared *prepared, int64 *effect_id, WfReservation *reserv
 }
 
 /*
+ * What keeps an effect from being sent blocks it at once, so that its reason
+ * can be read.
+ */
+static WfReservation
+block_refused(const Prepared *prepared, int64 effect_id)
+{
+	WfEffect   *effect;
+	char	   *reason;
+
+	if (wf_endpoint_refusal(prepared->endpoint, prepared->intent->submitted_by) == NULL)
+		return WF_RESERVED;
+	effect = wf_effect_lock(effect_id);
+	reason = wf_endpoint_refusal(prepared->endpoint, effect->submitted_by);
+	if (reason == NULL)
+		return WF_RESERVED;
+	(void) wf_effect_block(effect, prepared->endpoint, "unauthorized", reason);
+
+	return WF_RESERVED_BLOCKED;
+}
+
+/*
+ * See effect.h.
+ */
+WfPrepared *
+wf_effect_prepare(const WfIntent *intent)
+{
+	Prepared   *prepared = palloc0(sizeof(Prepared));
+
+	prepared->intent = intent;
+	prepared->endpoint = wf_endpoint_find(intent->endpoint);
+	if (intent->refused == WF_REFUSED_RAISES)
+		wf_endpoint_require_usage(prepared->endpoint, intent->submitted_by);
+	prepared->body = wf_body_bytes(intent, &prepared->content_type);
+	wf_check_intent(intent, prepared->endpoint, prepared->body);
+	if (intent->refused == WF_REFUSED_RAISES && strcmp(intent->kind, "guard") != 0)
+		wf_endpoint_require_scheme(prepared->endpoint);
+	prepared->fingerprint = fingerprint(prepared);
+
+	return prepared;
+}
+
+/*
  * Reserves an effect; returns false when another request has the key.
  */
 bool
-wf_effect_reserve_or_conflict(const WfIntent *intent, int64 *effect_id,
+wf_effect_reserve_or_conflict(const WfPrepared *prepared, int64 *effect_id,
 							  WfReservation *reservation)
 {
-	Prepared	prepared = {.intent = intent};
+	if (!find_or_insert(prepared, effect_id, reservation))
+		return false;
+	if (*reservation == WF_RESERVED && prepared->intent->refused == WF_REFUSED_BLOCKS)
+		*reservation = block_refused(prepared, *effect_id);
 
-	prepared.endpoint = wf_endpoint_find(intent->endpoint);
-	wf_endpoint_require_usage(prepared.endpoint, intent->submitted_by);
-	prepared.body = wf_body_bytes(intent, &prepared.content_type);
-	wf_check_intent(intent, prepared.endpoint, prepared.body);
-	prepared.fingerprint = fingerprint(&prepared);
-
-	return find_or_insert(&prepared, effect_id, reservation);
+	return true;
 }
 
 WfReservation
-wf_effect_reserve(const WfIntent *intent, int64 *effect_id)
+wf_effect_reserve_prepared(const WfPrepared *prepared, int64 *effect_id)
 {
 	WfReservation reservation;
 
-	if (!wf_effect_reserve_or_conflict(intent, effect_id, &reservation))
+	if (!wf_effect_reserve_or_conflict(prepared, effect_id, &reservation))
 	{
 		WfEffect   *effect = wf_effect_read(*effect_id);
 
 		ereport(ERROR,
 				(errcode(ERRCODE_WF_EFFECT_CONFLICT),
 				 errmsg("key \"%s\" of endpoint \"%s\" was used by another request",
-						intent->key, intent->endpoint),
+						prepared->intent->key, prepared->endpoint->name),
 				 errdetail("Effect %lld with this key is %s; its request differs.",
 						   (long long) *effect_id, effect->state),
 				 errhint("SELECT * FROM workflow.effects WHERE effect_id = %lld shows it. "
@@ -308,4 +359,10 @@ wf_effect_reserve(const WfIntent *intent, int64 *effect_id)
 	}
 
 	return reservation;
+}
+
+WfReservation
+wf_effect_reserve(const WfIntent *intent, int64 *effect_id)
+{
+	return wf_effect_reserve_prepared(wf_effect_prepare(intent), effect_id);
 }

@@ -180,15 +180,8 @@ why_blocked(const WfEffect *effect, const WfEndpoint *endpoint)
 		log_dry_run(effect, endpoint);
 		return pstrdup("pg_workflow.effects is dry_run");
 	}
-	if (!wf_endpoint_is_usable_by(endpoint, effect->submitted_by))
-		return psprintf("role \"%s\" has no USAGE: GRANT USAGE ON FOREIGN SERVER %s TO %s",
-						effect->submitted_by, quote_identifier(endpoint->name),
-						quote_identifier(effect->submitted_by));
-	if (!endpoint->allow_http && strncmp(endpoint->url, "https://", 8) != 0)
-		return psprintf("its url is not https: ALTER SERVER %s OPTIONS (ADD allow_http 'true')",
-						quote_identifier(endpoint->name));
 
-	return NULL;
+	return wf_endpoint_refusal(endpoint, effect->submitted_by);
 }
 
 /*

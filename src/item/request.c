@@ -16,9 +16,9 @@
 #include "base/owner.h"
 #include "base/plan.h"
 #include "base/sqlstate.h"
+#include "base/wake.h"
 #include "catalog/pg_type.h"
 #include "definition/template.h"
-#include "foreign/foreign.h"
 #include "item/item_internal.h"
 #include "utils/builtins.h"
 
@@ -26,6 +26,7 @@ typedef struct Request
 {
 	const WfVisit *visit;
 	WfIntent	intent;
+	WfPrepared *prepared;
 	WfReservation verdict;
 	int64		effect_id;
 } Request;
@@ -205,11 +206,12 @@ render_intent(void *argument)
 	intent->content_type = wf_jsonb_get_text(activity, "content_type");
 	intent->timeout_ms = attempt_timeout_ms(visit->state);
 	intent->spec = render_spec(visit);
+	intent->refused = visit->start_at > wf_now() ? WF_REFUSED_LATER : WF_REFUSED_BLOCKS;
+	request->prepared = wf_effect_prepare(intent);
 }
 
 /*
- * Whether reserving may be refused: the key is known already, or the endpoint
- * is not.
+ * Whether reserving may be refused: the key is known already.
  */
 static bool
 may_be_refused(const WfIntent *intent)
@@ -225,8 +227,6 @@ may_be_refused(const WfIntent *intent)
 	};
 	Datum		values[2];
 
-	if (GetForeignServerByName(intent->endpoint, true) == NULL)
-		return true;
 	values[0] = CStringGetTextDatum(intent->endpoint);
 	values[1] = CStringGetTextDatum(intent->key);
 
@@ -238,7 +238,7 @@ reserve(void *argument)
 {
 	Request    *request = argument;
 
-	request->verdict = wf_effect_reserve(&request->intent, &request->effect_id);
+	request->verdict = wf_effect_reserve_prepared(request->prepared, &request->effect_id);
 }
 
 /*
@@ -277,6 +277,34 @@ use_result(const Request *request)
 	return wf_item_move_on(visit->item, &move, true);
 }
 
+/* What the job of a reservation waits for; NULL: it is ready. */
+static const char *
+what_it_waits_for(const Request *request)
+{
+	switch (request->verdict)
+	{
+		case WF_RESERVED_BUSY:
+			return "effect";
+		case WF_RESERVED_BLOCKED:
+			return "blocked";
+		default:
+			return NULL;
+	}
+}
+
+/*
+ * The job of an effect that is blocked says why; the maintenance worker looks
+ * whether the cause has changed.
+ */
+static void
+park_blocked(const WfJob *job, int64 effect_id)
+{
+	WfEffectOutcome outcome = wf_effect_standing(effect_id);
+
+	wf_queue_park(job, "blocked", outcome.error_class, outcome.message);
+	wf_wake_at_commit(WF_WAKE_MAINTENANCE, NULL);
+}
+
 /*
  * Intends the action of the state and queues its sending.
  */
@@ -285,14 +313,16 @@ wf_item_enter_request(const WfVisit *visit)
 {
 	Request		request = {.visit = visit};
 	WfFault		fault;
+	int64		job_id;
 
 	if (!intend(&request, &fault))
 		return wf_item_enter_failed(visit, &fault);
 	if (request.verdict == WF_RESERVED_DONE)
 		return use_result(&request);
-	(void) wf_item_enqueue(visit, request.intent.kind,
-						   request.verdict == WF_RESERVED_BUSY ? "effect" : NULL,
-						   request.effect_id, NULL);
+	job_id = wf_item_enqueue(visit, request.intent.kind, what_it_waits_for(&request),
+							 request.effect_id, NULL);
+	if (request.verdict == WF_RESERVED_BLOCKED)
+		park_blocked(wf_queue_lock(job_id), request.effect_id);
 
 	return visit->item;
 }
@@ -340,6 +370,8 @@ wf_item_rearm_request(const WfVisit *visit, const WfJob *job)
 	set_effect(job, request.effect_id);
 	if (request.verdict == WF_RESERVED_BUSY)
 		wf_queue_park(job, "effect", NULL, NULL);
+	else if (request.verdict == WF_RESERVED_BLOCKED)
+		park_blocked(job, request.effect_id);
 	else
 		wf_queue_unpark(job->job_id, wf_now(), true);
 }
