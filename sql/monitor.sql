@@ -213,6 +213,10 @@ BEGIN
   attempts := greatest((s.j).attempt, (s.e).attempts);
   SELECT l.error_class, l.message INTO last_error_class, last_error
   FROM workflow._last_error(s.i, s.document, s.j, s.e) AS l;
+  IF (s.t).error_message IS NOT NULL THEN
+    last_error_class := (s.t).error_class;
+    last_error := (s.t).error_message;
+  END IF;
 
   IF outcome IS NOT NULL THEN
     waiting_on := 'nothing';

@@ -145,10 +145,13 @@ CREATE TABLE workflow.timer (
   kind    text NOT NULL CHECK (kind IN ('wait', 'timeout', 'overdue', 'start')),
   due_at  timestamptz NOT NULL,
   event   text NOT NULL,
+  error_class   text,
+  error_message text,
   PRIMARY KEY (item_id, seq, kind)
 );
 CREATE INDEX timer_due ON workflow.timer (due_at);
 COMMENT ON TABLE workflow.timer IS 'Deadlines of items: an event to raise at a time, while the visit lasts';
+COMMENT ON COLUMN workflow.timer.error_message IS 'Why it could not fire when it was due; it is tried again at due_at';
 COMMENT ON COLUMN workflow.timer.seq IS 'Visit of the state that the timer belongs to';
 
 CREATE TABLE workflow.gate_decision (

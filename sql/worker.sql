@@ -200,12 +200,20 @@ AS $$
              WHERE e.state IN ('held', 'unknown', 'blocked') GROUP BY e.state) AS e (state, n)
     ON e.state = s.state
   UNION ALL
+  SELECT 'timers', t.n = 0, 'error',
+         CASE WHEN t.n = 0 THEN 'All could fire.'
+              ELSE format('%s timers could not fire and are tried each minute; one of item %s: %s',
+                          t.n, t.item_id, (SELECT o.error_message FROM workflow.timer AS o
+                                           WHERE o.item_id = t.item_id AND o.error_message IS NOT NULL LIMIT 1)) END,
+         CASE WHEN t.n > 0 THEN format('SELECT last_error FROM workflow.where_is(%s); mend what it says.', t.item_id) END
+  FROM (SELECT count(*), min(f.item_id) FROM workflow.timer AS f WHERE f.error_message IS NOT NULL) AS t (n, item_id)
+  UNION ALL
   SELECT 'webhooks_unfed', w.n = 0, 'warning',
          format('%s webhooks did not fit and were kept.', w.n),
          CASE WHEN w.n > 0 THEN 'SELECT inbox_id, problem FROM workflow.webhooks WHERE status = ''unfed''; then workflow.feed(inbox_id) when it fits.' END
   FROM (SELECT count(*) FROM workflow.inbox AS i WHERE i.status = 'unfed') AS w (n)
 $$;
-COMMENT ON FUNCTION workflow._health_work() IS 'Inner: the part of health() that looks at jobs, effects and webhooks';
+COMMENT ON FUNCTION workflow._health_work() IS 'Inner: the part of health() that looks at jobs, effects, timers and webhooks';
 
 CREATE FUNCTION workflow._health(caller text)
 RETURNS TABLE ("check" text, ok bool, severity text, detail text, hint text) LANGUAGE sql

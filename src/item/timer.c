@@ -263,6 +263,29 @@ fire(void *argument)
 	wf_item_fire_steps_deferred();
 }
 
+static void
+put_off(const DueTimer *timer, const ErrorData *error)
+{
+	static WfPlan plan = {
+		.name = "put off timer that could not fire",
+		.expected = SPI_OK_UPDATE,
+		.nargs = 6,
+		.argtypes = {INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID},
+		.sql = "UPDATE workflow.timer SET due_at = $4, "
+		"error_class = workflow._classify_sqlstate($5), error_message = $6 "
+		"WHERE item_id = $1 AND seq = $2 AND kind = $3",
+	};
+	Datum		values[6];
+
+	values[0] = Int64GetDatum(timer->item_id);
+	values[1] = Int32GetDatum(timer->seq);
+	values[2] = CStringGetTextDatum(timer->kind);
+	values[3] = TimestampTzGetDatum(wf_now() + FAULT_DELAY_US);
+	values[4] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));
+	values[5] = CStringGetTextDatum(error->message);
+	wf_plan_execute(&plan, values, NULL);
+}
+
 /*
  * Whether others were in the way, and may not be in a moment.
  */
@@ -297,7 +320,7 @@ fire_alone(DueTimer *timer)
 			 errmsg("timer \"%s\" of item " INT64_FORMAT " could not fire: %s",
 					timer->kind, timer->item_id, error->message),
 			 errdetail("It is tried again in a minute.")));
-	change_due(timer, wf_now() + FAULT_DELAY_US);
+	put_off(timer, error);
 }
 
 #define DUE_FROM \

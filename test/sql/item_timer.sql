@@ -91,6 +91,29 @@ SELECT status, run_at, priority FROM workflow.job;
 SELECT kind, due_at FROM workflow.timer;
 ROLLBACK;
 
+-- one that cannot fire holds up no other, is tried again, and says why
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON workflow.item FOR EACH ROW
+  WHEN (NEW.key = 'refused' AND NEW.state = 'ASK') EXECUTE FUNCTION refuse();
+BEGIN;
+SELECT item_id FROM workflow.submit('naps', '{"nap": "1 hour"}', key => 'refused') \gset
+SELECT item_id FROM workflow.submit('naps', '{"nap": "61 minutes"}', key => 'other') \gset other_
+SET LOCAL pg_workflow.clock = '2030-01-01 02:00';
+SET LOCAL client_min_messages = error;
+CALL workflow.run();
+SELECT key, state FROM workflow.item ORDER BY item_id;
+SELECT waiting_on, next_action_at, last_error_class, last_error FROM workflow.where_is(:item_id);
+SELECT ok, severity, detail = format('1 timers could not fire and are tried each minute; one of item %s: not this one', :item_id) AS says_so
+FROM workflow.health() WHERE "check" = 'timers';
+DROP TRIGGER refuse ON workflow.item;
+SET LOCAL pg_workflow.clock = '2030-01-01 02:01';
+CALL workflow.run();
+SELECT key, state FROM workflow.item ORDER BY item_id;
+SELECT last_error_class, last_error FROM workflow.where_is(:item_id);
+ROLLBACK;
+DROP TRIGGER refuse ON workflow.item;
+DROP FUNCTION refuse;
+
 -- what a deferred trigger of somebody refuses is the end of one timer, not of all
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'never'; END $$;
 CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON workflow.item DEFERRABLE INITIALLY DEFERRED
