@@ -287,13 +287,14 @@ CREATE FUNCTION workflow._feed_send(caller text, webhook workflow.inbox, part js
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  event text := workflow._render_text(part ->> 'event', document);
   item bigint := workflow._item_id(coalesce(
     workflow._render_text(part ->> 'item', document),
     (part ->> 'workflow') || ':' || workflow._render_key_of(part -> 'key', document)));
 BEGIN
   PERFORM FROM workflow._send_as(
-    caller, item, workflow._render_text(part ->> 'event', document),
-    workflow._render(coalesce(part -> 'data', '"$.body"'), document), webhook.source, webhook.event_id);
+    caller, item, event, workflow._render(coalesce(part -> 'data', '"$.body"'), document),
+    webhook.source, webhook.event_id, event = part ->> 'event');
   RETURN item;
 END
 $$;

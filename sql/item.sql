@@ -69,6 +69,22 @@ LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_inner_allowed_events';
 COMMENT ON FUNCTION workflow._allowed_events(text, int, text) IS
   'Inner: the events that a state handles, with cancel where cancel() works; none for a final state';
 
+CREATE FUNCTION workflow._states_that_take(workflow text, version int, state text, event text) RETURNS text[]
+LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_inner_states_that_take';
+COMMENT ON FUNCTION workflow._states_that_take(text, int, text, text) IS
+  'Inner: the states that can still be reached and where a kept event would fire; null when there is none';
+
+CREATE FUNCTION workflow._may_call(role_name text, name text) RETURNS boolean LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT EXISTS (
+    SELECT FROM pg_proc AS p
+    WHERE p.pronamespace = 'workflow'::regnamespace AND p.proname = _may_call.name
+      AND has_function_privilege(role_name::name, p.oid, 'EXECUTE'))
+$$;
+COMMENT ON FUNCTION workflow._may_call(text, text) IS
+  'Inner: whether a role may call a function of this schema';
+
 CREATE FUNCTION workflow._set_pause(item bigint, at timestamptz, by text, reason text) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_set_pause';
 COMMENT ON FUNCTION workflow._set_pause(bigint, timestamptz, text, text) IS
@@ -174,11 +190,11 @@ COMMENT ON FUNCTION workflow._submit_as(text, text, jsonb, text, text, text, jso
   'Inner: submit() in the name of a role';
 
 CREATE FUNCTION workflow._send_as(
-  caller text, item bigint, event text, data jsonb, source text, event_id text,
+  caller text, item bigint, event text, data jsonb, source text, event_id text, by_rule boolean,
   OUT seq int, OUT state text, OUT duplicate boolean)
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_send';
-COMMENT ON FUNCTION workflow._send_as(text, bigint, text, jsonb, text, text) IS
-  'Inner: send() in the name of a role';
+COMMENT ON FUNCTION workflow._send_as(text, bigint, text, jsonb, text, text, boolean) IS
+  'Inner: send() in the name of a role; with any event where a rule names it';
 
 -- ------------------------------------------------------------ claimed jobs
 

@@ -186,6 +186,14 @@ $$;
 COMMENT ON FUNCTION workflow._last_error(workflow.item, jsonb, workflow.job, workflow.effect) IS
   'Inner: class and message of the error that an item stands at';
 
+CREATE FUNCTION workflow._kept_for(item workflow.item, event text) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT array_to_string(workflow._states_that_take(item.workflow, item.version, item.state, event), ', ')
+$$;
+COMMENT ON FUNCTION workflow._kept_for(workflow.item, text) IS
+  'Inner: the states where an event that is kept for an item would fire, as text; null when none can be reached any more';
+
 CREATE FUNCTION workflow._where_is(
   caller text, item bigint,
   OUT item_id bigint, OUT workflow text, OUT version int, OUT key text, OUT state text,
@@ -210,6 +218,9 @@ BEGIN
   queue := (s.q).queue;
   owner := coalesce((s.q).owner, s.owner);
   allowed_events := workflow._allowed_events(workflow, version, state);
+  IF (s.e).state IN ('sending', 'unknown', 'held') THEN
+    allowed_events := array_remove(array_remove(allowed_events, 'ok'), 'error');
+  END IF;
   attempts := greatest((s.j).attempt, (s.e).attempts);
   SELECT l.error_class, l.message INTO last_error_class, last_error
   FROM workflow._last_error(s.i, s.document, s.j, s.e) AS l;
@@ -225,6 +236,9 @@ BEGIN
   END IF;
   SELECT w.waiting_on, w.waiting_detail INTO waiting_on, waiting_detail
   FROM workflow._waiting(s.i, s.j, s.q, s.e, s.endpoint, s.r, s.t, allowed_events) AS w;
+  waiting_detail := concat_ws('; kept: ', waiting_detail, (
+    SELECT string_agg(v.event || coalesce(' for ' || workflow._kept_for(s.i, v.event), ''), ', ' ORDER BY v.event_no)
+    FROM workflow.event AS v WHERE v.item_id = item AND v.seq IS NULL));
   IF (s.i).paused_at IS NOT NULL OR s.workflow_paused IS NOT NULL THEN
     waiting_on := 'paused';
     waiting_detail := coalesce(s.workflow_paused,
@@ -289,8 +303,10 @@ AS $$
   FROM workflow.gate_decision AS g WHERE g.item_id = item
   UNION ALL
   SELECT v.received_at, v.seq, 1, CASE WHEN v.seq IS NULL THEN 'event kept' ELSE 'event' END,
-         v.event || coalesce(format(' (%s %s)', v.source, v.event_id), ''), v.actor, v.reason, v.data
-  FROM workflow.event AS v WHERE v.item_id = item
+         v.event || CASE WHEN v.event_id IS NULL THEN '' ELSE format(' (%s)', concat_ws(' ', nullif(v.source, ''), v.event_id)) END
+           || CASE WHEN v.seq IS NULL AND i.outcome IS NULL THEN coalesce(' for ' || workflow._kept_for(i, v.event), '') ELSE '' END,
+         v.actor, v.reason, v.data
+  FROM workflow.event AS v JOIN workflow.item AS i USING (item_id) WHERE v.item_id = item
   UNION ALL
   SELECT n.at, NULL, 4, n.action, n.subject, n.actor, n.reason, n.detail
   FROM workflow.journal AS n WHERE n.item_id = item

@@ -19,6 +19,7 @@
 #include "funcapi.h"
 #include "item/item_internal.h"
 #include "item/result.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -32,6 +33,7 @@ typedef struct Sent
 	const char *event_id;		/* NULL: without an id */
 	const char *reason;
 	const char *actor;
+	bool		by_rule;		/* the event is named by who made the source */
 	bool		has_expected_seq;
 	int			expected_seq;
 } Sent;
@@ -85,28 +87,30 @@ wf_item_event_is_sendable(const WfState *state, const char *event)
 	return strcmp(event, "cancel") == 0 || wf_state_transition(state, event) != NULL;
 }
 
-/*
- * Whether some state that can still be reached takes the event from outside.
- */
 static bool
-is_possible_later(const WfGraph *graph, const WfState *from, const char *event)
+keeps(const WfState *state, const char *event)
 {
-	const bool *reachable;
+	return wf_item_event_is_sendable(state, event) &&
+		(!is_engine_event(event) || state->kind == WF_ACTIVITY_NONE);
+}
 
-	if (from->kind == WF_ACTIVITY_FINAL)
-		return false;
-	reachable = &graph->reachable[(from - graph->states) * graph->nstates];
+/*
+ * The names of the states that can still be reached and take the event from
+ * outside; none for what answers an exception, which has to be there.
+ */
+List *
+wf_item_states_that_take(const WfGraph *graph, const WfState *from, const char *event)
+{
+	const bool *reachable = &graph->reachable[(from - graph->states) * graph->nstates];
+	List	   *names = NIL;
+
+	if (from->kind == WF_ACTIVITY_FINAL || wf_item_event_is_answer(event))
+		return NIL;
 	for (int i = 0; i < graph->nstates; i++)
-	{
-		const WfState *state = &graph->states[i];
+		if (reachable[i] && keeps(&graph->states[i], event))
+			names = lappend(names, unconstify(char *, graph->states[i].name));
 
-		if (!reachable[i] || !wf_item_event_is_sendable(state, event))
-			continue;
-		if (!is_engine_event(event) || state->kind == WF_ACTIVITY_NONE)
-			return true;
-	}
-
-	return false;
+	return names;
 }
 
 /*
@@ -287,15 +291,34 @@ wf_item_refuse_decision(const WfItem *item, const char *event, const char *means
 					 event)));
 }
 
+static char *
+join(List *names)
+{
+	StringInfoData text;
+	ListCell   *cell;
+
+	initStringInfo(&text);
+	foreach(cell, names)
+		appendStringInfo(&text, "%s%s", text.len == 0 ? "" : ", ", (char *) lfirst(cell));
+
+	return text.data;
+}
+
 static void
 keep_or_refuse(const WfGraph *graph, const WfItem *item, const WfState *state,
 			   const Sent *sent)
 {
+	List	   *takers;
+
 	if (wf_item_event_is_decision(state, sent->event))
 		wf_item_refuse_decision(item, sent->event, "sent");
-	if (!is_possible_later(graph, state, sent->event))
+	takers = wf_item_states_that_take(graph, state, sent->event);
+	if (takers == NIL)
 		wf_item_refuse_event(item, sent->event);
 	store_event(sent, 0);
+	ereport(NOTICE,
+			(errmsg("event \"%s\" is kept: state \"%s\" does not handle it", sent->event, state->name),
+			 errdetail("It fires when the item comes to: %s.", join(takers))));
 }
 
 /*
@@ -307,6 +330,8 @@ take_event(const WfItem *item, const Sent *sent)
 	const WfGraph *graph = wf_graph(item->workflow, item->version);
 	const WfState *state = wf_item_state(graph, item->state);
 
+	if (!sent->by_rule)
+		wf_item_require_right(item, state, sent->event, sent->actor);
 	require_expected_seq(item, sent);
 	wf_item_require_running(item);
 	if (!wf_item_event_is_sendable(state, sent->event))
@@ -314,6 +339,7 @@ take_event(const WfItem *item, const Sent *sent)
 		keep_or_refuse(graph, item, state, sent);
 		return item;
 	}
+	wf_item_require_known_outcome(item, state, sent->event);
 	if (sent->event_id != NULL)
 		store_event(sent, item->seq + 1);
 
@@ -401,7 +427,7 @@ wf_send_by_key(PG_FUNCTION_ARGS)
 PG_FUNCTION_INFO_V1(wf_inner_send);
 
 /*
- * _send_as(caller, item, event, data, source, event_id)
+ * _send_as(caller, item, event, data, source, event_id, by_rule)
  * returns (seq, state, duplicate)
  */
 Datum
@@ -417,6 +443,7 @@ wf_inner_send(PG_FUNCTION_ARGS)
 	sent.data = PG_ARGISNULL(3) ? wf_jsonb_empty_object() : PG_GETARG_JSONB_P(3);
 	sent.source = wf_argument_text(fcinfo, 4, "source");
 	sent.event_id = wf_argument_text(fcinfo, 5, "event_id");
+	sent.by_rule = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
 
 	SPI_connect();
 	result = receive(fcinfo, &sent);

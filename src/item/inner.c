@@ -274,6 +274,33 @@ wf_inner_allowed_events(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(makeArrayResult(events, caller));
 }
 
+PG_FUNCTION_INFO_V1(wf_inner_states_that_take);
+
+/*
+ * _states_that_take(workflow, version, state, event) returns text[]: null when
+ * there is none
+ */
+Datum
+wf_inner_states_that_take(PG_FUNCTION_ARGS)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ArrayBuildState *states = NULL;
+	const WfGraph *graph;
+	const WfState *from;
+	ListCell   *cell;
+
+	SPI_connect();
+	graph = argument_graph(fcinfo);
+	from = wf_item_state(graph, wf_argument_text(fcinfo, 2, "state"));
+	foreach(cell, wf_item_states_that_take(graph, from, wf_argument_text(fcinfo, 3, "event")))
+		states = accumArrayResult(states, CStringGetTextDatum(lfirst(cell)), false, TEXTOID, caller);
+	SPI_finish();
+
+	if (states == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(makeArrayResult(states, caller));
+}
+
 /*
  * What is wrong with a logged transition, as text; NULL when the version
  * declares it.

@@ -69,6 +69,16 @@ extern WfActiveMove *wf_item_active_move(int64 item_id);
 extern const WfState *wf_item_target(const WfGraph *graph, const WfItem *item,
 									 const WfState *from, const char *event);
 extern const WfState *wf_item_state(const WfGraph *graph, const char *name);
+
+/* right.c */
+extern bool wf_item_event_is_answer(const char *event);
+extern void wf_item_require_right(const WfItem *item, const WfState *state, const char *event,
+								  const char *role);
+extern void wf_item_require_known_outcome(const WfItem *item, const WfState *state,
+										  const char *event);
+
+extern List *wf_item_states_that_take(const WfGraph *graph, const WfState *from,
+									  const char *event);
 pg_noreturn extern void wf_item_refuse_event(const WfItem *item, const char *event);
 extern char *wf_item_facts(const WfItem *item);
 extern List *wf_item_allowed_events(const WfState *state);

@@ -72,8 +72,23 @@ wf_item_allowed_events(const WfState *state)
 	return events;
 }
 
+static void
+append_names(StringInfo text, const char *intro, const WfState *state, bool decisions)
+{
+	int			start = text->len;
+	ListCell   *cell;
+
+	foreach(cell, wf_item_allowed_events(state))
+	{
+		if (wf_item_event_is_decision(state, lfirst(cell)) == decisions)
+			appendStringInfo(text, "%s%s", text->len == start ? intro : ", ", (char *) lfirst(cell));
+	}
+	if (text->len > start)
+		appendStringInfoChar(text, '.');
+}
+
 /*
- * The same for HINT.
+ * The same for HINT, what is decided apart from what can be sent.
  */
 char *
 wf_item_allowed_hint(const WfItem *item)
@@ -81,15 +96,12 @@ wf_item_allowed_hint(const WfItem *item)
 	const WfGraph *graph = wf_graph(item->workflow, item->version);
 	const WfState *state = wf_item_state(graph, item->state);
 	StringInfoData hint;
-	ListCell   *cell;
 
 	if (state->kind == WF_ACTIVITY_FINAL)
 		return psprintf("State \"%s\" is final: nothing leads out of it.", state->name);
 	initStringInfo(&hint);
-	foreach(cell, wf_item_allowed_events(state))
-		appendStringInfo(&hint, "%s%s", hint.len == 0 ? "Allowed events: " : ", ",
-						 (char *) lfirst(cell));
-	appendStringInfoChar(&hint, '.');
+	append_names(&hint, "Allowed events: ", state, false);
+	append_names(&hint, " Decisions, by workflow.decide(): ", state, true);
 
 	return hint.data;
 }
