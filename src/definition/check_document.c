@@ -93,6 +93,22 @@ check_compiled(WfCheck *check)
 	wf_check_launch(check, graph);
 }
 
+/*
+ * What a document may leave out, and what follows then.
+ */
+static void
+note_what_is_left_out(WfCheck *check)
+{
+	if (!wf_jsonb_value_is_object(check->root))
+		return;
+	if (wf_jsonb_value_get(check->root, "owner") == NULL)
+		wf_check_notice(check, "default_owner", "name one: \"owner\": \"team\"",
+						"nobody is named as owner: it, and each queue that names none, belong to who defines, \"%s\"", check->definer);
+	if (wf_jsonb_value_get(check->root, "key") == NULL)
+		wf_check_notice(check, "no_key", "say what identifies an item: \"key\": [\"$.id\"]",
+						"nothing identifies an item: the same input submitted twice is two items, unless a key or an event_id comes with it");
+}
+
 WfCheck *
 wf_check_document(const char *json, const char *definer, Datum search_path,
 				  Jsonb *functions)
@@ -101,10 +117,7 @@ wf_check_document(const char *json, const char *definer, Datum search_path,
 
 	wf_check_duplicate_keys(check, json);
 	wf_check_object(check, check->root, document_fields);
-	if (wf_jsonb_value_is_object(check->root) &&
-		wf_jsonb_value_get(check->root, "owner") == NULL)
-		wf_check_notice(check, "default_owner", "name one: \"owner\": \"team\"",
-						"nobody is named as owner: it, and each queue that names none, belong to who defines, \"%s\"", definer);
+	note_what_is_left_out(check);
 	if (wf_jsonb_value_is_object(wf_jsonb_value_get(check->root, "states")))
 		check_compiled(check);
 

@@ -353,8 +353,8 @@ sent_from_arguments(FunctionCallInfo fcinfo)
 
 	sent.event = wf_argument_text(fcinfo, 1, "event");
 	sent.data = PG_ARGISNULL(2) ? wf_jsonb_empty_object() : PG_GETARG_JSONB_P(2);
-	sent.source = wf_optional_text(fcinfo, 3);
-	sent.event_id = wf_optional_text(fcinfo, 4);
+	sent.source = wf_optional_name(fcinfo, 3, "source");
+	sent.event_id = wf_optional_name(fcinfo, 4, "event_id");
 	if (sent.event_id != NULL && sent.source == NULL)
 		sent.source = "";
 	sent.has_expected_seq = !PG_ARGISNULL(5);

@@ -70,6 +70,8 @@ extern const WfState *wf_item_target(const WfGraph *graph, const WfItem *item,
 									 const WfState *from, const char *event);
 extern const WfState *wf_item_state(const WfGraph *graph, const char *name);
 
+extern char *wf_item_route_of(const char *key);
+
 /* right.c */
 extern bool wf_item_event_is_answer(const char *event);
 extern void wf_item_require_right(const WfItem *item, const WfState *state, const char *event,

@@ -11,6 +11,12 @@
 extern char *wf_argument_text(FunctionCallInfo fcinfo, int argument, const char *name);
 extern char *wf_optional_text(FunctionCallInfo fcinfo, int argument);
 
+/* The same for what tells things apart: '' is refused. */
+extern char *wf_optional_name(FunctionCallInfo fcinfo, int argument, const char *name);
+
+/* NULL is the same as NULL only. */
+extern bool wf_same_text(const char *left, const char *right);
+
 /* The id of the item that argument 0 names: a bigint, or 'workflow:key'. */
 extern int64 wf_argument_item(FunctionCallInfo fcinfo, bool by_key);
 

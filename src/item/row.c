@@ -234,6 +234,22 @@ wf_item_copy(const WfItem *item)
 }
 
 /*
+ * The route of a key: the text in {...}, else what is before the first '/',
+ * else all of it.
+ */
+char *
+wf_item_route_of(const char *key)
+{
+	const char *open = strchr(key, '{');
+	const char *close = open == NULL ? NULL : strchr(open, '}');
+
+	if (close != NULL && close > open + 1)
+		return pnstrdup(open + 1, close - open - 1);
+
+	return pnstrdup(key, strcspn(key, "/"));
+}
+
+/*
  * Tells whether the whole workflow is paused.
  */
 bool

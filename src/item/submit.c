@@ -119,22 +119,6 @@ choose_key(const Submission *submission)
 	return psprintf("%s:%s", submission->source, submission->event_id);
 }
 
-/*
- * The route of a key: the text in {...}, else what is before the first '/',
- * else all of it.
- */
-static char *
-route_of(const char *key)
-{
-	const char *open = strchr(key, '{');
-	const char *close = open == NULL ? NULL : strchr(open, '}');
-
-	if (close != NULL && close > open + 1)
-		return pnstrdup(open + 1, close - open - 1);
-
-	return pnstrdup(key, strcspn(key, "/"));
-}
-
 static WfPlan insert_plan = {
 	.name = "insert item",
 	.expected = SPI_OK_INSERT_RETURNING,
@@ -167,7 +151,7 @@ insert_item(const Submission *submission, WfItem *item)
 	values[7] = wf_text_datum(submission->event_id);
 	nulls[7] = WF_NULL_FLAG(submission->event_id);
 	values[8] = CStringGetTextDatum(submission->caller);
-	values[9] = CStringGetTextDatum(route_of(item->key));
+	values[9] = CStringGetTextDatum(wf_item_route_of(item->key));
 	values[10] = Int32GetDatum(item->priority);
 	values[11] = JsonbPGetDatum(submission->labels);
 	values[12] = wf_text_datum(submission->input_ref);
@@ -263,12 +247,6 @@ same_jsonb(Jsonb *left, Jsonb *right)
 	return compareJsonbContainers(&left->root, &right->root) == 0;
 }
 
-static bool
-same_text(const char *left, const char *right)
-{
-	return left == NULL || right == NULL ? left == right : strcmp(left, right) == 0;
-}
-
 /*
  * Finds the item that a submission is a repetition of.  Returns false when it
  * is gone again.
@@ -305,7 +283,7 @@ find_item(const Submission *submission, const char *key, Submitted *found)
 	found->created = false;
 	found->same_input = same_jsonb(DatumGetJsonbP(wf_result_datum(0, 3, NULL)),
 								   submission->input) &&
-		same_text(wf_result_text(0, 5), submission->input_ref);
+		wf_same_text(wf_result_text(0, 5), submission->input_ref);
 	if (count > 1 || (submission->refuse_other_input && !found->same_input))
 		refuse_reuse(submission, found->item_id, wf_result_text(0, 4));
 
@@ -352,9 +330,9 @@ submission_from_arguments(FunctionCallInfo fcinfo)
 	Submission	submission = {0};
 
 	submission.workflow = wf_argument_text(fcinfo, 0, "workflow");
-	submission.key = wf_optional_text(fcinfo, 2);
-	submission.source = wf_optional_text(fcinfo, 3);
-	submission.event_id = wf_optional_text(fcinfo, 4);
+	submission.key = wf_optional_name(fcinfo, 2, "key");
+	submission.source = wf_optional_name(fcinfo, 3, "source");
+	submission.event_id = wf_optional_name(fcinfo, 4, "event_id");
 	if (submission.event_id != NULL && submission.source == NULL)
 		submission.source = "";
 	submission.run_at = PG_ARGISNULL(5) ? 0 : PG_GETARG_TIMESTAMPTZ(5);
@@ -430,7 +408,7 @@ wf_inner_submit(PG_FUNCTION_ARGS)
 	submission.workflow = wf_argument_text(fcinfo, 1, "workflow");
 	wf_require_argument(fcinfo, 2, "input");
 	submission.input = PG_GETARG_JSONB_P(2);
-	submission.key = wf_optional_text(fcinfo, 3);
+	submission.key = wf_optional_name(fcinfo, 3, "key");
 	submission.source = wf_argument_text(fcinfo, 4, "source");
 	submission.event_id = wf_argument_text(fcinfo, 5, "event_id");
 	submission.labels = PG_ARGISNULL(6) ? wf_jsonb_empty_object() : PG_GETARG_JSONB_P(6);
@@ -439,12 +417,46 @@ wf_inner_submit(PG_FUNCTION_ARGS)
 	return submit_one(fcinfo, &submission);
 }
 
+/*
+ * Submits one of many; an error says which.
+ */
+static Submitted
+submit_nth(Submission *submission, Datum input, bool isnull, int n)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Submitted	submitted = {0};
+	ErrorData  *error;
+
+	PG_TRY();
+	{
+		if (isnull)
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("an input must not be null")));
+		submission->input = DatumGetJsonbP(input);
+		submitted = submit(submission);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		error->detail = error->detail == NULL ? psprintf("It is input %d.", n) :
+			psprintf("It is input %d.\n%s", n, error->detail);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+
+	return submitted;
+}
+
 static void
 submit_each(ReturnSetInfo *rsinfo, const Submission *template, ArrayType *inputs)
 {
 	ArrayIterator iterator = array_create_iterator(inputs, 0, NULL);
 	bool		isnull;
 	Datum		input;
+	int			n = 0;
 
 	while (array_iterate(iterator, &input, &isnull))
 	{
@@ -453,12 +465,7 @@ submit_each(ReturnSetInfo *rsinfo, const Submission *template, ArrayType *inputs
 		Datum		values[4];
 		bool		nulls[4] = {false, false, false, false};
 
-		if (isnull)
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("an input must not be null")));
-		submission.input = DatumGetJsonbP(input);
-		submitted = submit(&submission);
+		submitted = submit_nth(&submission, input, isnull, ++n);
 		result_columns(&submitted, values);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}

@@ -21,6 +21,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "item/item_internal.h"
+#include "item/result.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -59,15 +60,6 @@ read_change(const TriggerData *trigger)
 	return change;
 }
 
-static bool
-same_text(const char *left, const char *right)
-{
-	if (left == NULL || right == NULL)
-		return left == right;
-
-	return strcmp(left, right) == 0;
-}
-
 /*
  * Refuses a change of what only a transition sets.
  */
@@ -78,9 +70,9 @@ require_untouched_stamps(const Change *change)
 		wf_item_refuse_hand_change(change->old, "seq");
 	if (change->old->since != change->new->since)
 		wf_item_refuse_hand_change(change->old, "since");
-	if (!same_text(change->old->outcome, change->new->outcome))
+	if (!wf_same_text(change->old->outcome, change->new->outcome))
 		wf_item_refuse_hand_change(change->old, "outcome");
-	if (!same_text(change->old->origin, change->new->origin))
+	if (!wf_same_text(change->old->origin, change->new->origin))
 		wf_item_refuse_hand_change(change->old, "origin");
 }
 
@@ -223,9 +215,9 @@ require_stamps(const Change *change, const WfState *from, const WfState *to)
 	expected_stamps(change, from, to, &stamps);
 	if (change->new->seq != stamps.seq)
 		wf_item_refuse_hand_change(change->old, "seq");
-	if (!same_text(change->new->outcome, stamps.outcome))
+	if (!wf_same_text(change->new->outcome, stamps.outcome))
 		wf_item_refuse_hand_change(change->old, "outcome");
-	if (!same_text(change->new->origin, stamps.origin))
+	if (!wf_same_text(change->new->origin, stamps.origin))
 		wf_item_refuse_hand_change(change->old, "origin");
 }
 

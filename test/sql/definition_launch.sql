@@ -9,7 +9,8 @@ CREATE SERVER crm FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://crm.e
 CREATE SERVER llm FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://llm.example', dedup 'pure');
 CREATE SERVER fax FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://fax.example', dedup 'none', owner 'front desk');
 
--- what is found in a document whose states (and some more) are given
+-- what is found in a document whose states (and some more) are given; no_key has
+-- its block in item_identity
 CREATE FUNCTION findings(states text, more text DEFAULT '"key": ["$.id"]')
 RETURNS TABLE (severity text, code text, path text, problem text, hint text)
 LANGUAGE sql AS $$
@@ -20,6 +21,7 @@ LANGUAGE sql AS $$
     "states": {%s, "STUCK": {"exception": {"queue": "q"}, "on": {"replay": "AGAIN", "give_up": "END"}},
                "AGAIN": {"then": "resume", "on": {"resume": "@origin"}},
                "END": {"final": "done"}}, "any": {"on": {"error": "STUCK"}}}', more, states)::json, current_user, '{}') AS f
+  WHERE f.code <> 'no_key'
 $$;
 
 -- a sound flow has nothing to report

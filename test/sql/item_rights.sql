@@ -73,6 +73,15 @@ SELECT workflow.complete(c.job_id, c.token) FROM workflow.claim('q', 'w') AS c;
 SELECT state FROM workflow.items WHERE key = 'work';
 SELECT what, detail FROM workflow.timeline('rights:work') WHERE what LIKE 'event%';
 
+-- a rule of a source may name any event; one that the webhook names is judged
+SELECT workflow.create_source('shop', 'none', feed => '[
+  {"when": "exists($.body.stop)", "send": {"item": "rights:open", "event": "cancel"}},
+  {"send": {"item": "rights:odd", "event": "{$.body.event}"}}]');
+SET ROLE regress_submitter;
+SELECT state, problem FROM workflow.receive('shop', 'e1', '{}', '{"event": "give_up"}');
+SELECT state, problem FROM workflow.receive('shop', 'e2', '{}', '{"stop": true}');
+RESET ROLE;
+
 DROP SERVER crm;
 DROP OWNED BY regress_submitter, regress_worker, regress_operator;
 DROP ROLE regress_submitter, regress_worker, regress_operator;
