@@ -111,3 +111,18 @@ COMMIT;
 
 SELECT i.key, v.* FROM workflow.item AS i, workflow.verify(i.item_id) AS v WHERE NOT v.ok;
 SELECT count(*) AS jobs_of_other_visits FROM workflow.job AS j JOIN workflow.item AS i USING (item_id) WHERE i.seq <> j.seq;
+
+-- a result is stored as it is, an object or not; null stores nothing; each is "ok": only what raises fails
+CREATE FUNCTION app.give(item_id bigint, data jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT data -> 'give' $$;
+SELECT workflow.define('{
+  "workflow": "give", "owner": "me", "key": ["$.id"], "initial": "GIVE",
+  "queues": {"work": {"owner": "me", "sla": "1 hour", "escalate_to": ["you"]}},
+  "states": {"GIVE": {"sql": {"function": "app.give", "queue": "work",
+                      "retry": {"max_attempts": 1, "timeout": "5 seconds", "dead_letter": "work"}},
+                      "as": "got", "on": {"ok": "END", "error": "FAILED"}},
+             "END": {"final": "success"}, "FAILED": {"final": "failure"}}}');
+SELECT count(workflow.submit('give', i)) FROM (VALUES
+  ('{"id": "absent"}'::jsonb), ('{"id": "null", "give": null}'), ('{"id": "text", "give": "event"}'),
+  ('{"id": "list", "give": ["event", 1]}'), ('{"id": "object", "give": {"a": 1}}')) AS v (i);
+CALL workflow.run();
+SELECT key, state, data ? 'got' AS stored, data -> 'got' AS got FROM workflow.items WHERE workflow = 'give' ORDER BY key;
