@@ -506,6 +506,33 @@ $$;
 COMMENT ON FUNCTION workflow._if_effect_again(workflow.effect, text, interval, text) IS
   'Inner: what running the work of an effect once more would do, and why';
 
+-- An item that has ended enters no state again: what is left to say of the effect of
+-- one is how it stood, unless it is another item's work, too.  Guards, calls and
+-- reverts are done by others than the states.
+CREATE FUNCTION workflow._if_ended_again(
+  item workflow.item, effect workflow.effect, verdict text, why text, OUT verdict_then text, OUT why_then text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  may_be_applied boolean := effect.state IN ('sending', 'unknown', 'held') OR effect.unknown_attempts > 0;
+BEGIN
+  verdict_then := verdict;
+  why_then := why;
+  IF item.outcome IS NULL OR effect.state = 'succeeded' OR effect.kind NOT IN ('http', 'model')
+     OR EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = effect.effect_id) THEN
+    RETURN;
+  END IF;
+  verdict_then := 'would not run';
+  why_then := format('the item has ended ("%s") and nothing of it runs again; %s', item.outcome, CASE
+    WHEN effect.state = 'held' THEN 'nobody knows whether it was applied: workflow.resolve() records what a person finds out'
+    WHEN may_be_applied THEN 'nobody knows whether it was applied'
+    ELSE why END);
+END
+$$;
+COMMENT ON FUNCTION workflow._if_ended_again(workflow.item, workflow.effect, text, text) IS
+  'Inner: the answer for an effect, given that its item may have ended';
+
 -- What submitting an item once more would do.
 CREATE FUNCTION workflow._if_submitted_again(item workflow.item, document jsonb, OUT verdict text, OUT why text)
 LANGUAGE plpgsql STABLE
@@ -611,12 +638,13 @@ BEGIN
       FROM workflow._if_submitted_again(it, document::jsonb) AS s
       UNION ALL
       SELECT coalesce(w.place, 1000000), x.state, (x.effect).kind, x.endpoint, f.dedup, (x.effect).key,
-             (x.effect).effect_id, (x.effect).state, a.verdict,
-             concat(a.why, '; it is an effect of item ' || nullif((x.effect).item_id, item))
+             (x.effect).effect_id, (x.effect).state, n.verdict_then,
+             concat(n.why_then, '; it is an effect of item ' || nullif((x.effect).item_id, item))
       FROM its AS x
       LEFT JOIN workflow._working_states(document) AS w ON w.state = x.state,
       LATERAL workflow._endpoint_facts(x.server) AS f,
-      LATERAL workflow._if_effect_again(x.effect, f.dedup, f.key_ttl, f.on_unknown) AS a
+      LATERAL workflow._if_effect_again(x.effect, f.dedup, f.key_ttl, f.on_unknown) AS a,
+      LATERAL workflow._if_ended_again(it, x.effect, a.verdict, a.why) AS n
       UNION ALL
       SELECT w.place, w.state, w.kind, w.activity ->> 'endpoint', f.dedup, NULL, NULL, NULL, a.verdict, a.why
       FROM workflow._working_states(document) AS w,

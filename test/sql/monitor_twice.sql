@@ -102,6 +102,23 @@ FROM workflow.if_run_again(:other) WHERE state IN ('A', 'B');
 SELECT verdict FROM workflow.begin_effect('dedups', 'mine:1', '{"a": 1}', :call);
 SELECT state, kind, key, effect_state, verdict FROM workflow.if_run_again(:call) WHERE kind = 'guard';
 
+-- an item that has ended does nothing again, whatever became of its effects; a guard is its program's
+CREATE FUNCTION ended(item text) RETURNS TABLE (state text, kind text, effect_state text, verdict text, why text) LANGUAGE sql AS $$
+  SELECT state, kind, effect_state, verdict, regexp_replace(why, '20[0-9-]+ [0-9:.]+[+-][0-9]+', 'TIME')
+  FROM workflow.if_run_again(item) WHERE kind <> 'submit'
+$$;
+SELECT count(*) FROM unnest('{cancelled,dead,failed,held,unknown,succeeded}'::text[]) AS k (id),
+  LATERAL workflow.submit('calls', jsonb_build_object('id', k.id), key => k.id) AS s;
+UPDATE workflow.effect AS e SET state = split_part(e.key, ':', 1), reason = 'it said so', finished_at = now()
+WHERE split_part(e.key, ':', 1) IN ('dead', 'failed', 'held', 'unknown', 'succeeded');
+SELECT verdict FROM workflow.begin_effect('dedups', 'mine:2', '{"a": 1}', 'calls:cancelled');
+SELECT k.id, e.* FROM unnest('{cancelled,dead,failed,held,unknown,succeeded}'::text[]) AS k (id),
+  LATERAL workflow.cancel('calls:' || k.id, 'enough') AS c, LATERAL ended('calls:' || k.id) AS e;
+-- but what another item waits for is still sent
+SELECT count(*) FROM workflow.submit('calls', '{"id": "shared"}', key => 'first') AS s,
+  LATERAL workflow.submit('calls', '{"id": "shared"}', key => 'second') AS t;
+SELECT e.* FROM workflow.cancel('calls:first', 'enough') AS c, LATERAL ended('calls:first') AS e;
+
 -- what each standing of an effect leads to
 SELECT d.dedup, e.state, u.n AS unknown_attempts, a.verdict, a.why
 FROM unnest('{pending,claimed,sending,succeeded,failed,unknown,held,blocked,dead,cancelled}'::text[]) WITH ORDINALITY AS e (state, place),
