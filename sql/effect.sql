@@ -170,6 +170,18 @@ COMMENT ON FUNCTION workflow._note_duplicate(bigint, text) IS
 -- -------------------------------------------------------------------- people
 
 -- The effect, locked; WF012 when there is none.
+-- A guard's sender says how it went and not how far; what is known of the others is in
+-- the detail.  A row without an exchange that was held at once tells of no send.
+CREATE FUNCTION workflow._was_sent(attempt workflow.attempt) RETURNS bool LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT attempt.effect_id IS NOT NULL AND NOT coalesce(attempt.detail ?| '{before,lookup}', false)
+    AND CASE WHEN attempt.detail ? 'phase' THEN attempt.detail ->> 'phase' <> 'not_sent'
+             ELSE attempt.outcome <> 'held' OR coalesce(attempt.detail ->> 'evidence' <> 'not_applied', true) END
+$$;
+COMMENT ON FUNCTION workflow._was_sent(workflow.attempt) IS
+  'Inner: whether an attempt of an effect sent its action, or may have';
+
 CREATE FUNCTION workflow._lock_effect(effect_id bigint) RETURNS workflow.effect LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$

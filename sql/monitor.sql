@@ -350,6 +350,40 @@ $$;
 COMMENT ON FUNCTION workflow._item_effects(bigint) IS
   'Inner: the effects of an item, and one of another''s that its job waits for';
 
+-- The effects of an item, a row for each time that one was reserved for it: a replay, or
+-- another item with the same key, reserves again what had ended without success.
+CREATE FUNCTION workflow._effect_lives(item bigint)
+RETURNS TABLE (effect workflow.effect, endpoint text, is_last boolean, seq int, reserved_at timestamptz, reserved_by text,
+               sent_at timestamptz, state text, status int, reason text, finished_at timestamptz)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  WITH life AS (
+    SELECT e, l.is_last, l.item_id, l.seq, l.reserved_by, l.state, l.status, l.reason, l.finished_at, l.until,
+           coalesce(lag(l.until) OVER (PARTITION BY e.effect_id ORDER BY l.place), e.created_at) AS reserved_at
+    FROM workflow.effect AS e, LATERAL (
+      SELECT x.place, false AS is_last, r.item_id, r.seq, r.reserved_by, r.state, r.status, r.reason, r.finished_at,
+             r.reserved_again_at AS until
+      FROM jsonb_array_elements(e.earlier) WITH ORDINALITY AS x (life, place),
+           LATERAL jsonb_to_record(x.life) AS r (item_id bigint, seq int, reserved_by text, state text, status int,
+                                                 reason text, finished_at timestamptz, reserved_again_at timestamptz)
+      UNION ALL
+      SELECT 1000000, true, e.item_id, e.item_seq, e.submitted_by, e.state, e.status, e.reason, e.finished_at, NULL) AS l
+    WHERE e.effect_id IN (SELECT f.effect_id FROM workflow.effect AS f WHERE f.item_id = item
+                          UNION SELECT a.effect_id FROM workflow.attempt AS a WHERE a.item_id = item)
+  )
+  SELECT l.e, p.endpoint, l.is_last, l.seq, l.reserved_at, l.reserved_by,
+         least((SELECT min(a.started_at) FROM workflow.attempt AS a
+                WHERE a.effect_id = (l.e).effect_id AND workflow._was_sent(a) AND a.started_at >= l.reserved_at
+                  AND (l.until IS NULL OR a.started_at < l.until)),
+               CASE WHEN l.is_last AND l.state = 'sending' THEN (l.e).sending_at END),
+         l.state, l.status, l.reason, l.finished_at
+  FROM life AS l JOIN workflow.endpoint AS p ON p.endpoint_id = (l.e).endpoint_id
+  WHERE l.item_id = item
+$$;
+COMMENT ON FUNCTION workflow._effect_lives(bigint) IS
+  'Inner: the effects of an item, each as often as it was reserved for it';
+
 CREATE FUNCTION workflow._timeline_work(item bigint)
 RETURNS TABLE (at timestamptz, seq int, rank int, what text, detail text, actor text, reason text, data jsonb)
 LANGUAGE sql STABLE
@@ -363,17 +397,18 @@ AS $$
          a.worker, a.message, a.detail
   FROM workflow.attempt AS a WHERE a.item_id = item
   UNION ALL
-  SELECT h.at, e.item_seq, h.rank, h.what, h.detail, h.actor, h.reason, h.data
-  FROM workflow._item_effects(item) AS x, LATERAL (SELECT (x.effect).*) AS e,
+  SELECT h.at, l.seq, h.rank, h.what, h.detail, h.actor, h.reason, h.data
+  FROM workflow._effect_lives(item) AS l, LATERAL (SELECT (l.effect).*) AS e,
   LATERAL (VALUES
-    (e.created_at, 2, 'effect reserved', format('%s %s to %s, key %s', e.method, e.path, x.endpoint, e.key),
-     e.submitted_by, NULL, NULL::jsonb),
-    (e.first_sent_at, 2, 'effect sent', format('first send of %s', e.key), NULL, NULL, NULL),
-    (e.finished_at, 4, 'effect ' || e.state,
-     concat_ws(', ', 'key ' || e.key, 'status ' || e.status, 'external id ' || e.external_id), NULL, e.reason,
-     CASE WHEN e.previous IS NOT NULL THEN jsonb_build_object('previous', e.previous) END)
+    (l.reserved_at, 2, 'effect reserved', format('%s %s to %s, key %s', e.method, e.path, l.endpoint, e.key),
+     l.reserved_by, NULL, NULL::jsonb),
+    (l.sent_at, 2, 'effect sent', format('first send of %s', e.key), NULL, NULL, NULL),
+    (l.finished_at, 4, 'effect ' || l.state,
+     concat_ws(', ', 'key ' || e.key, 'status ' || l.status, CASE WHEN l.is_last THEN 'external id ' || e.external_id END),
+     NULL, l.reason,
+     CASE WHEN l.is_last AND e.previous IS NOT NULL THEN jsonb_build_object('previous', e.previous) END)
   ) AS h (at, rank, what, detail, actor, reason, data)
-  WHERE h.at IS NOT NULL AND e.item_id = item
+  WHERE h.at IS NOT NULL
   UNION ALL
   SELECT m.created_at, NULL, 4, 'model answer',
          concat_ws(', ', m.model, m.request_id, m.stop_reason,

@@ -408,6 +408,7 @@ CREATE TABLE workflow.effect (
   unknown_at   timestamptz,
   key_ignored  boolean NOT NULL DEFAULT false,
   purged_at    timestamptz,
+  earlier      jsonb NOT NULL DEFAULT '[]',
   UNIQUE (endpoint_id, key)
 ) WITH (fillfactor = 70);
 CREATE INDEX effect_item ON workflow.effect (item_id) WHERE item_id IS NOT NULL;
@@ -423,7 +424,7 @@ COMMENT ON COLUMN workflow.effect.spec IS 'How to read the answer, the read-befo
 COMMENT ON COLUMN workflow.effect.reverts IS 'With kind revert: the effect that it takes back';
 COMMENT ON COLUMN workflow.effect.first_sent_at IS 'When the first attempt may have reached the wire; a key window counts from here';
 COMMENT ON COLUMN workflow.effect.deadline IS 'When a sending attempt must have ended';
-COMMENT ON COLUMN workflow.effect.attempts IS 'Sends begun; the read before the first one is not among them';
+COMMENT ON COLUMN workflow.effect.attempts IS 'Sends begun; the read before the first one, and what the address guard refused, are not among them';
 COMMENT ON COLUMN workflow.effect.charged IS 'Sends that count against the retry policy';
 COMMENT ON COLUMN workflow.effect.unknown_attempts IS 'Sends whose outcome nobody knows; while there are any the effect is not proven not applied';
 COMMENT ON COLUMN workflow.effect.generation IS 'From 2 on: the key was used before by another request that is proven not applied';
@@ -432,6 +433,7 @@ COMMENT ON COLUMN workflow.effect.model_output_id IS 'Row of workflow.model_outp
 COMMENT ON COLUMN workflow.effect.unknown_at IS 'When, in real time, the outcome of the last send became unknown; a lookup that finds nothing counts only some time after that';
 COMMENT ON COLUMN workflow.effect.key_ignored IS 'The receiver has said that it ignored the key: a second copy would be a second action';
 COMMENT ON COLUMN workflow.effect.purged_at IS 'When its body, headers, answer and value before were removed; the rest is its tombstone';
+COMMENT ON COLUMN workflow.effect.earlier IS 'How it ended before it was reserved again, by a replay or another item: {item_id, seq, reserved_by, state, status, reason, finished_at, reserved_again_at}, the oldest first';
 COMMENT ON COLUMN workflow.effect.previous IS 'Value read before the first send; captured once';
 
 CREATE TABLE workflow.model_output (

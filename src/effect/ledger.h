@@ -393,6 +393,7 @@ extern void wf_effect_note_attempt(const WfEffect *effect, const WfNews *news,
 								   const char *outcome, const char *message);
 extern WfExchangeKind wf_exchange_under_way(const WfEffect *effect);
 extern WfEndpoint *wf_endpoint_if_any(const WfEffect *effect);
+extern void wf_effect_take_back_send(const WfEffect *effect, const WfExchange *exchange);
 extern WfEndpoint *wf_endpoint_of(const WfEffect *effect);
 extern WfEffectOutcome wf_outcome_of(const WfEffect *effect);
 

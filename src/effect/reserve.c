@@ -50,10 +50,13 @@ static WfPlan revive_effect_plan = {
 	.name = "revive effect",
 	.expected = SPI_OK_UPDATE,
 	.passes = "effect",
-	.nargs = 10,
+	.nargs = 11,
 	.argtypes = {INT8OID, TEXTOID, TEXTOID, INT8OID, TEXTOID, INT4OID, JSONBOID, INT4OID,
-	BYTEAOID, JSONBOID},
-	.sql = "UPDATE workflow.effect SET state = $2::text, substate = NULL, charged = 0, "
+	BYTEAOID, JSONBOID, TIMESTAMPTZOID},
+	.sql = "UPDATE workflow.effect SET earlier = earlier || pg_catalog.jsonb_build_object("
+	"'item_id', item_id, 'seq', item_seq, 'reserved_by', submitted_by, 'state', state, "
+	"'status', status, 'reason', reason, 'finished_at', finished_at, "
+	"'reserved_again_at', $11::timestamptz), state = $2::text, substate = NULL, charged = 0, "
 	"next_at = NULL, error_class = NULL, reason = NULL, finished_at = NULL, token = NULL, "
 	"status = NULL, response = NULL, response_raw = NULL, submitted_by = $3::text, "
 	"item_id = $4::int8, item_state = $5::text, item_seq = $6::int4, spec = $7::jsonb, "
@@ -144,8 +147,8 @@ static void
 revive(const WfEffect *effect, const Prepared *prepared, const char *state)
 {
 	const WfIntent *intent = prepared->intent;
-	Datum		values[10];
-	char		nulls[11];
+	Datum		values[11];
+	char		nulls[12];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = Int64GetDatum(effect->effect_id);
@@ -158,6 +161,7 @@ revive(const WfEffect *effect, const Prepared *prepared, const char *state)
 	nulls[8] = WF_NULL_FLAG(prepared->body);
 	values[9] = PointerGetDatum(intent->headers);
 	nulls[9] = WF_NULL_FLAG(intent->headers);
+	values[10] = TimestampTzGetDatum(wf_now());
 	wf_plan_execute(&revive_effect_plan, values, nulls);
 }
 

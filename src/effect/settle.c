@@ -440,6 +440,7 @@ wf_effect_settle(const WfEffect *effect, const WfEndpoint *endpoint, const WfNew
 	write_settlement(effect, endpoint, news, &settlement, &outcome);
 	if (news->verdict.evidence == WF_NOT_KNOWN)
 		note_doubt(effect);
+	wf_effect_take_back_send(effect, news->exchange);
 	wf_effect_note_attempt(effect, news,
 						   attempt_outcome(outcome.disposition, news->verdict.evidence),
 						   outcome.message);
