@@ -916,7 +916,11 @@ COMMENT ON FUNCTION workflow.verify_webhook(text, jsonb, bytea, text, interval) 
 CREATE VIEW workflow.effects AS
 SELECT e.effect_id, p.endpoint, e.key, e.state, e.item_id, e.method, e.path, e.attempts, e.status,
        e.external_id, e.previous, e.response, e.error_class, e.reason, e.next_at, e.created_at, e.finished_at,
-       e.kind, e.reverts
+       e.kind, e.reverts,
+       (SELECT o.option_value
+        FROM pg_catalog.pg_foreign_server AS s, pg_catalog.pg_options_to_table(s.srvoptions) AS o
+        WHERE s.oid = p.server_oid AND o.option_name = 'owner') AS owner
 FROM workflow.effect AS e JOIN workflow.endpoint AS p USING (endpoint_id);
 COMMENT ON VIEW workflow.effects IS
   'The ledger: every outside action, its key, its state, what was there before and what came back';
+COMMENT ON COLUMN workflow.effects.owner IS 'Owner of the endpoint: who is asked where an outcome is not known';

@@ -37,12 +37,27 @@ COMMENT ON FUNCTION workflow._state_max_attempts(text, int, text, jsonb) IS
 
 -- ------------------------------------------------------------ where is it
 
+-- What an item leaves open outside although its job does not carry it: of one that
+-- has ended, whatever may have been sent; else a guard of its present task.
+CREATE FUNCTION workflow._open_effect(item workflow.item) RETURNS SETOF workflow.effect
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT e FROM workflow.effect AS e
+  WHERE e.item_id = item.item_id
+    AND CASE WHEN item.outcome IS NOT NULL THEN e.state IN ('sending', 'unknown', 'held')
+             ELSE e.kind = 'guard' AND e.state IN ('unknown', 'held') AND e.sending_at >= item.since END
+  ORDER BY e.state <> 'held', e.effect_id LIMIT 1
+$$;
+COMMENT ON FUNCTION workflow._open_effect(workflow.item) IS
+  'Inner: an effect of an item whose outcome is open and which its job does not carry';
+
 -- Everything that is known about where an item stands, for _where_is().
 CREATE FUNCTION workflow._standing(
   item bigint,
   OUT i workflow.item, OUT document jsonb, OUT owner text, OUT workflow_paused text,
   OUT j workflow.job, OUT q workflow.queue, OUT e workflow.effect, OUT endpoint text,
-  OUT r workflow.review, OUT t workflow.timer)
+  OUT r workflow.review, OUT t workflow.timer, OUT endpoint_owner text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -61,7 +76,13 @@ BEGIN
   SELECT found.* INTO j FROM workflow.job AS found
   WHERE found.item_id = item AND found.seq = i.seq ORDER BY found.job_id DESC LIMIT 1;
   SELECT found.* INTO e FROM workflow.effect AS found WHERE found.effect_id = j.effect_id;
-  SELECT found.endpoint INTO endpoint FROM workflow.endpoint AS found
+  IF e.effect_id IS NULL AND (i.outcome IS NOT NULL OR j.kind = 'task') THEN
+    SELECT found.* INTO e FROM workflow._open_effect(i) AS found;
+  END IF;
+  SELECT found.endpoint, f.owner INTO endpoint, endpoint_owner
+  FROM workflow.endpoint AS found
+  LEFT JOIN pg_foreign_server AS s ON s.oid = found.server_oid,
+  LATERAL workflow._endpoint_facts(s.srvname) AS f
   WHERE found.endpoint_id = e.endpoint_id;
   SELECT found.* INTO r FROM workflow.review AS found
   WHERE found.item_id = item AND found.closed_at IS NULL ORDER BY found.review_id DESC LIMIT 1;
@@ -111,7 +132,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   now timestamptz := workflow._now();
-  request text := format('%s %s to %s, key %s', effect.method, effect.path, endpoint, effect.key);
+  request text := concat_ws(' ', CASE effect.kind WHEN 'guard' THEN 'begin_effect()' ELSE effect.method END, effect.path,
+                            format('to %s, key %s', endpoint, effect.key));
 BEGIN
   IF review.review_id IS NOT NULL THEN
     waiting_on := 'review';
@@ -149,7 +171,7 @@ BEGIN
     waiting_detail := format('queue %s takes %s per %s', queue.queue, queue.rate_count, queue.rate_per);
   ELSIF job.job_id IS NOT NULL THEN
     waiting_on := 'worker';
-    waiting_detail := format('job %s is ready in queue %s', job.job_id, job.queue);
+    waiting_detail := concat_ws('; ', format('job %s is ready in queue %s', job.job_id, job.queue), workflow._who_runs(job.kind));
   ELSIF timer.kind IN ('wait', 'start') THEN
     waiting_on := 'timer';
     waiting_detail := format('%s at %s', timer.event, timer.due_at);
@@ -229,13 +251,21 @@ BEGIN
     last_error := (s.t).error_message;
   END IF;
 
-  IF outcome IS NOT NULL THEN
-    waiting_on := 'nothing';
-    waiting_detail := 'ended: ' || outcome;
-    RETURN;
-  END IF;
   SELECT w.waiting_on, w.waiting_detail INTO waiting_on, waiting_detail
   FROM workflow._waiting(s.i, s.j, s.q, s.e, s.endpoint, s.r, s.t, allowed_events) AS w;
+  IF waiting_on = 'effect' AND (s.e).state = 'held' THEN
+    waiting_detail := concat_ws('; ', waiting_detail, s.endpoint_owner || ' is asked');
+  END IF;
+  IF outcome IS NOT NULL THEN
+    IF (s.e).state IN ('sending', 'unknown', 'held') THEN
+      waiting_detail := format('ended: %s, but %s', outcome, waiting_detail);
+      owner := coalesce(s.endpoint_owner, owner);
+    ELSE
+      waiting_on := 'nothing';
+      waiting_detail := 'ended: ' || outcome;
+    END IF;
+    RETURN;
+  END IF;
   waiting_detail := concat_ws('; kept: ', waiting_detail, (
     SELECT string_agg(v.event || coalesce(' for ' || workflow._kept_for(s.i, v.event), ''), ', ' ORDER BY v.event_no)
     FROM workflow.event AS v WHERE v.item_id = item AND v.seq IS NULL));

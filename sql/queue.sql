@@ -376,8 +376,8 @@ SELECT j.job_id,
        q.owner,
        j.state,
        j.kind,
-       j.error_class,
-       j.error_message,
+       coalesce(j.error_class, x.error_class) AS error_class,
+       coalesce(j.error_message, x.message) AS error_message,
        j.attempt AS attempts,
        coalesce(j.failed_at, j.created_at) AS failed_at,
        coalesce(j.failed_at, j.created_at) + q.sla AS due_at,
@@ -386,9 +386,15 @@ SELECT j.job_id,
 FROM workflow._placed_job AS j
 LEFT JOIN workflow.queue AS q ON q.queue = j.place
 LEFT JOIN workflow.item AS i ON i.item_id = j.item_id
+LEFT JOIN LATERAL (
+  SELECT coalesce(t.data ->> 'error_class', t.event) AS error_class,
+         coalesce(t.data ->> 'message', t.reason, t.event) AS message
+  FROM workflow.transition AS t
+  WHERE j.kind = 'exception' AND t.item_id = j.item_id AND t.seq = j.seq) AS x ON true
 WHERE j.status = 'dead' OR (j.kind = 'exception' AND j.status = 'waiting');
 COMMENT ON VIEW workflow.dead_letters IS 'What ended without success and waits for its owner: dead jobs, and items in exception states';
 COMMENT ON COLUMN workflow.dead_letters.queue IS 'Queue that it waits in: the one that its retry policy sends dead letters to, else its own';
 COMMENT ON COLUMN workflow.dead_letters.owner IS 'Owner of that queue';
+COMMENT ON COLUMN workflow.dead_letters.error_class IS 'How it failed; of an item in an exception state what led there, else the event that did';
 COMMENT ON COLUMN workflow.dead_letters.due_at IS 'When the SLA of that queue ends';
 COMMENT ON COLUMN workflow.dead_letters.from_queue IS 'Queue that it ran in, and goes back to when replayed';

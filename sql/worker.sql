@@ -48,6 +48,23 @@ ORDER BY w.kind, w.pid;
 COMMENT ON VIEW workflow.workers IS
   'Background workers of this database, and the launcher: what each does and how many calls it has under way';
 
+-- What a sql worker has taken shows to others when it is done: its claim and the
+-- activity are one transaction.
+CREATE FUNCTION workflow._who_runs(kind text) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE
+    WHEN _who_runs.kind NOT IN ('sql', 'http', 'model') THEN NULL
+    WHEN count(*) FILTER (WHERE w.kind = 'maintenance') = 0 THEN 'no worker is running in this database'
+    WHEN _who_runs.kind = 'sql'
+      THEN string_agg(format('sql worker %s is busy since %s, perhaps with it', w.pid, w.last_activity), '; ' ORDER BY w.pid)
+           FILTER (WHERE w.kind = 'sql' AND w.doing = 'running sql activities') END
+  FROM workflow.list_workers() AS w
+  WHERE w.state = 'running'
+$$;
+COMMENT ON FUNCTION workflow._who_runs(text) IS
+  'Inner: what is known about the workers that a ready job of a kind waits for; null when there is nothing to say';
+
 -- ------------------------------------------------------- inside the workers
 
 -- The ledger is written first and jobs are told of it afterwards.  Whoever was to tell them may be

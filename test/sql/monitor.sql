@@ -74,3 +74,35 @@ SELECT seq, what FROM workflow.timeline('w:ask');
 -- statistics
 SELECT state, items, live FROM workflow.state_stats ORDER BY state;
 SELECT queue, owner, ready, delayed, running, waiting, dead, failed_5m FROM workflow.queue_stats ORDER BY queue;
+
+-- ready and nobody there to do it is said; a task waits for its own workers
+SELECT count(*) FROM workflow.submit('w', '{"id": "guarded"}') AS s, LATERAL workflow.send(s.item_id, 'task') AS c;
+SELECT key, waiting_on, regexp_replace(waiting_detail, '[0-9]+', 'N') AS waiting_detail
+FROM workflow.items AS i, LATERAL (SELECT w.waiting_on, w.waiting_detail FROM workflow.where_is(i.item_id) AS w) AS w
+WHERE key IN ('guarded', 'call') ORDER BY key;
+
+-- held: who is asked is the endpoint's owner, the queue stays its owner's
+SELECT count(*) FROM workflow.submit('w', '{"id": "held"}') AS s, LATERAL workflow.send(s.item_id, 'call') AS c,
+  LATERAL workflow.send(s.item_id, 'ok') AS o;
+UPDATE workflow.effect SET state = 'held', reason = 'no answer' WHERE key = 'held:post';
+SELECT workflow._effect_settled(effect_id, 'tester') FROM workflow.effect WHERE key = 'held:post';
+SELECT waiting_on, waiting_detail, owner FROM workflow.where_is('w:held');
+SELECT owner FROM workflow.effects WHERE key = 'held:post';
+
+-- the item may end before anybody has looked: it still waits for that
+SELECT workflow.cancel('w:held', 'enough');
+SELECT state, outcome, waiting_on, waiting_detail, owner FROM workflow.where_is('w:held');
+SELECT workflow.resolve(effect_id, 'abandon', 'nobody knows') FROM workflow.effect WHERE key = 'held:post';
+SELECT waiting_on, waiting_detail, owner FROM workflow.where_is('w:held');
+
+-- so does the guard of a task, whoever works on that
+SELECT count(*) FROM workflow.claim('q', 'me', 1, '1 hour');
+SELECT g.effect_id, g.token AS guard FROM workflow.begin_effect('forgets', 'letter', '{"a": 1}', 'w:guarded') AS g \gset
+SELECT waiting_on, regexp_replace(waiting_detail, 'since .*', 'since') AS detail FROM workflow.where_is('w:guarded');
+SELECT workflow.finish_effect(:effect_id, :'guard', 'unknown');
+SELECT waiting_on, waiting_detail FROM workflow.where_is('w:guarded');
+SELECT workflow.resolve(:effect_id, 'applied', 'seen');
+SELECT waiting_on, regexp_replace(waiting_detail, 'since .*', 'since') AS detail FROM workflow.where_is('w:guarded');
+
+-- an item in an exception state is shown with what led there
+SELECT key, kind, error_class, error_message FROM workflow.dead_letters ORDER BY key;
