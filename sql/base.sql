@@ -40,6 +40,18 @@ $$;
 COMMENT ON FUNCTION workflow._item_id(text) IS
   'Inner: the id of the item that a text names, workflow:key or digits; WF012 when there is none';
 
+CREATE FUNCTION workflow._require_given(is_given boolean, name text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF NOT is_given THEN
+    RAISE EXCEPTION 'argument "%" must not be null', name USING ERRCODE = 'null_value_not_allowed';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_given(boolean, text) IS
+  'Inner: raises 22004 for an argument that is null';
+
 CREATE FUNCTION workflow._now() RETURNS timestamptz
 LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'wf_sql_now';
 COMMENT ON FUNCTION workflow._now() IS

@@ -138,7 +138,8 @@ BEGIN
   IF review.review_id IS NOT NULL THEN
     waiting_on := 'review';
     waiting_detail := format('review %s%s', review.review_id,
-      coalesce(', claimed by ' || review.assignee, ' waits to be decided'));
+      coalesce(CASE WHEN review.claimed_at IS NULL THEN ', delegated to ' ELSE ', claimed by ' END || review.assignee,
+               ' waits to be decided'));
   ELSIF job.status = 'dead' THEN
     waiting_on := 'exception';
     waiting_detail := format('dead letter: job %s, %s', job.job_id, coalesce(job.error_class, 'failed'));

@@ -119,6 +119,7 @@ AS $$
 DECLARE
   its_item bigint;
 BEGIN
+  PERFORM workflow._require_given(id IS NOT NULL, 'id');
   SELECT r.item_id INTO its_item FROM workflow.review AS r WHERE r.review_id = id;
   IF its_item IS NULL THEN
     RAISE EXCEPTION 'review % does not exist', id
@@ -276,10 +277,11 @@ AS $$
 DECLARE
   id bigint;
 BEGIN
+  PERFORM workflow._require_given(ids IS NOT NULL, 'ids');
   FOREACH id IN ARRAY ids LOOP
     PERFORM workflow._decide(caller, id, decision, reason, NULL, NULL);
   END LOOP;
-  RETURN coalesce(cardinality(ids), 0);
+  RETURN cardinality(ids);
 END
 $$;
 COMMENT ON FUNCTION workflow._decide_many(text, bigint[], text, text) IS 'Inner: workflow.decide_many()';
@@ -297,6 +299,13 @@ AS $$
 DECLARE
   claimed bigint;
 BEGIN
+  PERFORM workflow._require_given(queue IS NOT NULL, 'queue');
+  IF NOT EXISTS (SELECT FROM workflow.queue AS q WHERE q.queue = _claim_review.queue) THEN
+    RAISE EXCEPTION 'queue "%" does not exist', queue
+      USING ERRCODE = 'WF012',
+            DETAIL = 'Queues are made by workflow.create_queue() or by a definition.',
+            HINT = 'SELECT DISTINCT queue FROM workflow.review_inbox shows the queues with open reviews.';
+  END IF;
   SELECT r.review_id INTO claimed FROM workflow.review AS r
   WHERE r.queue = _claim_review.queue AND r.closed_at IS NULL AND r.decided_at IS NULL AND r.assignee IS NULL
     AND (NOT coalesce((r.spec -> 'four_eyes')::boolean, false) OR workflow._is_other_eyes(caller, r.item_id))
@@ -320,7 +329,7 @@ DECLARE
   review workflow.review := (workflow._lock_review(id)).open_review;
 BEGIN
   UPDATE workflow.review AS r
-  SET assignee = to_role, claimed_at = CASE WHEN to_role IS NOT NULL THEN workflow._now() END
+  SET assignee = to_role, claimed_at = NULL
   WHERE r.review_id = id;
   PERFORM workflow._note(caller, action, review.item_id, 'review:' || id, NULL,
                          jsonb_build_object('from', review.assignee, 'to', to_role));
@@ -338,14 +347,42 @@ CREATE FUNCTION workflow.release_review(id bigint) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.release_review(bigint) IS 'Gives a claimed review back to its queue';
 
-CREATE FUNCTION workflow._delegate(caller text, id bigint, to_role text) RETURNS void LANGUAGE sql
+-- Whether a name is a role, or a label that the queue knows: its owner, or one in its chain.
+CREATE FUNCTION workflow._require_assignee(id bigint, name text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT workflow._assign_review(caller, id, to_role, 'delegate review') $$;
+AS $$
+DECLARE
+  queue workflow.queue;
+BEGIN
+  PERFORM workflow._require_given(name IS NOT NULL, 'to_role');
+  SELECT q.* INTO queue FROM workflow.queue AS q JOIN workflow.review AS r ON r.queue = q.queue WHERE r.review_id = id;
+  IF queue.owner = name OR name = ANY (queue.escalate_to) OR EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+    RETURN;
+  END IF;
+  RAISE EXCEPTION 'role "%" does not exist', name
+    USING ERRCODE = 'WF012',
+          DETAIL = format('Nor is it a label of queue "%s": owner %s, escalate_to %s.',
+                          queue.queue, queue.owner, array_to_string(queue.escalate_to, ', ')),
+          HINT = 'Name a role or one of these labels; workflow.release_review(id) gives a review back to its queue.';
+END
+$$;
+COMMENT ON FUNCTION workflow._require_assignee(bigint, text) IS
+  'Inner: raises WF012 for a name that a review of a queue cannot be assigned to';
+
+CREATE FUNCTION workflow._delegate(caller text, id bigint, to_role text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM workflow._lock_review(id);
+  PERFORM workflow._require_assignee(id, to_role);
+  PERFORM workflow._assign_review(caller, id, to_role, 'delegate review');
+END
+$$;
 COMMENT ON FUNCTION workflow._delegate(text, bigint, text) IS 'Inner: workflow.delegate()';
 
 CREATE FUNCTION workflow.delegate(id bigint, to_role text) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
-COMMENT ON FUNCTION workflow.delegate(bigint, text) IS 'Assigns an open review to a role (or a label)';
+COMMENT ON FUNCTION workflow.delegate(bigint, text) IS 'Assigns an open review to a role, or to a label of its queue';
 
 -- --------------------------------------------------------------------- inbox
 

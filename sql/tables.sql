@@ -482,6 +482,7 @@ CREATE INDEX review_item ON workflow.review (item_id);
 COMMENT ON TABLE workflow.review IS 'Questions to people: what was shown, who decided what and why';
 COMMENT ON COLUMN workflow.review.shown IS 'Snapshot of what the person sees';
 COMMENT ON COLUMN workflow.review.proposed IS 'Snapshot of the editable value';
+COMMENT ON COLUMN workflow.review.claimed_at IS 'When the assignee claimed it; null where somebody delegated it';
 COMMENT ON COLUMN workflow.review.step IS 'Steps of the escalation chain taken so far';
 
 -- ---------------------------------------------------------------------- dump

@@ -77,6 +77,32 @@ SELECT id, key, assignee FROM workflow.review_inbox;
 SELECT state FROM workflow.decide(3, 'approve');
 RESET ROLE;
 
+-- delegated to a role, or to a label of its queue; "claimed" is what the assignee did himself
+RESET ROLE;
+SELECT workflow.delegate(4, 'lead');
+SELECT waiting_detail FROM workflow.where_is('claims:4');
+SELECT workflow.delegate(4, 'regress_boss');
+SELECT what, detail, actor, data FROM workflow.timeline('claims:4') WHERE what LIKE '%review%';
+SELECT workflow.delegate(4, 'typo');
+SELECT workflow.delegate(4, '');
+SELECT workflow.delegate(4, NULL);
+SELECT workflow.release_review(4);
+SET ROLE regress_clerk;
+SELECT workflow.claim_review('desk');
+RESET ROLE;
+SELECT waiting_detail FROM workflow.where_is('claims:4');
+SET ROLE regress_clerk;
+
+-- what cannot be meant is refused
+SELECT workflow.claim_review('dezk');
+SELECT workflow.claim_review(NULL);
+SELECT workflow.decide_many(NULL, 'approve');
+SELECT workflow.decide_many('{5,NULL}', 'approve');
+SELECT workflow.decide_many('{}', 'approve');
+SELECT workflow.decide(NULL, 'approve');
+SELECT workflow.release_review(NULL);
+RESET ROLE;
+
 -- an item that leaves by another event closes its review
 SELECT state FROM workflow.send('claims:4', 'withdraw');
 \set VERBOSITY sqlstate
