@@ -352,7 +352,7 @@ BEGIN
             DETAIL = coalesce((SELECT 'Versions that exist: ' || string_agg(d.version::text, ', ' ORDER BY d.version) || '.'
                                FROM workflow.definition AS d WHERE d.workflow = name),
                               'No version of it is stored.'),
-            HINT = 'SELECT workflow, active_version FROM workflow.workflow shows the workflows.';
+            HINT = 'SELECT DISTINCT workflow FROM workflow.state_stats shows those that have items; workflow.document(name) the active version of one.';
   END IF;
   RETURN stored;
 END

@@ -20,7 +20,7 @@ BEGIN
     RAISE EXCEPTION 'source "%" does not exist', coalesce(name, 'null')
       USING ERRCODE = 'WF012',
             DETAIL = 'A source of webhooks is made once, with how it signs and what its webhooks do.',
-            HINT = 'SELECT source FROM workflow.sources shows them; SELECT workflow.create_source(...) makes one.';
+            HINT = 'An operator sees them with SELECT source FROM workflow.sources, and makes one with workflow.create_source(...).';
   END IF;
   RETURN found_source;
 END

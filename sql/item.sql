@@ -350,7 +350,7 @@ BEGIN
   IF found_workflow.workflow IS NULL THEN
     RAISE EXCEPTION 'workflow "%" does not exist', name
       USING ERRCODE = 'WF012',
-            HINT = 'SELECT workflow FROM workflow.workflow shows the workflows.';
+            HINT = 'SELECT DISTINCT workflow FROM workflow.state_stats shows those that have items.';
   END IF;
   RETURN found_workflow;
 END

@@ -308,7 +308,8 @@ wf_graph(const char *workflow, int version)
 				(errcode(ERRCODE_WF_UNKNOWN),
 				 errmsg("workflow \"%s\" has no version %d", workflow, version),
 				 errdetail("No such version is stored."),
-				 errhint("SELECT workflow, version FROM workflow.definition shows the versions.")));
+				 errhint("SELECT workflow.document('%s') shows the active version, "
+						 "to operators, designers and monitors.", workflow)));
 
 	return graph;
 }

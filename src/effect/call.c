@@ -319,7 +319,7 @@ require_token(const WfEffect *effect, const char *token)
 			 errmsg("the token does not belong to a running attempt of effect %lld",
 					(long long) effect->effect_id),
 			 errdetail("The effect is %s.", effect->state),
-			 errhint("What is known for certain can still be told: "
+			 errhint("What is known for certain can still be told, by an operator: "
 					 "SELECT workflow.resolve(%lld, 'applied', 'how you know');",
 					 (long long) effect->effect_id)));
 }

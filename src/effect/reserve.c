@@ -358,7 +358,8 @@ wf_effect_reserve_prepared(const WfPrepared *prepared, int64 *effect_id)
 						prepared->intent->key, prepared->endpoint->name),
 				 errdetail("Effect %lld with this key is %s; its request differs.",
 						   (long long) *effect_id, effect->state),
-				 errhint("SELECT * FROM workflow.effects WHERE effect_id = %lld shows it. "
+				 errhint("SELECT * FROM workflow.effects WHERE effect_id = %lld shows it, "
+						 "to operators, designers and monitors. "
 						 "Another action needs another key.", (long long) *effect_id)));
 	}
 

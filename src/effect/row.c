@@ -185,7 +185,8 @@ require_row(uint64 nrows, int64 effect_id)
 				(errcode(ERRCODE_WF_UNKNOWN),
 				 errmsg("effect %lld does not exist", (long long) effect_id),
 				 errdetail("The ledger has no effect of that number."),
-				 errhint("SELECT effect_id, endpoint, key FROM workflow.effects shows them.")));
+				 errhint("SELECT effect_id, endpoint, key FROM workflow.effects shows them, "
+						 "to operators, designers and monitors.")));
 
 	return read_row();
 }

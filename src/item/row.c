@@ -299,7 +299,7 @@ wf_item_require_running(const WfItem *item)
 				(errcode(ERRCODE_WF_PAUSED),
 				 errmsg("item " INT64_FORMAT " is paused", item->item_id),
 				 errdetail("%s", wf_item_facts(item)),
-				 errhint("SELECT workflow.resume(" INT64_FORMAT ", 'reason') lets it go on, "
+				 errhint("An operator lets it go on: SELECT workflow.resume(" INT64_FORMAT ", 'reason'), "
 						 "or workflow.resume_workflow('%s') when the whole workflow is paused.",
 						 item->item_id, item->workflow)));
 }

@@ -188,7 +188,8 @@ refuse_missing(int64 job_id)
 			(errcode(ERRCODE_WF_UNKNOWN),
 			 errmsg("job " INT64_FORMAT " does not exist", job_id),
 			 errdetail("A job is gone once it has succeeded, or when its item has moved on."),
-			 errhint("SELECT * FROM workflow.attempts WHERE job_id = " INT64_FORMAT " shows what became of it.",
+			 errhint("SELECT * FROM workflow.attempts WHERE job_id = " INT64_FORMAT " shows what became of it, "
+					 "to operators, designers and monitors.",
 					 job_id)));
 }
 
