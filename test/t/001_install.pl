@@ -42,6 +42,12 @@ like(
 	qr/permission denied/,
 	'nothing can be planted in the schema, not even by the owner');
 
+# The README's first step of such an owner.
+my ($first_step) = slurp_file('README.md') =~ /^(SELECT workflow\.grant_role\(current_user.*?;)$/m;
+my $define = q{SELECT version FROM workflow.define('{"workflow": "w", "initial": "A", "states": {"A": {"final": "x"}}}')};
+like(as('owner', $define), qr/permission denied for function define/, 'he may not define at once');
+unlike(as('owner', $first_step), qr/ERROR/, 'grants himself what he needs');
+is(as('owner', $define), '1', 'and may then');
 is(as('owner', q{SELECT workflow.grant_role('clerk', 'monitor')}),
 	'', 'the owner hands out a kind of role');
 is(as('clerk', 'SELECT count(*) FROM workflow.effects'),
