@@ -8,12 +8,12 @@ RETURNS TABLE (kind text, functions text[], views text[]) LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   VALUES
-    ('submitter', '{submit,submit_many,send,receive,verify_webhook,input_ref,call,where_is,timeline}'::text[],
+    ('submitter', '{submit,submit_many,send,receive,verify_webhook,input_ref,call,where_is,timeline,if_run_again}'::text[],
                   '{items}'::text[]),
     ('worker',    '{enqueue,enqueue_many,claim,wait_for_job,complete,complete_many,fail,
-                    extend,extend_many,release,release_many,send,begin_effect,finish_effect,input_ref,where_is}',
+                    extend,extend_many,release,release_many,send,begin_effect,finish_effect,input_ref,where_is,if_run_again}',
                   '{items,queues}'),
-    ('reviewer',  '{decide,decide_many,claim_review,release_review,delegate,where_is,timeline}',
+    ('reviewer',  '{decide,decide_many,claim_review,release_review,delegate,where_is,timeline,if_run_again}',
                   '{items,review_inbox}'),
     ('operator',  '{submit,send,cancel,pause,resume,pause_workflow,resume_workflow,pause_queue,resume_queue,
                     pause_endpoint,resume_endpoint,
@@ -76,6 +76,8 @@ BEGIN
       USING ERRCODE = 'insufficient_privilege',
             DETAIL = format('Role "%s" is neither a superuser nor "%s", who owns the extension.', caller, owner);
   END IF;
+  PERFORM workflow._require_given(role IS NOT NULL, 'role');
+  PERFORM workflow._require_given(kind IS NOT NULL, 'kind');
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role) THEN
     RAISE EXCEPTION 'role "%" does not exist', role
       USING ERRCODE = 'undefined_object',

@@ -774,6 +774,15 @@ $$;
 COMMENT ON FUNCTION workflow._if_work_twice(text, text[]) IS
   'Inner: what keeps a submission or an activity without an effect from being done twice';
 
+-- "21:36:00" would read like a time of the day.
+CREATE FUNCTION workflow._in_words(duration interval) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+SET intervalstyle = postgres_verbose
+AS $$ SELECT ltrim(justify_hours(duration)::text, '@ ') $$;
+COMMENT ON FUNCTION workflow._in_words(interval) IS
+  'Inner: an interval as days, hours and minutes';
+
 CREATE FUNCTION workflow._if_effect_twice(
   kind text, dedup text, key_ttl interval, owner text, on_unknown text, key_parts text[],
   OUT mechanism text, OUT verdict text, OUT why text)
@@ -798,7 +807,7 @@ AS $$
         WHEN on_unknown = 'hold' THEN format('held, and %s is asked', coalesce(owner, 'a person'))
         WHEN on_unknown = 'probe' THEN 'looked up at the receiver; what that cannot tell is held'
         WHEN dedup = 'key' THEN format('sent again under the same key, which the receiver executes once; after %s it has perhaps forgotten the key, and a person is asked',
-                               justify_hours(key_ttl * 0.9))
+                               workflow._in_words(key_ttl * 0.9))
         ELSE 'sent again, which leaves the same result' END END
 $$;
 COMMENT ON FUNCTION workflow._if_effect_twice(text, text, interval, text, text, text[]) IS

@@ -52,7 +52,7 @@ wf_complete(PG_FUNCTION_ARGS)
 {
 	char	   *actor = wf_role_name(GetUserId());
 	char	   *token = wf_argument_text(fcinfo, 1, "token");
-	char	   *event = wf_optional_text(fcinfo, 2);
+	char	   *event = wf_argument_text(fcinfo, 2, "event");
 	Jsonb	   *output = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);
 	WfCaller	caller;
 
@@ -60,7 +60,7 @@ wf_complete(PG_FUNCTION_ARGS)
 	wf_enter_owner(&caller);
 	SPI_connect();
 	wf_item_complete_job(lock_claimed(PG_GETARG_INT64(0), token),
-						 event == NULL ? "ok" : event, output, actor);
+						 event, output, actor);
 	SPI_finish();
 	wf_leave_owner(&caller);
 
@@ -149,7 +149,7 @@ Datum
 wf_complete_many(PG_FUNCTION_ARGS)
 {
 	char	   *actor = wf_role_name(GetUserId());
-	char	   *event = wf_optional_text(fcinfo, 2);
+	char	   *event = wf_argument_text(fcinfo, 2, "event");
 	Claims		claims = read_claims(fcinfo);
 	WfCaller	caller;
 
@@ -158,7 +158,7 @@ wf_complete_many(PG_FUNCTION_ARGS)
 	for (int i = 0; i < claims.count; i++)
 		wf_item_complete_job(lock_claimed(DatumGetInt64(claims.job_ids[i]),
 										  TextDatumGetCString(claims.tokens[i])),
-							 event == NULL ? "ok" : event, output_of(&claims, i), actor);
+							 event, output_of(&claims, i), actor);
 	SPI_finish();
 	wf_leave_owner(&caller);
 

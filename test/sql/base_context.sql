@@ -10,6 +10,11 @@ SELECT workflow.pause(99);
 SELECT * FROM workflow.decide(5, 'yes');
 SELECT * FROM workflow.if_run_twice('nothing');
 
+SELECT workflow.receive('nobody', 'e', '{}', '');
+SELECT workflow.receive('nobody', 'e', '{}', ''::bytea);
+SELECT workflow.grant_role(NULL, 'monitor');
+SELECT workflow.grant_role(current_user, NULL);
+
 -- an error raised in C below an inner function
 SELECT version FROM workflow.define('{"workflow": "w", "initial": "OPEN", "key": ["$.id"],
   "states": {"OPEN": {"on": {"close": "CLOSED"}}, "CLOSED": {"final": "done"}}}');

@@ -21,6 +21,9 @@ WHERE p.pronamespace = 'workflow'::regnamespace AND p.proname NOT LIKE '\_%'
   AND NOT EXISTS (SELECT FROM workflow._role_kinds() AS k WHERE p.proname = ANY (k.functions))
 ORDER BY 1;
 
+-- whoever may ask where an item is may ask what running it again does
+SELECT k.kind FROM workflow._role_kinds() AS k WHERE 'where_is' = ANY (k.functions) AND NOT 'if_run_again' = ANY (k.functions);
+
 -- a role gets what the list says of its kind, in all overloads, and nothing else
 CREATE ROLE wf_test_role;
 CREATE FUNCTION granted(kind text) RETURNS TABLE (missing text, beyond text) LANGUAGE sql AS $$

@@ -89,6 +89,8 @@ SELECT :'id' AS id, workflow.complete(:job_id, :'token', output => '{"made": 1}'
 SELECT state, data -> 'done' AS done FROM workflow.items WHERE outcome = 'success';
 \set VERBOSITY sqlstate
 SELECT workflow.complete(:job_id, :'token');
+SELECT workflow.complete(:job_id, :'token', NULL);
+SELECT workflow.complete_many(ARRAY[:job_id], ARRAY[:'token'], NULL);
 SELECT workflow.complete(job_id, token, 'fly') FROM workflow.claim('work', 'me', 1, '1 hour');
 \set VERBOSITY default
 
