@@ -88,8 +88,7 @@ require_matching_input(const Submission *submission)
 				 errmsg("the input does not match the input schema of workflow \"%s\" version %d",
 						submission->graph->workflow, submission->graph->version),
 				 errdetail("%s", describe_errors(errors)),
-				 errhint("SELECT workflow.document('%s') shows the input_schema, "
-						 "to operators, designers and monitors.",
+				 errhint("SELECT workflow.document('%s') shows the input_schema, to operators, designers and monitors.",
 						 submission->graph->workflow)));
 }
 
@@ -202,8 +201,7 @@ mention_missing_workers(void)
 	ereport(NOTICE,
 			(errmsg("no pg_workflow worker is running in this database"),
 			 errdetail("Items are stored; sql, http and model activities and timers wait for a worker."),
-			 errhint("An operator starts them: SELECT workflow.start_workers(); "
-					 "or does their work: CALL workflow.run('10 seconds');")));
+			 errhint("An operator starts them: SELECT workflow.start_workers(); or does their work: CALL workflow.run('10 seconds');")));
 }
 
 static const WfItem *

@@ -109,7 +109,8 @@ CREATE FUNCTION ended(item text) RETURNS TABLE (state text, kind text, effect_st
 $$;
 SELECT count(*) FROM unnest('{cancelled,dead,failed,held,unknown,succeeded}'::text[]) AS k (id),
   LATERAL workflow.submit('calls', jsonb_build_object('id', k.id), key => k.id) AS s;
-UPDATE workflow.effect AS e SET state = split_part(e.key, ':', 1), reason = 'it said so', finished_at = now()
+UPDATE workflow.effect AS e SET state = split_part(e.key, ':', 1), reason = 'it said so', finished_at = now(),
+  unknown_attempts = (split_part(e.key, ':', 1) = 'unknown')::int
 WHERE split_part(e.key, ':', 1) IN ('dead', 'failed', 'held', 'unknown', 'succeeded');
 SELECT verdict FROM workflow.begin_effect('dedups', 'mine:2', '{"a": 1}', 'calls:cancelled');
 SELECT k.id, e.* FROM unnest('{cancelled,dead,failed,held,unknown,succeeded}'::text[]) AS k (id),
