@@ -147,8 +147,11 @@ $observer->quit;
 
 # ------------------------------------------------------------------ crashes
 ($session, $pid) = claiming_session('mail', 'NULL');
+my $checkpointer = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'});
 kill 'KILL', $pid;
-ok($node->poll_query_until('postgres', 'SELECT true'), 'the server is back after kill -9');
+ok( $node->poll_query_until('postgres',
+		"SELECT pid <> $checkpointer FROM pg_stat_activity WHERE backend_type = 'checkpointer'"),
+	'the server is back after kill -9');
 is_soon('a session killed with -9', 8);
 
 ($session, $pid) = claiming_session('mail', 'NULL');

@@ -26,7 +26,8 @@ sub endpoint
 {
 	my ($name, $options) = @_;
 	sql("CREATE SERVER $name FOREIGN DATA WRAPPER workflow_http OPTIONS (url '"
-		  . $faults->url . "', allow_private '127.0.0.0/8', allow_http 'true', timeout '2s', $options)");
+		  . $faults->url . "', allow_private '127.0.0.0/8', allow_http 'true', timeout '2s',
+		breaker_failures 'off', breaker_rate 'off', $options)");
 }
 
 # Without deduplication one attempt decides: every effect comes to an end.
