@@ -7,6 +7,7 @@
 #   make lint        the checks that run in seconds
 #   make indent      lay out the C sources
 #   make test-matrix the same tests on other servers, in chroots
+#   make bench-http  effects a second, beside bare libcurl; BENCH="--runs 5"
 #
 #   make check-regress check-isolation check-tap   one kind of test;
 #                    TESTS="queue item" picks files by name
@@ -72,7 +73,7 @@ $(INSTALL_SQL): $(SQL_PIECES:%=sql/%.sql) $(EXTENSION).control
 TESTS =
 RUN_TESTS = PG_CONFIG='$(PG_CONFIG)' PGXS='$(PGXS)' tools/run_tests
 
-.PHONY: test installcheck check-regress check-isolation check-tap lint indent demo test-matrix
+.PHONY: test installcheck check-regress check-isolation check-tap lint indent demo test-matrix bench-http
 
 test:
 	@$(MAKE) -s all install
@@ -87,7 +88,7 @@ lint:
 	@PG_CONFIG='$(PG_CONFIG)' tools/lint
 
 indent:
-	@PG_CONFIG='$(PG_CONFIG)' tools/indent $(C_FILES) $(H_FILES)
+	@PG_CONFIG='$(PG_CONFIG)' tools/indent $(C_FILES) $(H_FILES) $(wildcard bench/*.c)
 
 demo:
 	@$(MAKE) -s all install
@@ -95,3 +96,8 @@ demo:
 
 test-matrix:
 	@tools/test_matrix
+
+BENCH =
+bench-http: bench-%:
+	@$(MAKE) -s all install
+	@PG_CONFIG='$(PG_CONFIG)' tools/bench $* $(BENCH)
