@@ -57,7 +57,8 @@ like(
 	qr/warning.*shared_preload_libraries/,
 	'health() says that it will not survive a restart');
 my $set = "ALTER SYSTEM SET pg_workflow.secrets_dir = '/nowhere'";
-isnt($plain->psql('postgres', $set), 0, 'a session without the library knows no setting');
+isnt($plain->psql('postgres', $set), 0, 'a session without the library knows no setting')
+  if $plain->pg_version < 17;    # from then on any prefix will do
 is($plain->psql('postgres', "LOAD 'pg_workflow'; $set"), 0, 'one that has loaded it does');
 is($plain->safe_psql('postgres', 'SELECT workflow.stop_workers()'),
 	'1', 'stop_workers() ends it');
