@@ -243,6 +243,8 @@ time_to_wait(WfCalls *calls, long limit_ms)
 
 	ms = shorter(ms, time_to_retry(calls));
 
+	if (is_time_to_record(calls))
+		return 0;
 	if (calls->record_at != 0)
 		ms = wf_ms_until(calls->record_at, ms);
 	else if (count(calls, WF_CALL_FINISHED) > 0)
