@@ -289,7 +289,7 @@ CREATE TABLE workflow.job (
   dead_letter   text COLLATE "C"
 ) WITH (fillfactor = 70);
 CREATE INDEX job_ready ON workflow.job (kind, queue, priority, run_at, job_id) WHERE status = 'ready';
-CREATE INDEX job_due ON workflow.job (run_at) WHERE status = 'ready';
+CREATE INDEX job_due ON workflow.job (kind, run_at) WHERE status = 'ready';
 CREATE INDEX job_running ON workflow.job (queue, lease_until) WHERE status = 'running';
 CREATE INDEX job_item ON workflow.job (item_id) WHERE item_id IS NOT NULL;
 CREATE INDEX job_effect ON workflow.job (effect_id) WHERE effect_id IS NOT NULL;
@@ -325,7 +325,7 @@ CREATE TABLE workflow.attempt (
   message     text,
   detail      jsonb
 );
-CREATE INDEX attempt_job ON workflow.attempt (job_id);
+CREATE INDEX attempt_job ON workflow.attempt (job_id) WHERE job_id IS NOT NULL;
 CREATE INDEX attempt_item ON workflow.attempt (item_id) WHERE item_id IS NOT NULL;
 CREATE INDEX attempt_effect ON workflow.attempt (effect_id) WHERE effect_id IS NOT NULL;
 COMMENT ON TABLE workflow.attempt IS 'One execution of a job or one wire send of an effect, written when it ends; append-only';
