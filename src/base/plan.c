@@ -12,7 +12,9 @@
 #include "base/guard.h"
 #include "base/owner.h"
 #include "base/plan.h"
+#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 
 /*
  * Adds the plan's name to errors raised while it runs.
@@ -26,7 +28,8 @@ plan_error_context(void *arg)
 static void
 prepare_and_keep(WfPlan *plan)
 {
-	SPIPlanPtr	prepared = SPI_prepare(plan->sql, plan->nargs, plan->argtypes);
+	SPIPlanPtr	prepared = SPI_prepare_cursor(plan->sql, plan->nargs, plan->argtypes,
+											  plan->by_index ? CURSOR_OPT_GENERIC_PLAN : 0);
 
 	if (prepared == NULL)
 		elog(ERROR, "could not prepare statement \"%s\": %s",
@@ -36,6 +39,41 @@ prepare_and_keep(WfPlan *plan)
 	plan->prepared = prepared;
 }
 
+static void
+avoid(const char *setting)
+{
+	(void) set_config_option(setting, "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * Runs a plan by_index.  It is planned once, perhaps while its tables are so
+ * small that reading all of them is cheap; they grow, and the plan stays.
+ */
+static int
+execute_by_index(WfPlan *plan, Datum *values, const char *nulls, long limit)
+{
+	int			level = NewGUCNestLevel();
+	int			result;
+
+	avoid("enable_seqscan");
+	avoid("enable_hashjoin");
+	avoid("enable_mergejoin");
+	result = SPI_execute_plan(plan->prepared, values, nulls, plan->read_only, limit);
+	AtEOXact_GUC(true, level);
+
+	return result;
+}
+
+static int
+execute(WfPlan *plan, Datum *values, const char *nulls, long limit)
+{
+	if (plan->by_index)
+		return execute_by_index(plan, values, nulls, limit);
+
+	return SPI_execute_plan(plan->prepared, values, nulls, plan->read_only, limit);
+}
+
 static int
 run(WfPlan *plan, Datum *values, const char *nulls, long limit)
 {
@@ -43,12 +81,12 @@ run(WfPlan *plan, Datum *values, const char *nulls, long limit)
 	volatile int result = 0;
 
 	if (plan->passes == NULL)
-		return SPI_execute_plan(plan->prepared, values, nulls, plan->read_only, limit);
+		return execute(plan, values, nulls, limit);
 
 	previous = wf_guard_open(plan->passes);
 	PG_TRY();
 	{
-		result = SPI_execute_plan(plan->prepared, values, nulls, plan->read_only, limit);
+		result = execute(plan, values, nulls, limit);
 	}
 	PG_FINALLY();
 	{
