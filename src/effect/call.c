@@ -349,7 +349,7 @@ wf_finish_effect(PG_FUNCTION_ARGS)
 	connect_as_owner(&caller);
 	effect = wf_effect_lock(PG_GETARG_INT64(0));
 	require_token(effect, text_argument(fcinfo, 1));
-	endpoint = wf_endpoint_of(effect);
+	endpoint = wf_endpoint_of(effect, NULL);
 	news.verdict = reported_verdict(text_argument(fcinfo, 2), endpoint);
 	news.external_id = text_argument(fcinfo, 3);
 	news.answer.response = jsonb_argument(fcinfo, 4);

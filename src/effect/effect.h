@@ -181,13 +181,36 @@ typedef struct WfWire
 extern WfWire *wf_effect_begin_send(int64 effect_id, const char *worker,
 									WfEffectOutcome *outcome);
 
+/* An attempt that is to begin together with others. */
+typedef struct WfStart
+{
+	int64		effect_id;
+	MemoryContext context;		/* in which the wire is to live */
+	WfWire	   *wire;			/* NULL: it did not begin */
+} WfStart;
+
 /*
- * Records what an attempt came to.  policy: the activity's object
- * (NULL: the default).  Does not wait for the row of the effect.
+ * The same for many effects at once.  Only those begin that nothing stands in
+ * the way of; of the others nothing is changed, and wf_effect_begin_send() says
+ * what becomes of them.
  */
-extern WfEffectOutcome wf_effect_record(int64 effect_id, const char *token,
-										const WfExchange *exchange,
-										Jsonb *policy);
+extern void wf_effect_begin_many(WfStart *starts, int n, const char *worker);
+
+/* What an attempt came to, and what that means for its job. */
+typedef struct WfRecording
+{
+	int64		effect_id;
+	const char *token;
+	const WfExchange *exchange;
+	Jsonb	   *policy;			/* the activity's object; NULL: the default */
+	WfDisposition disposition;	/* the result */
+} WfRecording;
+
+/*
+ * Records what attempts came to.  BUSY: somebody holds the effect, nothing is
+ * recorded.  Raises WF012 when one of the effects does not exist.
+ */
+extern void wf_effect_record_many(WfRecording *recordings, int n);
 
 /*
  * Turns the effects that a vanished sender left "sending" into "unknown" and
@@ -217,11 +240,17 @@ extern WfEffectOutcome wf_effect_hold_standing(int64 effect_id);
 /* The item moved on: cancels what has not begun; what is sending ends alone. */
 extern void wf_effect_cancel_visit(int64 item_id, int seq);
 
-/*
- * Most calls that may be under way to the endpoint of an effect at once, and
- * since when its breaker is as it is (0: from the beginning).
- */
-extern int	wf_effect_max_in_flight(int64 effect_id, int32 *endpoint_id,
-									TimestampTz *breaker_since);
+/* Where an effect goes. */
+typedef struct WfRoute
+{
+	int64		effect_id;
+	int32		endpoint_id;	/* 0: there is no such effect */
+	int			max_in_flight;	/* most calls to it at once */
+	TimestampTz breaker_since;	/* since when its breaker is as it is; 0: from
+								 * the beginning */
+} WfRoute;
+
+/* Fills in the rest for the effects given. */
+extern void wf_effect_find_routes(WfRoute *routes, int n);
 
 #endif							/* WF_EFFECT_EFFECT_H */

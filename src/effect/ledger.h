@@ -5,6 +5,7 @@
 #ifndef WF_EFFECT_LEDGER_H
 #define WF_EFFECT_LEDGER_H
 
+#include "base/rows.h"
 #include "effect/effect.h"
 #include "lib/stringinfo.h"
 #include "retry/policy.h"
@@ -216,6 +217,8 @@ typedef struct WfEffect
 /* row.c */
 extern WfEffect *wf_effect_lock(int64 effect_id);
 extern WfEffect *wf_effect_try_lock(int64 effect_id);
+extern void wf_effects_lock_to_send(WfEffect **effects, const int64 *effect_ids, int n);
+extern void wf_effects_lock_to_record(WfEffect **effects, const int64 *effect_ids, int n);
 extern WfEffect *wf_effect_read(int64 effect_id);
 extern WfEffect *wf_effect_lock_key(int32 endpoint_id, const char *key);
 extern bool wf_effect_is(const WfEffect *effect, const char *state);
@@ -313,7 +316,7 @@ extern void wf_breaker_note_guard(const WfEffect *effect, const WfEndpoint *endp
 
 /* limits.c */
 extern int64 wf_limits_wait_us(const WfExchange *exchange, TimestampTz now);
-extern void wf_limits_note(const WfEndpoint *endpoint, const WfExchange *exchange);
+extern bool wf_limits_note(const WfEndpoint *endpoint, const WfExchange *exchange);
 
 /* What an answer of a lookup says. */
 typedef enum WfFinding
@@ -384,17 +387,32 @@ typedef struct WfNews
 	const char *explanation;	/* or NULL: made of the rest */
 } WfNews;
 
+/* What is to be written, for any number of effects. */
+typedef struct WfLedgerPage
+{
+	WfRows	   *effects;
+	WfRows	   *attempts;
+} WfLedgerPage;
+
+extern WfLedgerPage *wf_ledger_page(void);
+extern void wf_ledger_write(WfLedgerPage *page);
+extern WfEffectOutcome wf_effect_settle_on(WfLedgerPage *page, const WfEffect *effect,
+										   const WfEndpoint *endpoint,
+										   const WfNews *news);
 extern WfEffectOutcome wf_effect_settle(const WfEffect *effect,
 										const WfEndpoint *endpoint, const WfNews *news);
 extern WfEffectOutcome wf_effect_block(const WfEffect *effect,
 									   const WfEndpoint *endpoint,
 									   const char *error_class, const char *reason);
-extern void wf_effect_note_attempt(const WfEffect *effect, const WfNews *news,
-								   const char *outcome, const char *message);
+extern WfRows *wf_attempt_rows(void);
+extern void wf_effect_note_attempt(WfLedgerPage *page, const WfEffect *effect,
+								   const WfNews *news, const char *outcome,
+								   const char *message);
 extern WfExchangeKind wf_exchange_under_way(const WfEffect *effect);
-extern WfEndpoint *wf_endpoint_if_any(const WfEffect *effect);
+extern WfEndpoint *wf_endpoint_among(List **known, int32 endpoint_id);
+extern WfEndpoint *wf_endpoint_if_any(const WfEffect *effect, List **known);
 extern void wf_effect_take_back_send(const WfEffect *effect, const WfExchange *exchange);
-extern WfEndpoint *wf_endpoint_of(const WfEffect *effect);
+extern WfEndpoint *wf_endpoint_of(const WfEffect *effect, List **known);
 extern WfEffectOutcome wf_outcome_of(const WfEffect *effect);
 
 /* revert.c */
@@ -454,6 +472,15 @@ extern bool wf_hmac(const char *secret, bool is_standard, const WfSigned *messag
 extern char *wf_unusable_secret(const char *name);
 extern bool wf_sign_wire(WfWire *wire, const WfEffect *effect, List *mapping,
 						 char **problem);
+
+/* step.c */
+extern char *wf_why_blocked(const WfEffect *effect, const WfEndpoint *endpoint);
+extern char *wf_why_held(const WfEffect *effect, const WfEndpoint *endpoint);
+extern WfOnUnknown wf_next_step(const WfEffect *effect, const WfEndpoint *endpoint);
+extern bool wf_needs_read_before(const WfEffect *effect);
+
+/* rate.c */
+extern TimestampTz wf_endpoint_take_rate(const WfEndpoint *endpoint);
 
 /* send.c */
 extern WfEffect *wf_effect_give_up_overdue(WfEffect *effect);

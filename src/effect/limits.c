@@ -201,9 +201,10 @@ wf_limits_wait_us(const WfExchange *exchange, TimestampTz now)
 }
 
 /*
- * Pauses the endpoint when it asks for that; nobody waits for its row.
+ * Pauses the endpoint when it asks for that; nobody waits for its row.  Tells
+ * whether that was written.
  */
-void
+bool
 wf_limits_note(const WfEndpoint *endpoint, const WfExchange *exchange)
 {
 	TimestampTz now = wf_now();
@@ -212,8 +213,8 @@ wf_limits_note(const WfEndpoint *endpoint, const WfExchange *exchange)
 		Int32GetDatum(endpoint->endpoint_id), TimestampTzGetDatum(now + us)
 	};
 
-	if (us > 0 && now + us > endpoint->flow.pause_until + WORTH_WRITING_US)
-		wf_plan_execute(&pause_plan, values, NULL);
+	return us > 0 && now + us > endpoint->flow.pause_until + WORTH_WRITING_US &&
+		wf_plan_execute(&pause_plan, values, NULL) > 0;
 }
 
 PG_FUNCTION_INFO_V1(wf_inner_limits_wait);

@@ -97,7 +97,7 @@ static WfEffectOutcome *
 settle_lost(int64 effect_id)
 {
 	WfEffect   *effect = wf_effect_lock(effect_id);
-	WfEndpoint *endpoint = wf_endpoint_of(effect);
+	WfEndpoint *endpoint = wf_endpoint_of(effect, NULL);
 	WfExchangeKind kind = wf_exchange_under_way(effect);
 	WfFacts		facts = {.phase = kind == WF_EXCHANGE_ACTION ? 1 : 0,.kind = kind};
 	WfNews		news = {.retry_after_us = -1};

@@ -28,15 +28,46 @@ wf_exchange_under_way(const WfEffect *effect)
 }
 
 /*
- * Returns the endpoint of an effect, as it is for this effect; NULL when its
- * server is gone.
+ * Returns an endpoint, looked up once for all who share the list; for less than a
+ * transaction, in which servers may change.
  */
 WfEndpoint *
-wf_endpoint_if_any(const WfEffect *effect)
+wf_endpoint_among(List **known, int32 endpoint_id)
 {
-	WfEndpoint *endpoint = wf_endpoint_by_id(effect->endpoint_id);
+	WfEndpoint *endpoint;
+	ListCell   *cell;
 
-	if (endpoint != NULL && effect->key_ignored)
+	foreach(cell, *known)
+	{
+		endpoint = lfirst(cell);
+		if (endpoint->endpoint_id == endpoint_id)
+			return endpoint;
+	}
+	endpoint = wf_endpoint_by_id(endpoint_id);
+	if (endpoint != NULL)
+		*known = lappend(*known, endpoint);
+
+	return endpoint;
+}
+
+/*
+ * Returns the endpoint of an effect, as it is for this effect; NULL when its
+ * server is gone.  It is looked up once for all who share the list (NULL:
+ * nobody).
+ */
+WfEndpoint *
+wf_endpoint_if_any(const WfEffect *effect, List **known)
+{
+	List	   *none = NIL;
+	const WfEndpoint *found = wf_endpoint_among(known == NULL ? &none : known,
+												effect->endpoint_id);
+	WfEndpoint *endpoint;
+
+	if (found == NULL)
+		return NULL;
+	endpoint = palloc(sizeof(WfEndpoint));
+	*endpoint = *found;
+	if (effect->key_ignored)
 		wf_endpoint_ignore_keys(endpoint);
 
 	return endpoint;
@@ -46,9 +77,9 @@ wf_endpoint_if_any(const WfEffect *effect)
  * The same; when its server is gone, the most careful one there could be.
  */
 WfEndpoint *
-wf_endpoint_of(const WfEffect *effect)
+wf_endpoint_of(const WfEffect *effect, List **known)
 {
-	WfEndpoint *endpoint = wf_endpoint_if_any(effect);
+	WfEndpoint *endpoint = wf_endpoint_if_any(effect, known);
 
 	if (endpoint != NULL)
 		return endpoint;
@@ -156,67 +187,106 @@ is_current(const WfEffect *effect, const char *token)
 
 /*
  * What the exchange says about the endpoint, whatever becomes of the effect.
+ * Tells whether that may have changed what is on record about the endpoint.
  */
-static void
+static bool
 note_flow(const WfEffect *effect, const WfEndpoint *endpoint, const WfExchange *exchange)
 {
 	WfFacts		facts = wf_facts_of(exchange, endpoint, NULL);
+	bool		is_well = exchange->status >= 200 && exchange->status < 300;
+	bool		is_paused;
 
 	wf_breaker_note(effect, endpoint, &facts);
-	wf_limits_note(endpoint, exchange);
-	if (exchange->status >= 200 && exchange->status < 300)
+	is_paused = wf_limits_note(endpoint, exchange);
+	if (is_well)
 		wf_gate_give_back(effect, endpoint);
+
+	return is_paused || !is_well || endpoint->flow.breaker != WF_BREAKER_CLOSED;
 }
 
 /*
  * Evidence of an attempt that was given up on.
  */
-static WfEffectOutcome
-record_late(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news)
+static WfDisposition
+record_late(WfLedgerPage *page, const WfEffect *effect, const WfEndpoint *endpoint,
+			const WfNews *news)
 {
-	WfEffectOutcome outcome = {0};
 	bool		is_proof = news->verdict.evidence == WF_APPLIED &&
 	news->verdict.action == WF_ACT_SUCCEED && news->exchange->kind != WF_EXCHANGE_BEFORE;
 	bool		is_under_way = wf_effect_is(effect, "sending") || wf_effect_is(effect, "claimed");
 
 	if (is_proof && !is_under_way && !wf_effect_is(effect, "succeeded"))
-		return wf_effect_settle(effect, endpoint, news);
+		return wf_effect_settle_on(page, effect, endpoint, news).disposition;
 
 	if (is_proof)
 		wf_note_second_success(effect, endpoint, news->exchange);
-	wf_effect_note_attempt(effect, news, "unknown", "this came after the attempt was given up");
-	outcome.effect_id = effect->effect_id;
-	outcome.disposition = WF_EFFECT_STALE;
+	wf_effect_note_attempt(page, effect, news, "unknown",
+						   "this came after the attempt was given up");
 
-	return outcome;
+	return WF_EFFECT_STALE;
 }
 
 /*
- * Records what an attempt came to, if it is the present one.
+ * Records on a page what an attempt came to.  Endpoints are those that are
+ * known; none is, once something about them may have been written.
  */
-WfEffectOutcome
-wf_effect_record(int64 effect_id, const char *token, const WfExchange *exchange,
-				 Jsonb *policy)
+static WfDisposition
+record(WfLedgerPage *page, const WfRecording *recording, WfEffect *effect, List **endpoints)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	WfEffect   *effect = wf_effect_try_lock(effect_id);
-	WfEffectOutcome outcome = {.effect_id = effect_id,.disposition = WF_EFFECT_BUSY};
-	WfEndpoint *endpoint;
+	const WfExchange *exchange = recording->exchange;
+	WfEndpoint *endpoint = wf_endpoint_of(effect, endpoints);
 	WfNews		news;
 
-	if (effect == NULL)
-		return outcome;
-	endpoint = wf_endpoint_of(effect);
 	wf_heed_ignored_key(effect, endpoint, exchange);
-	news = read_news(effect, endpoint, exchange, policy);
-	if (is_current(effect, token) && news.verdict.action == WF_ACT_SUCCEED)
+	news = read_news(effect, endpoint, exchange, recording->policy);
+	if (!is_current(effect, recording->token))
+		return record_late(page, effect, endpoint, &news);
+	if (news.verdict.action == WF_ACT_SUCCEED)
 		wf_note_second_success(effect, endpoint, exchange);
-	if (is_current(effect, token))
-		note_flow(effect, endpoint, exchange);
-	if (is_current(effect, token))
-		outcome = wf_effect_settle(effect, endpoint, &news);
-	else
-		outcome = record_late(effect, endpoint, &news);
+	if (note_flow(effect, endpoint, exchange))
+		*endpoints = NIL;
 
-	return wf_outcome_deliver(outcome, caller);
+	return wf_effect_settle_on(page, effect, endpoint, &news).disposition;
+}
+
+/*
+ * The effect as it is needed to record what came back: for a success without
+ * what was sent and answered, which may be large.
+ */
+static WfEffect *
+complete(WfEffect *effect, const WfExchange *exchange)
+{
+	bool		is_plain = wf_effect_is(effect, "sending") && !wf_effect_is_revert(effect) &&
+	exchange->status >= 200 && exchange->status < 300;
+
+	return is_plain ? effect : wf_effect_read(effect->effect_id);
+}
+
+/*
+ * Records what attempts came to, each if it is the present one of its effect.
+ */
+void
+wf_effect_record_many(WfRecording *recordings, int n)
+{
+	WfEffect  **effects = palloc(sizeof(WfEffect *) * n);
+	int64	   *ids = palloc(sizeof(int64) * n);
+	WfLedgerPage *page = wf_ledger_page();
+	List	   *endpoints = NIL;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = recordings[i].effect_id;
+	wf_effects_lock_to_record(effects, ids, n);
+	for (int i = 0; i < n; i++)
+	{
+		WfRecording *recording = &recordings[i];
+
+		recording->disposition = WF_EFFECT_BUSY;
+		if (effects[i] == NULL)
+			(void) wf_effect_read(ids[i]);	/* raises when it is gone */
+		else
+			recording->disposition = record(page, recording,
+											complete(effects[i], recording->exchange),
+											&endpoints);
+	}
+	wf_ledger_write(page);
 }

@@ -8,18 +8,20 @@
 #include "postgres.h"
 
 #include "base/plan.h"
+#include "base/rows.h"
 #include "base/sqlstate.h"
 #include "catalog/pg_type.h"
 #include "effect/ledger.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#define COLUMNS \
+#define COLUMNS_WITH(request, answer) \
 	"effect_id, endpoint_id, key, state, substate, kind, fingerprint, " \
-	"submitted_by, item_id, method, path, headers, body, content_type, spec, " \
+	"submitted_by, item_id, method, path, " request ", content_type, spec, " \
 	"timeout_ms, attempts, charged, unknown_attempts, generation, token, worker, " \
-	"first_sent_at, sending_at, deadline, next_at, previous, response, " \
+	"first_sent_at, sending_at, deadline, next_at, previous, " answer ", " \
 	"error_class, reason, model_output_id, cause, unknown_at, external_id, key_ignored"
+#define COLUMNS COLUMNS_WITH("headers, body", "response")
 
 enum
 {
@@ -77,6 +79,26 @@ static WfPlan try_lock_effect_plan = {
 	"FOR UPDATE SKIP LOCKED",
 };
 
+static WfPlan lock_to_send_plan = {
+	.name = "lock effects to send",
+	.expected = SPI_OK_SELECT,
+	.by_index = true,
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.sql = "SELECT " COLUMNS_WITH("headers, body", "NULL::jsonb") " "
+	"FROM workflow.effect WHERE effect_id = ANY ($1::int8[]) FOR UPDATE SKIP LOCKED",
+};
+
+static WfPlan lock_to_record_plan = {
+	.name = "lock effects to record",
+	.expected = SPI_OK_SELECT,
+	.by_index = true,
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.sql = "SELECT " COLUMNS_WITH("NULL::jsonb, NULL::bytea", "NULL::jsonb") " "
+	"FROM workflow.effect WHERE effect_id = ANY ($1::int8[]) FOR UPDATE SKIP LOCKED",
+};
+
 static WfPlan read_effect_plan = {
 	.name = "read effect",
 	.expected = SPI_OK_SELECT,
@@ -95,84 +117,84 @@ static WfPlan lock_effect_key_plan = {
 };
 
 static Jsonb *
-jsonb_column(int column)
+jsonb_column(uint64 row, int column)
 {
 	bool		isnull;
-	Datum		value = wf_result_datum(0, column, &isnull);
+	Datum		value = wf_result_datum(row, column, &isnull);
 
 	return isnull ? NULL : DatumGetJsonbPCopy(value);
 }
 
 static bytea *
-bytea_column(int column)
+bytea_column(uint64 row, int column)
 {
 	bool		isnull;
-	Datum		value = wf_result_datum(0, column, &isnull);
+	Datum		value = wf_result_datum(row, column, &isnull);
 
 	return isnull ? NULL : DatumGetByteaPCopy(value);
 }
 
 static TimestampTz
-time_column(int column)
+time_column(uint64 row, int column)
 {
 	bool		isnull;
-	Datum		value = wf_result_datum(0, column, &isnull);
+	Datum		value = wf_result_datum(row, column, &isnull);
 
 	return isnull ? 0 : DatumGetTimestampTz(value);
 }
 
 static void
-read_request(WfEffect *effect)
+read_request(WfEffect *effect, uint64 row)
 {
-	effect->fingerprint = bytea_column(COL_FINGERPRINT);
-	effect->submitted_by = wf_result_text(0, COL_SUBMITTED_BY);
-	effect->item_id = wf_result_int8(0, COL_ITEM_ID);
-	effect->method = wf_result_text(0, COL_METHOD);
-	effect->path = wf_result_text(0, COL_PATH);
-	effect->headers = jsonb_column(COL_HEADERS);
-	effect->body = bytea_column(COL_BODY);
-	effect->content_type = wf_result_text(0, COL_CONTENT_TYPE);
-	effect->spec = jsonb_column(COL_SPEC);
-	effect->timeout_ms = wf_result_int4(0, COL_TIMEOUT_MS);
+	effect->fingerprint = bytea_column(row, COL_FINGERPRINT);
+	effect->submitted_by = wf_result_text(row, COL_SUBMITTED_BY);
+	effect->item_id = wf_result_int8(row, COL_ITEM_ID);
+	effect->method = wf_result_text(row, COL_METHOD);
+	effect->path = wf_result_text(row, COL_PATH);
+	effect->headers = jsonb_column(row, COL_HEADERS);
+	effect->body = bytea_column(row, COL_BODY);
+	effect->content_type = wf_result_text(row, COL_CONTENT_TYPE);
+	effect->spec = jsonb_column(row, COL_SPEC);
+	effect->timeout_ms = wf_result_int4(row, COL_TIMEOUT_MS);
 }
 
 static void
-read_sending(WfEffect *effect)
+read_sending(WfEffect *effect, uint64 row)
 {
-	effect->attempts = wf_result_int4(0, COL_ATTEMPTS);
-	effect->charged = wf_result_int4(0, COL_CHARGED);
-	effect->unknown_attempts = wf_result_int4(0, COL_UNKNOWN_ATTEMPTS);
-	effect->generation = wf_result_int4(0, COL_GENERATION);
-	effect->token = wf_result_text(0, COL_TOKEN);
-	effect->worker = wf_result_text(0, COL_WORKER);
-	effect->first_sent_at = time_column(COL_FIRST_SENT_AT);
-	effect->sending_at = time_column(COL_SENDING_AT);
-	effect->deadline = time_column(COL_DEADLINE);
-	effect->next_at = time_column(COL_NEXT_AT);
-	effect->unknown_at = time_column(COL_UNKNOWN_AT);
-	effect->external_id = wf_result_text(0, COL_EXTERNAL_ID);
-	effect->key_ignored = DatumGetBool(wf_result_datum(0, COL_KEY_IGNORED, NULL));
+	effect->attempts = wf_result_int4(row, COL_ATTEMPTS);
+	effect->charged = wf_result_int4(row, COL_CHARGED);
+	effect->unknown_attempts = wf_result_int4(row, COL_UNKNOWN_ATTEMPTS);
+	effect->generation = wf_result_int4(row, COL_GENERATION);
+	effect->token = wf_result_text(row, COL_TOKEN);
+	effect->worker = wf_result_text(row, COL_WORKER);
+	effect->first_sent_at = time_column(row, COL_FIRST_SENT_AT);
+	effect->sending_at = time_column(row, COL_SENDING_AT);
+	effect->deadline = time_column(row, COL_DEADLINE);
+	effect->next_at = time_column(row, COL_NEXT_AT);
+	effect->unknown_at = time_column(row, COL_UNKNOWN_AT);
+	effect->external_id = wf_result_text(row, COL_EXTERNAL_ID);
+	effect->key_ignored = DatumGetBool(wf_result_datum(row, COL_KEY_IGNORED, NULL));
 }
 
 static WfEffect *
-read_row(void)
+read_row(uint64 row)
 {
 	WfEffect   *effect = palloc0(sizeof(WfEffect));
 
-	effect->effect_id = wf_result_int8(0, COL_EFFECT_ID);
-	effect->endpoint_id = wf_result_int4(0, COL_ENDPOINT_ID);
-	effect->key = wf_result_text(0, COL_KEY);
-	effect->state = wf_result_text(0, COL_STATE);
-	effect->substate = wf_result_text(0, COL_SUBSTATE);
-	effect->kind = wf_result_text(0, COL_KIND);
-	read_request(effect);
-	read_sending(effect);
-	effect->previous = jsonb_column(COL_PREVIOUS);
-	effect->response = jsonb_column(COL_RESPONSE);
-	effect->error_class = wf_result_text(0, COL_ERROR_CLASS);
-	effect->reason = wf_result_text(0, COL_REASON);
-	effect->model_output_id = wf_result_int8(0, COL_MODEL_OUTPUT_ID);
-	effect->cause = wf_result_text(0, COL_CAUSE);
+	effect->effect_id = wf_result_int8(row, COL_EFFECT_ID);
+	effect->endpoint_id = wf_result_int4(row, COL_ENDPOINT_ID);
+	effect->key = wf_result_text(row, COL_KEY);
+	effect->state = wf_result_text(row, COL_STATE);
+	effect->substate = wf_result_text(row, COL_SUBSTATE);
+	effect->kind = wf_result_text(row, COL_KIND);
+	read_request(effect, row);
+	read_sending(effect, row);
+	effect->previous = jsonb_column(row, COL_PREVIOUS);
+	effect->response = jsonb_column(row, COL_RESPONSE);
+	effect->error_class = wf_result_text(row, COL_ERROR_CLASS);
+	effect->reason = wf_result_text(row, COL_REASON);
+	effect->model_output_id = wf_result_int8(row, COL_MODEL_OUTPUT_ID);
+	effect->cause = wf_result_text(row, COL_CAUSE);
 
 	return effect;
 }
@@ -188,7 +210,7 @@ require_row(uint64 nrows, int64 effect_id)
 				 errhint("SELECT effect_id, endpoint, key FROM workflow.effects shows them, "
 						 "to operators, designers and monitors.")));
 
-	return read_row();
+	return read_row(0);
 }
 
 /*
@@ -211,10 +233,57 @@ wf_effect_try_lock(int64 effect_id)
 	Datum		id = Int64GetDatum(effect_id);
 
 	if (wf_plan_execute(&try_lock_effect_plan, &id, NULL) > 0)
-		return read_row();
+		return read_row(0);
 	(void) wf_effect_read(effect_id);
 
 	return NULL;
+}
+
+/*
+ * Locks many with one statement, without waiting: effects[i] is NULL where
+ * somebody else holds that effect, or where there is none.
+ */
+static void
+try_lock_many(WfPlan *plan, WfEffect **effects, const int64 *effect_ids, int n)
+{
+	WfRows	   *ids = wf_rows_make(plan);
+	uint64		found;
+
+	memset(effects, 0, sizeof(WfEffect *) * n);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		id = Int64GetDatum(effect_ids[i]);
+
+		wf_rows_add(ids, &id, NULL);
+	}
+	found = wf_rows_execute(ids);
+	for (uint64 row = 0; row < found; row++)
+	{
+		WfEffect   *effect = read_row(row);
+		int			i = 0;
+
+		while (effect_ids[i] != effect->effect_id)
+			i++;
+		effects[i] = effect;
+	}
+}
+
+/*
+ * As a sender needs them: without an answer.
+ */
+void
+wf_effects_lock_to_send(WfEffect **effects, const int64 *effect_ids, int n)
+{
+	try_lock_many(&lock_to_send_plan, effects, effect_ids, n);
+}
+
+/*
+ * As a recorder needs them: with neither what was sent nor an answer.
+ */
+void
+wf_effects_lock_to_record(WfEffect **effects, const int64 *effect_ids, int n)
+{
+	try_lock_many(&lock_to_record_plan, effects, effect_ids, n);
 }
 
 WfEffect *
@@ -233,7 +302,7 @@ wf_effect_lock_key(int32 endpoint_id, const char *key)
 {
 	Datum		values[2] = {Int32GetDatum(endpoint_id), CStringGetTextDatum(key)};
 
-	return wf_plan_execute(&lock_effect_key_plan, values, NULL) == 0 ? NULL : read_row();
+	return wf_plan_execute(&lock_effect_key_plan, values, NULL) == 0 ? NULL : read_row(0);
 }
 
 bool

@@ -21,6 +21,7 @@
 #include "base/config.h"
 #include "base/jsonb.h"
 #include "base/plan.h"
+#include "base/rows.h"
 #include "catalog/pg_type.h"
 #include "effect/ledger.h"
 #include "miscadmin.h"
@@ -42,53 +43,31 @@
 static WfPlan mark_sending_plan = {
 	.name = "mark sending",
 	.expected = SPI_OK_UPDATE,
+	.by_index = true,
 	.nargs = 11,
-	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID},
-	.sql = "UPDATE workflow.effect SET state = $2::text, substate = $3::text, "
-	"token = $4::text, worker = $5::text, session_pid = $6::int4, "
-	"session_start = $7::timestamptz, sending_at = $8::timestamptz, "
-	"deadline = $9::timestamptz, next_at = NULL, "
-	"attempts = attempts + CASE WHEN $2::text = 'sending' THEN 1 ELSE 0 END, "
-	"error_class = NULL, reason = NULL, cause = $11::text, finished_at = NULL, "
-	"first_sent_at = CASE WHEN $2::text = 'sending' "
-	"THEN coalesce(first_sent_at, $10::timestamptz) ELSE first_sent_at END "
-	"WHERE effect_id = $1::int8",
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
+	TIMESTAMPTZARRAYOID, TEXTARRAYOID},
+	.sql = "UPDATE workflow.effect AS e SET state = s.state, substate = s.substate, "
+	"token = s.token, worker = s.worker, session_pid = s.session_pid, "
+	"session_start = s.session_start, sending_at = s.at, "
+	"deadline = s.deadline, next_at = NULL, "
+	"attempts = e.attempts + CASE WHEN s.state = 'sending' THEN 1 ELSE 0 END, "
+	"error_class = NULL, reason = NULL, cause = s.cause, finished_at = NULL, "
+	"first_sent_at = CASE WHEN s.state = 'sending' "
+	"THEN coalesce(e.first_sent_at, s.real_at) ELSE e.first_sent_at END "
+	"FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int4[], "
+	"$7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[]) "
+	"AS s (effect_id, state, substate, token, worker, session_pid, session_start, at, "
+	"deadline, real_at, cause) WHERE e.effect_id = s.effect_id",
 };
 
 /*
- * GCRA: a limit of n in a time is n at once, then one each time/n.  A guard may
- * hold the row for as long as its transaction lasts: nobody waits for that.
- */
-static WfPlan take_rate_plan = {
-	.name = "take from rate limit",
-	.expected = SPI_OK_UPDATE_RETURNING,
-	.nargs = 4,
-	.argtypes = {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID},
-	.sql = "UPDATE workflow.endpoint SET rate_next_at = "
-	"greatest(coalesce(rate_next_at, $2::timestamptz), $2::timestamptz) "
-	"+ $3::int8 * interval '1 microsecond' "
-	"WHERE endpoint_id = (SELECT p.endpoint_id FROM workflow.endpoint AS p "
-	"WHERE p.endpoint_id = $1::int4 FOR NO KEY UPDATE SKIP LOCKED) "
-	"AND (rate_next_at IS NULL OR rate_next_at "
-	"<= $2::timestamptz + ($4::int8 - $3::int8) * interval '1 microsecond') "
-	"RETURNING rate_next_at",
-};
-
-static WfPlan rate_next_plan = {
-	.name = "next of rate limit",
-	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {INT4OID},
-	.sql = "SELECT rate_next_at FROM workflow.endpoint WHERE endpoint_id = $1::int4",
-};
-
-/*
- * Writes that an attempt begins.  The row is locked by the caller.
+ * Adds that an attempt begins.  The row is locked by the caller.
  */
 static void
-mark_sending(const WfEffect *effect, const WfWire *wire, const char *worker,
-			 bool bound_to_session)
+add_sending(WfRows *rows, const WfEffect *effect, const WfWire *wire, const char *worker,
+			bool bound_to_session)
 {
 	static const char *const states[] = {"sending", "claimed", "unknown"};
 	static const char *const substates[] = {NULL, "before", "probing"};
@@ -112,7 +91,17 @@ mark_sending(const WfEffect *effect, const WfWire *wire, const char *worker,
 	values[9] = TimestampTzGetDatum(now);
 	values[10] = wf_text_datum(wire->cause);
 	nulls[10] = WF_NULL_FLAG(wire->cause);
-	wf_plan_execute(&mark_sending_plan, values, nulls);
+	wf_rows_add(rows, values, nulls);
+}
+
+static void
+mark_sending(const WfEffect *effect, const WfWire *wire, const char *worker,
+			 bool bound_to_session)
+{
+	WfRows	   *rows = wf_rows_make(&mark_sending_plan);
+
+	add_sending(rows, effect, wire, worker, bound_to_session);
+	wf_rows_execute(rows);
 }
 
 static WfEffectOutcome
@@ -154,89 +143,6 @@ may_begin(const WfEffect *effect, WfEffectOutcome *outcome)
 	return false;
 }
 
-static void
-log_dry_run(const WfEffect *effect, const WfEndpoint *endpoint)
-{
-	ereport(LOG,
-			(errmsg("pg_workflow dry run: effect %lld would send %s %s%s to endpoint \"%s\"",
-					(long long) effect->effect_id,
-					effect->method == NULL ? "something to" : effect->method, endpoint->url,
-					effect->path == NULL ? "" : effect->path, endpoint->name),
-			 errdetail("Its key is \"%s\".", effect->key)));
-}
-
-/*
- * Returns why nothing may be sent for the present; NULL when it may.
- */
-static char *
-why_blocked(const WfEffect *effect, const WfEndpoint *endpoint)
-{
-	if (wf_effects_mode == WF_EFFECTS_OFF)
-		return pstrdup("pg_workflow.effects is off");
-	if (endpoint == NULL)
-		return pstrdup("the foreign server of the endpoint does not exist");
-	if (wf_effects_mode == WF_EFFECTS_DRY_RUN)
-	{
-		log_dry_run(effect, endpoint);
-		return pstrdup("pg_workflow.effects is dry_run");
-	}
-
-	return wf_endpoint_refusal(endpoint, effect->submitted_by);
-}
-
-/*
- * After an unknown outcome a receiver is trusted to know the key for nine
- * tenths of its time.  A clock that was moved can only close the window.
- */
-static bool
-key_window_is_closed(const WfEffect *effect, const WfEndpoint *endpoint)
-{
-	if (effect->unknown_attempts == 0 || effect->first_sent_at == 0 ||
-		endpoint->dedup != WF_DEDUP_KEY)
-		return false;
-
-	return Max(wf_now(), GetCurrentTimestamp()) + (int64) endpoint->timeout_ms * 1000 >
-		effect->first_sent_at + endpoint->key_ttl_us / 10 * 9;
-}
-
-/*
- * What comes before the next send.  An effect is "unknown" when it is not to
- * be sent before it was looked up, whatever the endpoint allows.
- */
-static WfOnUnknown
-next_step(const WfEffect *effect, const WfEndpoint *endpoint)
-{
-	bool		is_unknown = wf_effect_is(effect, "unknown");
-
-	if (effect->unknown_attempts == 0 || endpoint->dedup == WF_DEDUP_PURE)
-		return WF_UNKNOWN_RESEND;
-	if (endpoint->on_unknown == WF_UNKNOWN_RESEND && !is_unknown &&
-		!key_window_is_closed(effect, endpoint))
-		return WF_UNKNOWN_RESEND;
-
-	return wf_may_look_up(effect, endpoint) ? WF_UNKNOWN_PROBE : WF_UNKNOWN_HOLD;
-}
-
-/*
- * Returns why a person must look before anything more is sent; NULL when
- * nobody need.
- */
-static char *
-why_held(const WfEffect *effect, const WfEndpoint *endpoint)
-{
-	WfOnUnknown step = next_step(effect, endpoint);
-	char	   *problem = NULL;
-
-	if (step == WF_UNKNOWN_PROBE)
-		(void) wf_lookup_path(effect, endpoint, &problem);
-	else if (step == WF_UNKNOWN_HOLD)
-		problem = pstrdup(key_window_is_closed(effect, endpoint) ?
-						  "the time for which the receiver knows the key is over" :
-						  "an earlier attempt may have been applied");
-
-	return problem;
-}
-
 static WfEffectOutcome
 hold(const WfEffect *effect, const WfEndpoint *endpoint, const char *why)
 {
@@ -254,58 +160,37 @@ hold(const WfEffect *effect, const WfEndpoint *endpoint, const char *why)
 }
 
 /*
- * Takes one from the endpoint's rate limit; returns when to try again, or 0.
+ * What goes on the wire; NULL, with the problem, when a secret is missing.
  */
-static TimestampTz
-take_from_rate_limit(const WfEndpoint *endpoint)
+static WfWire *
+make_wire(const WfEffect *effect, const WfEndpoint *endpoint, const char *cause,
+		  char **problem)
 {
-	TimestampTz now = wf_now();
-	int64		step_us = endpoint->rate_count == 0 ? 0 :
-	endpoint->rate_per_us / endpoint->rate_count;
-	Datum		values[4] = {
-		Int32GetDatum(endpoint->endpoint_id), TimestampTzGetDatum(now),
-		Int64GetDatum(step_us), Int64GetDatum(endpoint->rate_per_us)
-	};
-	TimestampTz next_at;
+	WfWire	   *wire = palloc0(sizeof(WfWire));
 
-	if (endpoint->rate_count == 0 || wf_plan_execute(&take_rate_plan, values, NULL) > 0)
-		return 0;
-	if (wf_plan_execute(&rate_next_plan, values, NULL) == 0)
-		return 0;
-	next_at = wf_result_is_null(0, 1) ? 0 :
-		DatumGetTimestampTz(wf_result_datum(0, 1, NULL)) - (endpoint->rate_per_us - step_us);
+	if (wf_next_step(effect, endpoint) == WF_UNKNOWN_PROBE)
+		wire->kind = WF_EXCHANGE_PROBE;
+	else if (wf_needs_read_before(effect))
+		wire->kind = WF_EXCHANGE_BEFORE;
+	wire->token = wf_random_token();
+	wire->attempt = effect->attempts + 1;
+	wire->cause = cause;
+	wf_check_effect(effect, endpoint);
 
-	return Max(next_at, now + (next_at > now ? 0 : BUSY_US));
-}
-
-static bool
-needs_read_before(const WfEffect *effect)
-{
-	Jsonb	   *before = wf_jsonb_get_jsonb(effect->spec, "before");
-
-	return before != NULL && JB_ROOT_IS_OBJECT(before) &&
-		(effect->previous == NULL || wf_revert_needs_reading(effect));
+	return wf_fill_wire(wire, effect, endpoint, problem) ? wire : NULL;
 }
 
 static WfWire *
 build_wire(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *outcome)
 {
-	WfWire	   *wire = palloc0(sizeof(WfWire));
 	char	   *problem = NULL;
+	WfWire	   *wire = make_wire(effect, endpoint, wf_cause(endpoint, effect->submitted_by),
+								 &problem);
 
-	if (next_step(effect, endpoint) == WF_UNKNOWN_PROBE)
-		wire->kind = WF_EXCHANGE_PROBE;
-	else if (needs_read_before(effect))
-		wire->kind = WF_EXCHANGE_BEFORE;
-	wire->token = wf_random_token();
-	wire->attempt = effect->attempts + 1;
-	wire->cause = wf_cause(endpoint, effect->submitted_by);
-	wf_check_effect(effect, endpoint);
-	if (wf_fill_wire(wire, effect, endpoint, &problem))
-		return wire;
-	*outcome = wf_effect_block(effect, endpoint, "unauthorized", problem);
+	if (wire == NULL)
+		*outcome = wf_effect_block(effect, endpoint, "unauthorized", problem);
 
-	return NULL;
+	return wire;
 }
 
 /*
@@ -315,14 +200,14 @@ build_wire(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *
 static bool
 is_stopped(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *outcome)
 {
-	char	   *reason = why_blocked(effect, endpoint);
+	char	   *reason = wf_why_blocked(effect, endpoint);
 
 	if (reason != NULL)
 	{
 		*outcome = wf_effect_block(effect, endpoint, "unauthorized", reason);
 		return true;
 	}
-	reason = why_held(effect, endpoint);
+	reason = wf_why_held(effect, endpoint);
 	if (reason != NULL)
 	{
 		*outcome = hold(effect, endpoint, reason);
@@ -335,7 +220,7 @@ is_stopped(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *
 static bool
 is_rate_limited(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *outcome)
 {
-	TimestampTz next_at = take_from_rate_limit(endpoint);
+	TimestampTz next_at = wf_endpoint_take_rate(endpoint);
 
 	if (next_at == 0)
 		return false;
@@ -373,7 +258,7 @@ must_wait(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *o
 static WfWire *
 begin_attempt(const WfEffect *effect, const char *worker, WfEffectOutcome *outcome)
 {
-	WfEndpoint *endpoint = wf_endpoint_if_any(effect);
+	WfEndpoint *endpoint = wf_endpoint_if_any(effect, NULL);
 	WfWire	   *wire;
 
 	if (is_stopped(effect, endpoint, outcome))
@@ -399,7 +284,7 @@ wf_effect_give_up_overdue(WfEffect *effect)
 
 	if (!wf_effect_is(effect, "sending") || effect->deadline >= GetCurrentTimestamp())
 		return effect;
-	endpoint = wf_endpoint_of(effect);
+	endpoint = wf_endpoint_of(effect, NULL);
 	news.verdict = wf_classify(&facts, endpoint);
 	news.verdict.message = "the sender did not report an outcome in time";
 	(void) wf_effect_settle(effect, endpoint, &news);
@@ -414,7 +299,7 @@ wf_effect_give_up_overdue(WfEffect *effect)
 bool
 wf_effect_begin_guarded(WfEffect *effect, WfWire *wire, WfEffectOutcome *outcome)
 {
-	WfEndpoint *endpoint = wf_endpoint_if_any(effect);
+	WfEndpoint *endpoint = wf_endpoint_if_any(effect, NULL);
 
 	if (!may_begin(effect, outcome) || is_stopped(effect, endpoint, outcome) ||
 		must_wait(effect, endpoint, outcome))
@@ -446,4 +331,99 @@ wf_effect_begin_send(int64 effect_id, const char *worker, WfEffectOutcome *outco
 		*outcome = wf_outcome_deliver(*outcome, caller);
 
 	return wf_wire_deliver(wire, caller);
+}
+
+/*
+ * Whether calls to the endpoint simply go: then the gate writes nothing.
+ */
+static bool
+is_open(const WfEndpoint *endpoint)
+{
+	return !endpoint->flow.is_paused && endpoint->flow.pause_until <= wf_now() &&
+		endpoint->flow.breaker == WF_BREAKER_CLOSED && endpoint->rate_count == 0;
+}
+
+/*
+ * Whether an attempt may begin without anything else being written.
+ */
+static bool
+is_unhindered(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	return wf_effects_mode == WF_EFFECTS_ON &&
+		wf_effect_is(effect, "pending") && effect->next_at <= wf_now() &&
+		is_open(endpoint) && !wf_needs_read_before(effect) &&
+		wf_next_step(effect, endpoint) == WF_UNKNOWN_RESEND &&
+		wf_why_blocked(effect, endpoint) == NULL && wf_why_held(effect, endpoint) == NULL;
+}
+
+/*
+ * The cause of a batch is taken once for an endpoint and role, before any of
+ * their secrets is read.
+ */
+typedef struct Cause
+{
+	int32		endpoint_id;
+	const char *role;
+	const char *cause;
+} Cause;
+
+static const char *
+cause_among(List **known, const WfEndpoint *endpoint, const char *role)
+{
+	Cause	   *cause;
+	ListCell   *cell;
+
+	foreach(cell, *known)
+	{
+		cause = lfirst(cell);
+		if (cause->endpoint_id == endpoint->endpoint_id && strcmp(cause->role, role) == 0)
+			return cause->cause;
+	}
+	cause = palloc(sizeof(Cause));
+	cause->endpoint_id = endpoint->endpoint_id;
+	cause->role = role;
+	cause->cause = wf_cause(endpoint, role);
+	*known = lappend(*known, cause);
+
+	return cause->cause;
+}
+
+/*
+ * Begins many attempts with two statements.
+ */
+void
+wf_effect_begin_many(WfStart *starts, int n, const char *worker)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	WfEffect  **effects = palloc(sizeof(WfEffect *) * n);
+	int64	   *ids = palloc(sizeof(int64) * n);
+	WfRows	   *rows = wf_rows_make(&mark_sending_plan);
+	List	   *endpoints = NIL;
+	List	   *causes = NIL;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = starts[i].effect_id;
+	wf_effects_lock_to_send(effects, ids, n);
+	for (int i = 0; i < n; i++)
+	{
+		const WfEffect *effect = effects[i];
+		const WfEndpoint *endpoint = effect == NULL ? NULL :
+		wf_endpoint_if_any(effect, &endpoints);
+		char	   *problem;
+		WfWire	   *wire;
+		WfWait		wait;
+
+		starts[i].wire = NULL;
+		if (endpoint == NULL || !is_unhindered(effect, endpoint))
+			continue;
+		wire = make_wire(effect, endpoint,
+						 cause_among(&causes, endpoint, effect->submitted_by), &problem);
+		if (wire == NULL || wf_gate_stops(effect, endpoint, &wait))
+			continue;
+		add_sending(rows, effect, wire, worker, true);
+		starts[i].wire = wf_wire_deliver(wire, starts[i].context);
+		MemoryContextSwitchTo(caller);
+	}
+	wf_rows_execute(rows);
+	MemoryContextSwitchTo(caller);
 }

@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "base/jsonb.h"
-#include "base/plan.h"
+#include "base/rows.h"
 #include "base/wake.h"
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
@@ -26,18 +26,28 @@
 static WfPlan settle_plan = {
 	.name = "settle effect",
 	.expected = SPI_OK_UPDATE,
+	.by_index = true,
 	.nargs = 16,
-	.argtypes = {INT8OID, TEXTOID, TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID, INT4OID,
-		TEXTOID, JSONBOID, JSONBOID, BYTEAOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID,
-	INT8OID},
-	.sql = "UPDATE workflow.effect SET state = $2::text, substate = $3::text, "
-	"charged = $4::int4, unknown_attempts = $5::int4, next_at = $6::timestamptz, "
-	"status = coalesce($7::int4, status), external_id = coalesce($8::text, external_id), "
-	"previous = coalesce(previous, $9::jsonb), response = coalesce($10::jsonb, response), "
-	"response_raw = coalesce($11::bytea, response_raw), error_class = $12::text, "
-	"reason = $13::text, finished_at = $14::timestamptz, cause = $15::text, "
-	"model_output_id = coalesce($16::int8, model_output_id), token = NULL, "
-	"session_pid = NULL, session_start = NULL WHERE effect_id = $1::int8",
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
+		TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID,
+		BYTEAARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID,
+	INT8ARRAYOID},
+	.sql = "UPDATE workflow.effect AS e SET state = s.state, substate = s.substate, "
+	"charged = s.charged, unknown_attempts = s.unknown_attempts, next_at = s.next_at, "
+	"status = coalesce(s.status, e.status), "
+	"external_id = coalesce(s.external_id, e.external_id), "
+	"previous = coalesce(e.previous, s.previous), "
+	"response = coalesce(s.response, e.response), "
+	"response_raw = coalesce(s.response_raw, e.response_raw), error_class = s.error_class, "
+	"reason = s.reason, finished_at = s.finished_at, cause = s.cause, "
+	"model_output_id = coalesce(s.model_output_id, e.model_output_id), token = NULL, "
+	"session_pid = NULL, session_start = NULL "
+	"FROM unnest($1::int8[], $2::text[], $3::text[], $4::int4[], $5::int4[], "
+	"$6::timestamptz[], $7::int4[], $8::text[], $9::jsonb[], $10::jsonb[], $11::bytea[], "
+	"$12::text[], $13::text[], $14::timestamptz[], $15::text[], $16::int8[]) "
+	"AS s (effect_id, state, substate, charged, unknown_attempts, next_at, status, "
+	"external_id, previous, response, response_raw, error_class, reason, finished_at, "
+	"cause, model_output_id) WHERE e.effect_id = s.effect_id",
 };
 
 static WfPlan note_doubt_plan = {
@@ -46,18 +56,6 @@ static WfPlan note_doubt_plan = {
 	.nargs = 2,
 	.argtypes = {INT8OID, TIMESTAMPTZOID},
 	.sql = "UPDATE workflow.effect SET unknown_at = $2::timestamptz WHERE effect_id = $1::int8",
-};
-
-static WfPlan insert_attempt_plan = {
-	.name = "insert attempt of effect",
-	.expected = SPI_OK_INSERT,
-	.nargs = 11,
-	.argtypes = {INT8OID, INT8OID, TEXTOID, INT4OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-	TEXTOID, TEXTOID, TEXTOID, JSONBOID},
-	.sql = "INSERT INTO workflow.attempt (effect_id, item_id, kind, attempt, worker, "
-	"started_at, finished_at, outcome, error_class, message, detail) "
-	"VALUES ($1::int8, $2::int8, $3::text, $4::int4, $5::text, $6::timestamptz, "
-	"$7::timestamptz, $8::text, $9::text, $10::text, $11::jsonb)",
 };
 
 static const struct
@@ -75,6 +73,24 @@ static const struct
 	{WF_EFFECT_BLOCKED, "blocked", "blocked"},
 	{WF_EFFECT_DEAD, "dead", "dead"},
 };
+
+WfLedgerPage *
+wf_ledger_page(void)
+{
+	WfLedgerPage *page = palloc(sizeof(WfLedgerPage));
+
+	page->effects = wf_rows_make(&settle_plan);
+	page->attempts = wf_attempt_rows();
+
+	return page;
+}
+
+void
+wf_ledger_write(WfLedgerPage *page)
+{
+	wf_rows_execute(page->effects);
+	wf_rows_execute(page->attempts);
+}
 
 static const char *
 state_of(WfDisposition disposition)
@@ -96,122 +112,6 @@ attempt_outcome(WfDisposition disposition, WfEvidence evidence)
 			return dispositions[i].attempt_outcome;
 
 	return "unknown";
-}
-
-static const char *
-evidence_name(WfEvidence evidence)
-{
-	static const char *const names[] = {"not_applied", "applied", "unknown"};
-
-	return names[evidence];
-}
-
-/*
- * A lookup that proves nothing says nothing about the effect.
- */
-static const char *
-evidence_of(const WfNews *news)
-{
-	bool		is_lookup = news->finding != WF_FINDING_NONE;
-
-	return evidence_name(is_lookup && !news->verdict.settles_all ?
-						 WF_NOT_KNOWN : news->verdict.evidence);
-}
-
-static const char *
-finding_name(WfFinding finding)
-{
-	static const char *const names[] = {"none", "found", "absent", "inconclusive"};
-
-	return names[finding];
-}
-
-static void
-add_field(StringInfo json, const char *name, const char *value)
-{
-	appendStringInfo(json, "%s\"%s\": %s", json->len == 1 ? "" : ", ", name, value);
-}
-
-static const char *
-request_id_of(Jsonb *headers)
-{
-	char	   *id = wf_jsonb_get_text(headers, "request-id");
-
-	return id != NULL ? id : wf_jsonb_get_text(headers, "x-request-id");
-}
-
-/*
- * What was seen on the wire, for the record.
- */
-static Jsonb *
-attempt_detail(const WfEffect *effect, const WfNews *news)
-{
-	static const char *const phases[] = {"\"not_sent\"", "\"sent\"", "\"answered\""};
-	const WfExchange *exchange = news->exchange;
-	StringInfoData json;
-
-	initStringInfo(&json);
-	appendStringInfoChar(&json, '{');
-	add_field(&json, "evidence", psprintf("\"%s\"", evidence_of(news)));
-	if (wf_effect_is(effect, "claimed"))
-		add_field(&json, "before", "true");
-	if (news->finding != WF_FINDING_NONE)
-		add_field(&json, "lookup", psprintf("\"%s\"", finding_name(news->finding)));
-	if (exchange != NULL && wf_has_marker(exchange->headers, news->replay_marker))
-		add_field(&json, "replayed", "true");
-	if (exchange != NULL)
-	{
-		const char *request_id = exchange->headers == NULL ? NULL :
-		request_id_of(exchange->headers);
-
-		add_field(&json, "phase", phases[exchange->phase]);
-		add_field(&json, "curl_code", psprintf("%d", exchange->curl_code));
-		add_field(&json, "status", psprintf("%d", exchange->status));
-		add_field(&json, "ms", psprintf("%.1f", exchange->total_ms));
-		add_field(&json, "bytes", psprintf("%zu", exchange->body_length));
-		if (request_id != NULL)
-		{
-			StringInfoData quoted;
-
-			initStringInfo(&quoted);
-			escape_json(&quoted, request_id);
-			add_field(&json, "request_id", quoted.data);
-		}
-	}
-	appendStringInfoChar(&json, '}');
-
-	return wf_jsonb_from_cstring(json.data);
-}
-
-/*
- * Adds a row of evidence; nothing is ever dropped.
- */
-void
-wf_effect_note_attempt(const WfEffect *effect, const WfNews *news, const char *outcome,
-					   const char *message)
-{
-	TimestampTz now = wf_now();
-	const char *error_class = news->verdict.error_class;
-	Datum		values[11];
-	char		nulls[12];
-
-	memset(nulls, ' ', sizeof(nulls));
-	values[0] = Int64GetDatum(effect->effect_id);
-	values[1] = Int64GetDatum(effect->item_id);
-	nulls[1] = effect->item_id == 0 ? 'n' : ' ';
-	values[2] = CStringGetTextDatum(effect->kind);
-	values[3] = Int32GetDatum(effect->attempts);
-	values[4] = wf_text_datum(effect->worker);
-	nulls[4] = WF_NULL_FLAG(effect->worker);
-	values[5] = TimestampTzGetDatum(effect->sending_at == 0 ? now : effect->sending_at);
-	values[6] = TimestampTzGetDatum(now);
-	values[7] = CStringGetTextDatum(outcome);
-	values[8] = wf_text_datum(error_class);
-	nulls[8] = WF_NULL_FLAG(error_class);
-	values[9] = wf_text_datum(message);
-	nulls[9] = WF_NULL_FLAG(message);
-	values[10] = JsonbPGetDatum(attempt_detail(effect, news));
-	wf_plan_execute(&insert_attempt_plan, values, nulls);
 }
 
 /*
@@ -318,11 +218,11 @@ cause_to_keep(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *
 }
 
 static void
-write_settlement(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news,
-				 const WfSettlement *settlement, const WfEffectOutcome *outcome)
+add_settlement(WfLedgerPage *page, const WfEffect *effect, const char *cause,
+			   const WfNews *news, const WfSettlement *settlement,
+			   const WfEffectOutcome *outcome)
 {
 	const char *substate = new_substate(news, outcome->disposition);
-	const char *cause = cause_to_keep(effect, endpoint, news, outcome);
 	Datum		values[16];
 	char		nulls[17];
 
@@ -350,7 +250,7 @@ write_settlement(const WfEffect *effect, const WfEndpoint *endpoint, const WfNew
 	nulls[14] = WF_NULL_FLAG(cause);
 	values[15] = Int64GetDatum(news->model_output_id);
 	nulls[15] = news->model_output_id == 0 ? 'n' : ' ';
-	wf_plan_execute(&settle_plan, values, nulls);
+	wf_rows_add(page->effects, values, nulls);
 }
 
 static void
@@ -415,11 +315,12 @@ has_target_changed(const WfNews *news)
 }
 
 /*
- * Applies the news of an attempt to its effect and returns what its job is to
- * do.
+ * Adds what the news of an attempt make of its effect, and returns what its job
+ * is to do.
  */
 WfEffectOutcome
-wf_effect_settle(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news)
+wf_effect_settle_on(WfLedgerPage *page, const WfEffect *effect, const WfEndpoint *endpoint,
+					const WfNews *news)
 {
 	WfSettlement settlement = decide(effect, endpoint, news);
 	WfEffectOutcome outcome = {0};
@@ -437,13 +338,28 @@ wf_effect_settle(const WfEffect *effect, const WfEndpoint *endpoint, const WfNew
 	if (outcome.disposition == WF_EFFECT_HELD && !has_target_changed(news))
 		outcome.error_class = "unknown_outcome";
 
-	write_settlement(effect, endpoint, news, &settlement, &outcome);
+	add_settlement(page, effect, cause_to_keep(effect, endpoint, news, &outcome), news,
+				   &settlement, &outcome);
 	if (news->verdict.evidence == WF_NOT_KNOWN)
 		note_doubt(effect);
 	wf_effect_take_back_send(effect, news->exchange);
-	wf_effect_note_attempt(effect, news,
+	wf_effect_note_attempt(page, effect, news,
 						   attempt_outcome(outcome.disposition, news->verdict.evidence),
 						   outcome.message);
+
+	return outcome;
+}
+
+/*
+ * The same, written at once.
+ */
+WfEffectOutcome
+wf_effect_settle(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news)
+{
+	WfLedgerPage *page = wf_ledger_page();
+	WfEffectOutcome outcome = wf_effect_settle_on(page, effect, endpoint, news);
+
+	wf_ledger_write(page);
 
 	return outcome;
 }
@@ -456,6 +372,7 @@ WfEffectOutcome
 wf_effect_block(const WfEffect *effect, const WfEndpoint *endpoint,
 				const char *error_class, const char *reason)
 {
+	WfLedgerPage *page = wf_ledger_page();
 	WfNews		news = {.retry_after_us = -1};
 	WfSettlement settlement = {.unknown_attempts = effect->unknown_attempts};
 	WfEffectOutcome outcome = {0};
@@ -464,7 +381,9 @@ wf_effect_block(const WfEffect *effect, const WfEndpoint *endpoint,
 	outcome.disposition = WF_EFFECT_BLOCKED;
 	outcome.error_class = error_class;
 	outcome.message = reason;
-	write_settlement(effect, endpoint, &news, &settlement, &outcome);
+	add_settlement(page, effect, cause_to_keep(effect, endpoint, &news, &outcome), &news,
+				   &settlement, &outcome);
+	wf_ledger_write(page);
 
 	return outcome;
 }

@@ -4,7 +4,7 @@
  */
 #include "postgres.h"
 
-#include "base/plan.h"
+#include "base/rows.h"
 #include "catalog/pg_type.h"
 #include "effect/ledger.h"
 #include "utils/timestamp.h"
@@ -17,12 +17,14 @@ static WfPlan model_output_plan = {
 	.sql = "SELECT output FROM workflow.model_output WHERE model_output_id = $1::int8",
 };
 
-static WfPlan endpoint_of_effect_plan = {
-	.name = "endpoint of effect",
+static WfPlan endpoints_plan = {
+	.name = "endpoints of effects",
 	.expected = SPI_OK_SELECT,
+	.by_index = true,
 	.nargs = 1,
-	.argtypes = {INT8OID},
-	.sql = "SELECT endpoint_id FROM workflow.effect WHERE effect_id = $1::int8",
+	.argtypes = {INT8ARRAYOID},
+	.sql = "SELECT effect_id, endpoint_id FROM workflow.effect "
+	"WHERE effect_id = ANY ($1::int8[])",
 };
 
 static const struct
@@ -107,24 +109,45 @@ wf_effect_hold_standing(int64 effect_id)
 	return effect == NULL ? busy : wf_outcome_deliver(wf_outcome_of(effect), caller);
 }
 
+static void
+find_endpoints(WfRoute *routes, int n)
+{
+	WfRows	   *ids = wf_rows_make(&endpoints_plan);
+	uint64		found;
+
+	for (int i = 0; i < n; i++)
+	{
+		Datum		id = Int64GetDatum(routes[i].effect_id);
+
+		routes[i].endpoint_id = 0;
+		wf_rows_add(ids, &id, NULL);
+	}
+	found = wf_rows_execute(ids);
+	for (uint64 row = 0; row < found; row++)
+	{
+		int64		effect_id = wf_result_int8(row, 1);
+
+		for (int i = 0; i < n; i++)
+			if (routes[i].effect_id == effect_id)
+				routes[i].endpoint_id = wf_result_int4(row, 2);
+	}
+}
+
 /*
  * An endpoint whose server is gone is asked one at a time: each will block.
  */
-int
-wf_effect_max_in_flight(int64 effect_id, int32 *endpoint_id, TimestampTz *breaker_since)
+void
+wf_effect_find_routes(WfRoute *routes, int n)
 {
-	Datum		id = Int64GetDatum(effect_id);
-	WfEndpoint *endpoint;
+	List	   *endpoints = NIL;
 
-	*endpoint_id = 0;
-	*breaker_since = 0;
-	if (wf_plan_execute(&endpoint_of_effect_plan, &id, NULL) == 0)
-		return 1;
-	*endpoint_id = wf_result_int4(0, 1);
-	endpoint = wf_endpoint_by_id(*endpoint_id);
-	if (endpoint == NULL)
-		return 1;
-	*breaker_since = endpoint->flow.breaker_since;
+	find_endpoints(routes, n);
+	for (int i = 0; i < n; i++)
+	{
+		WfEndpoint *endpoint = routes[i].endpoint_id == 0 ? NULL :
+		wf_endpoint_among(&endpoints, routes[i].endpoint_id);
 
-	return endpoint->max_in_flight;
+		routes[i].max_in_flight = endpoint == NULL ? 1 : endpoint->max_in_flight;
+		routes[i].breaker_since = endpoint == NULL ? 0 : endpoint->flow.breaker_since;
+	}
 }

@@ -62,13 +62,11 @@ wf_calls_room(const WfCalls *calls)
  * Finds or makes the endpoint of an effect, with what it allows now.
  */
 static WfEndpoint *
-endpoint_of(WfCalls *calls, int64 effect_id)
+endpoint_of(WfCalls *calls, const WfRoute *route)
 {
-	int32		endpoint_id = 0;
-	TimestampTz breaker_since;
-	int			declared = wf_effect_max_in_flight(effect_id, &endpoint_id, &breaker_since);
 	bool		found;
-	WfEndpoint *endpoint = hash_search(calls->endpoints, &endpoint_id, HASH_ENTER, &found);
+	WfEndpoint *endpoint = hash_search(calls->endpoints, &route->endpoint_id, HASH_ENTER,
+									   &found);
 
 	if (!found)
 	{
@@ -79,15 +77,15 @@ endpoint_of(WfCalls *calls, int64 effect_id)
 		endpoint->moved_at = GetCurrentTimestamp();
 		endpoint->max = FIRST_AT_START;
 		endpoint->grown_at = GetCurrentTimestamp();
-		endpoint->breaker_since = breaker_since;
+		endpoint->breaker_since = route->breaker_since;
 	}
-	if (endpoint->breaker_since != breaker_since)
+	if (endpoint->breaker_since != route->breaker_since)
 	{
 		endpoint->max = FIRST_AFTER_BREAKER;
 		endpoint->grown_at = GetCurrentTimestamp();
-		endpoint->breaker_since = breaker_since;
+		endpoint->breaker_since = route->breaker_since;
 	}
-	endpoint->declared = Max(declared, 1);
+	endpoint->declared = Max(route->max_in_flight, 1);
 	wf_endpoint_grow(endpoint);
 
 	return endpoint;
@@ -158,9 +156,9 @@ copy_job(WfJob *copy, const WfJob *job)
  * Makes the call of a job that was just claimed; NULL when its effect has one.
  */
 WfCall *
-wf_call_make(WfCalls *calls, const WfJob *job)
+wf_call_make(WfCalls *calls, const WfJob *job, const WfRoute *route)
 {
-	WfEndpoint *endpoint = endpoint_of(calls, job->effect_id);
+	WfEndpoint *endpoint = endpoint_of(calls, route);
 	bool		found;
 	WfCall	   *call = hash_search(calls->table, &job->effect_id, HASH_ENTER, &found);
 	MemoryContext caller;
@@ -193,7 +191,7 @@ count_call(WfCall *call, int by)
 	call->calls->nstage[call->stage] += by;
 	if (call->stage == WF_CALL_ASIDE)
 		call->endpoint->naside += by;
-	else if (call->stage >= WF_CALL_BEGUN && call->stage <= WF_CALL_FINISHED)
+	else if (call->stage >= WF_CALL_CHOSEN && call->stage <= WF_CALL_FINISHED)
 		call->endpoint->nbusy += by;
 }
 

@@ -16,7 +16,8 @@
 #include "worker/exchange.h"
 #include "worker/tell.h"
 
-#define MAX_CLAIM 60			/* each is begun in a subtransaction */
+#define MAX_CLAIM 200
+#define MAX_SINGLY 60			/* each is begun in a subtransaction */
 
 static void
 begin_send(void *argument)
@@ -42,6 +43,15 @@ keep_fault(WfCall *call, const WfFault *fault)
 		call->fault = *fault;
 }
 
+static void
+has_begun(WfCall *call, WfWire *wire)
+{
+	call->wire = wire;
+	call->retry_at = 0;
+	call->failures = 0;
+	wf_call_move(call, wire == NULL ? WF_CALL_SETTLED : WF_CALL_BEGUN);
+}
+
 /*
  * Begins a call inside the present transaction: its effect is "sending" when
  * that commits.  Where nothing is to be sent, its job is to be told so.
@@ -61,16 +71,77 @@ wf_call_begin(WfCall *call)
 		keep_fault(call, &fault);
 	}
 	MemoryContextSwitchTo(caller);
-	call->retry_at = 0;
-	call->failures = 0;
-	wf_call_move(call, call->wire == NULL ? WF_CALL_SETTLED : WF_CALL_BEGUN);
+	has_begun(call, call->wire);
 }
 
 /*
- * Begins the calls that stood aside and may go now.
+ * The calls that are to begin now, together.
+ */
+typedef struct Beginning
+{
+	WfCalls    *calls;
+	WfStart    *starts;
+	int			n;
+} Beginning;
+
+static void
+begin_many(void *argument)
+{
+	Beginning  *beginning = argument;
+
+	wf_effect_begin_many(beginning->starts, beginning->n, beginning->calls->by->worker);
+}
+
+/*
+ * Begins all that are chosen.  Those of which more has to be written than that
+ * they begin, and all of them when they cannot begin together, begin one by
+ * one; of these, as many as may in one transaction.  Tells whether some are left.
+ */
+static bool
+begin_chosen(WfCalls *calls)
+{
+	Beginning	beginning = {.calls = calls};
+	int			room = MAX_SINGLY;
+	dlist_mutable_iter iter;
+	WfFault		fault;
+
+	beginning.starts = palloc0(sizeof(WfStart) * Max(1, calls->nstage[WF_CALL_CHOSEN]));
+	dlist_foreach_modify(iter, &calls->stages[WF_CALL_CHOSEN])
+	{
+		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
+
+		beginning.starts[beginning.n].effect_id = call->effect_id;
+		beginning.starts[beginning.n++].context = call->context;
+	}
+	if (beginning.n > 1 && !wf_round_try(begin_many, &beginning, &fault))
+	{
+		wf_tell_raise_cancel(calls->by, &fault);
+		memset(beginning.starts, 0, sizeof(WfStart) * beginning.n);
+	}
+	beginning.n = 0;
+	dlist_foreach_modify(iter, &calls->stages[WF_CALL_CHOSEN])
+	{
+		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
+		WfWire	   *wire = beginning.starts[beginning.n++].wire;
+
+		call->not_before = 0;
+		call->waiting_on = NULL;
+		if (wire != NULL)
+			has_begun(call, wire);
+		else if (room-- > 0)
+			wf_call_begin(call);
+		else
+			wf_call_move(call, WF_CALL_ASIDE);
+	}
+
+	return room < 0;
+}
+
+/*
+ * Chooses the calls that stood aside and may go now.
  */
 static void
-begin_aside(WfCalls *calls)
+choose_aside(WfCalls *calls)
 {
 	dlist_mutable_iter iter;
 
@@ -80,7 +151,7 @@ begin_aside(WfCalls *calls)
 
 		wf_endpoint_grow(call->endpoint);
 		if (call->endpoint->nbusy < call->endpoint->max)
-			wf_call_begin(call);
+			wf_call_move(call, WF_CALL_CHOSEN);
 	}
 }
 
@@ -98,14 +169,14 @@ give_back(WfCall *call)
 }
 
 static void
-take_job(WfCalls *calls, const WfJob *job)
+take_job(WfCalls *calls, const WfJob *job, const WfRoute *route)
 {
-	WfCall	   *call = wf_call_make(calls, job);
+	WfCall	   *call = wf_call_make(calls, job, route);
 
 	if (call == NULL)			/* a second job waits for the first one's call */
 		wf_queue_park(job, "effect", NULL, NULL);
 	else if (call->endpoint->nbusy < call->endpoint->max)
-		wf_call_begin(call);
+		wf_call_move(call, WF_CALL_CHOSEN);
 	else if (call->endpoint->naside < call->endpoint->max)
 		wf_call_move(call, WF_CALL_ASIDE);
 	else
@@ -116,13 +187,20 @@ static int
 claim_kind(WfCalls *calls, const char *kind, int limit)
 {
 	List	   *jobs;
+	WfRoute    *routes;
 	ListCell   *cell;
 
 	if (limit <= 0)
 		return 0;
 	jobs = wf_queue_claim_kind(kind, calls->by->worker, limit);
+	if (jobs == NIL)
+		return 0;
+	routes = palloc(sizeof(WfRoute) * list_length(jobs));
 	foreach(cell, jobs)
-		take_job(calls, lfirst(cell));
+		routes[foreach_current_index(cell)].effect_id = ((WfJob *) lfirst(cell))->effect_id;
+	wf_effect_find_routes(routes, list_length(jobs));
+	foreach(cell, jobs)
+		take_job(calls, lfirst(cell), &routes[foreach_current_index(cell)]);
 
 	return list_length(jobs);
 }
@@ -146,11 +224,11 @@ claim(void *argument)
 
 	wf_require_flushed_commit();
 	wf_tell_limit_waits();
-	begin_aside(calls);
+	choose_aside(calls);
 	wanted = Min(MAX_CLAIM, wf_calls_room(calls));
 	calls->nclaimed = claim_kind(calls, kinds[first], wanted);
 	calls->nclaimed += claim_kind(calls, kinds[1 - first], wanted - calls->nclaimed);
-	calls->may_be_more = wanted > 0 && calls->nclaimed >= wanted;
+	calls->may_be_more = begin_chosen(calls) || (wanted > 0 && calls->nclaimed >= wanted);
 	calls->next_due = earlier(wf_queue_next_due("http"), wf_queue_next_due("model"));
 }
 

@@ -17,6 +17,7 @@ typedef enum WfCallStage
 {
 	WF_CALL_NEW,				/* claimed just now */
 	WF_CALL_ASIDE,				/* waits for room at its endpoint */
+	WF_CALL_CHOSEN,				/* is to begin in the present transaction */
 	WF_CALL_BEGUN,				/* its effect is "sending", once that is
 								 * committed */
 	WF_CALL_UNDER_WAY,
@@ -103,7 +104,7 @@ extern void wf_calls_make_table(WfCalls *calls);
 extern WfCall *wf_calls_find(WfCalls *calls, int64 effect_id);
 extern int	wf_calls_room(const WfCalls *calls);
 
-extern WfCall *wf_call_make(WfCalls *calls, const WfJob *job);
+extern WfCall *wf_call_make(WfCalls *calls, const WfJob *job, const WfRoute *route);
 extern void wf_call_move(WfCall *call, WfCallStage stage);
 extern void wf_call_move_for_good(WfCall *call, WfCallStage stage);
 extern void wf_call_forget(WfCall *call);

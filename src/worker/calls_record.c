@@ -19,6 +19,9 @@
 #include "worker/exchange.h"
 #include "worker/tell.h"
 
+/* What is recorded together is in memory together, several times. */
+#define MAX_RECORD_BYTES (4 * 1024 * 1024)
+
 /* So many failures one after the other are the server's, not theirs. */
 #define MAX_FAILURES 3
 
@@ -35,46 +38,74 @@ strip(WfExchange *exchange)
 }
 
 /*
- * The row of an effect that somebody holds is recorded when it is free.
+ * What follows for the call.  The row of an effect that somebody holds is
+ * recorded when it is free.
  */
 static void
-record_call(WfCall *call)
+move_on(WfCall *call, WfDisposition disposition)
 {
-	WfExchange	exchange;
-	WfEffectOutcome outcome;
-
-	wf_exchange_read(call->result, &exchange);
-	exchange.kind = call->kind;
-	if (call->is_bare)
-		strip(&exchange);
-	outcome = wf_effect_record(call->effect_id, call->token, &exchange,
-							   call->is_bare ? NULL : wf_item_job_policy(&call->job));
 	call->retry_at = 0;
 	call->not_before = 0;
 	call->waiting_on = NULL;
-	if (outcome.disposition == WF_EFFECT_BUSY)
+	if (disposition == WF_EFFECT_BUSY)
 		wf_call_put_off(call, WF_CALL_KEPT);
-	else if (outcome.disposition == WF_EFFECT_BEFORE_DONE)
+	else if (disposition == WF_EFFECT_BEFORE_DONE)
 		wf_call_begin(call);
 	else
 		wf_call_move(call, WF_CALL_SETTLED);
+}
+
+/*
+ * The oldest finished calls, as many as are to be recorded now: not more than
+ * the limit, and only one that is large.
+ */
+static int
+choose(WfCalls *calls, WfCall **chosen)
+{
+	size_t		nbytes = 0;
+	int			n = 0;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &calls->stages[WF_CALL_FINISHED])
+	{
+		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
+
+		nbytes += call->result->body_length;
+		if (n == calls->record_limit || (n > 0 && nbytes > MAX_RECORD_BYTES))
+			break;
+		chosen[n++] = call;
+	}
+
+	return n;
 }
 
 static void
 record_batch(void *argument)
 {
 	WfCalls    *calls = argument;
-	dlist_mutable_iter iter;
-	int			n = 0;
+	WfCall	   *chosen[WF_CALLS_MAX_RECORD];
+	int			n = choose(calls, chosen);
+	WfRecording *recordings = palloc0(sizeof(WfRecording) * n);
+	WfExchange *exchanges = palloc(sizeof(WfExchange) * n);
 
 	wf_require_flushed_commit();
 	wf_tell_limit_waits();
-	dlist_foreach_modify(iter, &calls->stages[WF_CALL_FINISHED])
+	for (int i = 0; i < n; i++)
 	{
-		if (++n > calls->record_limit)
-			break;
-		record_call(dlist_container(WfCall, node, iter.cur));
+		WfCall	   *call = chosen[i];
+
+		wf_exchange_read(call->result, &exchanges[i]);
+		exchanges[i].kind = call->kind;
+		if (call->is_bare)
+			strip(&exchanges[i]);
+		recordings[i].effect_id = call->effect_id;
+		recordings[i].token = call->token;
+		recordings[i].exchange = &exchanges[i];
+		recordings[i].policy = call->is_bare ? NULL : wf_item_job_policy(&call->job);
 	}
+	wf_effect_record_many(recordings, n);
+	for (int i = 0; i < n; i++)
+		move_on(chosen[i], recordings[i].disposition);
 }
 
 /*

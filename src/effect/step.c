@@ -1,0 +1,105 @@
+/*
+ * step.c
+ *	  What has to come before an effect is sent, and what stands in its way.
+ *
+ * Nothing is written here.
+ */
+#include "postgres.h"
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/jsonb.h"
+#include "effect/ledger.h"
+#include "utils/timestamp.h"
+
+static void
+log_dry_run(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	ereport(LOG,
+			(errmsg("pg_workflow dry run: effect %lld would send %s %s%s to endpoint \"%s\"",
+					(long long) effect->effect_id,
+					effect->method == NULL ? "something to" : effect->method, endpoint->url,
+					effect->path == NULL ? "" : effect->path, endpoint->name),
+			 errdetail("Its key is \"%s\".", effect->key)));
+}
+
+/*
+ * Returns why nothing may be sent for the present; NULL when it may.
+ */
+char *
+wf_why_blocked(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	if (wf_effects_mode == WF_EFFECTS_OFF)
+		return pstrdup("pg_workflow.effects is off");
+	if (endpoint == NULL)
+		return pstrdup("the foreign server of the endpoint does not exist");
+	if (wf_effects_mode == WF_EFFECTS_DRY_RUN)
+	{
+		log_dry_run(effect, endpoint);
+		return pstrdup("pg_workflow.effects is dry_run");
+	}
+
+	return wf_endpoint_refusal(endpoint, effect->submitted_by);
+}
+
+/*
+ * After an unknown outcome a receiver is trusted to know the key for nine
+ * tenths of its time.  A clock that was moved can only close the window.
+ */
+static bool
+key_window_is_closed(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	if (effect->unknown_attempts == 0 || effect->first_sent_at == 0 ||
+		endpoint->dedup != WF_DEDUP_KEY)
+		return false;
+
+	return Max(wf_now(), GetCurrentTimestamp()) + (int64) endpoint->timeout_ms * 1000 >
+		effect->first_sent_at + endpoint->key_ttl_us / 10 * 9;
+}
+
+/*
+ * What comes before the next send.  An effect is "unknown" when it is not to
+ * be sent before it was looked up, whatever the endpoint allows.
+ */
+WfOnUnknown
+wf_next_step(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	bool		is_unknown = wf_effect_is(effect, "unknown");
+
+	if (effect->unknown_attempts == 0 || endpoint->dedup == WF_DEDUP_PURE)
+		return WF_UNKNOWN_RESEND;
+	if (endpoint->on_unknown == WF_UNKNOWN_RESEND && !is_unknown &&
+		!key_window_is_closed(effect, endpoint))
+		return WF_UNKNOWN_RESEND;
+
+	return wf_may_look_up(effect, endpoint) ? WF_UNKNOWN_PROBE : WF_UNKNOWN_HOLD;
+}
+
+/*
+ * Returns why a person must look before anything more is sent; NULL when
+ * nobody need.
+ */
+char *
+wf_why_held(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	WfOnUnknown step = wf_next_step(effect, endpoint);
+	char	   *problem = NULL;
+
+	if (step == WF_UNKNOWN_PROBE)
+		(void) wf_lookup_path(effect, endpoint, &problem);
+	else if (step == WF_UNKNOWN_HOLD)
+		problem = pstrdup(key_window_is_closed(effect, endpoint) ?
+						  "the time for which the receiver knows the key is over" :
+						  "an earlier attempt may have been applied");
+
+	return problem;
+}
+
+bool
+wf_needs_read_before(const WfEffect *effect)
+{
+	Jsonb	   *before = wf_jsonb_get_jsonb(effect->spec, "before");
+
+	return before != NULL && JB_ROOT_IS_OBJECT(before) &&
+		(effect->previous == NULL || wf_revert_needs_reading(effect));
+}
