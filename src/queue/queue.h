@@ -120,6 +120,7 @@ extern void wf_queue_release(const WfJob *job, TimestampTz run_at, const char *w
 
 /* Deletes a job without an attempt (its item moved on). */
 extern void wf_queue_drop(int64 job_id);
+extern void wf_queue_drop_many(const int64 *job_ids, int n);
 
 /*
  * Gives back the jobs whose lease has ended or whose session is gone, each

@@ -67,6 +67,7 @@ typedef struct WfCall
 	WfFault		fault;			/* why it could not begin; no message: it
 								 * could */
 	WfHttpResult *result;		/* when finished */
+	bool		has_succeeded;	/* when settled: its effect has */
 	bool		is_bare;		/* only the bare facts of it can be recorded */
 	TimestampTz retry_at;		/* when kept or settled: not before */
 	int			failures;		/* in a row */

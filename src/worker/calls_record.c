@@ -47,6 +47,7 @@ move_on(WfCall *call, WfDisposition disposition)
 	call->retry_at = 0;
 	call->not_before = 0;
 	call->waiting_on = NULL;
+	call->has_succeeded = disposition == WF_EFFECT_SUCCEEDED;
 	if (disposition == WF_EFFECT_BUSY)
 		wf_call_put_off(call, WF_CALL_KEPT);
 	else if (disposition == WF_EFFECT_BEFORE_DONE)

@@ -70,6 +70,73 @@ tell(WfCall *call)
 						call->waiting_on);
 }
 
+/*
+ * Calls that may be done with together.
+ */
+typedef struct Ends
+{
+	WfCall	  **calls;
+	const WfJob **jobs;
+	bool	   *are_finished;
+	int			n;
+} Ends;
+
+static void
+finish(void *argument)
+{
+	Ends	   *ends = argument;
+
+	wf_item_finish_calls(ends->jobs, ends->are_finished, ends->n);
+}
+
+/*
+ * Those that succeeded and have no item, and are told for the first time.
+ */
+static Ends *
+choose_ends(WfCalls *calls)
+{
+	int			size = calls->nstage[WF_CALL_SETTLED];
+	Ends	   *ends = palloc0(sizeof(Ends));
+	dlist_iter	iter;
+
+	ends->calls = palloc(sizeof(WfCall *) * size);
+	ends->jobs = palloc(sizeof(WfJob *) * size);
+	ends->are_finished = palloc(sizeof(bool) * size);
+	dlist_foreach(iter, &calls->stages[WF_CALL_SETTLED])
+	{
+		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
+
+		if (call->has_succeeded && call->job.item_id == 0 && call->failures == 0)
+		{
+			ends->jobs[ends->n] = &call->job;
+			ends->calls[ends->n++] = call;
+		}
+	}
+
+	return ends;
+}
+
+/*
+ * Ends as many as it can at once.  Those that are left, and all of them when
+ * that failed, are told one by one.
+ */
+static void
+finish_together(WfCalls *calls)
+{
+	Ends	   *ends = choose_ends(calls);
+	WfFault		fault;
+
+	if (ends->n == 0)
+		return;
+	calls->telling = ends->calls[0];
+	if (!wf_round_try(finish, ends, &fault))
+		wf_tell_raise_cancel(calls->by, &fault);
+	else
+		for (int i = 0; i < ends->n; i++)
+			if (ends->are_finished[i])
+				wf_call_move(ends->calls[i], WF_CALL_TOLD);
+}
+
 static void
 tell_batch(void *argument)
 {
@@ -79,6 +146,8 @@ tell_batch(void *argument)
 	dlist_mutable_iter iter;
 
 	wf_tell_limit_waits();
+	if (calls->tell_alone == 0)
+		finish_together(calls);
 	dlist_foreach_modify(iter, &calls->stages[WF_CALL_SETTLED])
 	{
 		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
