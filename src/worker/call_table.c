@@ -59,6 +59,37 @@ wf_calls_room(const WfCalls *calls)
 }
 
 /*
+ * How many more jobs could go or stand aside at the endpoints that had too many
+ * when everything was looked at.
+ */
+int
+wf_calls_room_in_crowd(const WfCalls *calls)
+{
+	HASH_SEQ_STATUS all;
+	WfEndpoint *endpoint;
+	int			room = 0;
+
+	hash_seq_init(&all, calls->endpoints);
+	while ((endpoint = hash_seq_search(&all)) != NULL)
+		if (endpoint->is_crowded)
+			room += Max(0, endpoint->max - endpoint->nbusy) +
+				Max(0, endpoint->max - endpoint->naside);
+
+	return room;
+}
+
+void
+wf_calls_forget_crowd(WfCalls *calls)
+{
+	HASH_SEQ_STATUS all;
+	WfEndpoint *endpoint;
+
+	hash_seq_init(&all, calls->endpoints);
+	while ((endpoint = hash_seq_search(&all)) != NULL)
+		endpoint->is_crowded = false;
+}
+
+/*
  * Finds or makes the endpoint of an effect, with what it allows now.
  */
 static WfEndpoint *
@@ -73,6 +104,7 @@ endpoint_of(WfCalls *calls, const WfRoute *route)
 		endpoint->nbusy = 0;
 		endpoint->naside = 0;
 		endpoint->nline = 0;
+		endpoint->is_crowded = false;
 		endpoint->average_ms = FIRST_AVERAGE_MS;
 		endpoint->moved_at = GetCurrentTimestamp();
 		endpoint->max = FIRST_AT_START;

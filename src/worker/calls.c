@@ -184,6 +184,13 @@ is_time_to_look(const WfCalls *calls)
 		(calls->look_at != 0 && calls->look_at <= GetCurrentTimestamp());
 }
 
+static void
+note_moves(WfCalls *calls, int moved)
+{
+	if (moved > 0)
+		calls->busy_at = GetCurrentTimestamp();
+}
+
 int
 wf_calls_turn(WfCalls *calls)
 {
@@ -197,6 +204,7 @@ wf_calls_turn(WfCalls *calls)
 	if (is_time_to_record(calls))
 		wf_calls_record_all(calls);
 	moved += wf_calls_tell_all(calls);
+	note_moves(calls, moved);
 	if (is_time_to_look(calls))
 		moved += wf_calls_claim(calls);
 	moved += wf_calls_tell_all(calls);
@@ -205,6 +213,7 @@ wf_calls_turn(WfCalls *calls)
 		wf_http_pump(calls->client);
 		collect(calls);
 	}
+	note_moves(calls, moved);
 	wf_registry_in_flight(count(calls, WF_CALL_UNDER_WAY));
 
 	return moved;

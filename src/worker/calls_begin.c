@@ -17,6 +17,8 @@
 #include "worker/tell.h"
 
 #define MAX_CLAIM 200
+#define CROWDED_MS 100
+#define IDLE_MS 2
 #define MAX_SINGLY 60			/* each is begun in a subtransaction */
 
 static void
@@ -164,6 +166,8 @@ give_back(WfCall *call)
 	TimestampTz again = TimestampTzPlusMilliseconds(wf_now(),
 													wf_endpoint_line_ms(call->endpoint));
 
+	call->calls->ngiven_back++;
+	call->endpoint->is_crowded = true;
 	wf_queue_release(&call->job, again, "max_in_flight");
 	wf_call_forget(call);
 }
@@ -212,6 +216,26 @@ earlier(TimestampTz one, TimestampTz other)
 }
 
 /*
+ * How many jobs to claim.  Where endpoints have more than enough, whatever else
+ * is claimed would be given back; so everything, the jobs of other endpoints
+ * too, is looked at when no call ends for a moment, else from time to time.
+ */
+static int
+wanted_jobs(WfCalls *calls)
+{
+	int			room = Min(MAX_CLAIM, wf_calls_room(calls));
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (calls->crowded_until > now &&
+		!TimestampDifferenceExceeds(calls->busy_at, now, IDLE_MS))
+		return Min(room, wf_calls_room_in_crowd(calls));
+	calls->crowded_until = 0;
+	wf_calls_forget_crowd(calls);
+
+	return room;
+}
+
+/*
  * Claims what there is room for, the kinds taking turns at being first.
  */
 static void
@@ -225,7 +249,8 @@ claim(void *argument)
 	wf_require_flushed_commit();
 	wf_tell_limit_waits();
 	choose_aside(calls);
-	wanted = Min(MAX_CLAIM, wf_calls_room(calls));
+	wanted = wanted_jobs(calls);
+	calls->ngiven_back = 0;
 	calls->nclaimed = claim_kind(calls, kinds[first], wanted);
 	calls->nclaimed += claim_kind(calls, kinds[1 - first], wanted - calls->nclaimed);
 	calls->may_be_more = begin_chosen(calls) || (wanted > 0 && calls->nclaimed >= wanted);
@@ -266,7 +291,11 @@ plan_next_look(WfCalls *calls)
 	TimestampTz now = GetCurrentTimestamp();
 
 	calls->look_now = calls->may_be_more && wf_calls_room(calls) > 0;
+	if (calls->ngiven_back > 0 && calls->crowded_until == 0)
+		calls->crowded_until = TimestampTzPlusMilliseconds(now, CROWDED_MS);
 	calls->look_at = calls->next_due;
+	if (calls->crowded_until != 0)
+		calls->look_at = earlier(calls->look_at, TimestampTzPlusMilliseconds(now, IDLE_MS));
 	if (calls->nclaimed > 0 || calls->next_due == 0 || calls->next_due > now)
 		calls->fruitless = 0;
 	else

@@ -44,6 +44,8 @@ typedef struct WfEndpoint
 	int			naside;
 	int			nline;			/* jobs given back that may not have come back
 								 * yet */
+	bool		is_crowded;		/* jobs were given back by the last look at
+								 * everything */
 	double		average_ms;		/* of a call, the last ones counting most */
 	TimestampTz moved_at;		/* when a call last began in an empty place or
 								 * ended */
@@ -97,6 +99,10 @@ struct WfCalls
 	int			fruitless;		/* looks in a row that got nothing of what is
 								 * due */
 	bool		may_be_more;
+	int			ngiven_back;	/* by the last look */
+	TimestampTz crowded_until;	/* jobs are given back: look for no more than
+								 * there is known room for */
+	TimestampTz busy_at;		/* when anything last moved */
 	int			nclaimed;
 	uint32		nturns;
 };
@@ -120,6 +126,8 @@ extern int	wf_calls_claim(WfCalls *calls);
 extern void wf_calls_record_all(WfCalls *calls);
 extern int	wf_calls_tell_all(WfCalls *calls);
 
+extern int	wf_calls_room_in_crowd(const WfCalls *calls);
+extern void wf_calls_forget_crowd(WfCalls *calls);
 extern long wf_endpoint_line_ms(WfEndpoint *endpoint);
 extern void wf_endpoint_call_ended(WfEndpoint *endpoint, const WfHttpResult *result);
 extern void wf_endpoint_grow(WfEndpoint *endpoint);
