@@ -130,26 +130,37 @@ wf_jsonb_merge(Jsonb *left, Jsonb *right)
 											  JsonbPGetDatum(right)));
 }
 
-/*
- * Returns {key: value}.  Serialises through text, which is where the versions
- * of the server agree on how an object is built.
- */
+Jsonb *
+wf_jsonb_object(const WfMember *members, int count)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue *object;
+
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		JsonbValue	key = {.type = jbvString};
+		JsonbValue	value = members[i].value;
+
+		key.val.string.val = unconstify(char *, members[i].key);
+		key.val.string.len = strlen(members[i].key);
+		(void) pushJsonbValue(&state, WJB_KEY, &key);
+		(void) pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	object = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+
+	return JsonbValueToJsonb(object);
+}
+
 static Jsonb *
 pair(const char *key, Jsonb *value)
 {
-	StringInfoData json;
+	WfMember	member = {.key = key,.value.type = jbvNull};
 
-	initStringInfo(&json);
-	appendStringInfoChar(&json, '{');
-	escape_json(&json, key);
-	appendStringInfoChar(&json, ':');
-	if (value == NULL)
-		appendStringInfoString(&json, "null");
-	else
-		(void) JsonbToCString(&json, &value->root, VARSIZE(value));
-	appendStringInfoChar(&json, '}');
+	if (value != NULL)
+		member.value = *wf_jsonb_root(value);
 
-	return wf_jsonb_from_cstring(json.data);
+	return wf_jsonb_object(&member, 1);
 }
 
 Jsonb *

@@ -33,6 +33,9 @@ typedef struct WfMember
 	JsonbValue	value;
 } WfMember;
 
+/* An object of such members. */
+extern Jsonb *wf_jsonb_object(const WfMember *members, int count);
+
 extern WfMember *wf_jsonb_members(const JsonbValue *object, int *count);
 extern JsonbValue *wf_jsonb_elements(const JsonbValue *array, int *count);
 

@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonpath.h"
+#include "utils/numeric.h"
 
 #define MAX_JSON_DEPTH 64
 
@@ -136,7 +137,8 @@ kept_headers(Jsonb *headers)
 	if (headers == NULL)
 		return wf_jsonb_empty_object();
 	for (int i = 0; i < lengthof(dropped_headers); i++)
-		headers = wf_jsonb_without(headers, dropped_headers[i]);
+		if (wf_jsonb_get(headers, dropped_headers[i]) != NULL)
+			headers = wf_jsonb_without(headers, dropped_headers[i]);
 
 	return headers;
 }
@@ -180,14 +182,17 @@ wf_answer_read(const WfExchange *exchange)
 {
 	WfAnswer	answer = {0};
 	Jsonb	   *shown = NULL;
+	WfMember	members[3] = {{"status"}, {"headers"}, {"body"}};
 
 	if (exchange->body != NULL && exchange->body_length > 0)
 		read_body(&answer, exchange, &shown);
-	answer.response = wf_jsonb_with(wf_jsonb_empty_object(), "status",
-									wf_jsonb_from_cstring(psprintf("%d", exchange->status)));
-	answer.response = wf_jsonb_with(answer.response, "headers",
-									kept_headers(exchange->headers));
-	answer.response = wf_jsonb_with(answer.response, "body", shown);
+	members[0].value.type = jbvNumeric;
+	members[0].value.val.numeric = int64_to_numeric(exchange->status);
+	members[1].value = *wf_jsonb_root(kept_headers(exchange->headers));
+	members[2].value.type = jbvNull;
+	if (shown != NULL)
+		members[2].value = *wf_jsonb_root(shown);
+	answer.response = wf_jsonb_object(members, lengthof(members));
 
 	return answer;
 }
