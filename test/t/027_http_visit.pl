@@ -102,9 +102,9 @@ sql("SELECT workflow.resume_endpoint('patient', 'they did not mean everybody')")
 # a result that is on record and cannot be told yet wins over the timeout
 $stand_in->forgive;
 $stand_in->misbehave(path => '/accounts/A-8', stall_after_ms => 100);
-$stand_in->submit($node, 'patient', 8);
 my $session = $node->background_psql('postgres', on_error_die => 1);
 $session->query_safe('BEGIN');
+$stand_in->submit($node, 'patient', 8);
 $session->query_safe("SELECT FROM workflow.item WHERE key = 'A-8' FOR UPDATE");
 effect_is(8, 'patient', 'succeeded', 'a result is on record while its item is held');
 wait_for("t.due_at > i.since + interval '1 second' FROM workflow.timer AS t JOIN workflow.item AS i USING (item_id)",
