@@ -97,9 +97,9 @@ begin_many(void *argument)
 /*
  * Begins all that are chosen.  Those of which more has to be written than that
  * they begin, and all of them when they cannot begin together, begin one by
- * one; of these, as many as may in one transaction.  Tells whether some are left.
+ * one; of these, as many as may in one transaction.
  */
-static bool
+static void
 begin_chosen(WfCalls *calls)
 {
 	Beginning	beginning = {.calls = calls};
@@ -135,8 +135,6 @@ begin_chosen(WfCalls *calls)
 		else
 			wf_call_move(call, WF_CALL_ASIDE);
 	}
-
-	return room < 0;
 }
 
 /*
@@ -155,6 +153,25 @@ choose_aside(WfCalls *calls)
 		if (call->endpoint->nbusy < call->endpoint->max)
 			wf_call_move(call, WF_CALL_CHOSEN);
 	}
+}
+
+/*
+ * Whether places have become free again, because what was chosen did not begin.
+ */
+static bool
+may_one_aside_go(WfCalls *calls)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &calls->stages[WF_CALL_ASIDE])
+	{
+		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
+
+		if (call->endpoint->nbusy < call->endpoint->max)
+			return true;
+	}
+
+	return false;
 }
 
 /*
@@ -253,7 +270,8 @@ claim(void *argument)
 	calls->ngiven_back = 0;
 	calls->nclaimed = claim_kind(calls, kinds[first], wanted);
 	calls->nclaimed += claim_kind(calls, kinds[1 - first], wanted - calls->nclaimed);
-	calls->may_be_more = begin_chosen(calls) || (wanted > 0 && calls->nclaimed >= wanted);
+	begin_chosen(calls);
+	calls->may_be_more = (wanted > 0 && calls->nclaimed >= wanted) || may_one_aside_go(calls);
 	calls->next_due = earlier(wf_queue_next_due("http"), wf_queue_next_due("model"));
 }
 
