@@ -276,10 +276,14 @@ find_alone(const WfJob **jobs, bool *are_alone, int n)
 	}
 	found = wf_rows_execute(rows);
 	for (uint64 row = 0; row < found; row++)
+	{
+		int64		effect_id = wf_result_int8(row, 1);
+		int64		job_id = wf_result_int8(row, 2);
+
 		for (int i = 0; i < n; i++)
-			if (jobs[i]->effect_id == wf_result_int8(row, 1) &&
-				jobs[i]->job_id != wf_result_int8(row, 2))
+			if (jobs[i]->effect_id == effect_id && jobs[i]->job_id != job_id)
 				are_alone[i] = false;
+	}
 }
 
 /*
@@ -310,10 +314,11 @@ hold_claimed(const WfJob **jobs, bool *are_held, int n)
 	found = wf_rows_execute(rows);
 	for (uint64 row = 0; row < found; row++)
 	{
+		int64		job_id = wf_result_int8(row, 1);
 		char	   *token = wf_result_text(row, 2);
 
 		for (int i = 0; i < n; i++)
-			if (jobs[i]->job_id == wf_result_int8(row, 1))
+			if (jobs[i]->job_id == job_id)
 				are_held[i] = token != NULL && strcmp(token, jobs[i]->token) == 0;
 	}
 }
