@@ -126,7 +126,7 @@ void
 wf_effect_note_attempt(WfLedgerPage *page, const WfEffect *effect, const WfNews *news,
 					   const char *outcome, const char *message)
 {
-	TimestampTz now = wf_now();
+	TimestampTz now = page->at;
 	const char *error_class = news->verdict.error_class;
 	Datum		values[11];
 	char		nulls[12];

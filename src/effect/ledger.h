@@ -390,6 +390,7 @@ typedef struct WfNews
 /* What is to be written, for any number of effects. */
 typedef struct WfLedgerPage
 {
+	TimestampTz at;				/* when all of it happened */
 	WfRows	   *effects;
 	WfRows	   *attempts;
 } WfLedgerPage;

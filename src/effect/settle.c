@@ -79,6 +79,7 @@ wf_ledger_page(void)
 {
 	WfLedgerPage *page = palloc(sizeof(WfLedgerPage));
 
+	page->at = wf_now();
 	page->effects = wf_rows_make(&settle_plan);
 	page->attempts = wf_attempt_rows();
 
@@ -244,7 +245,7 @@ add_settlement(WfLedgerPage *page, const WfEffect *effect, const char *cause,
 	nulls[11] = WF_NULL_FLAG(outcome->error_class);
 	values[12] = wf_text_datum(outcome->message);
 	nulls[12] = WF_NULL_FLAG(outcome->message);
-	values[13] = TimestampTzGetDatum(wf_now());
+	values[13] = TimestampTzGetDatum(page->at);
 	nulls[13] = is_final(outcome->disposition) ? ' ' : 'n';
 	values[14] = wf_text_datum(cause);
 	nulls[14] = WF_NULL_FLAG(cause);

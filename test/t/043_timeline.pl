@@ -45,16 +45,16 @@ my $first = timeline('again:A-1');
 is($first, <<'END' =~ s/\n\z//r, 'which the timeline tells');
 1 effect reserved
 1 effect sent
-1 effect failed
 1 attempt http attempt 1: dead, validation
+1 effect failed
 END
 sql("SELECT workflow.replay('again:A-1', 'mended')");
 wait_for("outcome = 'success' FROM workflow.items WHERE key = 'A-1'", 'replayed, it goes through');
 is(timeline('again:A-1'), $first . "\n" . <<'END' =~ s/\n\z//r, 'and the timeline tells both');
 4 effect reserved
 4 effect sent
-4 effect succeeded
 4 attempt http attempt 2: ok
+4 effect succeeded
 END
 is(sql("SELECT reason FROM workflow.timeline('again:A-1') WHERE what = 'effect failed'") ne '',
 	1, 'with the reason of the first');
