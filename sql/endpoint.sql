@@ -147,12 +147,14 @@ COMMENT ON FUNCTION workflow._resume_endpoint(text, text, text) IS 'Inner: resum
 
 -- ---------------------------------------------------------------------- view
 
+-- A restore gives servers other oids: the name comes first, as in _learn_endpoint().
 CREATE VIEW workflow.endpoints AS
 SELECT s.srvname::text AS endpoint, o.dedup, o.owner, p.paused_at, p.paused_by, p.pause_reason, p.pause_until,
        coalesce(p.breaker, 'closed') AS breaker, p.breaker_since, p.breaker_until, p.breaker_reason,
        coalesce(n.in_flight, 0) AS in_flight, coalesce(n.waiting, 0) AS waiting,
        coalesce(n.held, 0) AS held, coalesce(n.blocked, 0) AS blocked, o.url,
-       workflow._on_unknown(s.srvoptions) AS on_unknown
+       workflow._on_unknown(s.srvoptions) AS on_unknown,
+       v.verification, v.verified_at, v.detail AS verification_detail
 FROM pg_catalog.pg_foreign_server AS s
 JOIN pg_catalog.pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw AND w.fdwname = 'workflow_http'
 CROSS JOIN LATERAL (
@@ -160,7 +162,11 @@ CROSS JOIN LATERAL (
          pg_catalog.max(x.option_value) FILTER (WHERE x.option_name = 'owner') AS owner,
          pg_catalog.max(x.option_value) FILTER (WHERE x.option_name = 'url') AS url
   FROM pg_catalog.pg_options_to_table(s.srvoptions) AS x) AS o
-LEFT JOIN workflow.endpoint AS p ON p.server_oid = s.oid
+LEFT JOIN LATERAL (
+  SELECT e.* FROM workflow.endpoint AS e
+  WHERE e.endpoint = s.srvname::text OR e.server_oid = s.oid
+  ORDER BY e.endpoint <> s.srvname::text LIMIT 1) AS p ON true
+CROSS JOIN LATERAL workflow._verification_of(p.endpoint_id, s.srvoptions) AS v
 LEFT JOIN (
   SELECT e.endpoint_id,
          pg_catalog.count(*) FILTER (WHERE e.state IN ('claimed', 'sending')) AS in_flight,
@@ -172,3 +178,37 @@ LEFT JOIN (
   GROUP BY e.endpoint_id) AS n ON n.endpoint_id = p.endpoint_id;
 COMMENT ON VIEW workflow.endpoints IS
   'Where effects go: whether calls begin now (breaker, pauses), how many are under way and how many effects wait';
+COMMENT ON COLUMN workflow.endpoints.verification IS
+  'Whether verify_endpoint() has shown what dedup declares, under the present options: verified, refuted, or declared, not verified; null with dedup none';
+
+-- -------------------------------------------------------------------- health
+
+-- Ten names are enough to begin with.
+CREATE FUNCTION workflow._in_a_row(parts text[]) RETURNS text LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT array_to_string(parts[:10], '; ') || CASE WHEN cardinality(parts) > 10 THEN format(' and %s more', cardinality(parts) - 10) ELSE '' END || '.'
+$$;
+COMMENT ON FUNCTION workflow._in_a_row(text[]) IS 'Inner: the first of many facts, in one sentence';
+
+CREATE FUNCTION workflow._health_declared()
+RETURNS TABLE ("check" text, ok bool, severity text, detail text, hint text) LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT 'endpoints_refuted', count(*) = 0, 'error',
+         CASE WHEN count(*) = 0 THEN 'No receiver was seen to do twice what its endpoint says is done once.'
+              ELSE workflow._in_a_row(array_agg(format('%s (dedup %s): %s', v.endpoint, v.dedup, v.verification_detail) ORDER BY v.endpoint)) END,
+         CASE WHEN count(*) > 0 THEN
+           format('Until that is mended a person should decide: ALTER SERVER %I OPTIONS (ADD on_unknown ''hold'');', min(v.endpoint)) END
+  FROM workflow.endpoints AS v WHERE v.verification = 'refuted'
+  UNION ALL
+  SELECT 'endpoints_declared', true, 'ok',
+         CASE WHEN count(*) = 0 THEN 'None in use is declared dedup ''key'' and was never tried out.'
+              ELSE 'Declared, not verified: ' || workflow._in_a_row(array_agg(v.endpoint ORDER BY v.endpoint)) END,
+         CASE WHEN count(*) > 0 THEN
+           format('SELECT workflow.verify_endpoint(%L, ''{"method": "POST", "path": ...}''); with an operation that may be done for a test.', min(v.endpoint)) END
+  FROM workflow.endpoints AS v
+  WHERE v.dedup = 'key' AND v.verification = 'declared, not verified'
+    AND EXISTS (SELECT FROM workflow.endpoint AS p JOIN workflow.effect AS e ON e.endpoint_id = p.endpoint_id WHERE p.endpoint = v.endpoint)
+$$;
+COMMENT ON FUNCTION workflow._health_declared() IS 'Inner: the part of health() that looks at what endpoints declare';

@@ -16,7 +16,7 @@ AS $$
     ('reviewer',  '{decide,decide_many,claim_review,release_review,delegate,where_is,timeline,if_run_again}',
                   '{items,review_inbox}'),
     ('operator',  '{submit,send,cancel,pause,resume,pause_workflow,resume_workflow,pause_queue,resume_queue,
-                    pause_endpoint,resume_endpoint,
+                    pause_endpoint,resume_endpoint,verify_endpoint,
                     create_queue,enqueue,replay,replay_job,give_up,resolve,resolve_many,record_evidence,
                     purge_effects,revert,compensate,
                     create_source,drop_source,receive,feed,verify_webhook,input_ref,

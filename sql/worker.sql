@@ -239,7 +239,9 @@ AS $$
   SELECT h."check", h.ok, CASE WHEN h.ok THEN 'ok' ELSE h.severity END, h.detail, h.hint
   FROM (SELECT * FROM workflow._health_workers()
         UNION ALL
-        SELECT * FROM workflow._health_work()) AS h
+        SELECT * FROM workflow._health_work()
+        UNION ALL
+        SELECT * FROM workflow._health_declared()) AS h
 $$;
 COMMENT ON FUNCTION workflow._health(text) IS 'Inner: health()';
 

@@ -29,7 +29,7 @@ typedef struct WfIntent
 {
 	const char *endpoint;		/* name of the foreign server */
 	const char *key;
-	const char *kind;			/* http, model, call, guard, revert */
+	const char *kind;			/* http, model, call, guard, revert, verify */
 	const char *submitted_by;
 	int64		item_id;		/* 0: none */
 	const char *item_state;

@@ -181,6 +181,7 @@ wf_note_second_success(const WfEffect *effect, const WfEndpoint *endpoint,
 	 !wf_has_marker(exchange->headers, endpoint->replay_marker));
 
 	if (may_be_second && effect->attempts > 1 && exchange->kind == WF_EXCHANGE_ACTION &&
+		!wf_effect_is_verification(effect) &&
 		wf_plan_execute(&answered_before_plan, &id, NULL) > 0)
 		wf_note_duplicate(effect, "two sends were answered with success");
 }

@@ -427,6 +427,13 @@ extern void wf_revert_judge_answer(const WfEffect *effect, WfNews *news);
 extern const char *wf_revert_key(const WfEffect *effect);
 extern char *wf_revert_condition(const WfEffect *effect);
 
+/* verify.c */
+extern bool wf_effect_is_verification(const WfEffect *effect);
+extern bool wf_verification_reads(const WfEffect *effect);
+extern char *wf_verification_go_on(const WfEffect *effect, const WfEndpoint *endpoint,
+								   const WfNews *news, const char *problem,
+								   WfSettlement *settlement);
+
 /* deliver.c */
 extern WfWire *wf_wire_deliver(const WfWire *wire, MemoryContext context);
 extern WfEffectOutcome wf_outcome_deliver(WfEffectOutcome outcome, MemoryContext context);

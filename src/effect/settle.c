@@ -181,15 +181,28 @@ new_substate(const WfNews *news, WfDisposition disposition)
 		"unknown" : NULL;
 }
 
-static void
-set_answer(const WfNews *news, const WfEffectOutcome *outcome, Datum *values, char *nulls)
+/*
+ * Whether the answer is not that of the action.
+ */
+static bool
+is_of_reading(const WfEffect *effect, const WfEffectOutcome *outcome)
 {
-	bool		is_before = outcome->disposition == WF_EFFECT_BEFORE_DONE;
+	if (wf_effect_is_verification(effect))
+		return wf_effect_is(effect, "claimed");
+
+	return outcome->disposition == WF_EFFECT_BEFORE_DONE;
+}
+
+static void
+set_answer(const WfEffect *effect, const WfNews *news, const WfEffectOutcome *outcome,
+		   Datum *values, char *nulls)
+{
+	bool		is_before = is_of_reading(effect, outcome);
 	bool		keeps = !is_before && outcome->disposition != WF_EFFECT_AGAIN &&
 	(news->finding == WF_FINDING_NONE || news->finding == WF_FINDING_FOUND);
 
 	values[0] = PointerGetDatum(news->answer.response);
-	nulls[0] = is_before ? ' ' : 'n';
+	nulls[0] = is_before ? WF_NULL_FLAG(news->answer.response) : 'n';
 	values[1] = PointerGetDatum(news->answer.response);
 	nulls[1] = keeps ? WF_NULL_FLAG(news->answer.response) : 'n';
 	values[2] = PointerGetDatum(news->answer.raw);
@@ -240,7 +253,7 @@ add_settlement(WfLedgerPage *page, const WfEffect *effect, const char *cause,
 	nulls[6] = DatumGetInt32(values[6]) == 0 ? 'n' : ' ';
 	values[7] = wf_text_datum(news->external_id);
 	nulls[7] = WF_NULL_FLAG(news->external_id);
-	set_answer(news, outcome, &values[8], &nulls[8]);
+	set_answer(effect, news, outcome, &values[8], &nulls[8]);
 	values[11] = wf_text_datum(outcome->error_class);
 	nulls[11] = WF_NULL_FLAG(outcome->error_class);
 	values[12] = wf_text_datum(outcome->message);
@@ -324,13 +337,17 @@ wf_effect_settle_on(WfLedgerPage *page, const WfEffect *effect, const WfEndpoint
 					const WfNews *news)
 {
 	WfSettlement settlement = decide(effect, endpoint, news);
+	WfDisposition decided = settlement.disposition;
 	WfEffectOutcome outcome = {0};
+	char	   *message = explain(endpoint, news);
+	char	   *conclusion = wf_effect_is_verification(effect) ?
+	wf_verification_go_on(effect, endpoint, news, message, &settlement) : NULL;
 
 	outcome.effect_id = effect->effect_id;
 	outcome.disposition = settlement.disposition;
 	outcome.charged = settlement.is_charged;
-	outcome.error_class = news->verdict.error_class;
-	outcome.message = explain(endpoint, news);
+	outcome.error_class = conclusion == NULL ? news->verdict.error_class : NULL;
+	outcome.message = conclusion == NULL ? message : conclusion;
 	outcome.model_output_id = news->model_output_id;
 	if (outcome.disposition == WF_EFFECT_AGAIN || outcome.disposition == WF_EFFECT_UNKNOWN)
 		outcome.next_at = wf_now() + settlement.delay_us;
@@ -345,8 +362,7 @@ wf_effect_settle_on(WfLedgerPage *page, const WfEffect *effect, const WfEndpoint
 		note_doubt(effect);
 	wf_effect_take_back_send(effect, news->exchange);
 	wf_effect_note_attempt(page, effect, news,
-						   attempt_outcome(outcome.disposition, news->verdict.evidence),
-						   outcome.message);
+						   attempt_outcome(decided, news->verdict.evidence), message);
 
 	return outcome;
 }

@@ -100,6 +100,10 @@ wf_needs_read_before(const WfEffect *effect)
 {
 	Jsonb	   *before = wf_jsonb_get_jsonb(effect->spec, "before");
 
-	return before != NULL && JB_ROOT_IS_OBJECT(before) &&
-		(effect->previous == NULL || wf_revert_needs_reading(effect));
+	if (before == NULL || !JB_ROOT_IS_OBJECT(before))
+		return false;
+	if (wf_effect_is_verification(effect))
+		return wf_verification_reads(effect);
+
+	return effect->previous == NULL || wf_revert_needs_reading(effect);
 }
