@@ -191,6 +191,66 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._in_a_row(text[]) IS 'Inner: the first of many facts, in one sentence';
 
+-- The endpoints that take no calls now, with who waits for each, and the last error there.
+CREATE FUNCTION workflow._stopped_endpoints()
+RETURNS TABLE (endpoint text, breaker text, since timestamptz, until timestamptz, why text,
+               paused_at timestamptz, paused_by text, asked_until timestamptz, waiting bigint, last_error text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT p.endpoint, p.breaker, p.breaker_since, p.breaker_until, p.breaker_reason,
+         p.paused_at, p.paused_by, p.pause_until,
+         (SELECT count(*) FROM workflow.effect AS e
+          WHERE e.endpoint_id = p.endpoint_id AND e.state IN ('pending', 'unknown')),
+         (SELECT coalesce(e.reason, e.error_class) FROM workflow.effect AS e
+          WHERE e.endpoint_id = p.endpoint_id AND e.state IN ('pending', 'unknown') AND e.error_class IS NOT NULL
+          ORDER BY e.sending_at DESC NULLS LAST LIMIT 1)
+  FROM workflow.endpoint AS p
+  WHERE (p.breaker <> 'closed' OR p.paused_at IS NOT NULL OR p.pause_until > workflow._now())
+    AND EXISTS (SELECT FROM pg_foreign_server AS s WHERE s.srvname = p.endpoint OR s.oid = p.server_oid)
+$$;
+COMMENT ON FUNCTION workflow._stopped_endpoints() IS
+  'Inner: endpoints whose breaker is not closed or that are paused, and how many effects wait for them';
+
+CREATE FUNCTION workflow._health_flow()
+RETURNS TABLE ("check" text, ok bool, severity text, detail text, hint text) LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  WITH stopped AS MATERIALIZED (SELECT * FROM workflow._stopped_endpoints())
+  SELECT 'breakers', count(*) = 0, CASE WHEN max(s.waiting) > 0 THEN 'error' ELSE 'warning' END,
+         CASE WHEN count(*) = 0 THEN 'All are closed.'
+              ELSE workflow._in_a_row(array_agg(
+                format('%s is %s since %s (%s)%s; %s effects wait', s.endpoint, replace(s.breaker, '_', ' '), s.since, s.why,
+                       ', last error ' || s.last_error, s.waiting) ORDER BY s.waiting DESC, s.endpoint)) END,
+         CASE WHEN count(*) > 0 THEN
+           format('Calls begin by themselves when one has gone well; the next one goes to see %s. SELECT workflow.pause_endpoint(%L, ''why''); stops that, too.',
+                  CASE WHEN min(s.until) > workflow._now() THEN 'at ' || min(s.until) ELSE 'as soon as one is due' END, (array_agg(s.endpoint ORDER BY s.waiting DESC, s.endpoint))[1]) END
+  FROM stopped AS s WHERE s.breaker <> 'closed'
+  UNION ALL
+  SELECT 'endpoints_paused', count(*) = 0, 'warning',
+         CASE WHEN count(*) = 0 THEN 'None for longer than an hour while effects wait.'
+              ELSE workflow._in_a_row(array_agg(
+                CASE WHEN s.paused_at IS NOT NULL THEN format('%s was paused by %s at %s', s.endpoint, s.paused_by, s.paused_at)
+                     ELSE format('%s asked for a pause until %s', s.endpoint, s.asked_until) END
+                || format('; %s effects wait', s.waiting) ORDER BY s.waiting DESC, s.endpoint)) END,
+         CASE WHEN count(*) > 0 THEN
+           format('SELECT workflow.resume_endpoint(%L, ''why''); when calls may begin again.', (array_agg(s.endpoint ORDER BY s.waiting DESC, s.endpoint))[1]) END
+  FROM stopped AS s
+  WHERE s.waiting > 0
+    AND (s.paused_at < clock_timestamp() - interval '1 hour' OR s.asked_until > workflow._now() + interval '1 hour')
+  UNION ALL
+  SELECT 'retry_budget', count(*) = 0, 'warning',
+         CASE WHEN count(*) = 0 THEN 'No job waits for it.'
+              ELSE workflow._in_a_row(array_agg(format('%s: %s jobs wait to be tried again', b.endpoint, b.n) ORDER BY b.n DESC, b.endpoint)) END,
+         CASE WHEN count(*) > 0 THEN
+           format('Its calls fail more often than they go well: SELECT error_class, reason FROM workflow.effects WHERE endpoint = %L AND state = ''pending'' LIMIT 10;',
+                  (array_agg(b.endpoint ORDER BY b.n DESC, b.endpoint))[1]) END
+  FROM (SELECT p.endpoint, count(*) FROM workflow.job AS j
+        JOIN workflow.effect AS e ON e.effect_id = j.effect_id JOIN workflow.endpoint AS p ON p.endpoint_id = e.endpoint_id
+        WHERE j.status = 'ready' AND j.waiting_on = 'retry' GROUP BY p.endpoint) AS b (endpoint, n)
+$$;
+COMMENT ON FUNCTION workflow._health_flow() IS 'Inner: the part of health() that looks at endpoints that take no calls';
+
 CREATE FUNCTION workflow._health_declared()
 RETURNS TABLE ("check" text, ok bool, severity text, detail text, hint text) LANGUAGE sql
 SET search_path = pg_catalog, pg_temp

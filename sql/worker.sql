@@ -241,6 +241,8 @@ AS $$
         UNION ALL
         SELECT * FROM workflow._health_work()
         UNION ALL
+        SELECT * FROM workflow._health_flow()
+        UNION ALL
         SELECT * FROM workflow._health_declared()) AS h
 $$;
 COMMENT ON FUNCTION workflow._health(text) IS 'Inner: health()';
