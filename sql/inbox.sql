@@ -436,7 +436,7 @@ BEGIN
     END IF;
     EXIT WHEN FOUND;
   END LOOP;
-  same_body := stored.body = webhook.body;
+  same_body := CASE WHEN stored.purged_at IS NULL THEN stored.body = webhook.body ELSE stored.body_digest = sha256(webhook.body) END;
   webhook := stored;
 END
 $$;
@@ -556,7 +556,7 @@ COMMENT ON VIEW workflow.sources IS 'Sources of webhooks, with how many of each 
 
 CREATE VIEW workflow.webhooks AS
 SELECT i.inbox_id, i.source, i.event_id, i.received_at, i.received_by, i.verified, i.status, i.problem,
-       i.item_id, i.effect_id, i.fed_at, i.duplicates, i.last_received_at, i.headers, i.body
+       i.item_id, i.effect_id, i.fed_at, i.duplicates, i.last_received_at, i.headers, i.body, i.purged_at
 FROM workflow.inbox AS i;
 COMMENT ON VIEW workflow.webhooks IS
   'Webhooks received: what each set going, why one did not fit, how often it came';

@@ -219,13 +219,18 @@ CREATE TABLE workflow.inbox (
   fed_at       timestamptz,
   duplicates   int NOT NULL DEFAULT 0,
   last_received_at timestamptz NOT NULL,
+  purged_at    timestamptz,
+  body_digest  bytea,
   UNIQUE (source, event_id)
 );
 CREATE INDEX inbox_unfed ON workflow.inbox (inbox_id) WHERE status = 'unfed';
+CREATE INDEX inbox_kept ON workflow.inbox (received_at) WHERE status <> 'unfed' AND purged_at IS NULL;
 COMMENT ON TABLE workflow.inbox IS 'Webhooks received, each once for its (source, event_id)';
 COMMENT ON COLUMN workflow.inbox.verified IS 'Whether its signature was judged; false for a source that does not sign';
 COMMENT ON COLUMN workflow.inbox.headers IS 'Those that are kept, their names in lower case';
 COMMENT ON COLUMN workflow.inbox.body IS 'As it was received';
+COMMENT ON COLUMN workflow.inbox.purged_at IS 'When its body and headers were removed; the rest is its tombstone';
+COMMENT ON COLUMN workflow.inbox.body_digest IS 'Of one that was purged: SHA-256 of its body';
 COMMENT ON COLUMN workflow.inbox.status IS 'fed; ignored (no rule of its source applies); unfed (see problem; can be fed again)';
 COMMENT ON COLUMN workflow.inbox.item_id IS 'Item that it started or moved';
 COMMENT ON COLUMN workflow.inbox.effect_id IS 'Effect that it is evidence of';
@@ -471,6 +476,7 @@ CREATE TABLE workflow.model_output (
   output        jsonb,
   created_at    timestamptz NOT NULL
 );
+CREATE INDEX model_output_effect ON workflow.model_output (effect_id);
 CREATE INDEX model_output_item ON workflow.model_output (item_id) WHERE item_id IS NOT NULL;
 COMMENT ON TABLE workflow.model_output IS 'What models answered, kept by reference: provider request id, model, tokens, stop reason, output';
 

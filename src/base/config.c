@@ -22,6 +22,8 @@ int			wf_worker_idle_timeout_ms = 60000;
 int			wf_max_in_flight = 256;
 int			wf_max_response_kb = 1024;
 int			wf_max_request_kb = 1024;
+int			wf_effect_retention_s = -1;
+int			wf_webhook_retention_s = -1;
 
 static const struct config_enum_entry effects_modes[] = {
 	{"on", WF_EFFECTS_ON, false},
@@ -61,6 +63,21 @@ define_effect_settings(void)
 }
 
 static void
+define_retention_settings(void)
+{
+	DefineCustomIntVariable("pg_workflow.effect_retention",
+							"How long effects that have finished keep what they carried.",
+							"Keys and outcomes are kept for ever; -1 keeps everything.",
+							&wf_effect_retention_s, -1, -1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_workflow.webhook_retention",
+							"How long webhooks that were fed keep their headers and bodies.",
+							"That they came is kept for ever; -1 keeps everything.",
+							&wf_webhook_retention_s, -1, -1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
+static void
 define_worker_settings(void)
 {
 	DefineCustomBoolVariable("pg_workflow.workers",
@@ -93,6 +110,7 @@ void
 wf_config_init(void)
 {
 	define_effect_settings();
+	define_retention_settings();
 	define_worker_settings();
 	MarkGUCPrefixReserved("pg_workflow");
 }

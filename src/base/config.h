@@ -21,6 +21,8 @@ extern int	wf_worker_idle_timeout_ms;
 extern int	wf_max_in_flight;
 extern int	wf_max_response_kb;
 extern int	wf_max_request_kb;
+extern int	wf_effect_retention_s;	/* -1: for ever */
+extern int	wf_webhook_retention_s;
 
 extern void wf_config_init(void);
 

@@ -240,6 +240,10 @@ extern WfEffectOutcome wf_effect_hold_standing(int64 effect_id);
 /* The item moved on: cancels what has not begun; what is sending ends alone. */
 extern void wf_effect_cancel_visit(int64 item_id, int seq);
 
+/* Forgetting what effects carried, and not that they were. */
+extern uint64 wf_effect_purge(TimestampTz *from, TimestampTz until, int most);
+extern TimestampTz wf_effect_oldest_body(void);
+
 /* Where an effect goes. */
 typedef struct WfRoute
 {

@@ -10,6 +10,7 @@
 
 #include "base/owner.h"
 #include "base/plan.h"
+#include "base/rows.h"
 #include "catalog/pg_type.h"
 #include "effect/ledger.h"
 #include "fmgr.h"
@@ -21,28 +22,81 @@
  */
 static WfPlan purge_plan = {
 	.name = "purge effects",
-	.expected = SPI_OK_UPDATE,
+	.expected = SPI_OK_UPDATE_RETURNING,
 	.passes = "effect",
-	.nargs = 2,
-	.argtypes = {TIMESTAMPTZOID, INT4OID},
+	.nargs = 3,
+	.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID},
 	.sql = "UPDATE workflow.effect SET body = NULL, headers = NULL, response = NULL, "
 	"response_raw = NULL, previous = NULL, spec = spec - 'data', purged_at = clock_timestamp() "
 	"WHERE effect_id = ANY (ARRAY(SELECT e.effect_id FROM workflow.effect AS e "
-	"WHERE e.finished_at < $1::timestamptz AND e.purged_at IS NULL "
+	"WHERE e.finished_at >= $1::timestamptz AND e.finished_at < $2::timestamptz "
+	"AND e.purged_at IS NULL "
 	"AND e.state IN ('succeeded', 'failed', 'dead', 'cancelled') "
 	"AND NOT EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = e.effect_id) "
 	"AND NOT EXISTS (SELECT FROM workflow.item AS i WHERE i.item_id = e.item_id AND i.outcome IS NULL) "
-	"ORDER BY e.finished_at LIMIT $2::int4 FOR UPDATE OF e SKIP LOCKED))",
+	"ORDER BY e.finished_at LIMIT $3::int4 FOR UPDATE OF e SKIP LOCKED)) "
+	"RETURNING effect_id, finished_at",
 };
 
 static WfPlan purge_output_plan = {
 	.name = "purge outputs of models",
 	.expected = SPI_OK_UPDATE,
 	.passes = "model_output",
-	.nargs = 0,
-	.sql = "UPDATE workflow.model_output AS m SET output = NULL FROM workflow.effect AS e "
-	"WHERE e.effect_id = m.effect_id AND e.purged_at IS NOT NULL AND m.output IS NOT NULL",
+	.by_index = true,
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.sql = "UPDATE workflow.model_output SET output = NULL "
+	"WHERE effect_id = ANY ($1::int8[]) AND output IS NOT NULL",
 };
+
+static WfPlan oldest_plan = {
+	.name = "oldest body of an effect",
+	.expected = SPI_OK_SELECT,
+	.nargs = 0,
+	.sql = "SELECT min(finished_at) FROM workflow.effect "
+	"WHERE finished_at IS NOT NULL AND purged_at IS NULL",
+};
+
+/*
+ * Forgets what effects carried that finished within a time, the oldest first,
+ * at most so many; returns of how many.  *from becomes when the last of them
+ * finished: between there and here are those that are kept for now.
+ */
+uint64
+wf_effect_purge(TimestampTz *from, TimestampTz until, int most)
+{
+	Datum		values[3] = {
+		TimestampTzGetDatum(*from), TimestampTzGetDatum(until), Int32GetDatum(most)
+	};
+	WfRows	   *ids = wf_rows_make(&purge_output_plan);
+	uint64		count = wf_plan_execute(&purge_plan, values, NULL);
+
+	for (uint64 row = 0; row < count; row++)
+	{
+		Datum		id = wf_result_datum(row, 1, NULL);
+
+		*from = Max(*from, DatumGetTimestampTz(wf_result_datum(row, 2, NULL)));
+		wf_rows_add(ids, &id, NULL);
+	}
+	wf_rows_execute(ids);
+
+	return count;
+}
+
+/*
+ * When the oldest effect finished that still carries something; 0: none does.
+ */
+TimestampTz
+wf_effect_oldest_body(void)
+{
+	Datum		value;
+	bool		isnull;
+
+	wf_plan_execute(&oldest_plan, NULL, NULL);
+	value = wf_result_datum(0, 1, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
 
 PG_FUNCTION_INFO_V1(wf_inner_purge_effects);
 
@@ -52,16 +106,14 @@ PG_FUNCTION_INFO_V1(wf_inner_purge_effects);
 Datum
 wf_inner_purge_effects(PG_FUNCTION_ARGS)
 {
-	Datum		values[2] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+	TimestampTz from = DT_NOBEGIN;
 	WfCaller	caller;
 	int64		count;
 
 	wf_enter_owner(&caller);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	count = wf_plan_execute(&purge_plan, values, NULL);
-	if (count > 0)
-		wf_plan_execute(&purge_output_plan, NULL, NULL);
+	count = wf_effect_purge(&from, PG_GETARG_TIMESTAMPTZ(0), PG_GETARG_INT32(1));
 	SPI_finish();
 	wf_leave_owner(&caller);
 

@@ -186,4 +186,8 @@ extern Jsonb *wf_item_job_policy(const WfJob *job);
 /* Called when the library is loaded. */
 extern void wf_item_init(void);
 
+/* Forgetting what webhooks carried, and not that they were. */
+extern uint64 wf_inbox_purge(TimestampTz until, int most);
+extern TimestampTz wf_inbox_oldest_body(void);
+
 #endif							/* WF_ITEM_ITEM_H */

@@ -27,6 +27,7 @@
 #include "utils/wait_event.h"
 #include "worker/dispatch.h"
 #include "worker/mains.h"
+#include "worker/retention.h"
 #include "worker/tell.h"
 
 #define SECOND_MS 1000L
@@ -116,7 +117,8 @@ look_ahead(void *argument)
 	self->http_due = earlier(wf_queue_next_due("http"), wf_queue_next_due("model"));
 	self->next_due = earlier(wf_item_next_timer(),
 							 earlier(wf_queue_next_lease_end(),
-									 earlier(next_effect_check(), wf_tell_next())));
+									 earlier(earlier(next_effect_check(), wf_tell_next()),
+											 wf_retention_next())));
 }
 
 static void
@@ -194,6 +196,7 @@ run_round(Supervisor *self)
 		nfired = wf_dispatch_timers(self->by);
 		nreclaimed = wf_dispatch_reclaim(self->by, &self->put_off);
 	} while (nfired > 0 || nreclaimed > 0);
+	wf_retention_run();
 
 	if (self->has_prepared &&
 		!wf_round_run("looking at prepared transactions", look_at_prepared, self, &fault))

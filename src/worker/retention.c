@@ -1,0 +1,140 @@
+/*
+ * retention.c
+ *	  Forgetting what is old, as the settings say.
+ *
+ * A run forgets in batches, each a short transaction, and leaves the server
+ * most of the time between two of them.  Between runs it is known when the
+ * oldest that is left comes of age, or what finishes from now on would; until
+ * then nothing is looked at.  A run comes late by a part of the retention
+ * rather than once for each row; so it does after one that left something
+ * behind, which belongs to items under way or is held by somebody.
+ */
+#include "postgres.h"
+
+#include "base/config.h"
+#include "effect/effect.h"
+#include "item/item.h"
+#include "utils/timestamp.h"
+#include "worker/retention.h"
+
+#define BATCH 500
+
+/* Of the time, a run works a quarter. */
+#define PAUSE_FACTOR 3
+
+#define LATE_PART 24			/* of the retention */
+#define LEAST_LATE_US USECS_PER_SEC
+#define MOST_LATE_US USECS_PER_DAY
+
+/* After a failure. */
+#define AGAIN_US (60 * USECS_PER_SEC)
+
+typedef struct Retention
+{
+	const char *doing;
+	const int  *seconds;		/* the setting */
+	uint64		(*purge) (TimestampTz *from, TimestampTz until, int most);
+	TimestampTz (*oldest) (void);
+	int			known_for;		/* the setting that next goes by */
+	TimestampTz next;			/* 0: not known, or never */
+	TimestampTz from;			/* where the run has got to */
+	bool		is_over;		/* of the run */
+} Retention;
+
+static uint64
+purge_webhooks(TimestampTz *from, TimestampTz until, int most)
+{
+	return wf_inbox_purge(until, most);
+}
+
+static Retention retentions[] = {
+	{"forgetting what effects carried", &wf_effect_retention_s, wf_effect_purge,
+	wf_effect_oldest_body, -1, 0, DT_NOBEGIN, false},
+	{"forgetting what webhooks carried", &wf_webhook_retention_s, purge_webhooks,
+	wf_inbox_oldest_body, -1, 0, DT_NOBEGIN, false},
+};
+
+static int64
+lateness_us(const Retention *retention)
+{
+	int64		part = *retention->seconds * USECS_PER_SEC / LATE_PART;
+
+	return Min(MOST_LATE_US, Max(LEAST_LATE_US, part));
+}
+
+/*
+ * Sets when the next run begins; is_first: there was none yet for the setting.
+ */
+static void
+plan_run(Retention *retention, bool is_first)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz oldest = retention->oldest();
+
+	retention->next = (oldest == 0 ? now : oldest) + *retention->seconds * USECS_PER_SEC;
+	if (!is_first)
+		retention->next = Max(retention->next, now + lateness_us(retention));
+	retention->from = DT_NOBEGIN;
+}
+
+static void
+purge_batch(void *argument)
+{
+	Retention  *retention = argument;
+	TimestampTz until = GetCurrentTimestamp() - *retention->seconds * USECS_PER_SEC;
+
+	retention->is_over = retention->purge(&retention->from, until, BATCH) < BATCH;
+	if (retention->is_over)
+		plan_run(retention, false);
+}
+
+static void
+run(Retention *retention)
+{
+	TimestampTz began_at = GetCurrentTimestamp();
+	TimestampTz ended_at;
+	WfFault		fault;
+	bool		ok = wf_round_run(retention->doing, purge_batch, retention, &fault);
+
+	ended_at = GetCurrentTimestamp();
+	if (!ok)
+		retention->next = ended_at + AGAIN_US;
+	else if (!retention->is_over)
+		retention->next = ended_at + (ended_at - began_at) * PAUSE_FACTOR;
+}
+
+void
+wf_retention_run(void)
+{
+	for (int i = 0; i < lengthof(retentions); i++)
+	{
+		Retention  *retention = &retentions[i];
+
+		if (*retention->seconds == retention->known_for && retention->next != 0 &&
+			retention->next <= GetCurrentTimestamp())
+			run(retention);
+	}
+}
+
+TimestampTz
+wf_retention_next(void)
+{
+	TimestampTz next = 0;
+
+	for (int i = 0; i < lengthof(retentions); i++)
+	{
+		Retention  *retention = &retentions[i];
+
+		if (*retention->seconds != retention->known_for)
+		{
+			retention->next = 0;
+			if (*retention->seconds >= 0)
+				plan_run(retention, true);
+			retention->known_for = *retention->seconds;
+		}
+		if (retention->next != 0 && (next == 0 || retention->next < next))
+			next = retention->next;
+	}
+
+	return next;
+}
