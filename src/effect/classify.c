@@ -130,6 +130,35 @@ unsent_verdict(const WfFacts *facts)
 	return verdict;
 }
 
+/*
+ * It was done, and the answer broke off.  A receiver that knows the key gives
+ * it once more, a lookup may show as much; else it is lost.
+ */
+static bool
+can_be_had_again(const WfFacts *facts, const WfEndpoint *endpoint, WfVerdict *verdict)
+{
+	bool		by_key = endpoint->dedup == WF_DEDUP_KEY && endpoint->on_unknown == WF_UNKNOWN_RESEND;
+
+	if (facts->kind != WF_EXCHANGE_ACTION || facts->body_truncated ||
+		(!by_key && endpoint->on_unknown != WF_UNKNOWN_PROBE))
+		return false;
+	*verdict = make_verdict(WF_APPLIED, by_key ? WF_ACT_RETRY : WF_ACT_PROBE, "connection",
+							"it was done, and the answer broke off");
+	verdict->substate = "no_body";
+
+	return true;
+}
+
+/*
+ * Whether it was done, and its answer is still to be had.
+ */
+bool
+wf_has_lost_answer(const WfVerdict *verdict)
+{
+	return verdict->evidence == WF_APPLIED &&
+		(verdict->action == WF_ACT_RETRY || verdict->action == WF_ACT_PROBE);
+}
+
 static WfVerdict
 success_verdict(const WfFacts *facts, const WfEndpoint *endpoint)
 {
@@ -151,6 +180,8 @@ success_verdict(const WfFacts *facts, const WfEndpoint *endpoint)
 		verdict.substate = "accepted";
 		return verdict;
 	}
+	if (!is_whole && can_be_had_again(facts, endpoint, &verdict))
+		return verdict;
 	verdict.settles_all = true;
 	if (!is_whole)
 		verdict.substate = "no_body";
@@ -351,7 +382,8 @@ wf_settle(const WfVerdict *verdict, const WfEndpoint *endpoint, const WfEffect *
 	bool		may_be_applied;
 
 	settlement.unknown_attempts = verdict->settles_all ? 0 :
-		effect->unknown_attempts + (verdict->evidence == WF_NOT_KNOWN ? 1 : 0);
+		effect->unknown_attempts +
+		(verdict->evidence == WF_NOT_KNOWN || wf_has_lost_answer(verdict) ? 1 : 0);
 	may_be_applied = settlement.unknown_attempts > 0;
 
 	switch (verdict->action)
@@ -381,6 +413,9 @@ wf_settle(const WfVerdict *verdict, const WfEndpoint *endpoint, const WfEffect *
 	if (settlement.disposition == WF_EFFECT_AGAIN && may_be_applied &&
 		endpoint->on_unknown != WF_UNKNOWN_RESEND)
 		settlement.disposition = doubtful(effect, endpoint);
+	if (wf_has_lost_answer(verdict) && settlement.disposition != WF_EFFECT_AGAIN &&
+		settlement.disposition != WF_EFFECT_UNKNOWN)
+		settlement.disposition = WF_EFFECT_SUCCEEDED;
 	if (settlement.disposition == WF_EFFECT_UNKNOWN && settlement.delay_us == 0)
 		settlement.delay_us = wf_retry_delay_us(policy, 1, random01);
 

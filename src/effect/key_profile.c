@@ -12,6 +12,7 @@
 #include "base/plan.h"
 #include "catalog/pg_type.h"
 #include "effect/ledger.h"
+#include "effect/verify.h"
 #include "utils/builtins.h"
 
 static void
@@ -166,6 +167,14 @@ static WfPlan answered_before_plan = {
 	"AND detail ->> 'evidence' = 'applied' AND NOT detail ? 'lookup' AND NOT detail ? 'before' LIMIT 1",
 };
 
+bool
+wf_was_answered_with_success(const WfEffect *effect)
+{
+	Datum		id = Int64GetDatum(effect->effect_id);
+
+	return wf_plan_execute(&answered_before_plan, &id, NULL) > 0;
+}
+
 /*
  * A send was answered with success.  Where another one was, too, the thing may
  * have been done twice, unless the receiver knows the key: then it is the same
@@ -175,14 +184,13 @@ void
 wf_note_second_success(const WfEffect *effect, const WfEndpoint *endpoint,
 					   const WfExchange *exchange)
 {
-	Datum		id = Int64GetDatum(effect->effect_id);
 	bool		may_be_second = endpoint->dedup == WF_DEDUP_NONE ||
 	(endpoint->dedup == WF_DEDUP_KEY && endpoint->replay_marker != NULL &&
 	 !wf_has_marker(exchange->headers, endpoint->replay_marker));
 
 	if (may_be_second && effect->attempts > 1 && exchange->kind == WF_EXCHANGE_ACTION &&
 		!wf_effect_is_verification(effect) &&
-		wf_plan_execute(&answered_before_plan, &id, NULL) > 0)
+		wf_was_answered_with_success(effect))
 		wf_note_duplicate(effect, "two sends were answered with success");
 }
 

@@ -277,6 +277,7 @@ typedef struct WfFacts
 
 /* classify.c: pure */
 extern WfVerdict wf_classify(const WfFacts *facts, const WfEndpoint *endpoint);
+extern bool wf_has_lost_answer(const WfVerdict *verdict);
 
 typedef struct WfSettlement
 {
@@ -284,6 +285,7 @@ typedef struct WfSettlement
 	bool		is_charged;
 	int64		delay_us;		/* with WF_EFFECT_AGAIN */
 	int			unknown_attempts;
+	const char *substate;		/* NULL: the verdict's */
 } WfSettlement;
 
 extern WfSettlement wf_settle(const WfVerdict *verdict, const WfEndpoint *endpoint,
@@ -366,6 +368,7 @@ extern bytea *wf_body_with_key(const WfIntent *intent, const WfEndpoint *endpoin
 extern bool wf_has_marker(Jsonb *headers, const char *marker);
 extern void wf_endpoint_ignore_keys(WfEndpoint *endpoint);
 extern void wf_note_duplicate(const WfEffect *effect, const char *why);
+extern bool wf_was_answered_with_success(const WfEffect *effect);
 extern void wf_note_second_success(const WfEffect *effect, const WfEndpoint *endpoint,
 								   const WfExchange *exchange);
 extern void wf_heed_ignored_key(WfEffect *effect, WfEndpoint *endpoint,
@@ -426,13 +429,6 @@ extern void wf_revert_judge_reading(const WfEffect *effect, WfNews *news);
 extern void wf_revert_judge_answer(const WfEffect *effect, WfNews *news);
 extern const char *wf_revert_key(const WfEffect *effect);
 extern char *wf_revert_condition(const WfEffect *effect);
-
-/* verify.c */
-extern bool wf_effect_is_verification(const WfEffect *effect);
-extern bool wf_verification_reads(const WfEffect *effect);
-extern char *wf_verification_go_on(const WfEffect *effect, const WfEndpoint *endpoint,
-								   const WfNews *news, const char *problem,
-								   WfSettlement *settlement);
 
 /* deliver.c */
 extern WfWire *wf_wire_deliver(const WfWire *wire, MemoryContext context);

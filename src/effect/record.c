@@ -209,12 +209,20 @@ note_flow(const WfEffect *effect, const WfEndpoint *endpoint, const WfExchange *
  */
 static WfDisposition
 record_late(WfLedgerPage *page, const WfEffect *effect, const WfEndpoint *endpoint,
-			const WfNews *news)
+			WfNews *news)
 {
-	bool		is_proof = news->verdict.evidence == WF_APPLIED &&
-	news->verdict.action == WF_ACT_SUCCEED && news->exchange->kind != WF_EXCHANGE_BEFORE;
 	bool		is_under_way = wf_effect_is(effect, "sending") || wf_effect_is(effect, "claimed");
+	bool		is_proof;
 
+	if (wf_has_lost_answer(&news->verdict))
+	{
+		news->verdict.action = WF_ACT_SUCCEED;	/* whoever is at it now
+												 * fetches the answer */
+		news->verdict.error_class = NULL;
+		news->verdict.settles_all = true;
+	}
+	is_proof = news->verdict.evidence == WF_APPLIED &&
+		news->verdict.action == WF_ACT_SUCCEED && news->exchange->kind != WF_EXCHANGE_BEFORE;
 	if (is_proof && !is_under_way && !wf_effect_is(effect, "succeeded"))
 		return wf_effect_settle_on(page, effect, endpoint, news).disposition;
 

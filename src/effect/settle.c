@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "effect/ledger.h"
+#include "effect/verify.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -193,12 +194,22 @@ is_of_reading(const WfEffect *effect, const WfEffectOutcome *outcome)
 	return outcome->disposition == WF_EFFECT_BEFORE_DONE;
 }
 
+/*
+ * Whether the effect succeeded, but not by this exchange.
+ */
+static bool
+has_succeeded_before(const WfNews *news, const WfEffectOutcome *outcome)
+{
+	return outcome->disposition == WF_EFFECT_SUCCEEDED && news->verdict.evidence != WF_APPLIED;
+}
+
 static void
 set_answer(const WfEffect *effect, const WfNews *news, const WfEffectOutcome *outcome,
 		   Datum *values, char *nulls)
 {
 	bool		is_before = is_of_reading(effect, outcome);
-	bool		keeps = !is_before && outcome->disposition != WF_EFFECT_AGAIN &&
+	bool		keeps = !is_before && !has_succeeded_before(news, outcome) &&
+	(outcome->disposition != WF_EFFECT_AGAIN || wf_has_lost_answer(&news->verdict)) &&
 	(news->finding == WF_FINDING_NONE || news->finding == WF_FINDING_FOUND);
 
 	values[0] = PointerGetDatum(news->answer.response);
@@ -236,7 +247,8 @@ add_settlement(WfLedgerPage *page, const WfEffect *effect, const char *cause,
 			   const WfNews *news, const WfSettlement *settlement,
 			   const WfEffectOutcome *outcome)
 {
-	const char *substate = new_substate(news, outcome->disposition);
+	const char *substate = settlement->substate != NULL ? settlement->substate :
+	new_substate(news, outcome->disposition);
 	Datum		values[16];
 	char		nulls[17];
 
@@ -249,7 +261,8 @@ add_settlement(WfLedgerPage *page, const WfEffect *effect, const char *cause,
 	values[4] = Int32GetDatum(settlement->unknown_attempts);
 	values[5] = TimestampTzGetDatum(outcome->next_at);
 	nulls[5] = outcome->next_at == 0 ? 'n' : ' ';
-	values[6] = Int32GetDatum(news->exchange == NULL ? 0 : news->exchange->status);
+	values[6] = Int32GetDatum(news->exchange == NULL || has_succeeded_before(news, outcome) ?
+							  0 : news->exchange->status);
 	nulls[6] = DatumGetInt32(values[6]) == 0 ? 'n' : ' ';
 	values[7] = wf_text_datum(news->external_id);
 	nulls[7] = WF_NULL_FLAG(news->external_id);
@@ -292,6 +305,25 @@ settle_absent(const WfEffect *effect, const WfRetryPolicy *policy)
 	return settlement;
 }
 
+/*
+ * What was once answered with success was applied, whatever comes of the sends
+ * and lookups that were to fetch the answer, which had broken off.
+ */
+static void
+remember_success(const WfEffect *effect, const WfNews *news, WfSettlement *settlement)
+{
+	bool		ends_otherwise = settlement->disposition == WF_EFFECT_FAILED ||
+	settlement->disposition == WF_EFFECT_DEAD || settlement->disposition == WF_EFFECT_HELD ||
+	(settlement->disposition == WF_EFFECT_AGAIN && news->finding == WF_FINDING_ABSENT);
+
+	if (!ends_otherwise || news->verdict.evidence == WF_APPLIED ||
+		effect->unknown_attempts == 0 || !wf_was_answered_with_success(effect))
+		return;
+	settlement->disposition = WF_EFFECT_SUCCEEDED;
+	settlement->unknown_attempts = 0;
+	settlement->substate = "no_body";
+}
+
 static WfSettlement
 decide(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news)
 {
@@ -313,6 +345,7 @@ decide(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news)
 								  wf_lookup_delay_us(news->finding, effect, endpoint, random01));
 	if (news->finding == WF_FINDING_ABSENT && news->verdict.settles_all)
 		settlement = settle_absent(effect, policy);
+	remember_success(effect, news, &settlement);
 
 	return settlement;
 }
@@ -346,7 +379,8 @@ wf_effect_settle_on(WfLedgerPage *page, const WfEffect *effect, const WfEndpoint
 	outcome.effect_id = effect->effect_id;
 	outcome.disposition = settlement.disposition;
 	outcome.charged = settlement.is_charged;
-	outcome.error_class = conclusion == NULL ? news->verdict.error_class : NULL;
+	outcome.error_class = settlement.disposition == WF_EFFECT_SUCCEEDED ? NULL :
+		news->verdict.error_class;
 	outcome.message = conclusion == NULL ? message : conclusion;
 	outcome.model_output_id = news->model_output_id;
 	if (outcome.disposition == WF_EFFECT_AGAIN || outcome.disposition == WF_EFFECT_UNKNOWN)
@@ -358,7 +392,7 @@ wf_effect_settle_on(WfLedgerPage *page, const WfEffect *effect, const WfEndpoint
 
 	add_settlement(page, effect, cause_to_keep(effect, endpoint, news, &outcome), news,
 				   &settlement, &outcome);
-	if (news->verdict.evidence == WF_NOT_KNOWN)
+	if (news->verdict.evidence == WF_NOT_KNOWN || wf_has_lost_answer(&news->verdict))
 		note_doubt(effect);
 	wf_effect_take_back_send(effect, news->exchange);
 	wf_effect_note_attempt(page, effect, news,

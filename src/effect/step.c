@@ -10,6 +10,7 @@
 #include "base/config.h"
 #include "base/jsonb.h"
 #include "effect/ledger.h"
+#include "effect/verify.h"
 #include "utils/timestamp.h"
 
 static void

@@ -15,7 +15,7 @@
 
 #include "base/plan.h"
 #include "catalog/pg_type.h"
-#include "effect/ledger.h"
+#include "effect/verify.h"
 #include "utils/builtins.h"
 
 static WfPlan step_plan = {
@@ -111,7 +111,8 @@ wf_verification_go_on(const WfEffect *effect, const WfEndpoint *endpoint, const 
 					  const char *problem, WfSettlement *settlement)
 {
 	bool		is_answered = settlement->disposition == WF_EFFECT_BEFORE_DONE ||
-	(settlement->disposition == WF_EFFECT_SUCCEEDED && news->finding == WF_FINDING_NONE);
+	(settlement->disposition == WF_EFFECT_SUCCEEDED && news->finding == WF_FINDING_NONE &&
+	 news->verdict.evidence == WF_APPLIED);
 	bool		goes_on;
 	char	   *conclusion;
 
