@@ -38,6 +38,7 @@ sub endpoint
 
 endpoint($_, $declared{$_}) foreach sort keys %declared;
 endpoint("${_}_rejects", "$declared{$_}, rejects '503'") foreach sort keys %declared;
+endpoint("${_}_spent", $declared{$_}) foreach sort keys %declared;
 endpoint('blind', "dedup 'none', owner 'boss', lookup_path '/_/seen', lookup_found 'false', lookup_absent '\$.status == 200', lookup_settle '10ms', absent_is_proof 'true'");
 endpoint('careful', "dedup 'key', on_unknown 'hold'");
 
@@ -48,6 +49,9 @@ my $done_again = { keyed => 'succeeded|2|1', upsert => 'succeeded|2|2', pure => 
 my $not_done = { %$once_again, looked => 'succeeded|2|1', once => 'held|1|0' };
 my $safe = { %$once_again, looked => 'succeeded|2|1', once => 'succeeded|2|1' };
 my $failed = { map { $_ => 'failed|1|0' } keys %declared };
+my %spent = (
+	'500' => { keyed => 'held|5|0', upsert => 'held|5|0', pure => 'dead|5|0', looked => 'dead|5|0', once => 'held|1|0' },
+	'529' => { map { $_ => 'dead|5|0' } keys %declared });
 my %outcomes = (
 	'reset+ok' => $done_again,      # the answer is lost
 	'close+ok' => $done_again,
@@ -63,6 +67,9 @@ my %outcomes = (
 	'409+ok' => { %$failed, keyed => 'succeeded|2|1' },    # in progress, where there are keys
 	'422' => $failed,
 	'400' => $failed,
+	'401' => { map { $_ => 'blocked|1|0' } keys %declared },
+	'die+400' => {                  # a refusal after an unknown outcome
+		keyed => 'failed|2|0', upsert => 'held|2|0', pure => 'failed|2|0', looked => 'failed|2|0', once => 'held|1|0' },
 	'cut=10+ok' => {                # success, and a body that breaks off
 		keyed => 'succeeded|2|1', upsert => 'succeeded no_body|1|1', pure => 'succeeded|2|2',
 		looked => 'succeeded found|1|1', once => 'succeeded no_body|1|1' },
@@ -71,12 +78,18 @@ my %outcomes = (
 	'cut=10' => { keyed => 'succeeded no_body|5|1', upsert => 'succeeded no_body|1|1', pure => 'dead|5|5',
 		looked => 'succeeded found|1|1', once => 'succeeded no_body|1|1' });
 
-foreach my $does (sort keys %outcomes)
+# Calls each of the endpoints at a path of its own.
+sub call
 {
-	query("workflow.call('$_', 'POST', '/$does/$_', '{}', '/$does/$_')") foreach sort keys %declared;
+	my ($does, @endpoints) = @_;
+	query("workflow.call(e, 'POST', '/$does/' || e, '{}', '/$does/' || e) FROM unnest('{" . join(',', @endpoints) . "}'::text[]) AS e");
+	return;
 }
-query("workflow.call('${_}_rejects', 'POST', '/503+ok/${_}_rejects', '{}', '/503+ok/${_}_rejects')") foreach sort keys %declared;
-query("workflow.call('$_', 'POST', '/cut=10+ok/$_', '{}', '/cut=10+ok/$_')") foreach qw(blind careful);
+
+call($_, keys %declared) foreach sort keys %outcomes;
+call($_, map { "${_}_spent" } keys %declared) foreach sort keys %spent;
+call('503+ok', map { "${_}_rejects" } keys %declared);
+call('cut=10+ok', 'blind', 'careful');
 
 sub come_to_an_end
 {
@@ -85,26 +98,40 @@ sub come_to_an_end
 	return;
 }
 
-sub outcome
+# By key: state and substate, requests, executions.
+sub outcomes
 {
-	my ($key) = @_;
-	return query("concat_ws(' ', state, substate) FROM workflow.effect WHERE key = '$key'") . '|'
-	  . $faults->requests($key) . '|' . $faults->executions($key);
+	my $seen = $faults->seen;
+	my %states = map { split /\|/ } split /\n/, query("key, concat_ws(' ', state, substate) FROM workflow.effect");
+	return map { $_ => join('|', $states{$_}, $seen->{requests}{$_} // 0, $seen->{executions}{$_} // 0) } keys %states;
 }
 
 come_to_an_end();
+my %is = outcomes();
 foreach my $does (sort keys %outcomes)
 {
-	is(outcome("/$does/$_"), $outcomes{$does}{$_}, "$does, $_") foreach sort keys %declared;
+	is($is{"/$does/$_"}, $outcomes{$does}{$_}, "$does, $_") foreach sort keys %declared;
 }
-is(outcome("/503+ok/${_}_rejects"), 'succeeded|2|1', "503 before any work, $_") foreach sort keys %declared;
+is($is{"/503+ok/${_}_rejects"}, 'succeeded|2|1', "503 before any work, $_") foreach sort keys %declared;
+foreach my $does (sort keys %spent)
+{
+	is($is{"/$does/${_}_spent"}, $spent{$does}{$_}, "$does until the attempts are spent, $_") foreach sort keys %declared;
+}
 is(query("response #>> '{body,execution}' FROM workflow.effects WHERE key = '/cut=10+ok/keyed'"), '1', 'the answer that broke off is had by the key');
 is(query("outcome || ' ' || (detail ->> 'evidence') FROM workflow.attempt AS a JOIN workflow.effect AS e USING (effect_id)
 	WHERE e.key = '/cut=10+ok/keyed' ORDER BY attempt_id LIMIT 1"), 'retry applied', 'though it was known to be applied');
 
 is(query("status || ' ' || (response ->> 'status') FROM workflow.effects WHERE key = '/cut=10+422/keyed'"), '200 200', 'what comes of asking again changes no success');
-is(outcome('/cut=10+ok/blind'), 'succeeded no_body|1|1', 'what a lookup does not find neither');
-is(outcome('/cut=10+ok/careful'), 'succeeded no_body|1|1', 'who asks a person about unknown outcomes asks for no answer again');
+is($is{'/cut=10+ok/blind'}, 'succeeded no_body|1|1', 'what a lookup does not find neither');
+is($is{'/cut=10+ok/careful'}, 'succeeded no_body|1|1', 'who asks a person about unknown outcomes asks for no answer again');
+
+# A connection that is used again, and dies: libcurl would send once more by itself.
+query("workflow.call('careful', 'POST', '/ok/warm', '{}', '/ok/warm')");
+wait_for("state = 'succeeded' FROM workflow.effects WHERE key = '/ok/warm'", 'there is a connection');
+query("workflow.call('careful', 'POST', '/reset/warm', '{}', '/reset/warm')");
+wait_for("state = 'held' FROM workflow.effects WHERE key = '/reset/warm'", 'it dies');
+%is = outcomes();
+is($faults->last('/reset/warm')->{reused} . $is{'/reset/warm'}, '1held|1|1', 'after one send');
 
 # Nothing was sent: that is safe to repeat, whatever is declared.
 my $closed = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)->sockport;
@@ -113,7 +140,8 @@ query("workflow.call('closed', 'POST', '/ok/closed', '{}', '/ok/closed')");
 wait_for("attempts >= 2 AND error_class = 'connection' AND unknown_attempts = 0 FROM workflow.effect WHERE key = '/ok/closed'", 'no connection is tried again');
 $node->safe_psql('postgres', 'ALTER SERVER closed OPTIONS (SET url \'' . $faults->url . '\')');
 wait_for("state = 'succeeded' FROM workflow.effects WHERE key = '/ok/closed'", 'until there is one');
-is(outcome('/ok/closed'), 'succeeded|1|1', 'and it is sent once');
+%is = outcomes();
+is($is{'/ok/closed'}, 'succeeded|1|1', 'and it is sent once');
 
 # The same key again: the same request is the same effect, another one is refused.
 is(query("workflow.call('once', 'POST', '/ok/again', '{}', 'again') = workflow.call('once', 'POST', '/ok/again', '{}', 'again')"), 't', 'the same request twice');

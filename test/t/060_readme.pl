@@ -36,6 +36,15 @@ foreach my $file ("$root/README.md", sort glob("$root/docs/*.md $root/docs/refer
 }
 cmp_ok($transcripts, '>=', 2, 'the README and the reference have transcripts');
 
+# ------------------------------------------------------------------- tests
+# What the guarantees say is proved somewhere.
+my $guarantees = slurp_file("$root/docs/guarantees.md");
+my ($scenarios) = $guarantees =~ /^(\| what happens \|.*?)\n\n/ms;
+my @rows = grep { /^\|/ } split /\n/, $scenarios // '';
+cmp_ok(@rows - 2, '>=', 20, 'the guarantees have a table of scenarios');
+is(join("\n", grep { !/`test\/[^`]+` \|$/ } @rows[ 2 .. $#rows ]), '', 'each of which names its test');
+is(join(' ', grep { !-e "$root/$_" } $guarantees =~ /`(test\/[^`]+)`/g), '', 'that exists');
+
 # ------------------------------------------------------------------ tables
 my $readme = slurp_file("$root/README.md");
 
