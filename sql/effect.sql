@@ -182,6 +182,16 @@ $$;
 COMMENT ON FUNCTION workflow._was_sent(workflow.attempt) IS
   'Inner: whether an attempt of an effect sent its action, or may have';
 
+CREATE FUNCTION workflow._was_answered_with_success(effect_id bigint) RETURNS bool LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT EXISTS (SELECT FROM workflow.attempt AS a
+                 WHERE a.effect_id = _was_answered_with_success.effect_id
+                   AND a.detail ->> 'evidence' = 'applied' AND NOT a.detail ?| '{before,lookup}')
+$$;
+COMMENT ON FUNCTION workflow._was_answered_with_success(bigint) IS
+  'Inner: whether a send of an effect was answered with success, so that it was applied';
+
 CREATE FUNCTION workflow._lock_effect(effect_id bigint) RETURNS workflow.effect LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$

@@ -189,7 +189,8 @@ BEGIN
     WHEN one ->> 'body_digest' = two ->> 'body_digest' AND is_now = '{}' THEN 'both answers are the same' END;
   IF detail IS NULL THEN
     verdict := 'open';
-    detail := CASE WHEN two = '{}' THEN 'the second copy got no answer that shows anything'
+    detail := CASE WHEN one = '{}' THEN 'the first copy was not answered'
+                   WHEN two = '{}' THEN 'the second copy got no answer that shows anything'
                    ELSE 'both copies were accepted, and nothing in the answers shows whether it was done once; name external_id, or read and same' END;
   END IF;
 END

@@ -163,8 +163,7 @@ static WfPlan answered_before_plan = {
 	.expected = SPI_OK_SELECT,
 	.nargs = 1,
 	.argtypes = {INT8OID},
-	.sql = "SELECT 1 FROM workflow.attempt WHERE effect_id = $1::int8 "
-	"AND detail ->> 'evidence' = 'applied' AND NOT detail ? 'lookup' AND NOT detail ? 'before' LIMIT 1",
+	.sql = "SELECT workflow._was_answered_with_success($1::int8)",
 };
 
 bool
@@ -172,7 +171,9 @@ wf_was_answered_with_success(const WfEffect *effect)
 {
 	Datum		id = Int64GetDatum(effect->effect_id);
 
-	return wf_plan_execute(&answered_before_plan, &id, NULL) > 0;
+	wf_plan_execute(&answered_before_plan, &id, NULL);
+
+	return DatumGetBool(wf_result_datum(0, 1, NULL));
 }
 
 /*

@@ -50,15 +50,19 @@ static WfPlan unblock_plan = {
 
 /*
  * What another job waits for is not cancelled with this visit.  What may have
- * been applied is not forgotten: "abandoned" says so.
+ * been applied is not forgotten: "abandoned" says so; and what was applied, and
+ * is sent again for its answer only, has succeeded.
  */
 static WfPlan cancel_visit_plan = {
 	.name = "cancel effects of a visit",
 	.expected = SPI_OK_UPDATE,
 	.nargs = 3,
 	.argtypes = {INT8OID, INT4OID, TIMESTAMPTZOID},
-	.sql = "UPDATE workflow.effect AS e SET state = 'cancelled', "
-	"substate = CASE WHEN e.unknown_attempts > 0 THEN 'abandoned' END, "
+	.sql = "UPDATE workflow.effect AS e SET "
+	"(state, substate) = (SELECT CASE WHEN w.done THEN 'succeeded' ELSE 'cancelled' END, "
+	"CASE WHEN w.done THEN 'no_body' WHEN e.unknown_attempts > 0 THEN 'abandoned' END "
+	"FROM (SELECT e.unknown_attempts > 0 "
+	"AND workflow._was_answered_with_success(e.effect_id)) AS w (done)), "
 	"reason = 'the item moved on', next_at = NULL, cause = NULL, "
 	"finished_at = $3::timestamptz "
 	"WHERE e.item_id = $1::int8 AND e.item_seq = $2::int4 "

@@ -100,6 +100,23 @@ note(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news,
 }
 
 /*
+ * Whether the copy was answered.  One that is accepted has been, whether or not
+ * it is done by now.
+ */
+static bool
+is_answer(const WfNews *news, const WfSettlement *settlement)
+{
+	const char *substate = news->verdict.substate;
+
+	if (settlement->disposition == WF_EFFECT_BEFORE_DONE ||
+		(substate != NULL && strcmp(substate, "accepted") == 0))
+		return true;
+
+	return settlement->disposition == WF_EFFECT_SUCCEEDED &&
+		news->finding == WF_FINDING_NONE && news->verdict.evidence == WF_APPLIED;
+}
+
+/*
  * Changes what becomes of the effect, and returns what the verification has
  * shown when it is over; NULL when it is not.
  *
@@ -110,9 +127,7 @@ char *
 wf_verification_go_on(const WfEffect *effect, const WfEndpoint *endpoint, const WfNews *news,
 					  const char *problem, WfSettlement *settlement)
 {
-	bool		is_answered = settlement->disposition == WF_EFFECT_BEFORE_DONE ||
-	(settlement->disposition == WF_EFFECT_SUCCEEDED && news->finding == WF_FINDING_NONE &&
-	 news->verdict.evidence == WF_APPLIED);
+	bool		is_answered = is_answer(news, settlement);
 	bool		goes_on;
 	char	   *conclusion;
 
@@ -122,7 +137,7 @@ wf_verification_go_on(const WfEffect *effect, const WfEndpoint *endpoint, const 
 		strcmp(step_of(effect), "first") == 0)
 		return NULL;
 	if (!is_answered && problem == NULL)
-		problem = "the first copy got no answer";
+		problem = "a lookup has found it";
 	conclusion = note(effect, endpoint, news, is_answered ? NULL : problem, &goes_on);
 	settlement->disposition = goes_on ? WF_EFFECT_BEFORE_DONE : WF_EFFECT_SUCCEEDED;
 	settlement->unknown_attempts = 0;

@@ -38,6 +38,7 @@ my $server = RawServer->new(
 	'/refused' => sub { return RawServer::answer(400, '{}') },
 	'/done' => sub { return RawServer::answer($_[0] == 1 ? 200 : 404, '') },
 	'/first-lost' => sub { my ($id) = made($_[1], 1); return $_[0] == 1 ? undef : RawServer::answer(201, qq({"id": $id})) },
+	'/accepted' => sub { my ($id) = made($_[1], 1); return RawServer::answer(202, qq({"job": $id}), "Location: /job/$id") },
 	'/hangs' => sub { my ($id) = made($_[1], 1); return $_[0] == 2 ? '' : RawServer::answer(201, qq({"id": $id})) },
 	'/set' => sub { return RawServer::answer(200, '') },
 	'/add' => sub { $sum++; return RawServer::answer(200, '') },
@@ -105,6 +106,11 @@ is(verify('keyed', post('refused')), 'failed|1|HTTP 400: the request was refused
 is(verify('keyed', post('first-lost', $id)), 'succeeded|3|verified: both answers name the object 4|verified',
 	'after an unknown outcome the first success counts');
 
+$node->safe_psql('postgres', qq{CREATE SERVER slowly FOREIGN DATA WRAPPER workflow_http OPTIONS (
+	url '$url', allow_http 'true', allow_private '127.0.0.0/8', dedup 'key', accepted 'probe', lookup_path '{location}', lookup_found 'false')});
+is(verify('slowly', post('accepted', ', "external_id": "$.body.job"')), 'succeeded|2|verified: both answers name the object 5|verified',
+	'what is accepted need not be done');
+
 # what is there may be read
 my $read = ', "read": "/sum", "same": "$.body.sum"';
 is(verify('upsert', '{"method": "PUT", "path": "/set", "body": {}' . $read . '}'),
@@ -122,7 +128,7 @@ $node->stop('immediate');
 $node->start;
 wait_for("state = 'succeeded' FROM workflow.effects WHERE effect_id = $effect", 'a crash then does not end it');
 is(query("attempts || ' ' || reason FROM workflow.effects WHERE effect_id = $effect"),
-	'3 verified: both answers name the object 5', 'the copy is sent again under the same key');
+	'3 verified: both answers name the object 6', 'the copy is sent again under the same key');
 
 # what was found out holds for what is declared
 is(query("verification FROM workflow.endpoints WHERE endpoint = 'keyed'"), 'verified', 'the last verdict counts, also after a restart');
@@ -143,7 +149,7 @@ $node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('postgres') ],
 $node->safe_psql('postgres', 'CREATE DATABASE copy');
 $node->command_ok([ 'pg_restore', '-d', $node->connstr('copy'), $dump ], 'and restored');
 is($node->safe_psql('copy', 'SELECT endpoint, verification FROM workflow.endpoints ORDER BY endpoint'),
-	"orders|verified\nupsert|verified", 'with what was found out');
+	"orders|verified\nslowly|verified\nupsert|verified", 'with what was found out');
 
 $node->stop;
 $server->stop;

@@ -57,8 +57,8 @@ wait_for("count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_workflow m
 	'the worker has looked');
 is(query('count(*) FROM workflow.effect WHERE purged_at IS NOT NULL'), '0', 'and forgot nothing');
 
-# an hour: what is older, in batches
-configure("pg_workflow.effect_retention = '1h'\npg_workflow.webhook_retention = '1h'");
+# what is older than a time, in batches; the time is longer than a wait can be
+configure("pg_workflow.effect_retention = '100d'\npg_workflow.webhook_retention = '100d'");
 wait_for("count(*) = 1980 FROM workflow.effect WHERE purged_at IS NOT NULL", 'what is old is forgotten');
 wait_for("count(*) = 699 FROM workflow.inbox WHERE purged_at IS NOT NULL", 'webhooks, too');
 cmp_ok(query('count(DISTINCT xmin::text) FROM workflow.effect WHERE purged_at IS NOT NULL'), '>=', 4, 'not in one transaction');

@@ -125,6 +125,18 @@ is(query("status || ' ' || (response ->> 'status') FROM workflow.effects WHERE k
 is($is{'/cut=10+ok/blind'}, 'succeeded no_body|1|1', 'what a lookup does not find neither');
 is($is{'/cut=10+ok/careful'}, 'succeeded no_body|1|1', 'who asks a person about unknown outcomes asks for no answer again');
 
+# An item that moves on leaves nothing in doubt that was answered with success.
+$node->safe_psql('postgres', q{
+	SELECT workflow.define('{"workflow": "orders", "initial": "PAY", "owner": "shop",
+	  "queues": {"pay": {"owner": "shop", "sla": "1 hour", "escalate_to": ["boss"]}},
+	  "states": {"PAY": {"http": {"endpoint": "keyed", "queue": "pay", "method": "POST", "path": "/cut=10/item", "key": ["item"],
+	                              "retry": {"max_attempts": 5, "backoff": {"initial": "1 hour"}, "timeout": "1 second"}},
+	                     "on": {"ok": "DONE", "error": "DONE"}}, "DONE": {"final": "success"}}}');
+	SELECT workflow.submit('orders', '{}', key => '1')});
+wait_for("state = 'pending' AND substate = 'no_body' FROM workflow.effect WHERE key = 'item'", 'an answer is to be asked for again');
+query("workflow.cancel('orders:1', 'not any more')");
+is(query("state || ' ' || substate FROM workflow.effect WHERE key = 'item'"), 'succeeded no_body', 'and what was done is not called cancelled');
+
 # A connection that is used again, and dies: libcurl would send once more by itself.
 query("workflow.call('careful', 'POST', '/ok/warm', '{}', '/ok/warm')");
 wait_for("state = 'succeeded' FROM workflow.effects WHERE key = '/ok/warm'", 'there is a connection');
