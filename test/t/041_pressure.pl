@@ -124,7 +124,7 @@ foreach my $index (0 .. $#fails)
 	uncharged($name, 'nobody is charged for waiting');
 	is( value("string_agg(action, ' ' ORDER BY journal_id) FROM workflow.journal WHERE subject = 'endpoint:$name'"),
 		'breaker_open breaker_close', 'the journal has when it opened and closed');
-	is( value("count(DISTINCT what) FROM workflow.timeline('$name:A-$numbers[29]') WHERE what LIKE 'breaker%'"),
+	is( value("count(DISTINCT what) FROM workflow.timeline('$name:A-$numbers[0]') WHERE what LIKE 'breaker%'"),
 		'2', 'and so has the timeline of an item that waited');
 }
 
