@@ -15,6 +15,9 @@
 #define PHASE_NOT_SENT	0
 #define PHASE_SENT		1
 
+#define CURL_TIMED_OUT		28
+#define CURL_BAD_ENCODING	61
+
 typedef struct CodeRule
 {
 	int			first;
@@ -132,7 +135,8 @@ unsent_verdict(const WfFacts *facts)
 
 /*
  * It was done, and the answer broke off.  A receiver that knows the key gives
- * it once more, a lookup may show as much; else it is lost.
+ * it once more, a lookup may show as much; else it is lost.  One that was too
+ * long, too slow or cannot be read would be so again.
  */
 static bool
 can_be_had_again(const WfFacts *facts, const WfEndpoint *endpoint, WfVerdict *verdict)
@@ -140,6 +144,7 @@ can_be_had_again(const WfFacts *facts, const WfEndpoint *endpoint, WfVerdict *ve
 	bool		by_key = endpoint->dedup == WF_DEDUP_KEY && endpoint->on_unknown == WF_UNKNOWN_RESEND;
 
 	if (facts->kind != WF_EXCHANGE_ACTION || facts->body_truncated ||
+		facts->curl_code == CURL_TIMED_OUT || facts->curl_code == CURL_BAD_ENCODING ||
 		(!by_key && endpoint->on_unknown != WF_UNKNOWN_PROBE))
 		return false;
 	*verdict = make_verdict(WF_APPLIED, by_key ? WF_ACT_RETRY : WF_ACT_PROBE, "connection",
@@ -322,7 +327,7 @@ wf_classify(const WfFacts *facts, const WfEndpoint *endpoint)
 		return unsent_verdict(facts);
 	if (facts->phase == PHASE_SENT)
 		return not_known(endpoint, facts,
-						 facts->curl_code == 28 ? "timeout" : "connection",
+						 facts->curl_code == CURL_TIMED_OUT ? "timeout" : "connection",
 						 "the request was sent and no answer came");
 
 	return status_verdict(facts, endpoint);
