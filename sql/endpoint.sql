@@ -117,7 +117,7 @@ COMMENT ON FUNCTION workflow._pause_endpoint(text, text, text) IS 'Inner: pause_
 CREATE FUNCTION workflow.resume_endpoint(endpoint text, reason text DEFAULT NULL) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.resume_endpoint(text, text) IS
-  'Calls to a paused endpoint begin again, also where it had itself asked for a pause';
+  'Calls to a paused endpoint begin again, also where it had itself asked for a pause; where its breaker is open one goes to see now';
 
 -- Who waits comes back one after the other; a job that somebody holds comes back by itself.
 CREATE FUNCTION workflow._resume_endpoint(caller text, endpoint text, reason text) RETURNS void LANGUAGE plpgsql
@@ -127,8 +127,11 @@ AS $$
 DECLARE
   id int := workflow._require_endpoint(endpoint);
 BEGIN
-  UPDATE workflow.endpoint AS p SET paused_at = NULL, paused_by = NULL, pause_reason = NULL, pause_until = NULL
-  WHERE p.endpoint_id = id AND (p.paused_at IS NOT NULL OR p.pause_until > workflow._now());
+  UPDATE workflow.endpoint AS p
+  SET paused_at = NULL, paused_by = NULL, pause_reason = NULL, pause_until = NULL,
+      breaker_until = CASE p.breaker WHEN 'open' THEN least(p.breaker_until, workflow._now()) ELSE p.breaker_until END
+  WHERE p.endpoint_id = id
+    AND (p.paused_at IS NOT NULL OR p.pause_until > workflow._now() OR p.breaker = 'open');
   IF NOT FOUND THEN
     RETURN;
   END IF;
@@ -136,7 +139,7 @@ BEGIN
   WITH stalled AS MATERIALIZED (
     SELECT j.job_id, row_number() OVER (ORDER BY j.priority, j.job_id) AS place
     FROM (SELECT o.job_id, o.priority FROM workflow.job AS o JOIN workflow.effect AS e ON e.effect_id = o.effect_id
-          WHERE o.status = 'ready' AND o.waiting_on IN ('paused', 'rate_limit') AND e.endpoint_id = id
+          WHERE o.status = 'ready' AND o.waiting_on IN ('paused', 'rate_limit', 'breaker') AND e.endpoint_id = id
           FOR UPDATE OF o SKIP LOCKED) AS j)
   UPDATE workflow.job AS j SET run_at = workflow._now() + s.place * interval '2 milliseconds', waiting_on = NULL
   FROM stalled AS s WHERE j.job_id = s.job_id;
@@ -223,7 +226,7 @@ AS $$
                 format('%s is %s since %s (%s)%s; %s effects wait', s.endpoint, replace(s.breaker, '_', ' '), s.since, s.why,
                        ', last error ' || s.last_error, s.waiting) ORDER BY s.waiting DESC, s.endpoint)) END,
          CASE WHEN count(*) > 0 THEN
-           format('Calls begin by themselves when one has gone well; the next one goes to see %s. SELECT workflow.pause_endpoint(%L, ''why''); stops that, too.',
+           format('Calls begin by themselves when one has gone well; the next one goes to see %s. SELECT workflow.resume_endpoint(%L, ''why''); lets one go now.',
                   CASE WHEN min(s.until) > workflow._now() THEN 'at ' || min(s.until) ELSE 'as soon as one is due' END, (array_agg(s.endpoint ORDER BY s.waiting DESC, s.endpoint))[1]) END
   FROM stopped AS s WHERE s.breaker <> 'closed'
   UNION ALL

@@ -62,7 +62,8 @@ UPDATE workflow.endpoint
 SET breaker = 'open', breaker_since = clock_timestamp(), breaker_until = clock_timestamp() + interval '1 hour',
     breaker_openings = 1, breaker_reason = '5 calls in a row failed';
 SELECT verdict FROM workflow.begin_effect('mail', 'c', '{}');
-UPDATE workflow.endpoint SET breaker_until = clock_timestamp();
+-- or when somebody says that it works again
+SELECT workflow.resume_endpoint('mail', 'they have mended it');
 SELECT effect_id, verdict, token FROM workflow.begin_effect('mail', 'd', '{}') \gset
 \echo :verdict
 SELECT breaker, breaker_probe = :effect_id AS probed FROM workflow.endpoint;

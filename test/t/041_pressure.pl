@@ -106,9 +106,8 @@ foreach my $index (0 .. $#fails)
 	# one call at a time goes to see
 	$node->safe_psql('postgres', qq{
 		ALTER SERVER $name OPTIONS (SET breaker_cooldown '200 milliseconds');
-		UPDATE workflow.endpoint SET breaker_until = clock_timestamp(), breaker_openings = 0 WHERE endpoint = '$name';
-		UPDATE workflow.job SET run_at = clock_timestamp() WHERE waiting_on = 'breaker';
-		SELECT workflow._wake('http')});
+		UPDATE workflow.endpoint SET breaker_openings = 0 WHERE endpoint = '$name';
+		SELECT workflow.resume_endpoint('$name', 'somebody looks')});
 	wait_for(
 		"breaker_openings >= 3 FROM workflow.endpoint WHERE endpoint = '$name'",
 		'it is probed, and opens again');
@@ -123,7 +122,7 @@ foreach my $index (0 .. $#fails)
 	endpoint_is($name, "breaker = 'closed' AND waiting = 0", 'and the breaker is closed');
 	uncharged($name, 'nobody is charged for waiting');
 	is( value("string_agg(action, ' ' ORDER BY journal_id) FROM workflow.journal WHERE subject = 'endpoint:$name'"),
-		'breaker_open breaker_close', 'the journal has when it opened and closed');
+		'breaker_open resume_endpoint breaker_close', 'the journal has when it opened and closed');
 	is( value("count(DISTINCT what) FROM workflow.timeline('$name:A-$numbers[0]') WHERE what LIKE 'breaker%'"),
 		'2', 'and so has the timeline of an item that waited');
 }
