@@ -169,7 +169,6 @@ COMMENT ON FUNCTION workflow._note_duplicate(bigint, text) IS
 
 -- -------------------------------------------------------------------- people
 
--- The effect, locked; WF012 when there is none.
 -- A guard's sender says how it went and not how far; what is known of the others is in
 -- the detail.  A row without an exchange that was held at once tells of no send.
 CREATE FUNCTION workflow._was_sent(attempt workflow.attempt) RETURNS bool LANGUAGE sql IMMUTABLE
@@ -182,16 +181,18 @@ $$;
 COMMENT ON FUNCTION workflow._was_sent(workflow.attempt) IS
   'Inner: whether an attempt of an effect sent its action, or may have';
 
+-- A model that refuses has answered, too; that attempt is dead.
 CREATE FUNCTION workflow._was_answered_with_success(effect_id bigint) RETURNS bool LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT EXISTS (SELECT FROM workflow.attempt AS a
                  WHERE a.effect_id = _was_answered_with_success.effect_id
-                   AND a.detail ->> 'evidence' = 'applied' AND NOT a.detail ?| '{before,lookup}')
+                   AND a.detail ->> 'evidence' = 'applied' AND NOT a.detail ?| '{before,lookup}' AND a.outcome <> 'dead')
 $$;
 COMMENT ON FUNCTION workflow._was_answered_with_success(bigint) IS
   'Inner: whether a send of an effect was answered with success, so that it was applied';
 
+-- The effect, locked; WF012 when there is none.
 CREATE FUNCTION workflow._lock_effect(effect_id bigint) RETURNS workflow.effect LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
