@@ -24,6 +24,7 @@ static WfPlan purge_plan = {
 	.name = "purge effects",
 	.expected = SPI_OK_UPDATE_RETURNING,
 	.passes = "effect",
+	.by_index = true,
 	.nargs = 3,
 	.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID},
 	.sql = "UPDATE workflow.effect SET body = NULL, headers = NULL, response = NULL, "

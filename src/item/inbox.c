@@ -16,6 +16,7 @@ static WfPlan purge_plan = {
 	.name = "purge webhooks",
 	.expected = SPI_OK_UPDATE,
 	.passes = "inbox",
+	.by_index = true,
 	.nargs = 2,
 	.argtypes = {TIMESTAMPTZOID, INT4OID},
 	.sql = "UPDATE workflow.inbox SET body_digest = sha256(body), body = '', headers = '{}', "
