@@ -264,7 +264,7 @@ cmp_ok(requests('70'), '<=', 30 + 10 + 30 / 5 + (time - $began + 1) / 6 + 1,
 is(value("max(charged) <= max(attempts) AND bool_and(state = 'pending') FROM workflow.effect WHERE key LIKE 'A-70%' AND state <> 'sending'"),
 	't', 'who waits is neither charged nor failed');
 $stand_in->submit($node, 'tired', 7101 .. 7105);
-wait_for("count(*) = 5 FROM workflow.effects WHERE key LIKE 'A-71%' AND attempts = 1", 'first attempts go on');
+wait_for("count(*) = 5 FROM workflow.effects WHERE key LIKE 'A-71%' AND attempts >= 1", 'first attempts go on');
 
 $stand_in->stop;
 done_testing();
