@@ -27,6 +27,16 @@
 /* What is lost at once when a connection of HTTP/2 ends. */
 #define MAX_STREAMS 100L
 
+/*
+ * From 8.20 on libcurl looks names up in a pool of threads, 20 unless told
+ * otherwise, and waits for them when it closes.  A look-up that hangs keeps its
+ * thread even when its call has been given up.  The numbers of the options are
+ * part of libcurl's ABI; an older one knows neither and needs neither.
+ */
+#define MULTI_RESOLVE_THREADS_MAX ((CURLMoption) 20)
+#define MULTI_QUICK_EXIT ((CURLMoption) 21)
+#define THREADS_FOR_A_CALL 8L
+
 struct WfHttpClient
 {
 	CURLM	   *multi;
@@ -199,6 +209,9 @@ wf_http_client_open(int max_in_flight)
 	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long) Max(max_in_flight, 16));
 	curl_multi_setopt(client->multi, CURLMOPT_PIPELINING, (long) CURLPIPE_MULTIPLEX);
 	curl_multi_setopt(client->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, MAX_STREAMS);
+	curl_multi_setopt(client->multi, MULTI_QUICK_EXIT, 1L);
+	curl_multi_setopt(client->multi, MULTI_RESOLVE_THREADS_MAX,
+					  THREADS_FOR_A_CALL * Max(max_in_flight, 16));
 
 	open_client = client;
 	if (!exit_hook_is_set)
