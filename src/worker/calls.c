@@ -17,8 +17,7 @@
  *
  * A claimed job whose endpoint has enough calls under way stands aside until
  * one of those ends.  At most as many stand aside as may be under way; the
- * rest is given back for a while, so that one slow endpoint does not fill the
- * whole table.
+ * rest is given back for a while.
  */
 #include "postgres.h"
 
@@ -158,8 +157,23 @@ take_up_kept(WfCalls *calls, TimestampTz now)
 }
 
 /*
- * A batch waits a little for company, unless there is none to come.
+ * How long a batch that is not full waits for company; 0: it does not.  What
+ * began a moment ago may end in a moment; what has taken long already will not
+ * come in time, and others must not feel that it takes long.
  */
+static TimestampTz
+record_until(const WfCalls *calls)
+{
+	dlist_head *under_way = unconstify(dlist_head *, &calls->stages[WF_CALL_UNDER_WAY]);
+	TimestampTz last_started;
+
+	if (dlist_is_empty(under_way))
+		return 0;
+	last_started = dlist_tail_element(WfCall, node, under_way)->started_at;
+
+	return TimestampTzPlusMilliseconds(Min(calls->oldest_finished, last_started), RECORD_MS);
+}
+
 static bool
 is_time_to_record(const WfCalls *calls)
 {
@@ -168,8 +182,7 @@ is_time_to_record(const WfCalls *calls)
 	if (count(calls, WF_CALL_FINISHED) == 0 || calls->record_at > now)
 		return false;
 
-	return count(calls, WF_CALL_FINISHED) >= WF_CALLS_MAX_RECORD || count(calls, WF_CALL_UNDER_WAY) == 0 ||
-		TimestampDifferenceExceeds(calls->oldest_finished, now, RECORD_MS);
+	return count(calls, WF_CALL_FINISHED) >= WF_CALLS_MAX_RECORD || record_until(calls) <= now;
 }
 
 static bool
@@ -257,7 +270,7 @@ time_to_wait(WfCalls *calls, long limit_ms)
 	if (calls->record_at != 0)
 		ms = wf_ms_until(calls->record_at, ms);
 	else if (count(calls, WF_CALL_FINISHED) > 0)
-		ms = wf_ms_until(TimestampTzPlusMilliseconds(calls->oldest_finished, RECORD_MS), ms);
+		ms = wf_ms_until(record_until(calls), ms);
 	if (!calls->is_stopping && wf_calls_room(calls) > 0 && calls->record_at == 0)
 		ms = calls->look_now ? 0 : wf_ms_until(calls->look_at, ms);
 

@@ -150,7 +150,7 @@ choose_aside(WfCalls *calls)
 		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
 
 		wf_endpoint_grow(call->endpoint);
-		if (call->endpoint->nbusy < call->endpoint->max)
+		if (call->endpoint->nbusy < call->endpoint->max && wf_calls_room(calls) > 0)
 			wf_call_move(call, WF_CALL_CHOSEN);
 	}
 }
@@ -198,7 +198,7 @@ take_job(WfCalls *calls, const WfJob *job, const WfRoute *route)
 		wf_queue_park(job, "effect", NULL, NULL);
 	else if (call->endpoint->nbusy < call->endpoint->max)
 		wf_call_move(call, WF_CALL_CHOSEN);
-	else if (call->endpoint->naside < call->endpoint->max)
+	else if (wf_calls_has_place_aside(calls, call->endpoint))
 		wf_call_move(call, WF_CALL_ASIDE);
 	else
 		give_back(call);
@@ -281,6 +281,7 @@ claim(void *argument)
 int
 wf_calls_start(WfCalls *calls)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	dlist_mutable_iter iter;
 	int			n = 0;
 
@@ -289,6 +290,7 @@ wf_calls_start(WfCalls *calls)
 		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
 
 		n++;
+		call->started_at = now;
 		call->token = call->wire->token;
 		call->kind = call->wire->kind;
 		call->result = NULL;

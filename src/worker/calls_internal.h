@@ -64,6 +64,7 @@ typedef struct WfCall
 	const char *token;
 	WfExchangeKind kind;
 	WfWire	   *wire;			/* until it is started */
+	TimestampTz started_at;		/* when it was put on the wire */
 	TimestampTz not_before;		/* of its job, when nothing was sent */
 	const char *waiting_on;		/* why not before, or NULL; a constant */
 	WfFault		fault;			/* why it could not begin; no message: it
@@ -110,6 +111,7 @@ struct WfCalls
 extern void wf_calls_make_table(WfCalls *calls);
 extern WfCall *wf_calls_find(WfCalls *calls, int64 effect_id);
 extern int	wf_calls_room(const WfCalls *calls);
+extern bool wf_calls_has_place_aside(const WfCalls *calls, const WfEndpoint *endpoint);
 
 extern WfCall *wf_call_make(WfCalls *calls, const WfJob *job, const WfRoute *route);
 extern void wf_call_move(WfCall *call, WfCallStage stage);

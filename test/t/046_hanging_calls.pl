@@ -154,7 +154,7 @@ sub run_in_session
 	my $pid = $session->query_safe('SELECT pg_backend_pid()');
 
 	$node->safe_psql('one', "SELECT workflow.call('names', 'POST', '/x', '{}', 'run $how $pid')");
-	$session->query_until(qr/^$/, "CALL workflow.run();\n");
+	$session->query_until(qr/running/, "\\echo running\nCALL workflow.run();\n");
 	wait_for($node, 'one', "state = 'sending' FROM workflow.effects WHERE key = 'run $how $pid'", 'run() looks a name up');
 	is_quick("$how of run()", sub {
 		$node->safe_psql('one', "SELECT $how($pid)");
