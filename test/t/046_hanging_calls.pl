@@ -3,7 +3,7 @@
 
 use strict;
 use warnings FATAL => 'all';
-use HangingNames;
+use TestNames;
 use IO::Socket::INET;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -89,7 +89,7 @@ sub is_quick
 
 sub http_pid { my ($node, $database) = @_; return $node->safe_psql($database, "SELECT pid FROM workflow.workers WHERE kind = 'http'") }
 
-HangingNames::start($node);
+TestNames::start($node);
 
 # others go on
 hang_in($node, 'one');
@@ -174,7 +174,7 @@ hang_in($node, 'three');
 is_quick('a fast shutdown', sub { $node->stop('fast') });
 
 # without preload
-HangingNames::start($plain);
+TestNames::start($plain);
 hang_in($plain, 'one');
 is_quick('DROP DATABASE WITH (FORCE)', sub { $plain->safe_psql('postgres', 'DROP DATABASE one WITH (FORCE)') });
 hang_in($plain, 'two');
