@@ -68,22 +68,21 @@ sub hang_again
 }
 
 # What is done while calls hang takes less than a second.  A machine that has
-# other things to do gets three chances.
+# other things to do gets three chances, each prepared anew.
 sub is_quick
 {
-	my ($name, $do, $again) = @_;
-	my ($seconds, @seconds);
+	my ($name, $do, $prepare) = @_;
+	my @seconds;
 
 	foreach my $chance (1 .. 3)
 	{
+		$prepare->() if $prepare;
 		my $begin = time;
 		$do->();
-		$seconds = time - $begin;
-		push @seconds, sprintf '%.2f', $seconds;
-		last if $seconds < 1 || $chance == 3 || !$again;
-		$again->();
+		push @seconds, sprintf '%.2f', time - $begin;
+		last if $seconds[-1] < 1;
 	}
-	cmp_ok($seconds, '<', 1, "$name: @seconds s");
+	cmp_ok($seconds[-1], '<', 1, "$name: @seconds s");
 	return;
 }
 
@@ -96,31 +95,35 @@ hang_in($node, 'one');
 $node->safe_psql('one', q{
 	SELECT count(workflow.call('names', 'POST', '/x', '{}')) FROM generate_series(1, 40)});
 wait_for($node, 'one', "sum(in_flight) = 56 FROM workflow.workers", 'forty more look-ups hang');
+sub is_called
+{
+	my ($key) = @_;
+	return $node->poll_query_until('one', "SELECT state = 'succeeded' FROM workflow.effects WHERE key = '$key'");
+}
 sub call_here
 {
 	my ($key) = @_;
 	$node->safe_psql('one', "SELECT workflow.call('here', 'PATCH', '/accounts/A-$key', '{}', '$key')");
-	return $node->poll_query_until('one', "SELECT state = 'succeeded' FROM workflow.effects WHERE key = '$key'");
+	return is_called($key);
 }
 my $n = 0;
-is_quick('a call to another name', sub { call_here('other' . $n++) });
+is_quick('a call to another name', sub { call_here('other' . ++$n) });
 
 # a reload is seen
-my $set = sub {
+sub set_limit
+{
 	my ($limit) = @_;
 	$node->safe_psql('one', "ALTER SYSTEM SET pg_workflow.max_in_flight = $limit");
 	$node->reload;
-};
-$set->(56);
-$node->safe_psql('one', q{SELECT workflow.call('here', 'PATCH', '/accounts/A-reload', '{}', 'reload')});
-is_quick('a reload', sub {
-	$set->(256);
-	$node->poll_query_until('one', "SELECT state = 'succeeded' FROM workflow.effects WHERE key = 'reload'") });
+	return;
+}
+is_quick('a reload', sub { set_limit(256); is_called('reload' . $n) }, sub {
+	set_limit(56);
+	$node->safe_psql('one', "SELECT workflow.call('here', 'PATCH', '/accounts/A-1', '{}', 'reload" . ++$n . "')") });
+$node->safe_psql('one', "ALTER SERVER deaf OPTIONS (SET url '$urls{here}')");
 is_quick('a changed endpoint', sub {
-	$node->safe_psql('one', qq{ALTER SERVER deaf OPTIONS (SET url '$urls{here}');
-		SELECT workflow.call('deaf', 'PATCH', '/accounts/A-changed', '{}', 'changed')});
-	$node->poll_query_until('one', "SELECT state = 'succeeded' FROM workflow.effects WHERE key = 'changed'") });
-
+	$node->safe_psql('one', "SELECT workflow.call('deaf', 'PATCH', '/accounts/A-1', '{}', 'changed" . ++$n . "')");
+	is_called("changed$n") });
 $node->safe_psql('one', "ALTER SERVER deaf OPTIONS (SET url '$urls{deaf}')");
 
 # an item is cancelled
@@ -137,12 +140,12 @@ is_quick('cancel()', sub { $node->safe_psql('one', "SELECT workflow.cancel('slow
 is($node->safe_psql('one', "SELECT state, outcome FROM workflow.items WHERE key = 'a'"), 'CANCELLED|cancelled', 'it has ended');
 
 # the worker is terminated, the workers are stopped
+my $is_first = 1;
 is_quick('pg_terminate_backend()', sub {
 	my $pid = http_pid($node, 'one');
-	is($node->safe_psql('one', "SELECT pg_terminate_backend($pid, 20000)"), 't', 'it ends') },
-	sub { hang_again($node, 'one') });
+	$node->safe_psql('one', "SELECT pg_terminate_backend($pid, 20000)") },
+	sub { hang_again($node, 'one') if !$is_first; $is_first = 0 });
 wait_for($node, 'one', "count(*) = 0 FROM workflow.effects WHERE state = 'sending'", 'what it left is unknown');
-hang_again($node, 'one');
 is_quick('stop_workers()', sub { $node->safe_psql('one', 'SELECT workflow.stop_workers()') },
 	sub { hang_again($node, 'one') });
 
@@ -164,24 +167,24 @@ sub run_in_session
 }
 run_in_session($_) foreach 'pg_cancel_backend', 'pg_terminate_backend';
 
-# the extension, the database, the server
-hang_again($node, 'one');
-my $next = 1;
-is_quick('DROP EXTENSION', sub { $node->safe_psql('one', 'DROP EXTENSION pg_workflow CASCADE') });
-foreach my $chance (1) { hang_in($node, 'two') }
-is_quick('DROP DATABASE', sub { $node->safe_psql('postgres', 'DROP DATABASE two') });
-hang_in($node, 'three');
-is_quick('a fast shutdown', sub { $node->stop('fast') });
+# the extension, the database, the server: preloaded, and not
+my $ndatabases = 0;
+sub is_rid_of
+{
+	my ($node, $force) = @_;
+	my $name;
+	my $prepare = sub { hang_in($node, $name = 'gone' . ++$ndatabases) };
 
-# without preload
+	is_quick('DROP EXTENSION', sub { $node->safe_psql($name, 'DROP EXTENSION pg_workflow CASCADE') }, $prepare);
+	is_quick("DROP DATABASE$force", sub { $node->safe_psql('postgres', "DROP DATABASE $name$force") }, $prepare);
+	is_quick('a fast shutdown', sub { $node->stop('fast') },
+		sub { TestNames::start($node) if !defined $node->{_pid}; $prepare->() });
+	unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal|TRAP/, 'nothing crashed');
+	return;
+}
+is_rid_of($node, '');
 TestNames::start($plain);
-hang_in($plain, 'one');
-is_quick('DROP DATABASE WITH (FORCE)', sub { $plain->safe_psql('postgres', 'DROP DATABASE one WITH (FORCE)') });
-hang_in($plain, 'two');
-is_quick('DROP EXTENSION', sub { $plain->safe_psql('two', 'DROP EXTENSION pg_workflow CASCADE') });
-hang_in($plain, 'three');
-is_quick('a fast shutdown', sub { $plain->stop('fast') });
+is_rid_of($plain, ' WITH (FORCE)');
 
 $stand_in->stop;
-unlike(slurp_file($_->logfile), qr/PANIC|terminated by signal|TRAP/, 'nothing crashed') foreach $node, $plain;
 done_testing();
