@@ -146,6 +146,17 @@ is_quick('pg_terminate_backend()', sub {
 	$node->safe_psql('one', "SELECT pg_terminate_backend($pid, 20000)") },
 	sub { hang_again($node, 'one') if !$is_first; $is_first = 0 });
 wait_for($node, 'one', "count(*) = 0 FROM workflow.effects WHERE state = 'sending'", 'what it left is unknown');
+is_quick('pg_workflow.workers = off', sub {
+	$node->append_conf('postgresql.conf', 'pg_workflow.workers = off');
+	$node->reload;
+	$node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'pg_workflow http'") },
+	sub {
+		$node->append_conf('postgresql.conf', 'pg_workflow.workers = on');
+		$node->reload;
+		hang_again($node, 'one') });
+$node->append_conf('postgresql.conf', 'pg_workflow.workers = on');
+$node->reload;
+
 is_quick('stop_workers()', sub { $node->safe_psql('one', 'SELECT workflow.stop_workers()') },
 	sub { hang_again($node, 'one') });
 
