@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,6 +37,10 @@
 #define MULTI_RESOLVE_THREADS_MAX ((CURLMoption) 20)
 #define MULTI_QUICK_EXIT ((CURLMoption) 21)
 #define THREADS_FOR_A_CALL 8L
+
+/* A look-up has two and a socket, and so have those of calls given up. */
+#define DESCRIPTORS_FOR_A_CALL 16
+#define OTHER_DESCRIPTORS 1024
 
 struct WfHttpClient
 {
@@ -182,6 +187,22 @@ allocate_client(void)
 }
 
 /*
+ * The server's own files must not run short of descriptors, nor healthy
+ * endpoints, because of calls that hang: we ask for as many as may be needed.
+ */
+static void
+raise_descriptor_limit(int max_in_flight)
+{
+	struct rlimit limit;
+	rlim_t		wanted = OTHER_DESCRIPTORS + (rlim_t) DESCRIPTORS_FOR_A_CALL * max_in_flight;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = Min(wanted, limit.rlim_max);
+	(void) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/*
  * Opens the client of this process.  max_in_flight is how many connections are
  * kept for use again; how many calls run at once is the caller's to limit.
  */
@@ -195,6 +216,7 @@ wf_http_client_open(int max_in_flight)
 		elog(ERROR, "this process has an HTTP client already");
 	require_curl();
 	wf_guard_learn_own_addresses();
+	raise_descriptor_limit(max_in_flight);
 
 	client = allocate_client();
 	if (client == NULL)
