@@ -26,7 +26,7 @@ sub endpoint
 {
 	my ($name, $options) = @_;
 	sql("CREATE SERVER $name FOREIGN DATA WRAPPER workflow_http OPTIONS (url '"
-		  . $faults->url . "', allow_private '127.0.0.0/8', allow_http 'true', timeout '2s',
+		  . $faults->url . "', allow_private '127.0.0.0/8', allow_http 'true',
 		breaker_failures 'off', breaker_rate 'off', $options)");
 }
 
@@ -65,6 +65,7 @@ sub used_kb
 
 sql('CREATE EXTENSION pg_workflow');
 endpoint('once', "dedup 'none', owner 'ops', max_response '64kB', max_in_flight '20'");
+endpoint('brief', "dedup 'none', owner 'ops', timeout '2s'");
 
 # what each answer comes to: state, substate, status, and what is kept of it
 my %hostile = (
@@ -98,9 +99,9 @@ sub path_of { my ($word, $round) = @_; return '/' . $word =~ s/\//%2F/gr . "/$ro
 sub assault
 {
 	my ($round, @with) = @_;
-	my @paths = map { "('" . path_of($_, $round) . "')" } @with ? @with : @words;
-	sql("SELECT workflow.call('once', 'POST', path, '{}', headers => '{\"Accept-Encoding\": \"gzip\"}')
-		 FROM (VALUES " . join(', ', @paths) . ') AS t(path)');
+	my @paths = map { "('" . (/hang|drip/ ? 'brief' : 'once') . "', '" . path_of($_, $round) . "')" } @with ? @with : @words;
+	sql("SELECT workflow.call(endpoint, 'POST', path, '{}', headers => '{\"Accept-Encoding\": \"gzip\"}')
+		 FROM (VALUES " . join(', ', @paths) . ') AS t(endpoint, path)');
 }
 
 assault('first');
@@ -138,8 +139,8 @@ my %secret = (bearer => 'correct-horse-battery', api => 'staple"x\\y', pw => 'an
 append_to_file("$secrets/$_", $secret{$_}) foreach keys %secret;
 $node->append_conf('postgresql.conf', "log_min_messages = debug5\nlog_statement = 'all'");
 $node->restart;
-endpoint('bearer', "dedup 'none', owner 'ops'");
-endpoint('basic', "dedup 'none', owner 'ops'");
+endpoint('bearer', "dedup 'none', owner 'ops', timeout '4s'");
+endpoint('basic', "dedup 'none', owner 'ops', timeout '4s'");
 sql(q{CREATE USER MAPPING FOR CURRENT_USER SERVER bearer OPTIONS
 	(bearer_secret 'bearer', header_secret_x_api 'api', signing_secret 'sign');
 	CREATE USER MAPPING FOR CURRENT_USER SERVER basic OPTIONS (basic_secret 'pw')});
