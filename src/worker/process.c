@@ -89,6 +89,7 @@ wf_worker_extension_exists(void)
 {
 	bool		exists;
 
+	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	exists = OidIsValid(get_extension_oid("pg_workflow", true));
 	CommitTransactionCommand();
