@@ -72,6 +72,23 @@ END
 	return;
 }
 
+# Restarts it with other settings; those given before are forgotten.
+sub restart_with
+{
+	my ($self, %settings) = @_;
+
+	open my $file, '>', "$self->{directory}/data/postgresql.auto.conf"
+	  or die "postgresql.auto.conf: $!\n";
+	print $file map { "$_ = '$settings{$_}'\n" } sort keys %settings;
+	close $file;
+	$self->run(
+		"pg_ctl -D $self->{directory}/data -l $self->{directory}/server.log -m fast -w restart"
+	);
+	my ($pid) = split /\n/, slurp("$self->{directory}/data/postmaster.pid");
+	$self->{pid} = $pid;
+	return;
+}
+
 sub run
 {
 	my ($self, $command) = @_;
@@ -100,6 +117,42 @@ sub database
 	$session->rows("CREATE EXTENSION $_") foreach @extensions;
 
 	return $session;
+}
+
+# A database with nothing in it, or as its template; one of that name goes.
+sub replace_database
+{
+	my ($self, $name, $template) = @_;
+	my $from = defined $template ? "-T $template" : '';
+
+	$self->run("dropdb --if-exists --force $name");
+	$self->run("createdb $from $name");
+	return;
+}
+
+# Runs a script of SQL, as it would be by psql -f.
+sub script
+{
+	my ($self, $database, $text) = @_;
+	my $name = "$self->{directory}/script.sql";
+
+	open my $file, '>', $name or die "$name: $!\n";
+	print $file $text;
+	close $file;
+	$self->run("psql -X -q -v ON_ERROR_STOP=1 -d $database -f $name");
+	return;
+}
+
+# Waits until what ended has ended, so that the counters know of it.
+sub settle
+{
+	my ($self, $session) = @_;
+
+	$session->wait_until(
+		'all clients are gone',
+		q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'pgbench'}
+	);
+	return;
 }
 
 # Seconds of CPU that a process has used; with its dead children, if asked.

@@ -26,17 +26,48 @@ sub new
 sub rows
 {
 	my ($self, $sql) = @_;
-	my @rows;
 
+	$self->ask($sql);
+	return $self->answer;
+}
+
+# The same in two steps, for a statement that waits.
+sub ask
+{
+	my ($self, $sql) = @_;
+
+	$self->{asked} = $sql;
 	print { $self->{in} } "$sql\n;\n\\echo $end\n";
 	$self->{in}->flush;
+	return;
+}
+
+sub answer
+{
+	my ($self) = @_;
+	my @rows;
+
 	while (defined(my $line = readline $self->{out}))
 	{
 		chomp $line;
 		return @rows if $line eq $end;
 		push @rows, [ split /\t/, $line, -1 ];
 	}
-	die "psql ended; the statement was: $sql\n";
+	die "psql ended; the statement was: $self->{asked}\n";
+}
+
+# Asks a question of yes or no until the answer is yes.
+sub wait_until
+{
+	my ($self, $what, $sql) = @_;
+	my $until = time + 60;
+
+	while ($self->value($sql) ne 't')
+	{
+		die "it did not come about: $what\n" if time > $until;
+		select undef, undef, undef, 0.01;
+	}
+	return;
 }
 
 sub row
