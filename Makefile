@@ -7,7 +7,9 @@
 #   make lint        the checks that run in seconds
 #   make indent      lay out the C sources
 #   make test-matrix the same tests on other servers, in chroots
+#   make bench       the short form of both:
 #   make bench-http  effects a second, beside bare libcurl; BENCH="--runs 5"
+#   make bench-queues  jobs, beside other queues; BENCH="--case single,batch"
 #
 #   make check-regress check-isolation check-tap   one kind of test;
 #                    TESTS="queue item" picks files by name
@@ -73,7 +75,7 @@ $(INSTALL_SQL): $(SQL_PIECES:%=sql/%.sql) $(EXTENSION).control
 TESTS =
 RUN_TESTS = PG_CONFIG='$(PG_CONFIG)' PGXS='$(PGXS)' tools/run_tests
 
-.PHONY: test installcheck check-regress check-isolation check-tap lint indent demo test-matrix bench-http
+.PHONY: test installcheck check-regress check-isolation check-tap lint indent demo test-matrix bench bench-http bench-queues
 
 test:
 	@$(MAKE) -s all install
@@ -98,6 +100,10 @@ test-matrix:
 	@tools/test_matrix
 
 BENCH =
-bench-http: bench-%:
+bench:
+	@$(MAKE) -s bench-http BENCH=
+	@$(MAKE) -s bench-queues BENCH=
+
+bench-http bench-queues: bench-%:
 	@$(MAKE) -s all install
 	@PG_CONFIG='$(PG_CONFIG)' tools/bench $* $(BENCH)
