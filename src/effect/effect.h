@@ -10,6 +10,7 @@
 #ifndef WF_EFFECT_EFFECT_H
 #define WF_EFFECT_EFFECT_H
 
+#include "base/sweep.h"
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
@@ -215,18 +216,24 @@ extern void wf_effect_record_many(WfRecording *recordings, int n);
 /*
  * Turns the effects that a vanished sender left "sending" into "unknown" and
  * applies the endpoint's rule: pending again where the receiver deduplicates,
- * else held.  Returns the outcomes, one for each (List of WfEffectOutcome *).
+ * else held.
  */
-extern List *wf_effect_reclaim_lost(int limit);
+extern void wf_effect_reclaim_lost(WfSweep *sweep);
 
 /*
  * Blocked effects go on when the grants, options, secret files or settings
- * that they depend on have changed.  Returns the outcomes of those that do
- * (List of WfEffectOutcome *, WF_EFFECT_AGAIN); *put_off: somebody holds one of
- * them, so ask again soon.  Cheap when nothing is blocked; the maintenance
- * worker asks from time to time while something is.
+ * that they depend on have changed: they are pending again.  The sweep is put
+ * off when somebody holds one of them.  Cheap when nothing is blocked; the
+ * maintenance worker asks from time to time while something is.
  */
-extern List *wf_effect_unblock(bool *put_off);
+extern void wf_effect_unblock(WfSweep *sweep);
+
+/*
+ * For an effect that raises in one of these: says so in its row; leaves it alone
+ * for a while.
+ */
+extern void wf_effect_note_refusal(int64 effect_id, const char *problem);
+extern void wf_effect_leave_aside(int64 effect_id, int64 delay_us);
 
 /* Where an effect stands, for a job that waits for it. */
 extern WfEffectOutcome wf_effect_standing(int64 effect_id);

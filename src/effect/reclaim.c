@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/jsonb.h"
-#include "base/plan.h"
+#include "base/rows.h"
 #include "catalog/pg_type.h"
 #include "effect/ledger.h"
 #include "utils/builtins.h"
@@ -20,13 +20,13 @@
 static WfPlan lost_effects_plan = {
 	.name = "lost effects",
 	.expected = SPI_OK_SELECT,
-	.nargs = 2,
-	.argtypes = {TIMESTAMPTZOID, INT8OID},
+	.nargs = 3,
+	.argtypes = {TIMESTAMPTZOID, INT8OID, INT8ARRAYOID},
 	.sql = "SELECT e.effect_id FROM workflow.effect AS e "
 	"WHERE (e.state IN ('sending', 'claimed') OR e.state = 'unknown' AND e.substate = 'probing') "
 	"AND (e.deadline < $1::timestamptz "
 	"OR NOT workflow._session_lives(e.session_pid, e.session_start)) "
-	"LIMIT $2::int8 FOR UPDATE OF e SKIP LOCKED",
+	"AND e.effect_id <> ALL ($3) LIMIT $2::int8 FOR UPDATE OF e SKIP LOCKED",
 };
 
 static WfPlan blocked_causes_plan = {
@@ -37,15 +37,36 @@ static WfPlan blocked_causes_plan = {
 	"WHERE state = 'blocked' GROUP BY endpoint_id, submitted_by, cause",
 };
 
+static WfPlan blocked_effects_plan = {
+	.name = "blocked effects",
+	.expected = SPI_OK_SELECT,
+	.nargs = 5,
+	.argtypes = {INT4OID, TEXTOID, TEXTOID, INT8OID, INT8ARRAYOID},
+	.sql = "SELECT e.effect_id FROM workflow.effect AS e "
+	"WHERE e.endpoint_id = $1::int4 AND e.submitted_by = $2::text AND e.state = 'blocked' "
+	"AND e.cause IS NOT DISTINCT FROM $3::text AND e.effect_id <> ALL ($5) "
+	"LIMIT $4 FOR UPDATE SKIP LOCKED",
+};
+
 static WfPlan unblock_plan = {
 	.name = "unblock effects",
-	.expected = SPI_OK_UPDATE_RETURNING,
-	.nargs = 3,
-	.argtypes = {INT4OID, TEXTOID, TEXTOID},
+	.expected = SPI_OK_UPDATE,
+	.by_index = true,
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
 	.sql = "UPDATE workflow.effect SET state = 'pending', substate = NULL, cause = NULL, "
-	"next_at = NULL WHERE effect_id = ANY (ARRAY(SELECT e.effect_id FROM workflow.effect AS e "
-	"WHERE e.endpoint_id = $1::int4 AND e.submitted_by = $2::text AND e.state = 'blocked' "
-	"AND e.cause IS NOT DISTINCT FROM $3::text FOR UPDATE SKIP LOCKED)) RETURNING effect_id",
+	"next_at = NULL WHERE effect_id = ANY ($1)",
+};
+
+static WfPlan note_refusal_plan = {
+	.name = "note refusal of effect",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 2,
+	.argtypes = {INT8OID, TEXTOID},
+	.sql = "UPDATE workflow.effect SET error_class = 'permanent', reason = $2 "
+	"WHERE effect_id = (SELECT e.effect_id FROM workflow.effect AS e WHERE e.effect_id = $1 "
+	"AND (e.state IN ('sending', 'claimed', 'blocked') OR e.substate = 'probing') "
+	"FOR UPDATE SKIP LOCKED)",
 };
 
 /*
@@ -87,17 +108,10 @@ effect_ids(void)
 	return ids;
 }
 
-static WfEffectOutcome *
-copy_outcome(WfEffectOutcome outcome)
-{
-	WfEffectOutcome *copy = palloc(sizeof(WfEffectOutcome));
+/* Effects that refused to be settled, or to go on. */
+static WfAside refused = {0};
 
-	*copy = outcome;
-
-	return copy;
-}
-
-static WfEffectOutcome *
+static void
 settle_lost(int64 effect_id)
 {
 	WfEffect   *effect = wf_effect_lock(effect_id);
@@ -115,21 +129,25 @@ settle_lost(int64 effect_id)
 	}
 	news.policy = wf_jsonb_get_jsonb(effect->spec, "retry");
 
-	return copy_outcome(wf_effect_settle(effect, endpoint, &news));
+	(void) wf_effect_settle(effect, endpoint, &news);
 }
 
-List *
-wf_effect_reclaim_lost(int limit)
+void
+wf_effect_reclaim_lost(WfSweep *sweep)
 {
-	Datum		values[2] = {TimestampTzGetDatum(GetCurrentTimestamp()), Int64GetDatum(limit)};
-	List	   *outcomes = NIL;
+	Datum		values[3] = {
+		TimestampTzGetDatum(GetCurrentTimestamp()), Int64GetDatum(sweep->limit),
+		wf_aside_ids(&refused)
+	};
 	ListCell   *cell;
 
 	wf_plan_execute(&lost_effects_plan, values, NULL);
 	foreach(cell, effect_ids())
-		outcomes = lappend(outcomes, settle_lost(*(int64 *) lfirst(cell)));
-
-	return outcomes;
+	{
+		sweep->at = *(int64 *) lfirst(cell);
+		settle_lost(sweep->at);
+		wf_sweep_mended(sweep, sweep->at);
+	}
 }
 
 typedef struct BlockedCause
@@ -168,48 +186,75 @@ has_changed(const BlockedCause *blocked)
 	return blocked->cause == NULL || strcmp(blocked->cause, now) != 0;
 }
 
+/*
+ * Locks some effects that one cause has blocked.
+ */
 static List *
-unblock(const BlockedCause *blocked)
+hold_blocked(const BlockedCause *blocked, int limit)
 {
-	Datum		values[3] = {
+	Datum		values[5] = {
 		Int32GetDatum(blocked->endpoint_id), CStringGetTextDatum(blocked->role),
-		wf_text_datum(blocked->cause)
+		wf_text_datum(blocked->cause), Int64GetDatum(limit), wf_aside_ids(&refused)
 	};
-	char		nulls[3] = {' ', ' ', WF_NULL_FLAG(blocked->cause)};
+	char		nulls[5] = {' ', ' ', WF_NULL_FLAG(blocked->cause), ' ', ' '};
 
-	wf_plan_execute(&unblock_plan, values, nulls);
+	wf_plan_execute(&blocked_effects_plan, values, nulls);
 
 	return effect_ids();
 }
 
-List *
-wf_effect_unblock(bool *put_off)
+static void
+unblock(const BlockedCause *blocked, WfSweep *sweep)
 {
-	List	   *outcomes = NIL;
+	int			limit = sweep->limit - sweep->n;
+	List	   *effects = hold_blocked(blocked, limit);
+	WfRows	   *rows = wf_rows_make(&unblock_plan);
 	ListCell   *cell;
-	ListCell   *id;
+
+	sweep->put_off |= list_length(effects) < Min(limit, blocked->count - refused.n);
+	if (effects == NIL)
+		return;
+	sweep->at = *(int64 *) linitial(effects);
+	foreach(cell, effects)
+	{
+		Datum		id = Int64GetDatum(*(int64 *) lfirst(cell));
+
+		wf_rows_add(rows, &id, NULL);
+		wf_sweep_mended(sweep, *(int64 *) lfirst(cell));
+	}
+	wf_rows_execute(rows);
+}
+
+void
+wf_effect_unblock(WfSweep *sweep)
+{
+	ListCell   *cell;
 
 	foreach(cell, blocked_causes())
 	{
 		const BlockedCause *blocked = lfirst(cell);
-		List	   *ids;
 
-		if (!has_changed(blocked))
-			continue;
-		ids = unblock(blocked);
-		*put_off |= list_length(ids) < blocked->count;
-		foreach(id, ids)
-		{
-			WfEffectOutcome outcome = {0};
-
-			outcome.effect_id = *(int64 *) lfirst(id);
-			outcome.disposition = WF_EFFECT_AGAIN;
-			outcome.next_at = wf_now();
-			outcomes = lappend(outcomes, copy_outcome(outcome));
-		}
+		if (sweep->n < sweep->limit && has_changed(blocked))
+			unblock(blocked, sweep);
 	}
+}
 
-	return outcomes;
+void
+wf_effect_note_refusal(int64 effect_id, const char *problem)
+{
+	Datum		values[2] = {
+		Int64GetDatum(effect_id),
+		CStringGetTextDatum(psprintf("it could not be settled, and is tried each minute: %s",
+									 problem))
+	};
+
+	wf_plan_execute(&note_refusal_plan, values, NULL);
+}
+
+void
+wf_effect_leave_aside(int64 effect_id, int64 delay_us)
+{
+	wf_aside_put(&refused, effect_id, delay_us);
 }
 
 void

@@ -7,6 +7,7 @@
 #ifndef WF_QUEUE_QUEUE_H
 #define WF_QUEUE_QUEUE_H
 
+#include "base/sweep.h"
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
@@ -124,11 +125,18 @@ extern void wf_queue_drop_many(const int64 *job_ids, int n);
 
 /*
  * Gives back the jobs whose lease has ended or whose session is gone, each
- * charged as an attempt 'lost'; returns how many.  At most limit.  Only kinds
- * task and sql: a lost job with an effect is the effect's to judge.  *put_off
- * is set when somebody holds the item of one, so that it has to be tried again.
+ * charged as an attempt 'lost'.  Only kinds task and sql: a lost job with an
+ * effect is the effect's to judge.  The sweep is put off when somebody holds the
+ * item of one.  One that raises is a dead letter.
  */
-extern int	wf_queue_reclaim_lost(int limit, bool *put_off);
+extern void wf_queue_reclaim_lost(WfSweep *sweep);
+
+/*
+ * For one that raises at the commit only: makes a dead letter of it, if it is
+ * still lost; or leaves it alone for a while.
+ */
+extern bool wf_queue_bury_lost(int64 job_id, const char *problem);
+extern void wf_queue_leave_aside(int64 job_id, int64 delay_us);
 
 /* A process that died while it ran a job in the transaction of its claim. */
 typedef struct WfDeath

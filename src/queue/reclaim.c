@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/owner.h"
 #include "base/session.h"
+#include "base/try.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -42,10 +43,11 @@
 static WfPlan ended_leases_plan = {
 	.name = "reclaim_ended_leases",
 	.expected = SPI_OK_SELECT,
-	.nargs = 4,
-	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID},
+	.nargs = 5,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID},
 	.sql =
 	LOST_SELECT "AND j.queue = $1 AND j.lease_until <= $3 " IS_RECLAIMED_KIND
+	"AND j.job_id <> ALL ($5) "
 	"ORDER BY j.lease_until LIMIT $4 FOR UPDATE OF j SKIP LOCKED",
 };
 
@@ -63,11 +65,22 @@ static WfPlan sessions_plan = {
 static WfPlan session_jobs_plan = {
 	.name = "reclaim_session_jobs",
 	.expected = SPI_OK_SELECT,
-	.nargs = 4,
-	.argtypes = {INT4OID, TEXTOID, TIMESTAMPTZOID, INT8OID},
+	.nargs = 5,
+	.argtypes = {INT4OID, TEXTOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID},
 	.sql =
 	LOST_SELECT "AND j.session_pid = $1 AND j.session_start = $3 " IS_RECLAIMED_KIND
-	"LIMIT $4 FOR UPDATE OF j SKIP LOCKED",
+	"AND j.job_id <> ALL ($5) LIMIT $4 FOR UPDATE OF j SKIP LOCKED",
+};
+
+static WfPlan still_lost_plan = {
+	.name = "still_lost_job",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.argtypes = {INT8OID, TIMESTAMPTZOID},
+	.sql =
+	LOST_SELECT "AND j.job_id = $1 AND (j.lease_until <= $2 OR j.lease_until IS NULL "
+	"  AND NOT workflow._session_lives(j.session_pid, j.session_start)) "
+	"FOR UPDATE OF j SKIP LOCKED",
 };
 
 static WfPlan queues_plan = {
@@ -98,55 +111,119 @@ typedef struct Session
 	TimestampTz start;
 } Session;
 
+/* Jobs that refused even to become a dead letter. */
+static WfAside refused = {0};
+
 static bool exit_hook_set = false;
 
+typedef struct GiveBack
+{
+	const WfJob *job;
+	const char *why;			/* or the problem */
+	bool		is_done;
+} GiveBack;
+
+static void
+give_back(void *argument)
+{
+	GiveBack   *one = argument;
+
+	one->is_done = wf_job_give_back(one->job, one->why);
+}
+
+static void
+bury_refusing(const WfJob *job, const char *problem)
+{
+	wf_queue_bury(job, wf_job_policy(job), "permanent",
+				  psprintf("the job was lost and could not be given back: %s", problem), NULL);
+}
+
+static void
+bury(void *argument)
+{
+	GiveBack   *one = argument;
+
+	bury_refusing(one->job, one->why);
+}
+
 /*
- * Gives back the jobs in the rows of a result; *put_off when one has to wait.
+ * One that refuses (a trigger of the user raises) is a dead letter that says
+ * why, and one that refuses this, too, is left alone for a while: whoever gives
+ * back goes on with the others.
  */
-static int
-give_back_rows(uint64 count, const char *why, bool *put_off)
+static bool
+give_back_or_bury(const WfJob *job, const char *why)
+{
+	GiveBack	one = {job, why, false};
+	ErrorData  *error = wf_try(give_back, &one);
+
+	if (error == NULL)
+		return one.is_done;
+	if (wf_error_is_passing(error->sqlerrcode))
+		ReThrowError(error);
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("job " INT64_FORMAT " cannot be given back: %s", job->job_id, error->message)));
+	one.why = error->message;
+	error = wf_try(bury, &one);
+	if (error != NULL)
+		wf_aside_put(&refused, job->job_id, WF_REFUSED_US);
+
+	return error == NULL;
+}
+
+/*
+ * Gives back the jobs in the rows of a result.
+ */
+static void
+give_back_rows(uint64 count, const char *why, WfSweep *sweep)
 {
 	List	   *jobs = NIL;
 	ListCell   *cell;
-	int			given_back = 0;
 
 	for (uint64 i = 0; i < count; i++)
 		jobs = lappend(jobs, wf_job_from_row(i));
 	foreach(cell, jobs)
 	{
-		if (wf_job_give_back(lfirst(cell), why))
-			given_back++;
+		const WfJob *job = lfirst(cell);
+
+		sweep->at = job->job_id;
+		if (proc_exit_inprogress ? wf_job_give_back(job, why) : give_back_or_bury(job, why))
+			wf_sweep_mended(sweep, job->job_id);
 		else
-			*put_off = true;
+			sweep->put_off = true;
 	}
-
-	return given_back;
 }
 
 static int
-reclaim_leases(const char *queue, const char *kind, int limit, bool *put_off)
+room_in(const WfSweep *sweep)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(queue), wf_text_datum(kind),
-		TimestampTzGetDatum(wf_now()), Int64GetDatum(limit)
-	};
-	char		nulls[] = {' ', WF_NULL_FLAG(kind), ' ', ' '};
-
-	return give_back_rows(wf_plan_execute(&ended_leases_plan, values, nulls),
-						  "the lease ended", put_off);
+	return sweep->limit - sweep->n;
 }
 
-static int
-reclaim_session(const Session *session, const char *kind, int limit, bool *put_off)
+static void
+reclaim_leases(const char *queue, const char *kind, WfSweep *sweep)
 {
 	Datum		values[] = {
-		Int32GetDatum(session->pid), wf_text_datum(kind),
-		TimestampTzGetDatum(session->start), Int64GetDatum(limit)
+		CStringGetTextDatum(queue), wf_text_datum(kind), TimestampTzGetDatum(wf_now()),
+		Int64GetDatum(room_in(sweep)), wf_aside_ids(&refused)
 	};
-	char		nulls[] = {' ', WF_NULL_FLAG(kind), ' ', ' '};
+	char		nulls[] = {' ', WF_NULL_FLAG(kind), ' ', ' ', ' '};
 
-	return give_back_rows(wf_plan_execute(&session_jobs_plan, values, nulls),
-						  WF_SESSION_ENDED, put_off);
+	give_back_rows(wf_plan_execute(&ended_leases_plan, values, nulls),
+				   "the lease ended", sweep);
+}
+
+static void
+reclaim_session(const Session *session, const char *kind, WfSweep *sweep)
+{
+	Datum		values[] = {
+		Int32GetDatum(session->pid), wf_text_datum(kind), TimestampTzGetDatum(session->start),
+		Int64GetDatum(room_in(sweep)), wf_aside_ids(&refused)
+	};
+	char		nulls[] = {' ', WF_NULL_FLAG(kind), ' ', ' ', ' '};
+
+	give_back_rows(wf_plan_execute(&session_jobs_plan, values, nulls), WF_SESSION_ENDED, sweep);
 }
 
 static bool
@@ -177,21 +254,18 @@ find_sessions(const char *queue, const char *kind)
 	return sessions;
 }
 
-static int
-reclaim_sessions(const char *queue, const char *kind, int limit, bool *put_off)
+static void
+reclaim_sessions(const char *queue, const char *kind, WfSweep *sweep)
 {
-	int			reclaimed = 0;
 	ListCell   *cell;
 
 	foreach(cell, find_sessions(queue, kind))
 	{
 		Session    *session = lfirst(cell);
 
-		if (reclaimed < limit && !session_lives(session))
-			reclaimed += reclaim_session(session, kind, limit - reclaimed, put_off);
+		if (room_in(sweep) > 0 && !session_lives(session))
+			reclaim_session(session, kind, sweep);
 	}
-
-	return reclaimed;
 }
 
 /*
@@ -217,32 +291,51 @@ wf_claim_any_session_gone(const char *queue, const char *kind)
 int
 wf_claim_reclaim(const char *queue, const char *kind, int limit, bool sessions)
 {
-	bool		put_off;
+	WfSweep		sweep = {.limit = limit};
 
-	return sessions ? reclaim_sessions(queue, kind, limit, &put_off) :
-		reclaim_leases(queue, kind, limit, &put_off);
+	if (sessions)
+		reclaim_sessions(queue, kind, &sweep);
+	else
+		reclaim_leases(queue, kind, &sweep);
+
+	return sweep.n;
 }
 
-int
-wf_queue_reclaim_lost(int limit, bool *put_off)
+void
+wf_queue_reclaim_lost(WfSweep *sweep)
 {
 	Datum		now = TimestampTzGetDatum(wf_now());
 	uint64		count = wf_plan_execute(&queues_plan, &now, NULL);
 	List	   *queues = NIL;
 	ListCell   *cell;
-	int			reclaimed = 0;
 
 	for (uint64 i = 0; i < count; i++)
 		queues = lappend(queues, wf_result_text(i, 1));
 	foreach(cell, queues)
 	{
-		if (reclaimed < limit)
-			reclaimed += reclaim_leases(lfirst(cell), NULL, limit - reclaimed, put_off);
-		if (reclaimed < limit)
-			reclaimed += reclaim_sessions(lfirst(cell), NULL, limit - reclaimed, put_off);
+		if (room_in(sweep) > 0)
+			reclaim_leases(lfirst(cell), NULL, sweep);
+		if (room_in(sweep) > 0)
+			reclaim_sessions(lfirst(cell), NULL, sweep);
 	}
+}
 
-	return reclaimed;
+bool
+wf_queue_bury_lost(int64 job_id, const char *problem)
+{
+	Datum		values[] = {Int64GetDatum(job_id), TimestampTzGetDatum(wf_now())};
+
+	if (wf_plan_execute(&still_lost_plan, values, NULL) == 0)
+		return false;
+	bury_refusing(wf_job_from_row(0), problem);
+
+	return true;
+}
+
+void
+wf_queue_leave_aside(int64 job_id, int64 delay_us)
+{
+	wf_aside_put(&refused, job_id, delay_us);
 }
 
 TimestampTz
@@ -287,8 +380,8 @@ static void
 release_at_exit(int code, Datum arg)
 {
 	Session		me = {MyProcPid, MyStartTimestamp};
+	WfSweep		sweep = {.limit = SESSION_END_LIMIT};
 	WfCaller	caller;
-	bool		put_off;
 
 	if (RecoveryInProgress() || !OidIsValid(MyDatabaseId))
 		return;
@@ -302,7 +395,7 @@ release_at_exit(int code, Datum arg)
 	if (lock_tables_now())
 	{
 		SPI_connect();
-		(void) reclaim_session(&me, NULL, SESSION_END_LIMIT, &put_off);
+		reclaim_session(&me, NULL, &sweep);
 		SPI_finish();
 	}
 	wf_leave_owner(&caller);

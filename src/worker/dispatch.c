@@ -1,6 +1,6 @@
 /*
  * dispatch.c
- *	  What is due, done: sql activities, timers, and what was lost.
+ *	  What is due, done: sql activities and timers.
  *
  * A batch of sql activities is one transaction: the jobs are claimed in it, so
  * that a crash gives all of them back, and each runs in a subtransaction, so
@@ -32,7 +32,6 @@
 								 * the server */
 #define BATCH_MS 20
 #define CANCEL_AGAIN_MS 1000	/* for an activity that caught the first one */
-#define RECLAIM_LIMIT 100
 #define TIMER_LIMIT 50
 
 typedef struct SqlBatch
@@ -298,8 +297,10 @@ static void
 bury_job(void *argument)
 {
 	Burial	   *burial = argument;
-	WfJob	   *job = wf_queue_lock(burial->job_id);
+	WfJob	   *job;
 
+	wf_tell_limit_waits();
+	job = wf_queue_lock(burial->job_id);
 	if (job != NULL)
 		bury(job, burial->fault);
 }
@@ -369,7 +370,6 @@ typedef struct Count
 	const WfDispatcher *by;
 	int			limit;
 	int			n;
-	bool		put_off;		/* somebody holds what it was about */
 } Count;
 
 static void
@@ -397,37 +397,4 @@ wf_dispatch_timers(const WfDispatcher *by)
 		return count.n;
 
 	return -1;
-}
-
-static void
-reclaim(void *argument)
-{
-	Count	   *count = argument;
-	List	   *outcomes;
-	ListCell   *cell;
-
-	wf_tell_limit_waits();
-	count->n = wf_queue_reclaim_lost(count->limit, &count->put_off);
-	outcomes = list_concat(wf_effect_reclaim_lost(count->limit), wf_effect_unblock(&count->put_off));
-	foreach(cell, outcomes)
-		(void) wf_tell_jobs(count->by, ((WfEffectOutcome *) lfirst(cell))->effect_id, NULL, 0, NULL);
-	count->n += list_length(outcomes) + wf_tell_untold(count->by, count->limit);
-}
-
-/*
- * Gives back the jobs and settles the effects whose process is gone, and lets
- * go on what was blocked by a cause that has changed; returns how many, -1 when
- * that failed.  *put_off: somebody holds something of it, so look again soon.
- */
-int
-wf_dispatch_reclaim(const WfDispatcher *by, bool *put_off)
-{
-	Count		count = {.by = by,.limit = RECLAIM_LIMIT};
-	WfFault		fault;
-	int			ndeaths = wf_dispatch_deaths(by, &count.put_off);
-	bool		ok = by->perform("looking for lost work", reclaim, &count, &fault);
-
-	*put_off = count.put_off;
-
-	return ok ? count.n + ndeaths : -1;
 }

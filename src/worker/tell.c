@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/sweep.h"
 #include "base/plan.h"
 #include "catalog/pg_type.h"
 #include "item/item.h"
@@ -116,9 +117,10 @@ wf_tell_jobs(const WfDispatcher *by, int64 effect_id, const WfJob *own, Timestam
 static WfPlan untold_plan = {
 	.name = "effects whose jobs were not told",
 	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {INT4OID},
-	.sql = "SELECT effect_id, due_at FROM workflow._untold_effects($1)",
+	.nargs = 2,
+	.argtypes = {INT4OID, INT8ARRAYOID},
+	.sql = "SELECT effect_id, due_at FROM workflow._untold_effects($1) "
+	"WHERE effect_id <> ALL ($2)",
 };
 
 /*
@@ -133,67 +135,73 @@ static WfPlan untold_plan = {
 
 static TimestampTz next_telling = 0;
 
-/*
- * Effects with jobs that do not know yet where these stand: whoever was to tell
- * them is gone, or could not have them.  Returns those that are due now; sets
- * the time of the next look.
- */
-static List *
-untold_effects(int limit)
-{
-	Datum		value = Int32GetDatum(limit);
-	TimestampTz now = wf_now();
-	List	   *effects = NIL;
-	uint64		found;
+/* Effects whose jobs refused even to be put off. */
+static WfAside refused = {0};
 
-	found = wf_plan_execute(&untold_plan, &value, NULL);
+/*
+ * Whoever was to tell these is gone, or could not have them.  Finds those that
+ * are due now; sets the time of the next look.
+ */
+static int
+find_untold(int64 *effects, int size)
+{
+	Datum		values[2] = {Int32GetDatum(size + refused.n), wf_aside_ids(&refused)};
+	TimestampTz now = wf_now();
+	uint64		found = wf_plan_execute(&untold_plan, values, NULL);
+	int			n = 0;
+
 	next_telling = 0;
 	for (uint64 row = 0; row < found; row++)
 	{
 		TimestampTz due_at = DatumGetTimestampTz(wf_result_datum(row, 2, NULL));
-		int64	   *effect_id = palloc(sizeof(int64));
 
-		*effect_id = wf_result_int8(row, 1);
-		if (due_at <= now)
-			effects = lappend(effects, effect_id);
-		else if (next_telling == 0)
-			next_telling = due_at;
+		if (due_at > now)
+		{
+			if (next_telling == 0)
+				next_telling = due_at;
+		}
+		else if (n < size)
+			effects[n++] = wf_result_int8(row, 1);
 	}
 
-	return effects;
+	return n;
 }
 
-/*
- * Tells jobs where their effects stand; returns how many effects that settled.
- */
 int
-wf_tell_untold(const WfDispatcher *by, int limit)
+wf_tell_find_untold(const WfDispatcher *by, int64 *effects, int size)
 {
 	static TimestampTz paused_until = 0;
 	TimestampTz began_at = GetCurrentTimestamp();
-	List	   *effects;
-	ListCell   *cell;
 	int64		took_us;
-	int			n = 0;
+	int			n;
 
 	if (!by->in_session && began_at < paused_until)
 	{
 		next_telling = paused_until;
 		return 0;
 	}
-	effects = untold_effects(limit);
+	n = find_untold(effects, size);
 	took_us = GetCurrentTimestamp() - began_at;
 	if (took_us > TELLING_COST_US)
 		paused_until = began_at + took_us * TELLING_PAUSE_FACTOR;
-	foreach(cell, effects)
-	{
-		if (wf_tell_jobs(by, *(int64 *) lfirst(cell), NULL, 0, NULL))
-			n++;
-		else
-			next_telling = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TELL_AGAIN_MS);
-	}
 
 	return n;
+}
+
+bool
+wf_tell_all_jobs(const WfDispatcher *by, int64 effect_id)
+{
+	if (wf_tell_jobs(by, effect_id, NULL, 0, NULL))
+		return true;
+	next_telling = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TELL_AGAIN_MS);
+
+	return false;
+}
+
+void
+wf_tell_leave_aside(int64 effect_id)
+{
+	wf_aside_put(&refused, effect_id, WF_REFUSED_US);
 }
 
 TimestampTz

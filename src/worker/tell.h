@@ -18,10 +18,16 @@ extern bool wf_tell_jobs(const WfDispatcher *by, int64 effect_id, const WfJob *o
 						 TimestampTz not_before, const char *waiting_on);
 
 /*
- * Tells the jobs that were not told: whoever was to do it is gone, or could not
- * have them.  Returns how many effects that settled.
+ * Finds up to size effects with jobs that were not told: whoever was to do it is
+ * gone, or could not have them.  Returns how many.
  */
-extern int	wf_tell_untold(const WfDispatcher *by, int limit);
+extern int	wf_tell_find_untold(const WfDispatcher *by, int64 *effects, int size);
+
+/* Tells all jobs of one; false: try again. */
+extern bool wf_tell_all_jobs(const WfDispatcher *by, int64 effect_id);
+
+/* For one whose jobs refuse even to be put off: leaves it alone for a while. */
+extern void wf_tell_leave_aside(int64 effect_id);
 
 /* When there will be some to tell; 0: when woken. */
 extern TimestampTz wf_tell_next(void);
