@@ -91,6 +91,8 @@ DECLARE
     WHEN wanted.lease <= interval '0' THEN format('the lease of queue "%s" must be longer than zero', wanted.queue)
     WHEN wanted.dead_letter_retention <= interval '0'
       THEN format('dead_letter_retention of queue "%s" must be longer than zero', wanted.queue)
+    WHEN greatest(wanted.sla, wanted.lease, wanted.dead_letter_retention, wanted.rate_per) > interval '10000 years'
+      THEN format('a time of queue "%s" is longer than ten thousand years', wanted.queue)
   END;
 BEGIN
   IF problem IS NOT NULL THEN

@@ -14,6 +14,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#define DAYS_PER_YEAR_ROUNDED 366
+
 static TimestampTz fake_now = 0;
 static bool is_faked = false;
 
@@ -26,12 +28,37 @@ wf_now(void)
 	return is_faked ? fake_now : GetCurrentTimestamp();
 }
 
+/*
+ * See clock.h.  Ten thousand years from now is still a point in time; an
+ * interval that is infinite is longer.
+ */
+bool
+wf_interval_fits(const Interval *interval, int64 *us)
+{
+	const int64 most = INT64CONST(10000) * DAYS_PER_YEAR_ROUNDED;
+	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+
+	if (days > most || days < -most ||
+		interval->time > most * USECS_PER_DAY || interval->time < -most * USECS_PER_DAY)
+		return false;
+	*us = days * USECS_PER_DAY + interval->time;
+
+	return true;
+}
+
 int64
 wf_interval_us(const Interval *interval)
 {
-	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+	int64		us;
 
-	return days * USECS_PER_DAY + interval->time;
+	if (!wf_interval_fits(interval, &us))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("interval out of range"),
+				 errdetail("No time is reckoned with that is longer than ten thousand years."),
+				 errhint("Give a shorter interval, or leave it out where there is a default.")));
+
+	return us;
 }
 
 /*

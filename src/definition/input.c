@@ -8,8 +8,8 @@
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "definition/definition_internal.h"
-#include "datatype/timestamp.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
@@ -50,13 +50,7 @@ bool
 wf_interval_from_text(const char *text, int64 *microseconds)
 {
 	Datum		value;
-	Interval   *interval;
 
-	if (!wf_text_is_input(interval_in, text, &value, NULL))
-		return false;
-	interval = DatumGetIntervalP(value);
-	*microseconds = interval->time +
-		(interval->day + (int64) interval->month * DAYS_PER_MONTH) * USECS_PER_DAY;
-
-	return true;
+	return wf_text_is_input(interval_in, text, &value, NULL) &&
+		wf_interval_fits(DatumGetIntervalP(value), microseconds);
 }

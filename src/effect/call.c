@@ -68,13 +68,11 @@ jsonb_argument(FunctionCallInfo fcinfo, int argument)
 static int
 interval_argument_ms(FunctionCallInfo fcinfo, int argument)
 {
-	Interval   *interval;
 	int64		us;
 
 	if (PG_ARGISNULL(argument))
 		return 0;
-	interval = PG_GETARG_INTERVAL_P(argument);
-	us = interval->time + (interval->day + INT64CONST(30) * interval->month) * USECS_PER_DAY;
+	us = wf_interval_us(PG_GETARG_INTERVAL_P(argument));
 	if (us < 1000 || us > INT64CONST(900) * 1000000)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

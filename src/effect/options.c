@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "effect/ledger.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -41,8 +42,7 @@ wf_option_interval_us(const char *name, const char *value)
 													 CStringGetDatum(value),
 													 ObjectIdGetDatum(InvalidOid),
 													 Int32GetDatum(-1)));
-	us = interval->time + (interval->day + INT64CONST(30) * interval->month) * USECS_PER_DAY;
-	if (us < 1000)
+	if (!wf_interval_fits(interval, &us) || us < 1000)
 		wf_option_refuse(name, value, "a length of time of at least a millisecond");
 
 	return us;
