@@ -444,24 +444,13 @@ wf_job_release(const WfJob *job)
  * after a delay.
  */
 void
-wf_job_lost(const WfJob *job, const char *message, int64 delay_us)
+wf_job_lost(const WfJob *job, const char *error_class, const char *message, int64 delay_us)
 {
-	Ending		ending = failure(job, NULL, message, NULL);
+	Ending		ending = failure(job, error_class, message, NULL);
 
 	ending.outcome = "lost";
 	ending.status = "ready";
 	if (delay_us > 0)
 		ending.run_at = wf_now() + delay_us;
 	end_attempt(job, &ending);
-}
-
-/*
- * The same with its last attempt: a dead letter of class poison.
- */
-void
-wf_job_poison(const WfJob *job, const char *message)
-{
-	Ending		ending = failure(job, "poison", message, NULL);
-
-	bury(job, &ending, policy_of(job, NULL));
 }

@@ -42,11 +42,11 @@ wf_job_is_paused(int64 item_id)
  * has none.
  */
 bool
-wf_job_tell_spent(const WfJob *job, const char *message)
+wf_job_tell_spent(const WfJob *job, const char *error_class, const char *message)
 {
 	if (job->item_id == 0 || item_hooks.job_spent == NULL)
 		return false;
-	item_hooks.job_spent(job, "poison", message);
+	item_hooks.job_spent(job, error_class, message);
 
 	return true;
 }

@@ -22,6 +22,9 @@
 #include "storage/ipc.h"
 #include "utils/timestamp.h"
 
+/* How soon a job is looked at again whose item somebody holds. */
+#define HELD_US INT64CONST(1000000)
+
 static WfPlan lock_item_plan = {
 	.name = "lost_lock_item",
 	.expected = SPI_OK_SELECT,
@@ -66,6 +69,7 @@ try_lock_item(int64 item_id)
 typedef struct Spent
 {
 	const WfJob *job;
+	const char *error_class;
 	const char *message;
 	bool		is_told;
 } Spent;
@@ -75,7 +79,7 @@ tell_spent(void *argument)
 {
 	Spent	   *spent = argument;
 
-	spent->is_told = wf_job_tell_spent(spent->job, spent->message);
+	spent->is_told = wf_job_tell_spent(spent->job, spent->error_class, spent->message);
 }
 
 /*
@@ -84,9 +88,9 @@ tell_spent(void *argument)
  * that says so, and is no reason to stop for whoever gives back.
  */
 static bool
-end_spent(const WfJob *job, const char *message)
+end_spent(const WfJob *job, const char *error_class, const char *message)
 {
-	Spent		spent = {job, message, false};
+	Spent		spent = {job, error_class, message, false};
 	ErrorData  *error;
 
 	if (job->item_id != 0 && (proc_exit_inprogress || !try_lock_item(job->item_id)))
@@ -97,7 +101,7 @@ end_spent(const WfJob *job, const char *message)
 	if (error != NULL)
 		message = psprintf("%s; its item could not go on: %s", message, error->message);
 	if (error != NULL || !spent.is_told)
-		wf_job_poison(job, message);
+		wf_queue_bury(job, NULL, error_class, message, NULL);
 
 	return true;
 }
@@ -112,8 +116,8 @@ wf_job_give_back(const WfJob *job, const char *why)
 								   job->worker == NULL ? "" : job->worker);
 
 	if (job->attempt >= wf_policy_from_jsonb(wf_job_policy(job), NULL)->max_attempts)
-		return end_spent(job, message);
-	wf_job_lost(job, message, 0);
+		return end_spent(job, "poison", message);
+	wf_job_lost(job, NULL, message, 0);
 
 	return true;
 }
@@ -134,23 +138,50 @@ claimed_job(uint64 row, const WfDeath *death)
 	return job;
 }
 
+static bool
+charge(const WfJob *job, const WfDeath *death)
+{
+	WfRetryPolicy *policy = wf_policy_from_jsonb(wf_job_policy(job), NULL);
+	double		random01 = pg_prng_double(&pg_global_prng_state);
+	WfRetryDecision decision;
+	char	   *message;
+
+	if (!death->has_timed_out)
+	{
+		message = psprintf("the process \"%s\" ended while it ran the job", job->worker);
+		if (job->attempt >= policy->max_attempts)
+			return end_spent(job, "poison", message);
+		wf_job_lost(job, NULL, message, wf_retry_delay_us(policy, job->attempt, random01));
+		return true;
+	}
+	message = psprintf("the activity took longer than its policy's timeout, caught every interrupt, "
+					   "and was ended with its worker, \"%s\"", job->worker);
+	decision = wf_retry_decide(policy, job->attempt, "timeout", -1, random01);
+	if (!decision.retry)
+		return end_spent(job, "timeout", message);
+	wf_job_lost(job, "timeout", message, decision.delay_us);
+
+	return true;
+}
+
 bool
 wf_queue_charge_death(const WfDeath *death)
 {
 	Datum		values[] = {Int64GetDatum(death->job_id), Int32GetDatum(death->attempt)};
-	WfRetryPolicy *policy;
-	WfJob	   *job;
-	char	   *message;
 
 	if (wf_plan_execute(&lock_uncharged_plan, values, NULL) == 0)
 		return wf_plan_execute(&uncharged_plan, values, NULL) == 0;
-	job = claimed_job(0, death);
-	message = psprintf("the process \"%s\" ended while it ran the job", job->worker);
-	policy = wf_policy_from_jsonb(wf_job_policy(job), NULL);
-	if (job->attempt >= policy->max_attempts)
-		return end_spent(job, message);
-	wf_job_lost(job, message,
-				wf_retry_delay_us(policy, job->attempt, pg_prng_double(&pg_global_prng_state)));
 
-	return true;
+	return charge(claimed_job(0, death), death);
+}
+
+void
+wf_queue_charge_claimed(const WfJob *job, const WfDeath *death)
+{
+	WfJob		died = *job;
+
+	died.worker = death->worker;
+	died.claimed_at = death->began_at;
+	if (!charge(&died, death))
+		wf_queue_release(job, wf_now() + HELD_US, NULL);
 }

@@ -145,14 +145,19 @@ typedef struct WfDeath
 	int			attempt;		/* the one that died with it */
 	const char *worker;
 	TimestampTz began_at;
+	bool		has_timed_out;	/* because the job would not end otherwise */
 } WfDeath;
 
 /*
  * Charges the attempt that a death cost, once, and lets the job wait for as
- * long as its policy says; with its last one the job is spent.  Returns false
- * when somebody holds the job or its item: look again.
+ * long as its policy says; with its last one, or where the policy retries no
+ * timeout and it was one, the job is spent.  Returns false when somebody holds
+ * the job or its item: look again.
  */
 extern bool wf_queue_charge_death(const WfDeath *death);
+
+/* The same for a job that the present transaction has just claimed. */
+extern void wf_queue_charge_claimed(const WfJob *job, const WfDeath *death);
 
 /*
  * What the item room knows about the jobs of items; it sets this when the

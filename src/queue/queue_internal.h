@@ -96,11 +96,12 @@ extern bool wf_job_give_back(const WfJob *job, const char *why);
 /* hooks.c */
 extern Jsonb *wf_job_policy(const WfJob *job);
 extern bool wf_job_is_paused(int64 item_id);
-extern bool wf_job_tell_spent(const WfJob *job, const char *message);
+extern bool wf_job_tell_spent(const WfJob *job, const char *error_class,
+							  const char *message);
 
 /* finish.c */
-extern void wf_job_lost(const WfJob *job, const char *message, int64 delay_us);
-extern void wf_job_poison(const WfJob *job, const char *message);
+extern void wf_job_lost(const WfJob *job, const char *error_class, const char *message,
+						int64 delay_us);
 extern void wf_job_release(const WfJob *job);
 extern Jsonb *wf_job_queue_policy(const char *queue);
 

@@ -40,12 +40,18 @@ settle(const WfDispatcher *by, const WfTrace *trace)
 		wf_dispatch_bury(by, trace->death.job_id, &fault);
 }
 
+/* What this process has seen charged, of the deaths so far. */
+static bool has_seen = false;
+static uint32 seen;
+
 /*
  * Charges all that were left behind in this database; returns how many.
  */
 int
 wf_dispatch_deaths(const WfDispatcher *by, bool *put_off)
 {
+	uint32		deaths = wf_registry_deaths();
+	bool		waits = false;
 	int			n = 0;
 	ListCell   *cell;
 
@@ -59,24 +65,61 @@ wf_dispatch_deaths(const WfDispatcher *by, bool *put_off)
 			n++;
 		}
 		else
-			*put_off = true;
+			waits = true;
 	}
+	has_seen = !waits;
+	seen = deaths;
+	*put_off |= waits;
 
 	return n;
 }
 
+static bool
+may_be_uncharged(void)
+{
+	return !has_seen || wf_registry_deaths() != seen;
+}
+
 /*
- * The same, when somebody died since this process last looked.
+ * The same, when somebody died since this process last saw all charged.
  */
 void
 wf_dispatch_new_deaths(const WfDispatcher *by)
 {
-	static uint32 seen = 0;
-	uint32		deaths = wf_registry_deaths();
 	bool		put_off = false;
 
-	if (deaths == seen)
-		return;
-	seen = deaths;
-	(void) wf_dispatch_deaths(by, &put_off);
+	if (may_be_uncharged())
+		(void) wf_dispatch_deaths(by, &put_off);
+}
+
+/*
+ * The deaths that are not charged yet, for who has just claimed jobs: a List of
+ * WfTrace *.  A process says that it dies before it gives its jobs back.
+ */
+List *
+wf_dispatch_uncharged(void)
+{
+	return may_be_uncharged() ? wf_trace_left_behind() : NIL;
+}
+
+/*
+ * Charges a job that was claimed before its charge, instead of running it;
+ * returns whether it was one.
+ */
+bool
+wf_dispatch_charge_claimed(const List *uncharged, const WfJob *job)
+{
+	ListCell   *cell;
+
+	foreach(cell, uncharged)
+	{
+		const WfDeath *death = &((WfTrace *) lfirst(cell))->death;
+
+		if (death->job_id != job->job_id || death->attempt != job->attempt)
+			continue;
+		wf_queue_charge_claimed(job, death);
+		return true;
+	}
+
+	return false;
 }

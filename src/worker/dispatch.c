@@ -32,6 +32,7 @@
 								 * the server */
 #define BATCH_MS 20
 #define CANCEL_AGAIN_MS 1000	/* for an activity that caught the first one */
+#define MAX_CANCELS 5			/* for one that catches them all */
 #define TIMER_LIMIT 50
 
 typedef struct SqlBatch
@@ -53,6 +54,8 @@ typedef struct Activity
 static TimeoutId activity_timeout;
 static bool timeout_registered = false;
 static volatile sig_atomic_t activity_timed_out = false;
+static volatile sig_atomic_t activity_cancels = 0;
+static volatile sig_atomic_t may_end_process = false;
 
 /*
  * Makes a dispatcher for a background worker, in the current memory context.
@@ -104,12 +107,22 @@ wf_dispatch_fail(const WfDispatcher *by, const WfJob *job, const WfFault *fault)
 					 wf_fault_detail(fault), by->actor);
 }
 
+/*
+ * An activity that catches every interrupt ends with the worker, which nobody
+ * can catch; a session is not ours to end.
+ */
 static void
 interrupt_activity(void)
 {
 	activity_timed_out = true;
+	activity_cancels++;
 	InterruptPending = true;
 	QueryCancelPending = true;
+	if (may_end_process && activity_cancels > MAX_CANCELS)
+	{
+		wf_trace_note_timeout();
+		ProcDiePending = true;
+	}
 	SetLatch(MyLatch);
 }
 
@@ -150,6 +163,8 @@ run_activity(void *argument)
 	Activity   *activity = argument;
 
 	activity_timed_out = false;
+	activity_cancels = 0;
+	may_end_process = !activity->by->in_session;
 	PG_TRY();
 	{
 		start_timeout(activity->job);
@@ -267,6 +282,7 @@ run_batch(void *argument)
 	SqlBatch   *batch = argument;
 	TimestampTz started_at = GetCurrentTimestamp();
 	List	   *jobs = wf_queue_claim_kind("sql", batch->by->worker, batch->limit);
+	List	   *uncharged = jobs == NIL ? NIL : wf_dispatch_uncharged();
 	ListCell   *cell;
 
 	batch->nclaimed = list_length(jobs);
@@ -281,6 +297,8 @@ run_batch(void *argument)
 			wf_queue_release(job, wf_now(), NULL);
 			continue;
 		}
+		if (wf_dispatch_charge_claimed(uncharged, job))
+			continue;
 		run_traced(batch, job);
 		if (!batch->by->in_session)
 			LockReleaseSession(USER_LOCKMETHOD);	/* advisory locks */

@@ -37,6 +37,8 @@ extern int	wf_dispatch_reclaim(const WfDispatcher *by, bool *put_off);
 /* Jobs that a process died with. */
 extern int	wf_dispatch_deaths(const WfDispatcher *by, bool *put_off);
 extern void wf_dispatch_new_deaths(const WfDispatcher *by);
+extern List *wf_dispatch_uncharged(void);
+extern bool wf_dispatch_charge_claimed(const List *uncharged, const WfJob *job);
 
 /* What a fault says, for an attempt's detail. */
 extern Jsonb *wf_fault_detail(const WfFault *fault);

@@ -47,6 +47,7 @@ typedef struct Record
 	int64		job_id;			/* 0: none is running */
 	TimestampTz began_at;
 	bool		has_ended;		/* the process said so itself */
+	bool		has_timed_out;	/* the job would not end otherwise */
 	char		worker[WORKER_LENGTH];
 } Record;
 
@@ -173,6 +174,7 @@ wf_trace_begin(const WfJob *job)
 	mine.job_id = job->job_id;
 	mine.attempt = job->attempt;
 	mine.began_at = GetCurrentTimestamp();
+	mine.has_timed_out = false;
 	strlcpy(mine.worker, job->worker, WORKER_LENGTH);
 	if (!write_mine())
 		complain();
@@ -189,6 +191,16 @@ wf_trace_end(void)
 	mine.job_id = 0;
 	if (!write_mine())
 		complain();
+}
+
+/*
+ * Says that the process is about to end because the job does not.  Called by a
+ * signal handler; written as the process ends.
+ */
+void
+wf_trace_note_timeout(void)
+{
+	mine.has_timed_out = true;
 }
 
 static void
@@ -235,6 +247,7 @@ trace_of(const char *path, const Record *record)
 	trace->death.attempt = record->attempt;
 	trace->death.worker = pstrdup(record->worker);
 	trace->death.began_at = record->began_at;
+	trace->death.has_timed_out = record->has_timed_out;
 
 	return trace;
 }

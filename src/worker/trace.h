@@ -11,6 +11,7 @@
 /* The side of the process that runs jobs. */
 extern void wf_trace_begin(const WfJob *job);
 extern void wf_trace_end(void);
+extern void wf_trace_note_timeout(void);
 extern void wf_trace_take_no_blame(void);
 
 /* What was left of a process that died while it ran a job. */
