@@ -67,15 +67,18 @@ typedef struct Held
 /*
  * A job can only be without its item when somebody deleted that by hand.
  */
-static void
+static WfHold
 bury_orphan(const WfJob *found)
 {
 	WfJob	   *job = wf_queue_try_lock(found->job_id);
 
-	if (job != NULL)
-		wf_queue_bury(job, NULL, "permanent",
-					  psprintf("Item " INT64_FORMAT " does not exist any more.", found->item_id),
-					  NULL);
+	if (job == NULL)
+		return wf_queue_exists(found->job_id) ? WF_HOLD_LATER : WF_HOLD_GONE;
+	wf_queue_bury(job, NULL, "permanent",
+				  psprintf("Item " INT64_FORMAT " does not exist any more.", found->item_id),
+				  NULL);
+
+	return WF_HOLD_GONE;
 }
 
 static bool
@@ -99,10 +102,7 @@ hold(const WfJob *found, Held *held)
 		if (held->item == NULL && wf_item_find(found->item_id) != NULL)
 			return WF_HOLD_LATER;
 		if (held->item == NULL)
-		{
-			bury_orphan(found);
-			return WF_HOLD_GONE;
-		}
+			return bury_orphan(found);
 	}
 	held->job = wf_queue_try_lock(found->job_id);
 	if (held->job == NULL)

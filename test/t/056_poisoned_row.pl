@@ -103,5 +103,33 @@ query("SELECT workflow._wake('maintenance')");
 wait_for("count(*) = 2 FROM workflow.effects WHERE key LIKE 'call%' AND attempts > 0", 'what was blocked goes on though one refuses');
 wait_for("count(*) = 1 FROM workflow.effects WHERE key = 'call-1' AND state = 'blocked' AND reason LIKE '%could not be settled%not on my watch%'", 'which says why');
 
+# ------------------------- the job of an item that is gone, while a session holds it
+query(q{SELECT workflow.define('{
+	  "workflow": "flow", "owner": "tester", "initial": "CALLING", "key": ["$.id"],
+	  "queues": {"work": {"owner": "tester", "sla": "1 hour", "escalate_to": ["boss"]}},
+	  "retry": {"default": {"owner": "tester", "max_attempts": 1}},
+	  "states": {"CALLING": {"http": {"endpoint": "shop", "queue": "work", "method": "POST", "path": "/orders", "key": ["$.id"]},
+	                         "on": {"ok": "DONE", "error": "DONE"}}, "DONE": {"final": "success"}}}');
+	SELECT workflow.pause_queue('work', 'not yet');
+	BEGIN;
+	SELECT workflow.submit('flow', '{"id": "gone"}');
+	UPDATE workflow.job SET status = 'waiting', waiting_on = 'effect' WHERE queue = 'work';
+	UPDATE workflow.effect SET state = 'held' WHERE key = 'gone';
+	COMMIT});
+my $holder = $node->background_psql('postgres', on_error_die => 1);
+$holder->query_safe("BEGIN; SELECT FROM workflow.job WHERE queue = 'work' FOR UPDATE");
+query(q{SET session_replication_role = replica; DELETE FROM workflow.item WHERE key = 'gone'; UPDATE workflow.effect SET state = 'cancelled' WHERE key = 'gone'});
+query(q{CREATE TABLE public.woken AS SELECT clock_timestamp() AS at; SELECT workflow._wake('maintenance')});
+my $transactions = "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'";
+my $has_looked = "count(*) = 1 FROM workflow.workers AS w, public.woken AS t WHERE w.kind = 'maintenance' AND w.last_activity > t.at + interval";
+wait_for("$has_looked '1 second'", 'the maintenance worker looks at a job that somebody holds');
+my $before = query($transactions);
+wait_for("$has_looked '3 seconds'", 'and looks again');
+cmp_ok(query($transactions) - $before, '<', 500, 'and does not spin meanwhile');
+$holder->query_safe('COMMIT');
+$holder->quit;
+wait_for("error_message LIKE 'Item % does not exist any more.' FROM workflow.dead_letters WHERE queue = 'work'",
+	'which is a dead letter when it is free');
+
 $node->stop;
 done_testing();
