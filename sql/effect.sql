@@ -81,6 +81,11 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_reserve_effect';
 COMMENT ON FUNCTION workflow._reserve_effect(text, text, text, text, jsonb, bigint, bigint) IS
   'Inner: reserves an effect of request {method, path, headers, body, content_type, spec, timeout_ms}';
 
+CREATE FUNCTION workflow._revive_effect(effect_id bigint) RETURNS void
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_revive_effect';
+COMMENT ON FUNCTION workflow._revive_effect(bigint) IS
+  'Inner: an effect that has ended without success begins again, as it was asked for';
+
 CREATE FUNCTION workflow._classify(phase text, curl_code int, status int, dedup text,
                                    on_5xx text DEFAULT 'unknown', flags text DEFAULT '',
                                    OUT evidence text, OUT action text, OUT error_class text,

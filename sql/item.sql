@@ -481,6 +481,46 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke_by_key';
 COMMENT ON FUNCTION workflow.give_up(text, text) IS
   'Raises the event give_up on the item workflow:key in an exception state';
 
+-- A job that stands alone; that of a call is nothing without its effect.
+CREATE FUNCTION workflow.replay_job(job_id bigint, reason text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.replay_job(bigint, text) IS
+  'A dead job that stands alone is ready again, with all its attempts; so is the effect of a call that ended without success';
+
+CREATE FUNCTION workflow._replay_job(caller text, job_id bigint, reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  dead workflow.job;
+BEGIN
+  SELECT * INTO dead FROM workflow.job AS j WHERE j.job_id = _replay_job.job_id FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'job % does not exist', job_id
+      USING ERRCODE = 'WF012',
+            DETAIL = 'A job is gone once it has succeeded, or when its item has moved on.',
+            HINT = 'SELECT job_id, queue, error_message FROM workflow.dead_letters shows the dead letters.';
+  ELSIF dead.item_id IS NOT NULL THEN
+    RAISE EXCEPTION 'job % belongs to item %', job_id, dead.item_id
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'The item decides what a replay leads to.',
+            HINT = format('SELECT workflow.replay(%s, %L) replays the item.', dead.item_id, reason);
+  ELSIF dead.status <> 'dead' THEN
+    RAISE EXCEPTION 'job % is no dead letter', job_id
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = format('It is %s.', dead.status),
+            HINT = 'SELECT job_id, queue, error_message FROM workflow.dead_letters shows the dead letters.';
+  END IF;
+  IF dead.effect_id IS NOT NULL THEN
+    PERFORM workflow._revive_effect(dead.effect_id);
+  END IF;
+  PERFORM workflow._job_again(dead.job_id);
+  PERFORM workflow._note(caller, 'replay_job', NULL, 'job:' || dead.job_id, reason,
+                         jsonb_build_object('queue', dead.queue, 'attempts', dead.attempt,
+                                            'error_class', dead.error_class));
+END
+$$;
+COMMENT ON FUNCTION workflow._replay_job(text, bigint, text) IS 'Inner: replay_job()';
+
 -- -------------------------------------------------------------------- verify
 
 -- Whether the review of the visit that a transition ends was decided as it says.

@@ -276,44 +276,6 @@ END
 $$;
 COMMENT ON FUNCTION workflow._resume_queue(text, text, text) IS 'Inner: resume_queue()';
 
--- ----------------------------------------------------------- dead letters
-
-CREATE FUNCTION workflow.replay_job(job_id bigint, reason text) RETURNS void
-LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
-COMMENT ON FUNCTION workflow.replay_job(bigint, text) IS
-  'A dead job that stands alone is ready again, with all its attempts';
-
-CREATE FUNCTION workflow._replay_job(caller text, job_id bigint, reason text) RETURNS void LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  dead workflow.job;
-BEGIN
-  SELECT * INTO dead FROM workflow.job AS j WHERE j.job_id = _replay_job.job_id FOR UPDATE;
-  IF NOT FOUND THEN
-    RAISE EXCEPTION 'job % does not exist', job_id
-      USING ERRCODE = 'WF012',
-            DETAIL = 'A job is gone once it has succeeded, or when its item has moved on.',
-            HINT = 'SELECT job_id, queue, error_message FROM workflow.dead_letters shows the dead letters.';
-  ELSIF dead.item_id IS NOT NULL THEN
-    RAISE EXCEPTION 'job % belongs to item %', job_id, dead.item_id
-      USING ERRCODE = 'object_not_in_prerequisite_state',
-            DETAIL = 'The item decides what a replay leads to.',
-            HINT = format('SELECT workflow.replay(%s, %L) replays the item.', dead.item_id, reason);
-  ELSIF dead.status <> 'dead' THEN
-    RAISE EXCEPTION 'job % is no dead letter', job_id
-      USING ERRCODE = 'object_not_in_prerequisite_state',
-            DETAIL = format('It is %s.', dead.status),
-            HINT = 'SELECT job_id, queue, error_message FROM workflow.dead_letters shows the dead letters.';
-  END IF;
-  PERFORM workflow._job_again(dead.job_id);
-  PERFORM workflow._note(caller, 'replay_job', NULL, 'job:' || dead.job_id, reason,
-                         jsonb_build_object('queue', dead.queue, 'attempts', dead.attempt,
-                                            'error_class', dead.error_class));
-END
-$$;
-COMMENT ON FUNCTION workflow._replay_job(text, bigint, text) IS 'Inner: replay_job()';
-
 -- ------------------------------------------------------------------ views
 
 -- A dead letter waits in the queue that its policy sent it to, for that queue's

@@ -431,3 +431,20 @@ wf_inner_reserve_effect(PG_FUNCTION_ARGS)
 
 	return make_row(fcinfo, values, nulls);
 }
+
+PG_FUNCTION_INFO_V1(wf_inner_revive_effect);
+
+/*
+ * _revive_effect(effect_id bigint)
+ */
+Datum
+wf_inner_revive_effect(PG_FUNCTION_ARGS)
+{
+	WfCaller	caller;
+
+	connect_as_owner(&caller);
+	wf_effect_revive(PG_GETARG_INT64(0));
+	disconnect(&caller);
+
+	PG_RETURN_VOID();
+}

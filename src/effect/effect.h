@@ -76,6 +76,13 @@ extern WfPrepared *wf_effect_prepare(const WfIntent *intent);
 extern WfReservation wf_effect_reserve(const WfIntent *intent, int64 *effect_id);
 extern WfReservation wf_effect_reserve_prepared(const WfPrepared *prepared, int64 *effect_id);
 
+/*
+ * A person wants an effect again that has ended without success: it is pending,
+ * with all its attempts, or held where it may have been applied.  Raises 55000
+ * where its request cannot be sent any more.  Others are left as they are.
+ */
+extern void wf_effect_revive(int64 effect_id);
+
 typedef enum WfDisposition
 {
 	WF_EFFECT_SUCCEEDED,

@@ -10,12 +10,14 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/compat.h"
 #include "base/jsonb.h"
 #include "base/plan.h"
 #include "base/sqlstate.h"
 #include "catalog/pg_type.h"
 #include "effect/ledger.h"
 #include "lib/stringinfo.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #define MAX_GENERATIONS 1000
@@ -46,23 +48,37 @@ static WfPlan insert_effect_plan = {
 	"ON CONFLICT (endpoint_id, key) DO NOTHING RETURNING effect_id",
 };
 
+/* A life ends and another one begins: state $2 at time $3. */
+#define LIVE_AGAIN \
+	"earlier = earlier || pg_catalog.jsonb_build_object(" \
+	"'item_id', item_id, 'seq', item_seq, 'reserved_by', submitted_by, 'state', state, " \
+	"'status', status, 'reason', reason, 'finished_at', finished_at, " \
+	"'reserved_again_at', $3::timestamptz), state = $2::text, substate = NULL, charged = 0, " \
+	"next_at = NULL, error_class = NULL, reason = NULL, finished_at = NULL, token = NULL, " \
+	"status = NULL, response = NULL, response_raw = NULL "
+
 static WfPlan revive_effect_plan = {
 	.name = "revive effect",
 	.expected = SPI_OK_UPDATE,
 	.passes = "effect",
 	.nargs = 11,
-	.argtypes = {INT8OID, TEXTOID, TEXTOID, INT8OID, TEXTOID, INT4OID, JSONBOID, INT4OID,
-	BYTEAOID, JSONBOID, TIMESTAMPTZOID},
-	.sql = "UPDATE workflow.effect SET earlier = earlier || pg_catalog.jsonb_build_object("
-	"'item_id', item_id, 'seq', item_seq, 'reserved_by', submitted_by, 'state', state, "
-	"'status', status, 'reason', reason, 'finished_at', finished_at, "
-	"'reserved_again_at', $11::timestamptz), state = $2::text, substate = NULL, charged = 0, "
-	"next_at = NULL, error_class = NULL, reason = NULL, finished_at = NULL, token = NULL, "
-	"status = NULL, response = NULL, response_raw = NULL, submitted_by = $3::text, "
-	"item_id = $4::int8, item_state = $5::text, item_seq = $6::int4, spec = $7::jsonb, "
-	"timeout_ms = $8::int4, body = CASE WHEN purged_at IS NULL THEN body ELSE $9::bytea END, "
-	"headers = CASE WHEN purged_at IS NULL THEN headers ELSE $10::jsonb END, purged_at = NULL "
+	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID, TEXTOID, INT8OID, TEXTOID, INT4OID, JSONBOID,
+	INT4OID, BYTEAOID, JSONBOID},
+	.sql = "UPDATE workflow.effect SET " LIVE_AGAIN ", submitted_by = $4::text, "
+	"item_id = $5::int8, item_state = $6::text, item_seq = $7::int4, spec = $8::jsonb, "
+	"timeout_ms = $9::int4, body = CASE WHEN purged_at IS NULL THEN body ELSE $10::bytea END, "
+	"headers = CASE WHEN purged_at IS NULL THEN headers ELSE $11::jsonb END, purged_at = NULL "
 	"WHERE effect_id = $1::int8",
+};
+
+static WfPlan replay_effect_plan = {
+	.name = "replay effect",
+	.expected = SPI_OK_UPDATE,
+	.passes = "effect",
+	.nargs = 3,
+	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID},
+	.sql = "UPDATE workflow.effect SET " LIVE_AGAIN
+	"WHERE effect_id = $1::int8 AND purged_at IS NULL",
 };
 
 static bytea *
@@ -153,15 +169,15 @@ revive(const WfEffect *effect, const Prepared *prepared, const char *state)
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = Int64GetDatum(effect->effect_id);
 	values[1] = wf_text_datum(state);
-	values[2] = wf_text_datum(intent->submitted_by);
-	set_origin(intent, &values[3], &nulls[3]);
-	values[6] = spec_datum(intent);
-	values[7] = Int32GetDatum(intent->timeout_ms);
-	values[8] = PointerGetDatum(wf_body_with_key(intent, prepared->endpoint, effect->key, prepared->body));
-	nulls[8] = WF_NULL_FLAG(prepared->body);
-	values[9] = PointerGetDatum(intent->headers);
-	nulls[9] = WF_NULL_FLAG(intent->headers);
-	values[10] = TimestampTzGetDatum(wf_now());
+	values[2] = TimestampTzGetDatum(wf_now());
+	values[3] = wf_text_datum(intent->submitted_by);
+	set_origin(intent, &values[4], &nulls[4]);
+	values[7] = spec_datum(intent);
+	values[8] = Int32GetDatum(intent->timeout_ms);
+	values[9] = PointerGetDatum(wf_body_with_key(intent, prepared->endpoint, effect->key, prepared->body));
+	nulls[9] = WF_NULL_FLAG(prepared->body);
+	values[10] = PointerGetDatum(intent->headers);
+	nulls[10] = WF_NULL_FLAG(intent->headers);
 	wf_plan_execute(&revive_effect_plan, values, nulls);
 }
 
@@ -179,11 +195,26 @@ may_be_applied(const WfEffect *effect)
 }
 
 /*
+ * How an effect begins again that has ended without success: what may have been
+ * applied, at a receiver that cannot tell, is asked about first.
+ */
+static const char *
+next_life(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	bool		is_safe = endpoint != NULL && (endpoint->dedup == WF_DEDUP_PURE ||
+											   endpoint->on_unknown != WF_UNKNOWN_HOLD);
+
+	return may_be_applied(effect) && !is_safe ? "held" : "pending";
+}
+
+/*
  * The same request is wanted again.
  */
 static WfReservation
 meet_again(const WfEffect *effect, const Prepared *prepared)
 {
+	const char *state;
+
 	if (wf_effect_is(effect, "succeeded"))
 		return WF_RESERVED_DONE;
 	if (wf_effect_is(effect, "pending") || wf_effect_is(effect, "blocked"))
@@ -191,15 +222,10 @@ meet_again(const WfEffect *effect, const Prepared *prepared)
 	if (!has_ended_without_success(effect))
 		return WF_RESERVED_BUSY;
 
-	if (may_be_applied(effect) && prepared->endpoint->dedup != WF_DEDUP_PURE &&
-		prepared->endpoint->on_unknown == WF_UNKNOWN_HOLD)
-	{
-		revive(effect, prepared, "held");
-		return WF_RESERVED_BUSY;
-	}
-	revive(effect, prepared, "pending");
+	state = next_life(effect, prepared->endpoint);
+	revive(effect, prepared, state);
 
-	return WF_RESERVED;
+	return strcmp(state, "held") == 0 ? WF_RESERVED_BUSY : WF_RESERVED;
 }
 
 static bool
@@ -370,4 +396,63 @@ WfReservation
 wf_effect_reserve(const WfIntent *intent, int64 *effect_id)
 {
 	return wf_effect_reserve_prepared(wf_effect_prepare(intent), effect_id);
+}
+
+/* ------------------------------------------------------------ another life */
+
+/*
+ * The key that another request than this one would have.
+ */
+static char *
+next_key(const WfEffect *effect)
+{
+	size_t		length = strlen(effect->key);
+
+	if (effect->generation > 1)
+		length -= strlen(psprintf("#%d", effect->generation));
+
+	return generation_key(pnstrdup(effect->key, length), effect->generation + 1);
+}
+
+pg_noreturn static void
+refuse_revival(const WfEffect *effect, int sqlstate, const char *detail, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(sqlstate),
+			 errmsg("effect %lld cannot be sent again", (long long) effect->effect_id),
+			 errdetail("%s", detail),
+			 errhint("%s", hint)));
+}
+
+static void
+require_key(const WfEffect *effect)
+{
+	WfEffect   *next = wf_effect_lock_key(effect->endpoint_id, next_key(effect));
+
+	if (next != NULL && next->generation == effect->generation + 1)
+		refuse_revival(effect, ERRCODE_WF_EFFECT_CONFLICT,
+					   psprintf("Another request has its key since: effect %lld is %s.",
+								(long long) next->effect_id, next->state),
+					   "Another action needs another key: SELECT workflow.call(...).");
+}
+
+/*
+ * See effect.h.
+ */
+void
+wf_effect_revive(int64 effect_id)
+{
+	WfEffect   *effect = wf_effect_lock(effect_id);
+	Datum		values[3];
+
+	if (!has_ended_without_success(effect))
+		return;
+	require_key(effect);
+	values[0] = Int64GetDatum(effect_id);
+	values[1] = CStringGetTextDatum(next_life(effect, wf_endpoint_of(effect, NULL)));
+	values[2] = TimestampTzGetDatum(wf_now());
+	if (wf_plan_execute(&replay_effect_plan, values, NULL) == 0)
+		refuse_revival(effect, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+					   "What it carried was removed by workflow.purge_effects().",
+					   "SELECT workflow.call(...) with the same request and key sends it again.");
 }
