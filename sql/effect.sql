@@ -854,10 +854,31 @@ COMMENT ON FUNCTION workflow.compensate(text, text) IS 'The same, for workflow:k
 
 -- ------------------------------------------------------------------ webhooks
 
-CREATE FUNCTION workflow._webhook_problem(scheme text, headers jsonb, body bytea, secret_name text, tolerance interval)
-RETURNS text LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_webhook_problem';
+CREATE FUNCTION workflow._webhook_problem(scheme text, headers jsonb, body bytea, secret_name text, tolerance interval,
+                                          OUT problem text, OUT obstacle text)
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_webhook_problem';
 COMMENT ON FUNCTION workflow._webhook_problem(text, jsonb, bytea, text, interval) IS
-  'Inner: why a webhook that was received is not signed as its scheme says; null when it is';
+  'Inner: why a webhook that was received is not signed as its scheme says, and why that cannot be judged; both null when it is';
+
+CREATE FUNCTION workflow._judge_webhook(scheme text, headers jsonb, body bytea, secret_name text, tolerance interval)
+RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  judgement record;
+BEGIN
+  SELECT * INTO judgement FROM workflow._webhook_problem(scheme, headers, body, secret_name, tolerance);
+  IF judgement.obstacle IS NOT NULL THEN
+    RAISE EXCEPTION 'the signature of a webhook cannot be judged'
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = judgement.obstacle,
+            HINT = 'Put the secret into a file of that name in pg_workflow.secrets_dir.';
+  END IF;
+  RETURN judgement.problem;
+END
+$$;
+COMMENT ON FUNCTION workflow._judge_webhook(text, jsonb, bytea, text, interval) IS
+  'Inner: why a webhook is not signed as its scheme says; null when it is; 55000 where its secret cannot be used';
 
 CREATE FUNCTION workflow._webhook_body(body bytea) RETURNS jsonb
 LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_webhook_body';
@@ -900,7 +921,7 @@ BEGIN
             HINT = 'Give an empty text for a body without content.';
   END IF;
   PERFORM workflow._require_secret_name(caller, scheme, secret_name);
-  RETURN workflow._webhook_problem(scheme, headers, body, secret_name, tolerance) IS NULL;
+  RETURN workflow._judge_webhook(scheme, headers, body, secret_name, tolerance) IS NULL;
 END
 $$;
 COMMENT ON FUNCTION workflow._verify_webhook(text, text, jsonb, bytea, text, interval) IS 'Inner: verify_webhook()';

@@ -387,6 +387,24 @@ $$;
 COMMENT ON FUNCTION workflow._sent_event_id(text, jsonb) IS
   'Inner: the event id that a webhook carries by its scheme; null when there is none';
 
+-- Of these schemes the signature covers the id, so nobody between the sender and us can give a
+-- webhook another one.
+CREATE FUNCTION workflow._event_id_of(sender workflow.source, given text, sent text) RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF sender.scheme IN ('standard', 'stripe', 'slack') AND given <> sent THEN
+    RAISE EXCEPTION 'the event id of a webhook of source "%" is not "%"', sender.source, given
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('Scheme "%s" signs the id, which is "%s"; nothing was stored.', sender.scheme, sent),
+            HINT = 'Give null for the event id: it is taken from the webhook.';
+  END IF;
+  RETURN coalesce(given, sent);
+END
+$$;
+COMMENT ON FUNCTION workflow._event_id_of(workflow.source, text, text) IS
+  'Inner: the id of a webhook; 22023 where one is given that is not the one its sender signed';
+
 CREATE FUNCTION workflow._require_signature(sender workflow.source, headers jsonb, body bytea) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -403,7 +421,7 @@ BEGIN
             DETAIL = format('Role "%s", who named it, is neither a superuser nor a member of pg_read_server_files.', sender.created_by),
             HINT = 'Let an administrator call workflow.create_source() again.';
   END IF;
-  problem := workflow._webhook_problem(sender.scheme, headers, body, sender.secret, sender.tolerance);
+  problem := workflow._judge_webhook(sender.scheme, headers, body, sender.secret, sender.tolerance);
   IF problem IS NOT NULL THEN
     RAISE EXCEPTION 'a webhook of source "%" is refused: %', sender.source, problem
       USING ERRCODE = 'invalid_authorization_specification',
@@ -463,7 +481,8 @@ BEGIN
   webhook.body := body;
   IF body IS NOT NULL THEN
     PERFORM workflow._require_signature(sender, coalesce(headers, '{}'), body);
-    webhook.event_id := coalesce(event_id, workflow._sent_event_id(sender.scheme, workflow._webhook_document(webhook)));
+    webhook.event_id := workflow._event_id_of(sender, event_id,
+      workflow._sent_event_id(sender.scheme, workflow._webhook_document(webhook)));
   END IF;
   IF webhook.event_id IS NULL THEN
     RAISE EXCEPTION 'a webhook needs a body and an event id'

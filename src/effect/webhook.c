@@ -9,10 +9,12 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "base/clock.h"
 #include "base/jsonb.h"
 #include "effect/ledger.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -295,24 +297,14 @@ came_with(const Webhook *webhook, const uint8 *right)
 	return found;
 }
 
-static void
-refuse_secret(const char *problem)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("the signature of a webhook cannot be judged"),
-			 errdetail("%s", problem),
-			 errhint("Put the secret into a file of that name in pg_workflow.secrets_dir.")));
-}
-
 /*
- * Whether any line of the secret makes a signature that came.
+ * Whether any line of the secret makes a signature that came; *obstacle is set
+ * when that cannot be said.
  */
 static bool
-is_signed_by(const Webhook *webhook, const char *secret_name)
+is_signed_by(const Webhook *webhook, const char *secret_name, char **obstacle)
 {
-	char	   *problem = NULL;
-	char	   *secret = wf_secret_read(secret_name, &problem);
+	char	   *secret = wf_secret_read(secret_name, obstacle);
 	size_t		length;
 	bool		is_usable;
 	bool		found = false;
@@ -320,7 +312,7 @@ is_signed_by(const Webhook *webhook, const char *secret_name)
 	ListCell   *cell;
 
 	if (secret == NULL)
-		refuse_secret(problem);
+		return false;
 	length = strlen(secret);
 	lines = wf_secret_lines(secret);
 	is_usable = lines != NIL;
@@ -336,18 +328,18 @@ is_signed_by(const Webhook *webhook, const char *secret_name)
 	}
 	explicit_bzero(secret, length);
 	if (!is_usable)
-		refuse_secret(wf_unusable_secret(secret_name));
+		*obstacle = wf_unusable_secret(secret_name);
 
 	return found;
 }
 
 static const char *
-judge(Webhook *webhook, const char *secret_name)
+judge(Webhook *webhook, const char *secret_name, char **obstacle)
 {
 	webhook->message.head = signed_head(webhook);
 	if (header_values(webhook, webhook->scheme->signature_header) == NIL)
 		return psprintf("header \"%s\" is missing", webhook->scheme->signature_header);
-	if (!is_signed_by(webhook, secret_name) && webhook->problem == NULL)
+	if (!is_signed_by(webhook, secret_name, obstacle) && webhook->problem == NULL)
 		webhook->problem = psprintf("no signature in \"%s\" is right",
 									webhook->scheme->signature_header);
 
@@ -373,9 +365,9 @@ PG_FUNCTION_INFO_V1(wf_inner_webhook_problem);
 
 /*
  * _webhook_problem(scheme text, headers jsonb, body bytea, secret_name text,
- *		tolerance interval) returns text
+ *		tolerance interval, OUT problem text, OUT obstacle text)
  *
- * Null when the webhook is signed as it should be.
+ * Both null when the webhook is signed as it should be.
  */
 Datum
 wf_inner_webhook_problem(PG_FUNCTION_ARGS)
@@ -383,6 +375,10 @@ wf_inner_webhook_problem(PG_FUNCTION_ARGS)
 	Webhook		webhook = {0};
 	bytea	   *body = PG_GETARG_BYTEA_PP(2);
 	const char *problem;
+	char	   *obstacle = NULL;
+	TupleDesc	description;
+	Datum		values[2];
+	bool		nulls[2];
 
 	webhook.scheme = find_scheme(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	webhook.headers = wf_jsonb_members(wf_jsonb_root(PG_GETARG_JSONB_P(1)), &webhook.nheaders);
@@ -390,10 +386,15 @@ wf_inner_webhook_problem(PG_FUNCTION_ARGS)
 	webhook.message.body_length = VARSIZE_ANY_EXHDR(body);
 	webhook.tolerance_us = tolerance_us(PG_GETARG_INTERVAL_P(4));
 
-	problem = judge(&webhook, text_to_cstring(PG_GETARG_TEXT_PP(3)));
-	if (problem == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(problem));
+	problem = judge(&webhook, text_to_cstring(PG_GETARG_TEXT_PP(3)), &obstacle);
+	if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "a function that returns a row was called where none can be returned");
+	values[0] = wf_text_datum(problem);
+	values[1] = wf_text_datum(obstacle);
+	nulls[0] = problem == NULL;
+	nulls[1] = obstacle == NULL;
+
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls));
 }
 
 PG_FUNCTION_INFO_V1(wf_inner_webhook_body);

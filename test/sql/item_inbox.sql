@@ -108,6 +108,9 @@ SELECT event_id, verified, headers FROM workflow.webhooks WHERE source = 'svix';
 SELECT key, event_id FROM workflow.items WHERE source = 'svix';
 -- a repetition has to be signed, too
 SELECT workflow.receive('svix', NULL, :'headers', '{"test": 2432232315}');
+-- the signed id is the id: another one by hand is refused
+SELECT workflow.receive('svix', 'mine', :'headers', '{"test": 2432232314}');
+SELECT event_id FROM workflow.webhooks WHERE source = 'svix';
 \set signature `printf '{"action": "opened"}' | openssl dgst -sha256 -hmac 'github secret' -r | cut -c1-64`
 SELECT workflow.create_source('hub', 'github', 'inbox_github');
 SELECT duplicate, problem FROM workflow.receive('hub', NULL, jsonb_build_object('X-GitHub-Delivery', 'd-1', 'X-GitHub-Event', 'issues', 'X-Hub-Signature-256', 'sha256=' || :'signature'), '{"action": "opened"}');
