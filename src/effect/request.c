@@ -124,6 +124,17 @@ header_is_free(const WfWire *wire, const char *option, char **problem)
 	return false;
 }
 
+/*
+ * Of basic credentials the password alone is a secret, too.
+ */
+static List *
+add_password(List *secrets, const char *credentials)
+{
+	const char *colon = strchr(credentials, ':');
+
+	return colon == NULL ? secrets : wf_mask_add(secrets, colon + 1);
+}
+
 static bool
 add_secrets(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint, char **problem)
 {
@@ -137,9 +148,9 @@ add_secrets(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint, ch
 
 		if (secret == NULL || !header_is_free(wire, option->defname, problem))
 			return false;
-		wire->secrets = lappend(wire->secrets, pstrdup(secret));
+		wire->secrets = wf_mask_add(wire->secrets, secret);
 		if (strcmp(option->defname, "basic_secret") == 0)
-			wire->secrets = lappend(wire->secrets, wf_basic_credentials(secret));
+			wire->secrets = add_password(wire->secrets, secret);
 		use_secret(wire, option->defname, secret);
 		explicit_bzero(secret, strlen(secret));
 	}

@@ -251,6 +251,27 @@ check_secret(const char *name, const char *value)
 				 errhint("Put the secret itself into a file of that name in pg_workflow.secrets_dir.")));
 }
 
+/*
+ * A secret that is sent, and so may be sent back.
+ */
+static void
+check_sent_secret(const char *name, const char *value)
+{
+	char	   *problem;
+	char	   *secret;
+
+	check_secret(name, value);
+	secret = wf_secret_read(value, &problem);
+	if (secret == NULL)
+		return;
+	if (strlen(secret) < WF_SHORTEST_MASKED)
+		ereport(WARNING,
+				(errmsg("secret \"%s\" has fewer than six characters", value),
+				 errdetail("One so short is not masked where an answer sends it back, and would be stored with it."),
+				 errhint("Use a longer one, or make sure that the endpoint echoes nothing.")));
+	explicit_bzero(secret, strlen(secret));
+}
+
 static void
 check_header_secret(const char *name, const char *value)
 {
@@ -259,7 +280,7 @@ check_header_secret(const char *name, const char *value)
 	check_header_name(name, header);
 	if (wf_header_is_protocol(header))
 		refuse_header(name, "The header is written by the client.", "Leave it out.");
-	check_secret(name, value);
+	check_sent_secret(name, value);
 }
 
 static const OptionRule server_rules[] = {
@@ -311,8 +332,8 @@ static const OptionRule server_rules[] = {
 };
 
 static const OptionRule mapping_rules[] = {
-	{"bearer_secret", check_secret, true},
-	{"basic_secret", check_secret, true},
+	{"bearer_secret", check_sent_secret, true},
+	{"basic_secret", check_sent_secret, true},
 	{"signing_secret", check_secret, true},
 	{"signing_secret_previous", check_secret, true},
 	{"header_secret_", check_header_secret, true},
