@@ -448,6 +448,11 @@ LANGUAGE C STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'wf_sql_render_key';
 COMMENT ON FUNCTION workflow._render_key(jsonb, jsonb) IS
   'Inner: the parts of a key, filled in, escaped and joined by colons';
 
+CREATE FUNCTION workflow._render_action_key(key jsonb, data jsonb) RETURNS text
+LANGUAGE C STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'wf_sql_render_action_key';
+COMMENT ON FUNCTION workflow._render_action_key(jsonb, jsonb) IS
+  'Inner: the idempotency key of an action, of which no value may be empty';
+
 -- --------------------------------------------------------------------- graphs
 
 CREATE FUNCTION workflow._graph_states(

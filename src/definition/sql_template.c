@@ -14,6 +14,7 @@ PG_FUNCTION_INFO_V1(wf_sql_select);
 PG_FUNCTION_INFO_V1(wf_sql_render_text);
 PG_FUNCTION_INFO_V1(wf_sql_render_path);
 PG_FUNCTION_INFO_V1(wf_sql_render_key);
+PG_FUNCTION_INFO_V1(wf_sql_render_action_key);
 PG_FUNCTION_INFO_V1(wf_sql_template_problem);
 
 Datum
@@ -52,6 +53,13 @@ wf_sql_render_key(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TEXT_P(cstring_to_text(wf_render_key_jsonb(PG_GETARG_JSONB_P(0),
 														 PG_GETARG_JSONB_P(1))));
+}
+
+Datum
+wf_sql_render_action_key(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(wf_render_action_key(PG_GETARG_JSONB_P(0),
+														  PG_GETARG_JSONB_P(1))));
 }
 
 Datum

@@ -27,6 +27,7 @@ typedef enum Place
 	IN_BODY,
 	IN_TEXT,
 	IN_PATH,
+	IN_KEY,
 } Place;
 
 bool
@@ -149,6 +150,25 @@ append_path_value(StringInfo out, const char *value, const char *selector)
 	}
 }
 
+/*
+ * See template.h.
+ */
+static const char *
+require_key_value(const char *selector, Jsonb *data)
+{
+	const char *value = require_text(selector, data);
+
+	if (value[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("selector \"%s\" finds an empty text, which cannot be part of a key",
+						selector),
+				 errdetail("The action would have the key of another one whose value is empty, too."),
+				 errhint("Correct the value in the item's data, or make the key of other parts.")));
+
+	return value;
+}
+
 static void
 append_placeholder(StringInfo out, const char *selector, Jsonb *data, Place place)
 {
@@ -165,6 +185,9 @@ append_placeholder(StringInfo out, const char *selector, Jsonb *data, Place plac
 			break;
 		case IN_PATH:
 			append_path_value(out, require_text(selector, data), selector);
+			break;
+		case IN_KEY:
+			appendStringInfoString(out, require_key_value(selector, data));
 			break;
 	}
 }
@@ -343,8 +366,9 @@ append_key_part(StringInfo key, const char *part)
 	}
 }
 
-char *
-wf_render_key(const char *const *parts, int nparts, Jsonb *data)
+static char *
+join_key(const char *const *parts, int nparts, Jsonb *data,
+		 const char *(*render) (const char *part, Jsonb *data))
 {
 	StringInfoData key;
 
@@ -353,35 +377,76 @@ wf_render_key(const char *const *parts, int nparts, Jsonb *data)
 	{
 		if (i > 0)
 			appendStringInfoChar(&key, ':');
-		append_key_part(&key, wf_render_text(parts[i], data));
+		append_key_part(&key, render(parts[i], data));
 	}
 
 	return key.data;
 }
 
-/*
- * The same of the parts as a document has them: an array of strings, or one
- * string.
- */
+static const char *
+render_item_part(const char *part, Jsonb *data)
+{
+	return wf_render_text(part, data);
+}
+
+static const char *
+render_action_part(const char *part, Jsonb *data)
+{
+	if (wf_is_selector(part))
+		return require_key_value(part, data);
+
+	return interpolate(part, data, IN_KEY);
+}
+
 char *
-wf_render_key_jsonb(Jsonb *parts, Jsonb *data)
+wf_render_key(const char *const *parts, int nparts, Jsonb *data)
+{
+	return join_key(parts, nparts, data, render_item_part);
+}
+
+/*
+ * The parts as a document has them: an array of strings, or one string.
+ */
+static const char **
+parts_of(Jsonb *parts, int *count)
 {
 	JsonbValue *root = wf_jsonb_root(parts);
 	JsonbValue *elements = root;
-	int			count = 1;
 	const char **texts;
 
+	*count = 1;
 	if (wf_jsonb_value_is_array(root))
-		elements = wf_jsonb_elements(root, &count);
-	texts = palloc(sizeof(char *) * Max(1, count));
-	for (int i = 0; i < count; i++)
+		elements = wf_jsonb_elements(root, count);
+	texts = palloc(sizeof(char *) * Max(1, *count));
+	for (int i = 0; i < *count; i++)
 	{
 		texts[i] = wf_jsonb_value_text(&elements[i]);
 		if (texts[i] == NULL)
 			texts[i] = "null";
 	}
 
+	return texts;
+}
+
+char *
+wf_render_key_jsonb(Jsonb *parts, Jsonb *data)
+{
+	int			count;
+	const char **texts = parts_of(parts, &count);
+
 	return wf_render_key(texts, count, data);
+}
+
+char *
+wf_render_action_key(Jsonb *key, Jsonb *data)
+{
+	int			count;
+	const char **texts = parts_of(key, &count);
+
+	if (!wf_jsonb_value_is_array(wf_jsonb_root(key)))
+		return pstrdup(render_action_part(texts[0], data));
+
+	return join_key(texts, count, data, render_action_part);
 }
 
 bool

@@ -31,6 +31,12 @@ extern char *wf_render_path(const char *template, Jsonb *data);
 extern char *wf_render_key(const char *const *parts, int nparts, Jsonb *data);
 extern char *wf_render_key_jsonb(Jsonb *parts, Jsonb *data);
 
+/*
+ * The same of an action, or a text as it is.  An empty value is refused, too:
+ * such a key would name the actions of all items that lack it.
+ */
+extern char *wf_render_action_key(Jsonb *key, Jsonb *data);
+
 /* Whether a string is a selector, and whether it is a valid one. */
 extern bool wf_is_selector(const char *string);
 extern bool wf_selector_is_valid(const char *selector, char **problem);

@@ -53,11 +53,8 @@ render_key(const WfVisit *visit)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("state \"%s\" has no idempotency key", visit->state->name)));
-	if (JB_ROOT_IS_ARRAY(key) && !JB_ROOT_IS_SCALAR(key))
-		return wf_render_key_jsonb(key, visit->item->data);
 
-	return wf_render_text(wf_jsonb_get_text(visit->state->activity, "key"),
-						  visit->item->data);
+	return wf_render_action_key(key, visit->item->data);
 }
 
 static Jsonb *

@@ -125,3 +125,14 @@ DROP SERVER llm;
 SELECT item_id, state FROM workflow.submit('act', '{"text": "y"}') \gset
 SELECT :'state' AS state, exception_reason FROM workflow.items;
 ROLLBACK;
+
+-- an action whose key would be the same for every item is not intended
+SELECT workflow.define('{
+  "workflow": "same", "owner": "me", "initial": "ACT", "key": ["$.id"],
+  "queues": {"acts": {"owner": "me", "sla": "1 hour", "escalate_to": ["you"]}},
+  "retry": {"default": {"owner": "me", "max_attempts": 1}},
+  "states": {"ACT": {"http": {"endpoint": "crm", "queue": "acts", "method": "POST", "path": "/orders", "key": "order:{$.order}"},
+                     "on": {"ok": "DONE", "error": "DONE"}}, "DONE": {"final": "done"}}}');
+SELECT state FROM workflow.submit('same', '{"id": 1, "order": ""}');
+SELECT t.event, t.data ->> 'error_class' AS error_class, t.reason FROM workflow.transition AS t JOIN workflow.item AS i USING (item_id) WHERE i.workflow = 'same' AND t.seq > 1;
+SELECT count(*) FROM workflow.effect WHERE key LIKE 'order:%';

@@ -51,3 +51,10 @@ FROM (VALUES
   ('["$.id", "crm_update", "$.n"]'), ('["$.colon", "x"]'), ('["a", "b:c"]'), ('["a:b", "c"]'),
   ('"$.id"'), ('["{$.id}-{$.n}"]'), ('["$.nothing"]'), ('["$.none"]'), ('["$.list[*]"]'), ('["$.empty", "x"]')
 ) AS t (parts);
+
+-- the key of an action: no value in it may be empty, for then it is the same for all
+SELECT key, try(format('SELECT workflow._render_action_key(%L, data) FROM item', key)) AS rendered
+FROM (VALUES
+  ('["$.id", "crm_update", "$.n"]'), ('"order:{$.id}"'), ('"$.id"'), ('["$.empty", "x"]'), ('["x", "order {$.empty}"]'),
+  ('"order:{$.empty}"'), ('"$.empty"'), ('"order:{$.nothing}"')
+) AS t (key);
