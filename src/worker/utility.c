@@ -9,6 +9,8 @@
  * first, and started again by the launcher when the transaction has ended
  * either way.  Workers that DROP EXTENSION may not stop are told to look
  * whether it was theirs.
+ *
+ * And statements that workers wait for: a grant may let blocked effects go on.
  */
 #include "postgres.h"
 
@@ -124,12 +126,28 @@ database_to_clear(Node *statement)
 	return database == MyDatabaseId ? InvalidOid : database;
 }
 
+/*
+ * Whether somebody may use an endpoint afterwards who could not before, by a
+ * grant on it or by being made a member of who has one.
+ */
+static bool
+grants_usage(Node *statement)
+{
+	if (IsA(statement, GrantRoleStmt))
+		return ((GrantRoleStmt *) statement)->is_grant;
+
+	return IsA(statement, GrantStmt) && ((GrantStmt *) statement)->is_grant &&
+		((GrantStmt *) statement)->objtype == OBJECT_FOREIGN_SERVER;
+}
+
 static void
 on_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 		   ProcessUtilityContext context, ParamListInfo params,
 		   QueryEnvironment *environment, DestReceiver *receiver,
 		   QueryCompletion *completion)
 {
+	bool		grants = grants_usage(planned->utilityStmt);
+
 	clear_the_way(database_to_clear(planned->utilityStmt));
 	drops_held = IsA(planned->utilityStmt, DropdbStmt);
 	if (drops_extension(planned->utilityStmt))
@@ -141,6 +159,9 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 	else
 		standard_ProcessUtility(planned, query, read_only_tree, context, params,
 								environment, receiver, completion);
+
+	if (grants)
+		wf_wake_at_commit(WF_WAKE_MAINTENANCE, NULL);
 }
 
 static void
