@@ -45,12 +45,60 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT e FROM workflow.effect AS e
   WHERE e.item_id = item.item_id
-    AND CASE WHEN item.outcome IS NOT NULL THEN e.state IN ('sending', 'unknown', 'held')
+    AND CASE WHEN item.outcome IS NOT NULL THEN e.kind <> 'revert' AND e.state IN ('sending', 'unknown', 'held')
              ELSE e.kind = 'guard' AND e.state IN ('unknown', 'held') AND e.sending_at >= item.since END
   ORDER BY e.state <> 'held', e.effect_id LIMIT 1
 $$;
 COMMENT ON FUNCTION workflow._open_effect(workflow.item) IS
   'Inner: an effect of an item whose outcome is open and which its job does not carry';
+
+-- The reverts of an item, the last one of each effect that is or was to be taken back.  They are
+-- reserved in the order in which they are sent.
+CREATE FUNCTION workflow._reverts_of(item bigint) RETURNS SETOF workflow.effect LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT DISTINCT ON (e.reverts) e.* FROM workflow.effect AS e
+  WHERE e.item_id = item AND e.kind = 'revert' ORDER BY e.reverts, e.effect_id DESC
+$$;
+COMMENT ON FUNCTION workflow._reverts_of(bigint) IS
+  'Inner: the effects that take back what an item has done, one for each';
+
+-- What is being taken back of an item's effects, where the chain stands and for whom it waits;
+-- null when nothing is.
+CREATE FUNCTION workflow._taking_back(
+  item bigint, OUT waiting_on text, OUT detail text, OUT revert workflow.effect, OUT job workflow.job,
+  OUT queue workflow.queue, OUT owner text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  target text;
+  endpoint_owner text;
+BEGIN
+  SELECT r.* INTO revert FROM workflow._reverts_of(item) AS r
+  WHERE r.state NOT IN ('succeeded', 'cancelled') ORDER BY r.effect_id LIMIT 1;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  SELECT j.* INTO job FROM workflow.job AS j WHERE j.effect_id = revert.effect_id ORDER BY j.job_id DESC LIMIT 1;
+  SELECT q.* INTO queue FROM workflow._placed_job AS p JOIN workflow.queue AS q ON q.queue = p.place WHERE p.job_id = job.job_id;
+  SELECT p.endpoint, f.owner INTO target, endpoint_owner
+  FROM workflow.endpoint AS p LEFT JOIN pg_foreign_server AS s ON s.oid = p.server_oid,
+       LATERAL workflow._endpoint_facts(s.srvname) AS f
+  WHERE p.endpoint_id = revert.endpoint_id;
+  waiting_on := CASE WHEN revert.state = 'blocked' THEN 'blocked'
+                     WHEN revert.state IN ('failed', 'dead') THEN 'exception' ELSE 'effect' END;
+  owner := CASE WHEN revert.state = 'held' THEN coalesce(endpoint_owner, queue.owner) ELSE queue.owner END;
+  SELECT format('%s of %s taken back; %s: %s %s to %s, key %s%s%s', count(*) FILTER (WHERE r.state = 'succeeded'), count(*),
+                revert.state, revert.method, revert.path, target, revert.key, ' (' || revert.reason || ')',
+                CASE WHEN revert.state = 'held' THEN format('; %s is asked', owner)
+                     WHEN job.status = 'dead' THEN format('; dead letter: job %s in queue %s', job.job_id, queue.queue) END)
+    INTO detail
+  FROM workflow._reverts_of(item) AS r WHERE r.state <> 'cancelled';
+END
+$$;
+COMMENT ON FUNCTION workflow._taking_back(bigint) IS
+  'Inner: how far a revert or a compensation of an item is, and what it waits for';
 
 -- Everything that is known about where an item stands, for _where_is().
 CREATE FUNCTION workflow._standing(
@@ -229,8 +277,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   s record;
+  back record;
 BEGIN
   SELECT * INTO s FROM workflow._standing(item);
+  SELECT * INTO back FROM workflow._taking_back(item);
   item_id := (s.i).item_id;
   workflow := (s.i).workflow;
   version := (s.i).version;
@@ -261,12 +311,23 @@ BEGIN
     IF (s.e).state IN ('sending', 'unknown', 'held') THEN
       waiting_detail := format('ended: %s, but %s', outcome, waiting_detail);
       owner := coalesce(s.endpoint_owner, owner);
+    ELSIF back.detail IS NOT NULL THEN
+      waiting_on := back.waiting_on;
+      waiting_detail := format('ended: %s, but %s', outcome, back.detail);
+      queue := (back.queue).queue;
+      owner := coalesce(back.owner, owner);
+      attempts := (back.revert).attempts;
+      last_error_class := (back.revert).error_class;
+      last_error := (back.revert).reason;
+      next_action_at := CASE WHEN (back.job).status = 'ready' THEN greatest((back.job).run_at, (back.revert).next_at) END;
+      sla_due_at := coalesce((back.job).failed_at, (back.job).created_at) + (back.queue).sla;
     ELSE
       waiting_on := 'nothing';
       waiting_detail := 'ended: ' || outcome;
     END IF;
     RETURN;
   END IF;
+  waiting_detail := concat_ws('; ', waiting_detail, back.detail);
   waiting_detail := concat_ws('; kept: ', waiting_detail, (
     SELECT string_agg(v.event || coalesce(' for ' || workflow._kept_for(s.i, v.event), ''), ', ' ORDER BY v.event_no)
     FROM workflow.event AS v WHERE v.item_id = item AND v.seq IS NULL));

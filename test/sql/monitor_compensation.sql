@@ -1,0 +1,45 @@
+--
+-- where_is tells of a compensation: how far it is, what it waits for, whose that is.
+--
+CREATE EXTENSION pg_workflow;
+SET client_min_messages = error;
+CREATE SERVER crm FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://crm.example.com', dedup 'key', owner 'crm-team');
+SELECT workflow.define('{
+  "workflow": "trip", "owner": "me", "key": ["$.id"], "initial": "FLIGHT",
+  "retry": {"default": {"owner": "me", "max_attempts": 2}},
+  "queues": {"out": {"owner": "me", "sla": "1 hour", "escalate_to": ["you"]}},
+  "states": {
+    "FLIGHT": {"http": {"endpoint": "crm", "queue": "out", "method": "POST", "path": "/flights", "key": ["$.id", "flight"],
+                        "revert": {"method": "DELETE", "path": "/flights/{$.id}"}}, "on": {"ok": "HOTEL", "error": "OFF"}},
+    "HOTEL":  {"http": {"endpoint": "crm", "queue": "out", "method": "POST", "path": "/hotels", "key": ["$.id", "hotel"],
+                        "revert": {"method": "DELETE", "path": "/hotels/{$.id}"}}, "on": {"ok": "REST", "error": "OFF"}},
+    "REST":   {"on": {"over": "DONE"}},
+    "OFF":    {"final": "off"}, "DONE": {"final": "done"}}}');
+CREATE FUNCTION settle(what text, state text, reason text DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
+  UPDATE workflow.effect SET state = settle.state, reason = settle.reason, finished_at = now(), response = '{"status": 200}'
+  WHERE key = what;
+  SELECT workflow._effect_settled(effect_id, 'tester') FROM workflow.effect WHERE key = what;
+$$;
+CREATE VIEW stands AS SELECT w.state, w.outcome, w.waiting_on, w.waiting_detail, w.queue, w.owner, w.last_error, w.sla_due_at IS NOT NULL AS has_sla
+  FROM workflow.where_is('trip:7') AS w;
+SELECT state FROM workflow.submit('trip', '{"id": 7}');
+SELECT settle('7:flight', 'succeeded'), settle('7:hotel', 'succeeded');
+TABLE stands;
+
+-- of an item that lives, beside what it waits for itself
+SELECT cardinality(workflow.compensate('trip:7', 'the trip is off')) AS reverts;
+\x on
+TABLE stands;
+
+-- of one that has ended
+SELECT state FROM workflow.send('trip:7', 'over');
+TABLE stands;
+SELECT settle('revert:7:hotel', 'held', 'the target has changed since: room');
+TABLE stands;
+SELECT settle('revert:7:hotel', 'succeeded');
+SELECT settle('revert:7:flight', 'blocked', 'role "me" has no USAGE');
+TABLE stands;
+SELECT settle('revert:7:flight', 'failed', 'HTTP 400: refused');
+TABLE stands;
+SELECT settle('revert:7:flight', 'succeeded');
+TABLE stands;
