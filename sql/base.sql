@@ -108,7 +108,7 @@ BEGIN
        'What was tried stays on record'),
       ('endpoint',      'endpoint_id', 'the keys of its effects would be free again',
        'DROP SERVER ends an endpoint; its effects stay on record'),
-      ('effect',        'endpoint_id, key, kind, fingerprint, reverts, method, path, headers, body, content_type, created_at, generation',
+      ('effect',        'endpoint_id, key, kind, fingerprint, reverts, method, path, headers, body, content_type, created_at, generation, submitted_oid',
                               'an action that is not known would be done once more',
        'workflow.resolve(effect_id, ''abandon'', note) gives one up that waits, workflow.revert(effect_id, reason) takes one back'),
       ('verification',  'effect_id, endpoint_id, profile, same, has_reading, requested_by, requested_at',

@@ -74,6 +74,16 @@ LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_wake';
 COMMENT ON FUNCTION workflow._wake(text) IS
   'Inner: wakes, at commit, who waits for a topic: http, sql, task, maintenance';
 
+-- As for definers: a name may be somebody else's later.
+CREATE FUNCTION workflow._bind_submitter() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_bind_submitter';
+COMMENT ON FUNCTION workflow._bind_submitter() IS
+  'Inner: notes which role a submitter''s name means';
+
+CREATE TRIGGER bind_submitter BEFORE INSERT OR UPDATE OF submitted_by ON workflow.effect
+  FOR EACH ROW EXECUTE FUNCTION workflow._bind_submitter();
+COMMENT ON TRIGGER bind_submitter ON workflow.effect IS 'Binds an effect to the role that its submitter''s name means';
+
 CREATE FUNCTION workflow._reserve_effect(submitted_by text, endpoint text, kind text, key text,
                                          request jsonb, item bigint, reverts bigint,
                                          OUT effect_id bigint, OUT is_new boolean)
@@ -629,7 +639,12 @@ DECLARE
   template jsonb := effect.spec -> 'revert';
   path     text := workflow._render_path(template ->> 'path', workflow._revert_data(effect, effect.previous));
   etag     text := workflow._left_etag(effect, path);
+  submitter text := (SELECT r.rolname FROM pg_roles AS r WHERE r.oid = effect.submitted_oid);
 BEGIN
+  IF submitter IS NULL THEN
+    PERFORM workflow._refuse_revert(effect, format('Role "%s", who submitted it, does not exist any more.', effect.submitted_by),
+      format('UPDATE workflow.effect SET submitted_by = ''name of a role'' WHERE effect_id = %s; gives it to another one.', effect.effect_id));
+  END IF;
   IF effect.spec ? 'before' AND workflow._revert_uses_before(template -> 'body') THEN
     how := how || jsonb_build_object('before', effect.spec -> 'before');
   ELSIF etag IS NOT NULL AND NOT how ? 'forced' THEN
@@ -637,7 +652,7 @@ BEGIN
   END IF;
   SELECT r.effect_id, r.is_new INTO effect_id, is_new
   FROM workflow._reserve_effect(
-    effect.submitted_by, (SELECT p.endpoint FROM workflow.endpoint AS p WHERE p.endpoint_id = effect.endpoint_id),
+    submitter, (SELECT p.endpoint FROM workflow.endpoint AS p WHERE p.endpoint_id = effect.endpoint_id),
     'revert', 'revert:' || effect.key, workflow._revert_request(effect, path) || jsonb_build_object('spec', how),
     effect.item_id, effect.effect_id) AS r;
 END

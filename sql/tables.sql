@@ -414,6 +414,7 @@ CREATE TABLE workflow.effect (
   key_ignored  boolean NOT NULL DEFAULT false,
   purged_at    timestamptz,
   earlier      jsonb NOT NULL DEFAULT '[]',
+  submitted_oid oid,
   UNIQUE (endpoint_id, key)
 ) WITH (fillfactor = 70);
 CREATE INDEX effect_item ON workflow.effect (item_id) WHERE item_id IS NOT NULL;
@@ -425,6 +426,7 @@ COMMENT ON TABLE workflow.effect IS 'The ledger of outside actions: each intende
 COMMENT ON COLUMN workflow.effect.key IS 'Idempotency key: the identity of the intended action; sent with every attempt';
 COMMENT ON COLUMN workflow.effect.fingerprint IS 'SHA-256 of the exact request; the same key with another request is refused (WF005)';
 COMMENT ON COLUMN workflow.effect.submitted_by IS 'Role whose USAGE on the server and user mapping the sending uses';
+COMMENT ON COLUMN workflow.effect.submitted_oid IS 'The role that submitted_by named when the row was written: another one of that name later is not meant';
 COMMENT ON COLUMN workflow.effect.spec IS 'How to read the answer, the read-before request, the revert request and the item''s data that it needs, as of when the state was entered; of a revert, the reason, the entity tag that its target must have (if_match), the revert that it comes after, whether it is forced, and how often the tag was refused';
 COMMENT ON COLUMN workflow.effect.reverts IS 'With kind revert: the effect that it takes back';
 COMMENT ON COLUMN workflow.effect.first_sent_at IS 'When the first attempt may have reached the wire; a key window counts from here';

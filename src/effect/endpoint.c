@@ -433,6 +433,9 @@ wf_endpoint_require_scheme(const WfEndpoint *endpoint)
 char *
 wf_endpoint_refusal(const WfEndpoint *endpoint, const char *role)
 {
+	if (strcmp(role, WF_NO_ROLE) == 0)
+		return pstrdup("the role that submitted it does not exist any more: "
+					   "UPDATE workflow.effect SET submitted_by = ... gives it to another one");
 	if (!wf_endpoint_is_usable_by(endpoint, role))
 		return psprintf("role \"%s\" has no USAGE: GRANT USAGE ON FOREIGN SERVER %s TO %s",
 						role, quote_identifier(endpoint->name), quote_identifier(role));

@@ -189,7 +189,7 @@ typedef struct WfEffect
 	const char *substate;
 	const char *kind;
 	bytea	   *fingerprint;
-	const char *submitted_by;
+	const char *submitted_by;	/* as that role is named now, or WF_NO_ROLE */
 	int64		item_id;
 	const char *method;
 	const char *path;
@@ -218,6 +218,10 @@ typedef struct WfEffect
 	int64		model_output_id;
 	const char *cause;			/* of the attempt, or of the block */
 } WfEffect;
+
+/* submitter.c; no role has this name, nor any right */
+#define WF_NO_ROLE ""
+extern char *wf_present_role(Oid role);
 
 /* row.c */
 extern WfEffect *wf_effect_lock(int64 effect_id);

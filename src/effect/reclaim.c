@@ -33,17 +33,18 @@ static WfPlan blocked_causes_plan = {
 	.name = "blocked causes",
 	.expected = SPI_OK_SELECT,
 	.nargs = 0,
-	.sql = "SELECT endpoint_id, submitted_by, cause, count(*)::int4 FROM workflow.effect "
-	"WHERE state = 'blocked' GROUP BY endpoint_id, submitted_by, cause",
+	.sql = "SELECT endpoint_id, submitted_oid, cause, count(*)::int4 FROM workflow.effect "
+	"WHERE state = 'blocked' GROUP BY endpoint_id, submitted_oid, cause",
 };
 
 static WfPlan blocked_effects_plan = {
 	.name = "blocked effects",
 	.expected = SPI_OK_SELECT,
 	.nargs = 5,
-	.argtypes = {INT4OID, TEXTOID, TEXTOID, INT8OID, INT8ARRAYOID},
+	.argtypes = {INT4OID, OIDOID, TEXTOID, INT8OID, INT8ARRAYOID},
 	.sql = "SELECT e.effect_id FROM workflow.effect AS e "
-	"WHERE e.endpoint_id = $1::int4 AND e.submitted_by = $2::text AND e.state = 'blocked' "
+	"WHERE e.endpoint_id = $1::int4 AND e.state = 'blocked' "
+	"AND coalesce(e.submitted_oid, 0) = $2::oid "
 	"AND e.cause IS NOT DISTINCT FROM $3::text AND e.effect_id <> ALL ($5) "
 	"LIMIT $4 FOR UPDATE SKIP LOCKED",
 };
@@ -153,7 +154,7 @@ wf_effect_reclaim_lost(WfSweep *sweep)
 typedef struct BlockedCause
 {
 	int32		endpoint_id;
-	char	   *role;
+	Oid			role;			/* or InvalidOid */
 	char	   *cause;			/* or NULL */
 	int			count;			/* of effects */
 } BlockedCause;
@@ -169,7 +170,8 @@ blocked_causes(void)
 		BlockedCause *cause = palloc(sizeof(BlockedCause));
 
 		cause->endpoint_id = wf_result_int4(row, 1);
-		cause->role = wf_result_text(row, 2);
+		cause->role = wf_result_is_null(row, 2) ? InvalidOid :
+			DatumGetObjectId(wf_result_datum(row, 2, NULL));
 		cause->cause = wf_result_text(row, 3);
 		cause->count = wf_result_int4(row, 4);
 		causes = lappend(causes, cause);
@@ -181,7 +183,8 @@ blocked_causes(void)
 static bool
 has_changed(const BlockedCause *blocked)
 {
-	const char *now = wf_cause(wf_endpoint_by_id(blocked->endpoint_id), blocked->role);
+	const char *now = wf_cause(wf_endpoint_by_id(blocked->endpoint_id),
+							   wf_present_role(blocked->role));
 
 	return blocked->cause == NULL || strcmp(blocked->cause, now) != 0;
 }
@@ -193,7 +196,7 @@ static List *
 hold_blocked(const BlockedCause *blocked, int limit)
 {
 	Datum		values[5] = {
-		Int32GetDatum(blocked->endpoint_id), CStringGetTextDatum(blocked->role),
+		Int32GetDatum(blocked->endpoint_id), ObjectIdGetDatum(blocked->role),
 		wf_text_datum(blocked->cause), Int64GetDatum(limit), wf_aside_ids(&refused)
 	};
 	char		nulls[5] = {' ', ' ', WF_NULL_FLAG(blocked->cause), ' ', ' '};

@@ -17,7 +17,7 @@
 
 #define COLUMNS_WITH(request, answer) \
 	"effect_id, endpoint_id, key, state, substate, kind, fingerprint, " \
-	"submitted_by, item_id, method, path, " request ", content_type, spec, " \
+	"submitted_oid, item_id, method, path, " request ", content_type, spec, " \
 	"timeout_ms, attempts, charged, unknown_attempts, generation, token, worker, " \
 	"first_sent_at, sending_at, deadline, next_at, previous, " answer ", " \
 	"error_class, reason, model_output_id, cause, unknown_at, external_id, key_ignored"
@@ -32,7 +32,7 @@ enum
 	COL_SUBSTATE,
 	COL_KIND,
 	COL_FINGERPRINT,
-	COL_SUBMITTED_BY,
+	COL_SUBMITTED_OID,
 	COL_ITEM_ID,
 	COL_METHOD,
 	COL_PATH,
@@ -143,11 +143,20 @@ time_column(uint64 row, int column)
 	return isnull ? 0 : DatumGetTimestampTz(value);
 }
 
+static char *
+submitter(uint64 row)
+{
+	bool		isnull;
+	Datum		role = wf_result_datum(row, COL_SUBMITTED_OID, &isnull);
+
+	return wf_present_role(isnull ? InvalidOid : DatumGetObjectId(role));
+}
+
 static void
 read_request(WfEffect *effect, uint64 row)
 {
 	effect->fingerprint = bytea_column(row, COL_FINGERPRINT);
-	effect->submitted_by = wf_result_text(row, COL_SUBMITTED_BY);
+	effect->submitted_by = submitter(row);
 	effect->item_id = wf_result_int8(row, COL_ITEM_ID);
 	effect->method = wf_result_text(row, COL_METHOD);
 	effect->path = wf_result_text(row, COL_PATH);
