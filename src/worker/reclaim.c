@@ -91,7 +91,7 @@ mend_alone(const WfDispatcher *by, Turn *turn, bool *put_off)
 
 	for (int tries = 0; tries < RECLAIM_LIMIT; tries++)
 	{
-		WfSweep		one = {.limit = 1,.mended = mended + n};
+		WfSweep		one = {.limit = 1,.mended = mended == NULL ? NULL : mended + n};
 		WfFault		fault;
 		WfFault		ignored;
 		bool		ok;

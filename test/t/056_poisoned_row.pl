@@ -42,10 +42,10 @@ wait_for("error_message LIKE '%could not be given back%not on my watch%' FROM wo
 query("DROP TRIGGER refuse ON workflow.job");
 query(qq{CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON workflow.job DEFERRABLE INITIALLY DEFERRED
 	FOR EACH ROW $fine EXECUTE FUNCTION public.refuse()});
-lose('late', 'poison-late', 'good-late');
-wait_for("count(*) = 1 FROM workflow.job WHERE key = 'good-late' AND status = 'ready' AND attempt = 1",
+lose('late', 'poison-late', 'good-late', 'poison-later', 'good-later', 'good-last');
+wait_for("count(*) = 3 FROM workflow.job WHERE key IN ('good-late', 'good-later', 'good-last') AND status = 'ready' AND attempt = 1",
 	'nor does it matter that one refuses at the commit only');
-wait_for("error_message LIKE '%could not be given back%not on my watch%' FROM workflow.dead_letters WHERE key = 'poison-late'",
+wait_for("count(*) = 2 FROM workflow.dead_letters WHERE key LIKE 'poison-late%' AND error_message LIKE '%could not be given back%not on my watch%'",
 	'which is a dead letter, too');
 query("DROP TRIGGER refuse ON workflow.job");
 
@@ -131,5 +131,6 @@ $holder->quit;
 wait_for("error_message LIKE 'Item % does not exist any more.' FROM workflow.dead_letters WHERE queue = 'work'",
 	'which is a dead letter when it is free');
 
+unlike(slurp_file($node->logfile), qr/was terminated by signal/, 'nobody has crashed');
 $node->stop;
 done_testing();
