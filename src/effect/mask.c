@@ -54,7 +54,7 @@ percent_encoded(const char *secret, const char *format, const char *space)
 	{
 		if (*c == ' ' && space != NULL)
 			appendStringInfoString(&text, space);
-		else if (isalnum(*c) || strchr("-._~", *c) != NULL)
+		else if ((*c < 0x80 && isalnum(*c)) || strchr("-._~", *c) != NULL)
 			appendStringInfoChar(&text, *c);
 		else
 			appendStringInfo(&text, format, *c);
