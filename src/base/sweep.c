@@ -44,15 +44,33 @@ wf_aside_put(WfAside *aside, int64 id, int64 delay_us)
 	aside->until[aside->n++] = GetCurrentTimestamp() + delay_us;
 }
 
-Datum
-wf_aside_ids(WfAside *aside)
+static void
+remove_ended(WfAside *aside)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Datum		ids[WF_ASIDE_SIZE];
 
 	for (int i = aside->n - 1; i >= 0; i--)
 		if (aside->until[i] <= now)
 			remove_at(aside, i);
+}
+
+bool
+wf_aside_has(WfAside *aside, int64 id)
+{
+	remove_ended(aside);
+	for (int i = 0; i < aside->n; i++)
+		if (aside->ids[i] == id)
+			return true;
+
+	return false;
+}
+
+Datum
+wf_aside_ids(WfAside *aside)
+{
+	Datum		ids[WF_ASIDE_SIZE];
+
+	remove_ended(aside);
 	for (int i = 0; i < aside->n; i++)
 		ids[i] = Int64GetDatum(aside->ids[i]);
 

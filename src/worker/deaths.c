@@ -24,20 +24,30 @@ charge(void *argument)
 	one->is_done = wf_queue_charge_death(one->death);
 }
 
+/* Jobs that refused to be charged, and to become dead letters. */
+static WfAside refused = {0};
+
 /*
  * Charges one; false when that has to be tried again.
  */
 static bool
 settle(const WfDispatcher *by, const WfTrace *trace)
 {
+	int64		job_id = trace->death.job_id;
 	Charge		one = {.death = &trace->death};
 	WfFault		fault;
 
+	if (wf_aside_has(&refused, job_id))
+		return false;
 	if (by->perform("charging a lost attempt", charge, &one, &fault))
 		return one.is_done;
+	if (wf_fault_is_passing(&fault))
+		return false;
+	if (wf_dispatch_bury(by, job_id, &fault))
+		return true;
+	wf_aside_put(&refused, job_id, WF_REFUSED_US);
 
-	return !wf_fault_is_passing(&fault) &&
-		wf_dispatch_bury(by, trace->death.job_id, &fault);
+	return false;
 }
 
 /* What this process has seen charged, of the deaths so far. */

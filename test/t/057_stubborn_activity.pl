@@ -75,14 +75,32 @@ $holder->query_until(qr/waiting/, "\\echo waiting\nSELECT job_id FROM workflow.j
 wait_for("count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'", 'a session waits for its job');
 query("SELECT pg_terminate_backend(pid) $sleeper");
 $holder->query_safe('SELECT 1');
-my $log = -s $node->logfile;
 submit('deadly', 8, 8);
 wait_for("count(*) = 1 FROM workflow.items WHERE workflow = 'deadly' AND outcome = 'success'", 'others are served meanwhile');
 $holder->query_safe('COMMIT');
 $holder->quit;
+query("SELECT workflow._wake('sql')");
 wait_for("count(*) = 1 FROM workflow.dead_letters WHERE workflow = 'deadly'", 'the job is poison in the end');
 is(attempts('deadly'), '1 lost -, 2 dead poison', 'after as many attempts as its policy allows');
 is(query('SELECT last_value FROM app.runs'), '2', 'and no more runs');
+
+# -------------------------------- a charge that is refused is tried at a bounded pace
+define('stuck', 'PERFORM pg_sleep(600);', '"max_attempts": 2', '"ok": "DONE"');
+query(q{CREATE SEQUENCE app.refusals;
+	CREATE FUNCTION app.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('app.refusals'); RAISE 'never'; END $$;
+	CREATE TRIGGER refuse BEFORE UPDATE ON workflow.job FOR EACH ROW
+	WHEN (old.status = 'ready' AND new.status <> 'running') EXECUTE FUNCTION app.refuse()});
+submit('stuck', 7, 7);
+wait_for("count(*) = 1 $sleeper", 'an activity runs');
+query("SELECT workflow.pause_queue('work', 'to look at it'); CREATE TABLE app.ended AS SELECT clock_timestamp() AS at");
+query("SELECT pg_terminate_backend(pid) $sleeper");
+wait_for('last_value >= 2 FROM app.refusals', 'neither the charge nor the burial of its job can be recorded');
+wait_for("w.last_activity > e.at + interval '4 seconds' FROM workflow.workers AS w, app.ended AS e WHERE w.kind = 'maintenance'",
+	'the maintenance worker goes on');
+cmp_ok(query('SELECT last_value FROM app.refusals'), '<=', 6, 'and does not try each time');
+query("DROP TRIGGER refuse ON workflow.job; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pg_workflow maintenance'");
+wait_for("count(*) = 1 FROM workflow.attempts AS a JOIN workflow.items AS i USING (item_id) WHERE i.workflow = 'stuck' AND a.outcome = 'lost'",
+	'it is charged when that is possible');
 
 $node->stop;
 done_testing();
