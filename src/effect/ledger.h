@@ -165,10 +165,6 @@ extern char *wf_secret_read(const char *name, char **problem);
 extern char *wf_secret_stamp(const char *name);
 extern List *wf_secret_lines(char *secret);
 
-/* What is shorter is masked nowhere: it would be found everywhere. */
-#define WF_SHORTEST_MASKED 6
-
-extern List *wf_mask_add(List *forms, const char *secret);
 extern char *wf_basic_credentials(const char *secret);
 extern char *wf_base64(const void *data, int length);
 

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "effect/ledger.h"
+#include "effect/mask.h"
 #include "lib/stringinfo.h"
 #include "utils/json.h"
 
@@ -94,9 +95,6 @@ with_escaped_slashes(const char *form)
 	return text.data;
 }
 
-/*
- * Adds a secret and its spellings to what is masked.
- */
 List *
 wf_mask_add(List *masked, const char *secret)
 {

@@ -10,6 +10,7 @@
 #include "base/jsonb.h"
 #include "commands/defrem.h"
 #include "effect/ledger.h"
+#include "effect/mask.h"
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"

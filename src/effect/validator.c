@@ -19,6 +19,7 @@
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
 #include "effect/ledger.h"
+#include "effect/mask.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
