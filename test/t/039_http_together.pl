@@ -65,6 +65,22 @@ sql(q{SELECT workflow.call('crm', 'PATCH', '/accounts/A-first', '{"industry": "x
 wait_for("state = 'succeeded' FROM workflow.effects WHERE key = 'first'",
 	'a call alone');
 
+# a call that is alone waits for no other ones: 20 ms would be the time for that
+foreach my $n (1 .. 20)
+{
+	sql(qq{SELECT workflow.call('crm', 'PATCH', '/accounts/A-lonely$n', '{"industry": "x"}', 'lonely:$n')}
+	);
+	$node->poll_query_until('postgres',
+		"SELECT state = 'succeeded' FROM workflow.effects WHERE key = 'lonely:$n'"
+	) or die "call $n did not succeed";
+}
+cmp_ok(
+	sql(q{SELECT min(extract(epoch FROM a.finished_at - a.started_at) * 1000 - (a.detail ->> 'ms')::numeric)
+		  FROM workflow.attempt AS a JOIN workflow.effect AS e USING (effect_id) WHERE e.key LIKE 'lonely:%'}
+	),
+	'<', 20,
+	'the quickest of twenty is on record within 20 ms of its answer');
+
 # one of many may not begin
 call_and(
 	'crm', '1', 40,
@@ -138,13 +154,13 @@ call_and(
 			),
 			'2',
 			'two jobs have one effect');
-		sql(q{SELECT workflow.resume_queue('calls_of_test')});
 	});
 wait_for(
 	"count(*) = 41 FROM workflow.effects WHERE state = 'succeeded' AND (key LIKE '4:%' OR key = 'A-1001:crm_item')",
 	'all results are on record');
-wait_for("outcome = 'success' FROM workflow.items WHERE key = 'A-1001'",
-	'the item follows, too');
+wait_for(
+	"outcome = 'success' FROM workflow.items WHERE key = 'A-1001'",
+	'the item follows at once, though its own queue is paused');
 wait_for(
 	"count(*) = 0 FROM workflow.job AS j JOIN workflow.effect AS e USING (effect_id) WHERE e.key LIKE '4:%' OR e.key = 'A-1001:crm_item'",
 	'no job is left');
