@@ -113,7 +113,7 @@ wf_jsonb_from_text(const char *string)
 Jsonb *
 wf_jsonb_empty_object(void)
 {
-	return wf_jsonb_from_cstring("{}");
+	return wf_jsonb_object(NULL, 0);
 }
 
 bool

@@ -4,14 +4,15 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "base/clock.h"
 #include "base/jsonb.h"
 #include "base/rows.h"
 #include "catalog/pg_type.h"
 #include "effect/ledger.h"
-#include "lib/stringinfo.h"
 #include "utils/builtins.h"
-#include "utils/json.h"
+#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 static WfPlan insert_attempt_plan = {
@@ -56,10 +57,47 @@ finding_name(WfFinding finding)
 	return names[finding];
 }
 
-static void
-add_field(StringInfo json, const char *name, const char *value)
+/*
+ * The members of a detail, one after the other.
+ */
+typedef struct Detail
 {
-	appendStringInfo(json, "%s\"%s\": %s", json->len == 1 ? "" : ", ", name, value);
+	int			n;
+	WfMember	members[10];
+} Detail;
+
+static JsonbValue *
+add_field(Detail *detail, const char *name, enum jbvType type)
+{
+	WfMember   *member = &detail->members[detail->n++];
+
+	Assert(detail->n <= lengthof(detail->members));
+	member->key = name;
+	member->value.type = type;
+
+	return &member->value;
+}
+
+static void
+add_text(Detail *detail, const char *name, const char *text)
+{
+	JsonbValue *value = add_field(detail, name, jbvString);
+
+	value->val.string.val = unconstify(char *, text);
+	value->val.string.len = strlen(text);
+}
+
+static void
+add_true(Detail *detail, const char *name)
+{
+	add_field(detail, name, jbvBool)->val.boolean = true;
+}
+
+static void
+add_number(Detail *detail, const char *name, int64 number, int ndecimals)
+{
+	add_field(detail, name, jbvNumeric)->val.numeric = ndecimals == 0 ?
+		int64_to_numeric(number) : int64_div_fast_to_numeric(number, ndecimals);
 }
 
 static const char *
@@ -70,47 +108,41 @@ request_id_of(Jsonb *headers)
 	return id != NULL ? id : wf_jsonb_get_text(headers, "x-request-id");
 }
 
+static void
+add_exchange(Detail *detail, const WfExchange *exchange)
+{
+	static const char *const phases[] = {"not_sent", "sent", "answered"};
+	const char *request_id = exchange->headers == NULL ? NULL :
+	request_id_of(exchange->headers);
+
+	add_text(detail, "phase", phases[exchange->phase]);
+	add_number(detail, "curl_code", exchange->curl_code, 0);
+	add_number(detail, "status", exchange->status, 0);
+	add_number(detail, "ms", (int64) rint(exchange->total_ms * 10), 1);
+	add_number(detail, "bytes", exchange->body_length, 0);
+	if (request_id != NULL)
+		add_text(detail, "request_id", request_id);
+}
+
 /*
  * What was seen on the wire, for the record.
  */
 static Jsonb *
 attempt_detail(const WfEffect *effect, const WfNews *news)
 {
-	static const char *const phases[] = {"\"not_sent\"", "\"sent\"", "\"answered\""};
-	const WfExchange *exchange = news->exchange;
-	StringInfoData json;
+	Detail		detail = {0};
 
-	initStringInfo(&json);
-	appendStringInfoChar(&json, '{');
-	add_field(&json, "evidence", psprintf("\"%s\"", evidence_of(news)));
+	add_text(&detail, "evidence", evidence_of(news));
 	if (wf_effect_is(effect, "claimed"))
-		add_field(&json, "before", "true");
+		add_true(&detail, "before");
 	if (news->finding != WF_FINDING_NONE)
-		add_field(&json, "lookup", psprintf("\"%s\"", finding_name(news->finding)));
-	if (exchange != NULL && wf_has_marker(exchange->headers, news->replay_marker))
-		add_field(&json, "replayed", "true");
-	if (exchange != NULL)
-	{
-		const char *request_id = exchange->headers == NULL ? NULL :
-		request_id_of(exchange->headers);
+		add_text(&detail, "lookup", finding_name(news->finding));
+	if (news->exchange != NULL && wf_has_marker(news->exchange->headers, news->replay_marker))
+		add_true(&detail, "replayed");
+	if (news->exchange != NULL)
+		add_exchange(&detail, news->exchange);
 
-		add_field(&json, "phase", phases[exchange->phase]);
-		add_field(&json, "curl_code", psprintf("%d", exchange->curl_code));
-		add_field(&json, "status", psprintf("%d", exchange->status));
-		add_field(&json, "ms", psprintf("%.1f", exchange->total_ms));
-		add_field(&json, "bytes", psprintf("%zu", exchange->body_length));
-		if (request_id != NULL)
-		{
-			StringInfoData quoted;
-
-			initStringInfo(&quoted);
-			escape_json(&quoted, request_id);
-			add_field(&json, "request_id", quoted.data);
-		}
-	}
-	appendStringInfoChar(&json, '}');
-
-	return wf_jsonb_from_cstring(json.data);
+	return wf_jsonb_object(detail.members, detail.n);
 }
 
 WfRows *

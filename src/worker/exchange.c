@@ -5,9 +5,7 @@
 #include "postgres.h"
 
 #include "base/jsonb.h"
-#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
-#include "utils/json.h"
 #include "worker/exchange.h"
 
 static void
@@ -73,11 +71,10 @@ wf_exchange_start(WfHttpClient *client, int64 id, WfWire *wire)
 }
 
 /*
- * Appends a value that came from outside: what is not valid text here becomes
- * question marks.
+ * What came from outside and is not valid text here becomes question marks.
  */
-static void
-append_foreign(StringInfo json, const char *value)
+static char *
+foreign_text(const char *value)
 {
 	char	   *copy = pstrdup(value);
 
@@ -85,8 +82,8 @@ append_foreign(StringInfo json, const char *value)
 		for (char *c = copy; *c != '\0'; c++)
 			if (IS_HIGHBIT_SET(*c))
 				*c = '?';
-	escape_json(json, copy);
-	pfree(copy);
+
+	return copy;
 }
 
 static bool
@@ -105,24 +102,22 @@ appears_later(const WfHttpResult *result, int index)
 static Jsonb *
 headers_object(const WfHttpResult *result)
 {
-	StringInfoData json;
-	const char *separator = "";
+	WfMember   *members = palloc(sizeof(WfMember) * (result->nheaders + 1));
+	int			n = 0;
 
-	initStringInfo(&json);
-	appendStringInfoChar(&json, '{');
 	for (int i = 0; i < result->nheaders; i++)
 	{
+		JsonbValue *value = &members[n].value;
+
 		if (appears_later(result, i))
 			continue;
-		appendStringInfoString(&json, separator);
-		append_foreign(&json, result->headers[i].name);
-		appendStringInfoString(&json, ": ");
-		append_foreign(&json, result->headers[i].value);
-		separator = ", ";
+		members[n++].key = foreign_text(result->headers[i].name);
+		value->type = jbvString;
+		value->val.string.val = foreign_text(result->headers[i].value);
+		value->val.string.len = strlen(value->val.string.val);
 	}
-	appendStringInfoChar(&json, '}');
 
-	return wf_jsonb_from_cstring(json.data);
+	return wf_jsonb_object(members, n);
 }
 
 /*

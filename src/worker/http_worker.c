@@ -116,8 +116,8 @@ static void
 keep_memory(void)
 {
 #ifdef M_TRIM_THRESHOLD
-	(void) mallopt(M_TRIM_THRESHOLD, 8 * 1024 * 1024);
-	(void) mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
+	(void) mallopt(M_TRIM_THRESHOLD, 32 * 1024 * 1024);
+	(void) mallopt(M_MMAP_THRESHOLD, 16 * 1024 * 1024);
 #endif
 }
 
