@@ -215,7 +215,7 @@ wf_calls_turn(WfCalls *calls)
 	moved = before - count(calls, WF_CALL_UNDER_WAY);
 	take_up_kept(calls, GetCurrentTimestamp());
 	if (is_time_to_record(calls))
-		wf_calls_record_all(calls);
+		moved += wf_calls_record_all(calls);
 	moved += wf_calls_tell_all(calls);
 	note_moves(calls, moved);
 	if (is_time_to_look(calls))
@@ -236,7 +236,7 @@ void
 wf_calls_finish(WfCalls *calls)
 {
 	take_up_kept(calls, DT_NOEND);
-	wf_calls_record_all(calls);
+	(void) wf_calls_record_all(calls);
 	(void) wf_calls_tell_all(calls);
 }
 

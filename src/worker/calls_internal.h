@@ -125,10 +125,12 @@ extern TimestampTz wf_calls_retry_at(const WfCalls *calls, WfCallStage stage);
 extern void wf_call_begin(WfCall *call);
 extern int	wf_calls_start(WfCalls *calls);
 extern int	wf_calls_claim(WfCalls *calls);
-extern void wf_calls_record_all(WfCalls *calls);
+extern int	wf_calls_record_all(WfCalls *calls);
+extern void wf_calls_end_together(WfCalls *calls);
 extern int	wf_calls_tell_all(WfCalls *calls);
 
 extern int	wf_calls_room_in_crowd(const WfCalls *calls);
+extern bool wf_calls_is_crowded(WfCalls *calls, int32 endpoint_id);
 extern void wf_calls_forget_crowd(WfCalls *calls);
 extern long wf_endpoint_line_ms(WfEndpoint *endpoint);
 extern void wf_endpoint_call_ended(WfEndpoint *endpoint, const WfHttpResult *result);

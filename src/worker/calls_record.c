@@ -107,6 +107,8 @@ record_batch(void *argument)
 	wf_effect_record_many(recordings, n);
 	for (int i = 0; i < n; i++)
 		move_on(chosen[i], recordings[i].disposition);
+	if (calls->record_limit > 1)
+		wf_calls_end_together(calls);
 }
 
 /*
@@ -194,11 +196,12 @@ record_singly(WfCalls *calls)
 }
 
 /*
- * Records all that is finished.
+ * Records all that is finished; returns how many were recorded.
  */
-void
+int
 wf_calls_record_all(WfCalls *calls)
 {
+	int			before = calls->nstage[WF_CALL_FINISHED];
 	WfFault		fault;
 
 	calls->record_at = 0;
@@ -208,4 +211,6 @@ wf_calls_record_all(WfCalls *calls)
 			record_singly(calls);
 	}
 	calls->look_now = true;
+
+	return before - calls->nstage[WF_CALL_FINISHED];
 }

@@ -120,8 +120,8 @@ choose_ends(WfCalls *calls)
  * Ends as many as it can at once.  Those that are left, and all of them when
  * that failed, are told one by one.
  */
-static void
-finish_together(WfCalls *calls)
+void
+wf_calls_end_together(WfCalls *calls)
 {
 	Ends	   *ends = choose_ends(calls);
 	WfFault		fault;
@@ -147,7 +147,7 @@ tell_batch(void *argument)
 
 	wf_tell_limit_waits();
 	if (calls->tell_alone == 0)
-		finish_together(calls);
+		wf_calls_end_together(calls);
 	dlist_foreach_modify(iter, &calls->stages[WF_CALL_SETTLED])
 	{
 		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
