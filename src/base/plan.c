@@ -59,6 +59,8 @@ execute_by_index(WfPlan *plan, Datum *values, const char *nulls, long limit)
 	avoid("enable_seqscan");
 	avoid("enable_hashjoin");
 	avoid("enable_mergejoin");
+	avoid("enable_bitmapscan");
+	avoid("enable_sort");
 	result = SPI_execute_plan(plan->prepared, values, nulls, plan->read_only, limit);
 	AtEOXact_GUC(true, level);
 

@@ -17,7 +17,8 @@ typedef struct WfPlan
 	bool		read_only;		/* use the active snapshot, change nothing */
 	int			nargs;
 	Oid			argtypes[WF_PLAN_MAX_ARGS];
-	bool		by_index;		/* one plan for all values, through indexes */
+	bool		by_index;		/* one plan for all values: through indexes,
+								 * and in their order */
 	const char *passes;			/* guarded table (guard.h) that it may write,
 								 * or NULL */
 	SPIPlanPtr	prepared;		/* NULL until first use in this backend */

@@ -67,6 +67,12 @@ extern int64 wf_queue_enqueue(const WfNewJob *job);
  */
 extern List *wf_queue_claim_kind(const char *kind, const char *worker, int limit);
 
+/*
+ * Takes back, uncharged, what the present transaction has claimed, a List of
+ * WfJob *: each is ready again from its run_at on, and says what it waits for.
+ */
+extern void wf_queue_put_back(List *jobs, const char *waiting_on);
+
 /* When the next ready job of the kind is due; 0 when there is none. */
 extern TimestampTz wf_queue_next_due(const char *kind);
 

@@ -20,6 +20,7 @@
 
 #include "access/xact.h"
 #include "base/clock.h"
+#include "base/rows.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -39,6 +40,7 @@
 static WfPlan take_plan = {
 	.name = "claim",
 	.expected = SPI_OK_UPDATE_RETURNING,
+	.by_index = true,
 	.nargs = 10,
 	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID,
 	TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, BOOLOID},
@@ -70,13 +72,16 @@ static WfPlan judge_plan = {
 static WfPlan put_back_plan = {
 	.name = "claim_put_back",
 	.expected = SPI_OK_UPDATE,
-	.nargs = 1,
-	.argtypes = {INT8ARRAYOID},
+	.by_index = true,
+	.nargs = 3,
+	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID},
 	.sql =
-	"UPDATE workflow.job SET status = 'ready', attempt = attempt - 1, worker = NULL, "
+	"UPDATE workflow.job AS j SET status = 'ready', attempt = j.attempt - 1, worker = NULL, "
 	"  token = NULL, claimed_at = NULL, lease_until = NULL, "
-	"  session_pid = NULL, session_start = NULL "
-	"WHERE job_id = ANY ($1)",
+	"  session_pid = NULL, session_start = NULL, run_at = s.run_at, "
+	"  waiting_on = coalesce(s.waiting_on, j.waiting_on) "
+	"FROM unnest($1::int8[], $2::timestamptz[], $3::text[]) AS s (job_id, run_at, waiting_on) "
+	"WHERE j.job_id = s.job_id",
 };
 
 /* Topics, as bits, of the jobs that the present transaction has claimed. */
@@ -272,18 +277,56 @@ find_losers(WfClaim *claim, List *jobs)
 	return losers;
 }
 
+/*
+ * As if these jobs had not been claimed.
+ */
+static void
+put_back(List *jobs, const char *waiting_on)
+{
+	WfRows	   *rows = wf_rows_make(&put_back_plan);
+	ListCell   *cell;
+
+	foreach(cell, jobs)
+	{
+		const WfJob *job = lfirst(cell);
+		Datum		values[] = {
+			Int64GetDatum(job->job_id), TimestampTzGetDatum(job->run_at),
+			wf_text_datum(waiting_on)
+		};
+
+		wf_rows_add(rows, values, waiting_on == NULL ? "  n" : NULL);
+	}
+	wf_rows_execute(rows);
+}
+
+/*
+ * Nobody paused their items meanwhile: who does that waits for the locks of the
+ * claim.
+ */
+void
+wf_queue_put_back(List *jobs, const char *waiting_on)
+{
+	ListCell   *cell;
+
+	put_back(jobs, waiting_on);
+	foreach(cell, jobs)
+	{
+		const WfJob *job = lfirst(cell);
+
+		wf_wake_at_commit(wf_job_topic(job->kind), job->queue);
+	}
+}
+
 static List *
 without_losers(WfClaim *claim, List *jobs)
 {
 	List	   *losers = find_losers(claim, jobs);
 	List	   *winners = NIL;
 	ListCell   *cell;
-	Datum		ids;
 
 	if (losers == NIL)
 		return jobs;
-	ids = job_ids(losers);
-	wf_plan_execute(&put_back_plan, &ids, NULL);
+	put_back(losers, NULL);
 	foreach(cell, jobs)
 	{
 		WfJob	   *job = lfirst(cell);

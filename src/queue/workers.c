@@ -45,6 +45,7 @@ static WfPlan heads_plan = {
 static WfPlan next_due_plan = {
 	.name = "next_due",
 	.expected = SPI_OK_SELECT,
+	.by_index = true,
 	.nargs = 2,
 	.argtypes = {TEXTOID, TIMESTAMPTZOID},
 	.sql =

@@ -90,6 +90,14 @@ wf_calls_room_in_crowd(const WfCalls *calls)
 	return room;
 }
 
+bool
+wf_calls_is_crowded(WfCalls *calls, int32 endpoint_id)
+{
+	const WfEndpoint *endpoint = hash_search(calls->endpoints, &endpoint_id, HASH_FIND, NULL);
+
+	return endpoint != NULL && endpoint->is_crowded;
+}
+
 void
 wf_calls_forget_crowd(WfCalls *calls)
 {

@@ -18,6 +18,7 @@
 
 #define MAX_CLAIM 200
 #define CROWDED_MS 100
+#define MAX_CROWDED_MS 400
 #define IDLE_MS 2
 #define MAX_SINGLY 60			/* each is begun in a subtransaction */
 
@@ -175,22 +176,22 @@ may_one_aside_go(WfCalls *calls)
 }
 
 /*
- * Gives a job back for so long as its endpoint is likely to be busy.
+ * A job is given back for so long as its endpoint is likely to be busy.
  */
 static void
-give_back(WfCall *call)
+leave_for_later(WfCall *call, WfJob *job)
 {
-	TimestampTz again = TimestampTzPlusMilliseconds(wf_now(),
-													wf_endpoint_line_ms(call->endpoint));
-
+	job->run_at = TimestampTzPlusMilliseconds(wf_now(), wf_endpoint_line_ms(call->endpoint));
 	call->calls->ngiven_back++;
 	call->endpoint->is_crowded = true;
-	wf_queue_release(&call->job, again, "max_in_flight");
 	wf_call_forget(call);
 }
 
-static void
-take_job(WfCalls *calls, const WfJob *job, const WfRoute *route)
+/*
+ * Whether there is room for a job; else it is to be given back.
+ */
+static bool
+take_job(WfCalls *calls, WfJob *job, const WfRoute *route)
 {
 	WfCall	   *call = wf_call_make(calls, job, route);
 
@@ -201,13 +202,19 @@ take_job(WfCalls *calls, const WfJob *job, const WfRoute *route)
 	else if (wf_calls_has_place_aside(calls, call->endpoint))
 		wf_call_move(call, WF_CALL_ASIDE);
 	else
-		give_back(call);
+	{
+		leave_for_later(call, job);
+		return false;
+	}
+
+	return true;
 }
 
 static int
 claim_kind(WfCalls *calls, const char *kind, int limit)
 {
 	List	   *jobs;
+	List	   *given_back = NIL;
 	WfRoute    *routes;
 	ListCell   *cell;
 
@@ -221,7 +228,14 @@ claim_kind(WfCalls *calls, const char *kind, int limit)
 		routes[foreach_current_index(cell)].effect_id = ((WfJob *) lfirst(cell))->effect_id;
 	wf_effect_find_routes(routes, list_length(jobs));
 	foreach(cell, jobs)
-		take_job(calls, lfirst(cell), &routes[foreach_current_index(cell)]);
+	{
+		if (!take_job(calls, lfirst(cell), &routes[foreach_current_index(cell)]))
+			given_back = lappend(given_back, lfirst(cell));
+	}
+	wf_queue_put_back(given_back, "max_in_flight");
+	foreach(cell, jobs)
+		calls->found_others |= !wf_calls_is_crowded(calls,
+													routes[foreach_current_index(cell)].endpoint_id);
 
 	return list_length(jobs);
 }
@@ -233,23 +247,70 @@ earlier(TimestampTz one, TimestampTz other)
 }
 
 /*
- * How many jobs to claim.  Where endpoints have more than enough, whatever else
- * is claimed would be given back; so everything, the jobs of other endpoints
- * too, is looked at when no call ends for a moment, else from time to time.
+ * Where endpoints have more than enough, whatever else is claimed would be given
+ * back; so everything, the jobs of other endpoints too, is looked at when no call
+ * ends for a moment, else from time to time.
+ */
+static bool
+is_crowded(const WfCalls *calls)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return calls->crowded_until > now &&
+		!TimestampDifferenceExceeds(calls->busy_at, now, IDLE_MS);
+}
+
+static int
+room_now(const WfCalls *calls)
+{
+	int			room = Min(MAX_CLAIM, wf_calls_room(calls));
+
+	return calls->crowded_until == 0 ? room : Min(room, wf_calls_room_in_crowd(calls));
+}
+
+/*
+ * How many jobs to claim.
  */
 static int
 wanted_jobs(WfCalls *calls)
 {
-	int			room = Min(MAX_CLAIM, wf_calls_room(calls));
+	if (!is_crowded(calls))
+	{
+		calls->crowded_until = 0;
+		wf_calls_forget_crowd(calls);
+	}
+
+	return room_now(calls);
+}
+
+/*
+ * While calls end all the time the lines move by themselves: a look that finds
+ * nothing but them need not be repeated as soon.
+ */
+static void
+note_crowd(WfCalls *calls)
+{
+	if (calls->ngiven_back == 0 || calls->crowded_until != 0)
+		return;
+	calls->crowd_ms = calls->found_others || calls->crowd_ms == 0 ? CROWDED_MS :
+		Min(calls->crowd_ms * 2, MAX_CROWDED_MS);
+	calls->crowded_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), calls->crowd_ms);
+}
+
+/*
+ * Not asked of the tables where the next look comes soon anyway.
+ */
+static TimestampTz
+next_due(const WfCalls *calls)
+{
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (calls->crowded_until > now &&
-		!TimestampDifferenceExceeds(calls->busy_at, now, IDLE_MS))
-		return Min(room, wf_calls_room_in_crowd(calls));
-	calls->crowded_until = 0;
-	wf_calls_forget_crowd(calls);
+	if (calls->may_be_more && calls->nclaimed > 0)
+		return now;
+	if (calls->crowded_until != 0)
+		return TimestampTzPlusMilliseconds(now, IDLE_MS);
 
-	return room;
+	return earlier(wf_queue_next_due("http"), wf_queue_next_due("model"));
 }
 
 /*
@@ -268,11 +329,14 @@ claim(void *argument)
 	choose_aside(calls);
 	wanted = wanted_jobs(calls);
 	calls->ngiven_back = 0;
+	calls->found_others = false;
 	calls->nclaimed = claim_kind(calls, kinds[first], wanted);
 	calls->nclaimed += claim_kind(calls, kinds[1 - first], wanted - calls->nclaimed);
 	begin_chosen(calls);
-	calls->may_be_more = (wanted > 0 && calls->nclaimed >= wanted) || may_one_aside_go(calls);
-	calls->next_due = earlier(wf_queue_next_due("http"), wf_queue_next_due("model"));
+	note_crowd(calls);
+	calls->may_be_more = (wanted > 0 && calls->nclaimed >= wanted && room_now(calls) > 0) ||
+		may_one_aside_go(calls);
+	calls->next_due = next_due(calls);
 }
 
 /*
@@ -311,8 +375,6 @@ plan_next_look(WfCalls *calls)
 	TimestampTz now = GetCurrentTimestamp();
 
 	calls->look_now = calls->may_be_more && wf_calls_room(calls) > 0;
-	if (calls->ngiven_back > 0 && calls->crowded_until == 0)
-		calls->crowded_until = TimestampTzPlusMilliseconds(now, CROWDED_MS);
 	calls->look_at = calls->next_due;
 	if (calls->crowded_until != 0)
 		calls->look_at = earlier(calls->look_at, TimestampTzPlusMilliseconds(now, IDLE_MS));

@@ -101,8 +101,11 @@ struct WfCalls
 								 * due */
 	bool		may_be_more;
 	int			ngiven_back;	/* by the last look */
+	bool		found_others;	/* the last look: jobs of endpoints that have
+								 * room */
 	TimestampTz crowded_until;	/* jobs are given back: look for no more than
 								 * there is known room for */
+	int			crowd_ms;		/* how long that was last */
 	TimestampTz busy_at;		/* when anything last moved */
 	int			nclaimed;
 	uint32		nturns;
