@@ -11,7 +11,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
-#include "base/rows.h"
+#include "base/plan.h"
 #include "base/wake.h"
 #include "catalog/pg_type.h"
 #include "item/item_internal.h"
@@ -248,100 +248,6 @@ wf_item_put_off(const WfJob *found, const char *why)
 									 found->effect_id, why));
 
 	return true;
-}
-
-/*
- * Where another job of its effect is found beside a job, it is not alone.
- */
-static void
-find_alone(const WfJob **jobs, bool *are_alone, int n)
-{
-	static WfPlan plan = {
-		.name = "jobs of effects",
-		.expected = SPI_OK_SELECT,
-		.by_index = true,
-		.nargs = 1,
-		.argtypes = {INT8ARRAYOID},
-		.sql = "SELECT effect_id, job_id FROM workflow.job WHERE effect_id = ANY ($1)",
-	};
-	WfRows	   *rows = wf_rows_make(&plan);
-	uint64		found;
-
-	for (int i = 0; i < n; i++)
-	{
-		Datum		id = Int64GetDatum(jobs[i]->effect_id);
-
-		are_alone[i] = true;
-		wf_rows_add(rows, &id, NULL);
-	}
-	found = wf_rows_execute(rows);
-	for (uint64 row = 0; row < found; row++)
-	{
-		int64		effect_id = wf_result_int8(row, 1);
-		int64		job_id = wf_result_int8(row, 2);
-
-		for (int i = 0; i < n; i++)
-			if (jobs[i]->effect_id == effect_id && jobs[i]->job_id != job_id)
-				are_alone[i] = false;
-	}
-}
-
-/*
- * Locks those jobs that are still as they were claimed, without waiting.
- */
-static void
-hold_claimed(const WfJob **jobs, bool *are_held, int n)
-{
-	static WfPlan plan = {
-		.name = "hold jobs of calls",
-		.expected = SPI_OK_SELECT,
-		.by_index = true,
-		.nargs = 1,
-		.argtypes = {INT8ARRAYOID},
-		.sql = "SELECT job_id, token FROM workflow.job WHERE job_id = ANY ($1) "
-		"AND status = 'running' AND item_id IS NULL FOR UPDATE SKIP LOCKED",
-	};
-	WfRows	   *rows = wf_rows_make(&plan);
-	uint64		found;
-
-	for (int i = 0; i < n; i++)
-	{
-		Datum		id = Int64GetDatum(jobs[i]->job_id);
-
-		are_held[i] = false;
-		wf_rows_add(rows, &id, NULL);
-	}
-	found = wf_rows_execute(rows);
-	for (uint64 row = 0; row < found; row++)
-	{
-		int64		job_id = wf_result_int8(row, 1);
-		char	   *token = wf_result_text(row, 2);
-
-		for (int i = 0; i < n; i++)
-			if (jobs[i]->job_id == job_id)
-				are_held[i] = token != NULL && strcmp(token, jobs[i]->token) == 0;
-	}
-}
-
-/*
- * See item.h.
- */
-void
-wf_item_finish_calls(const WfJob **jobs, bool *are_finished, int n)
-{
-	bool	   *are_alone = palloc(sizeof(bool) * n);
-	int64	   *finished = palloc(sizeof(int64) * n);
-	int			nfinished = 0;
-
-	find_alone(jobs, are_alone, n);
-	hold_claimed(jobs, are_finished, n);
-	for (int i = 0; i < n; i++)
-	{
-		are_finished[i] = are_finished[i] && are_alone[i];
-		if (are_finished[i])
-			finished[nfinished++] = jobs[i]->job_id;
-	}
-	wf_queue_drop_many(finished, nfinished);
 }
 
 /*

@@ -115,14 +115,6 @@ typedef enum WfFollowed
 extern WfFollowed wf_item_follow_effect(const WfFollow *follow, const WfJob *job);
 
 /*
- * Ends claimed jobs without items whose effects have succeeded, with three
- * statements.  An effect that has succeeded stays so, and no job begins to wait
- * for it.  Where another job is to be told, too, or somebody else holds the
- * job, nothing is changed and are_finished[i] is false.
- */
-extern void wf_item_finish_calls(const WfJob **jobs, bool *are_finished, int n);
-
-/*
  * A job that raised when it was told of its effect waits, saying why, and is
  * told again in a minute.  Returns false when somebody holds it.
  */

@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "base/clock.h"
-#include "base/rows.h"
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "queue_internal.h"
@@ -45,17 +44,14 @@ static WfPlan finish_plan = {
 };
 
 static WfPlan delete_plan = {
-	.name = "delete_jobs",
+	.name = "delete_job",
 	.expected = SPI_OK_DELETE_RETURNING,
-	.by_index = true,
 	.passes = "job",
 	.nargs = 1,
-	.argtypes = {INT8ARRAYOID},
+	.argtypes = {INT8OID},
 	.sql =
-	"DELETE FROM workflow.job AS j WHERE j.job_id = ANY ($1) "
-	"RETURNING j.queue, j.kind, j.group_key IS NOT NULL OR EXISTS ("
-	"  SELECT 1 FROM workflow.queue AS q "
-	"  WHERE q.queue = j.queue AND q.max_running IS NOT NULL)",
+	"DELETE FROM workflow.job AS j WHERE j.job_id = $1 "
+	"RETURNING j.queue, j.kind, " WF_FREES_OTHERS,
 };
 
 static WfPlan end_plan = {
@@ -257,25 +253,11 @@ wf_queue_finish(const WfJob *job, Jsonb *detail)
 void
 wf_queue_drop(int64 job_id)
 {
-	wf_queue_drop_many(&job_id, 1);
-}
+	Datum		id = Int64GetDatum(job_id);
 
-void
-wf_queue_drop_many(const int64 *job_ids, int n)
-{
-	WfRows	   *ids = wf_rows_make(&delete_plan);
-	uint64		found;
-
-	for (int i = 0; i < n; i++)
-	{
-		Datum		id = Int64GetDatum(job_ids[i]);
-
-		wf_rows_add(ids, &id, NULL);
-	}
-	found = wf_rows_execute(ids);
-	for (uint64 row = 0; row < found; row++)
-		if (DatumGetBool(wf_result_datum(row, 3, NULL)))
-			wf_wake_at_commit(wf_job_topic(wf_result_text(row, 2)), wf_result_text(row, 1));
+	if (wf_plan_execute(&delete_plan, &id, NULL) > 0 &&
+		DatumGetBool(wf_result_datum(0, 3, NULL)))
+		wf_wake_at_commit(wf_job_topic(wf_result_text(0, 2)), wf_result_text(0, 1));
 }
 
 /*

@@ -127,7 +127,14 @@ extern void wf_queue_release(const WfJob *job, TimestampTz run_at, const char *w
 
 /* Deletes a job without an attempt (its item moved on). */
 extern void wf_queue_drop(int64 job_id);
-extern void wf_queue_drop_many(const int64 *job_ids, int n);
+
+/*
+ * Ends claimed jobs without items whose effects have succeeded, with one
+ * statement.  An effect that has succeeded stays so, and no job begins to wait
+ * for it.  Where another job is to be told, too, or somebody else holds the
+ * job, nothing is changed and are_ended[i] is false.
+ */
+extern void wf_queue_end_calls(const WfJob **jobs, bool *are_ended, int n);
 
 /*
  * Gives back the jobs whose lease has ended or whose session is gone, each

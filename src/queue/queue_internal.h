@@ -32,6 +32,11 @@
 	"  WHERE o.queue = j.queue AND o.group_key = j.group_key AND o.job_id <> j.job_id " \
 	"    AND (o.status = 'running' OR (o.job_id < j.job_id AND o.status <> 'dead')))"
 
+/* Whether the end of a deleted job j may let another one start. */
+#define WF_FREES_OTHERS \
+	"(j.group_key IS NOT NULL OR EXISTS (SELECT 1 FROM workflow.queue AS q " \
+	"  WHERE q.queue = j.queue AND q.max_running IS NOT NULL))"
+
 /* What a claim wants, and what it has to know for the next one. */
 typedef struct WfClaim
 {

@@ -77,7 +77,7 @@ typedef struct Ends
 {
 	WfCall	  **calls;
 	const WfJob **jobs;
-	bool	   *are_finished;
+	bool	   *are_ended;
 	int			n;
 } Ends;
 
@@ -86,7 +86,7 @@ finish(void *argument)
 {
 	Ends	   *ends = argument;
 
-	wf_item_finish_calls(ends->jobs, ends->are_finished, ends->n);
+	wf_queue_end_calls(ends->jobs, ends->are_ended, ends->n);
 }
 
 /*
@@ -101,7 +101,7 @@ choose_ends(WfCalls *calls)
 
 	ends->calls = palloc(sizeof(WfCall *) * size);
 	ends->jobs = palloc(sizeof(WfJob *) * size);
-	ends->are_finished = palloc(sizeof(bool) * size);
+	ends->are_ended = palloc(sizeof(bool) * size);
 	dlist_foreach(iter, &calls->stages[WF_CALL_SETTLED])
 	{
 		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
@@ -133,7 +133,7 @@ wf_calls_end_together(WfCalls *calls)
 		wf_tell_raise_cancel(calls->by, &fault);
 	else
 		for (int i = 0; i < ends->n; i++)
-			if (ends->are_finished[i])
+			if (ends->are_ended[i])
 				wf_call_move(ends->calls[i], WF_CALL_TOLD);
 }
 

@@ -81,6 +81,36 @@ cmp_ok(
 	'<', 20,
 	'the quickest of twenty is on record within 20 ms of its answer');
 
+# how many rows one statement took: of effects, attempts and jobs
+sql(q{
+	CREATE TABLE public.taken (what text, n bigint);
+	CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS
+	  'BEGIN INSERT INTO public.taken SELECT tg_argv[0], count(*) FROM these; RETURN NULL; END';
+	CREATE TRIGGER note AFTER UPDATE ON workflow.effect REFERENCING NEW TABLE AS these
+	  FOR EACH STATEMENT EXECUTE FUNCTION public.note('effect updated');
+	CREATE TRIGGER note AFTER INSERT ON workflow.attempt REFERENCING NEW TABLE AS these
+	  FOR EACH STATEMENT EXECUTE FUNCTION public.note('attempt written');
+	CREATE TRIGGER note AFTER UPDATE ON workflow.job REFERENCING NEW TABLE AS these
+	  FOR EACH STATEMENT EXECUTE FUNCTION public.note('job claimed');
+	CREATE TRIGGER note_end AFTER DELETE ON workflow.job REFERENCING OLD TABLE AS these
+	  FOR EACH STATEMENT EXECUTE FUNCTION public.note('job ended')});
+call_and('crm', '0', 40, sub { });
+wait_for(
+	"count(*) = 40 FROM workflow.effects WHERE state = 'succeeded' AND key LIKE '0:%'",
+	'forty calls');
+wait_for(
+	"count(*) = 0 FROM workflow.job AS j JOIN workflow.effect AS e USING (effect_id) WHERE e.key LIKE '0:%'",
+	'their jobs are done with');
+is( sql(q{SELECT string_agg(what, ', ' ORDER BY what) FROM
+		  (SELECT what FROM public.taken GROUP BY what HAVING max(n) >= 4) AS many}),
+	'attempt written, effect updated, job claimed, job ended',
+	'each step took many at once');
+sql(q{
+	DROP TRIGGER note ON workflow.effect;
+	DROP TRIGGER note ON workflow.attempt;
+	DROP TRIGGER note ON workflow.job;
+	DROP TRIGGER note_end ON workflow.job});
+
 # one of many may not begin
 call_and(
 	'crm', '1', 40,
