@@ -49,15 +49,16 @@ wf_calls_find(WfCalls *calls, int64 effect_id)
 }
 
 /*
- * How many more calls may be claimed.  What only waits to be told takes no room,
- * nor does what stands aside: else the lines before a few slow endpoints would
- * take that of all others.
+ * How many more calls may be claimed.  What only waits to be told, or is done
+ * with, takes no room, nor does what stands aside: else the lines before a few
+ * slow endpoints would take that of all others.
  */
 int
 wf_calls_room(const WfCalls *calls)
 {
 	return wf_max_in_flight - (int) hash_get_num_entries(calls->table) +
-		calls->nstage[WF_CALL_SETTLED] + calls->nstage[WF_CALL_ASIDE];
+		calls->nstage[WF_CALL_SETTLED] + calls->nstage[WF_CALL_TOLD] +
+		calls->nstage[WF_CALL_ASIDE];
 }
 
 /*

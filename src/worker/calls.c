@@ -11,9 +11,11 @@
  * "claimed" and "begun" happen in one transaction that is flushed before any
  * byte leaves; no transaction is open while calls are under way; what is
  * finished is recorded in the ledger in batches ("settled"), and only then, in
- * another transaction, the jobs are told and the items move.  A call stays in
- * the table until its evidence is recorded and its job told, whatever fails
- * meanwhile.  None of these transactions waits for a row that somebody holds.
+ * another transaction, the jobs are told and the items move.  Calls that have no
+ * item are told as they are recorded; and where more wait, the next ones begin
+ * in the transaction that records.  A call stays in the table until its evidence
+ * is recorded and its job told, whatever fails meanwhile.  None of these
+ * transactions waits for a row that somebody holds.
  *
  * A claimed job whose endpoint has enough calls under way stands aside until
  * one of those ends.  At most as many stand aside as may be under way; the
@@ -215,7 +217,7 @@ wf_calls_turn(WfCalls *calls)
 	moved = before - count(calls, WF_CALL_UNDER_WAY);
 	take_up_kept(calls, GetCurrentTimestamp());
 	if (is_time_to_record(calls))
-		moved += wf_calls_record_all(calls);
+		moved += wf_calls_record_all(calls, !calls->is_stopping);
 	moved += wf_calls_tell_all(calls);
 	note_moves(calls, moved);
 	if (is_time_to_look(calls))
@@ -236,7 +238,7 @@ void
 wf_calls_finish(WfCalls *calls)
 {
 	take_up_kept(calls, DT_NOEND);
-	(void) wf_calls_record_all(calls);
+	(void) wf_calls_record_all(calls, false);
 	(void) wf_calls_tell_all(calls);
 }
 

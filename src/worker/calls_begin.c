@@ -314,13 +314,13 @@ next_due(const WfCalls *calls)
 }
 
 /*
- * Claims what there is room for, the kinds taking turns at being first.
+ * Inside a transaction: claims what there is room for, the kinds taking turns at
+ * being first, and begins what may.
  */
-static void
-claim(void *argument)
+void
+wf_calls_look_for_jobs(WfCalls *calls)
 {
 	static const char *const kinds[] = {"http", "model"};
-	WfCalls    *calls = argument;
 	int			first = calls->nturns++ % 2;
 	int			wanted;
 
@@ -334,9 +334,24 @@ claim(void *argument)
 	calls->nclaimed += claim_kind(calls, kinds[1 - first], wanted - calls->nclaimed);
 	begin_chosen(calls);
 	note_crowd(calls);
-	calls->may_be_more = (wanted > 0 && calls->nclaimed >= wanted && room_now(calls) > 0) ||
-		may_one_aside_go(calls);
+	calls->got_all = wanted > 0 && calls->nclaimed >= wanted;
+	calls->may_be_more = (calls->got_all && room_now(calls) > 0) || may_one_aside_go(calls);
 	calls->next_due = next_due(calls);
+}
+
+static void
+claim(void *argument)
+{
+	wf_calls_look_for_jobs(argument);
+}
+
+/*
+ * Whether jobs are known to wait for a place.
+ */
+bool
+wf_calls_has_backlog(const WfCalls *calls)
+{
+	return calls->got_all || calls->crowded_until != 0 || calls->nstage[WF_CALL_ASIDE] > 0;
 }
 
 /*
@@ -388,6 +403,18 @@ plan_next_look(WfCalls *calls)
 	calls->look_at = earlier(calls->look_at, wf_calls_grow_at(calls));
 }
 
+/*
+ * After the commit of a claim.
+ */
+int
+wf_calls_start_claimed(WfCalls *calls)
+{
+	calls->has_failed = false;
+	plan_next_look(calls);
+
+	return wf_calls_start(calls);
+}
+
 int
 wf_calls_claim(WfCalls *calls)
 {
@@ -402,11 +429,9 @@ wf_calls_claim(WfCalls *calls)
 		calls->has_failed = true;
 		return 0;
 	}
-	calls->has_failed = false;
 	wf_calls_keep(calls);
-	plan_next_look(calls);
 
-	return wf_calls_start(calls);
+	return wf_calls_start_claimed(calls);
 }
 
 /*

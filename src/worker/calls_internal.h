@@ -100,6 +100,7 @@ struct WfCalls
 	int			fruitless;		/* looks in a row that got nothing of what is
 								 * due */
 	bool		may_be_more;
+	bool		got_all;		/* the last look: as many as it wanted */
 	int			ngiven_back;	/* by the last look */
 	bool		found_others;	/* the last look: jobs of endpoints that have
 								 * room */
@@ -128,7 +129,10 @@ extern TimestampTz wf_calls_retry_at(const WfCalls *calls, WfCallStage stage);
 extern void wf_call_begin(WfCall *call);
 extern int	wf_calls_start(WfCalls *calls);
 extern int	wf_calls_claim(WfCalls *calls);
-extern int	wf_calls_record_all(WfCalls *calls);
+extern bool wf_calls_has_backlog(const WfCalls *calls);
+extern void wf_calls_look_for_jobs(WfCalls *calls);
+extern int	wf_calls_start_claimed(WfCalls *calls);
+extern int	wf_calls_record_all(WfCalls *calls, bool claims);
 extern void wf_calls_end_together(WfCalls *calls);
 extern int	wf_calls_tell_all(WfCalls *calls);
 

@@ -129,6 +129,42 @@ record(WfCalls *calls, int limit, WfFault *fault)
 	return true;
 }
 
+static void
+record_and_claim(void *argument)
+{
+	WfCalls    *calls = argument;
+
+	record_batch(calls);
+	calls->busy_at = GetCurrentTimestamp();
+	wf_calls_look_for_jobs(calls);
+}
+
+/*
+ * Records the last batch, and the calls that come into the free places begin in
+ * the same transaction: one flush does for both.  Only where more wait, for
+ * looking takes time; what fails is done in two transactions.
+ */
+static bool
+record_last_and_claim(WfCalls *calls)
+{
+	WfFault		ignored;
+
+	if (calls->nstage[WF_CALL_FINISHED] > WF_CALLS_MAX_RECORD || calls->has_failed ||
+		!wf_calls_has_backlog(calls))
+		return false;
+	calls->record_limit = WF_CALLS_MAX_RECORD;
+	if (!calls->by->perform("recording results and beginning calls", record_and_claim, calls,
+							&ignored))
+	{
+		wf_calls_undo(calls);
+		return false;
+	}
+	wf_calls_keep(calls);
+	(void) wf_calls_start_claimed(calls);
+
+	return calls->nstage[WF_CALL_FINISHED] == 0;
+}
+
 /*
  * Somebody deleted the effect: there is nothing to record on, and its job has
  * to be told that.
@@ -196,10 +232,11 @@ record_singly(WfCalls *calls)
 }
 
 /*
- * Records all that is finished; returns how many were recorded.
+ * Records all that is finished; returns how many were recorded.  Calls may begin
+ * in free places, if claims: then there is no need to look for jobs after it.
  */
 int
-wf_calls_record_all(WfCalls *calls)
+wf_calls_record_all(WfCalls *calls, bool claims)
 {
 	int			before = calls->nstage[WF_CALL_FINISHED];
 	WfFault		fault;
@@ -207,6 +244,8 @@ wf_calls_record_all(WfCalls *calls)
 	calls->record_at = 0;
 	while (calls->nstage[WF_CALL_FINISHED] > 0 && calls->record_at == 0)
 	{
+		if (claims && record_last_and_claim(calls))
+			return before;
 		if (!record(calls, WF_CALLS_MAX_RECORD, &fault))
 			record_singly(calls);
 	}

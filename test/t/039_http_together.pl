@@ -171,6 +171,51 @@ sql('DROP TRIGGER refuse ON workflow.job');
 
 is_once('each was sent once', '3', 40);
 
+# the same at the commit, which records what the calls came to as well
+call_and(
+	'crm', '5', 40,
+	sub {
+		my $effect =
+		  sql(q{SELECT effect_id FROM workflow.effects WHERE key = '5:7'});
+		sql(qq{
+			CREATE CONSTRAINT TRIGGER refuse AFTER DELETE ON workflow.job DEFERRABLE INITIALLY DEFERRED
+			FOR EACH ROW WHEN (old.effect_id = $effect) EXECUTE FUNCTION public.refuse()});
+	});
+wait_for(
+	"count(*) = 40 FROM workflow.effects WHERE state = 'succeeded' AND attempts = 1 AND key LIKE '5:%'",
+	'all results are on record');
+wait_for(
+	"count(*) = 1 AND min(waiting_on) = 'blocked' FROM workflow.job AS j JOIN workflow.effect AS e USING (effect_id) WHERE e.key LIKE '5:%'",
+	'one job waits, the others are done with');
+sql('DROP TRIGGER refuse ON workflow.job');
+is_once('each was sent once', '5', 40);
+
+# what is to begin in the transaction that records others may not: that those are
+# recorded is seen in that one only
+sql(qq{
+	CREATE SERVER narrow FOREIGN DATA WRAPPER workflow_http OPTIONS (url '$stand_in->{url}',
+	  dedup 'none', owner 'boss', max_in_flight '4', allow_http 'true', allow_private '127.0.0.0/8');
+	CREATE SEQUENCE public.refusals;
+	CREATE FUNCTION public.refuse_next() RETURNS trigger LANGUAGE plpgsql AS \$\$
+	BEGIN
+	  IF EXISTS (SELECT FROM workflow.effect WHERE key LIKE '6:%' AND state = 'succeeded'
+	             AND xmin::text = pg_current_xact_id()::text)
+	     AND nextval('public.refusals') <= 2 THEN
+	    RAISE EXCEPTION 'not on my watch';
+	  END IF;
+	  RETURN new;
+	END \$\$;
+	CREATE TRIGGER refuse BEFORE UPDATE ON workflow.job
+	FOR EACH ROW WHEN (new.status = 'running') EXECUTE FUNCTION public.refuse_next()});
+call_and('narrow', '6', 400, sub { });
+wait_for(
+	"count(*) = 400 FROM workflow.effects WHERE state = 'succeeded' AND attempts = 1 AND key LIKE '6:%'",
+	'all results are on record all the same');
+cmp_ok(sql('SELECT last_value FROM public.refusals'),
+	'>=', 2, 'something was refused meanwhile');
+sql('DROP TRIGGER refuse ON workflow.job');
+is_once('each was sent once', '6', 400);
+
 # an item that wants the effect of a call that stands alone
 $stand_in->define($node, 'crm_item', q{dedup 'key'});
 sql(q{SELECT workflow.pause_queue('calls_of_test', 'not yet')});
