@@ -73,6 +73,7 @@ $(INSTALL_SQL): $(SQL_PIECES:%=sql/%.sql) $(EXTENSION).control
 # ---- tests -----------------------------------------------------------------
 # Every run starts its own throw-away servers under build/.
 TESTS =
+POINTS = build/points.so
 RUN_TESTS = PG_CONFIG='$(PG_CONFIG)' PGXS='$(PGXS)' tools/run_tests
 
 .PHONY: test installcheck check-regress check-isolation check-tap lint indent demo test-matrix bench bench-http bench-queues
@@ -86,11 +87,18 @@ installcheck: test
 check-regress check-isolation check-tap: check-%: all install
 	@$(RUN_TESTS) $* $(TESTS)
 
+# Lets the tests stop a process at a labelled point, see src/base/point.h.
+check-tap: $(POINTS)
+
+$(POINTS): test/points.c src/base/point.h
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_SL) -shared -o $@ $<
+
 lint:
 	@PG_CONFIG='$(PG_CONFIG)' tools/lint
 
 indent:
-	@PG_CONFIG='$(PG_CONFIG)' tools/indent $(C_FILES) $(H_FILES) $(wildcard bench/*.c)
+	@PG_CONFIG='$(PG_CONFIG)' tools/indent $(C_FILES) $(H_FILES) $(wildcard bench/*.c test/*.c)
 
 demo:
 	@$(MAKE) -s all install

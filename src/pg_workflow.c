@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "base/config.h"
+#include "base/point.h"
 #include "base/wake.h"
 #include "fmgr.h"
 #include "item/item.h"
@@ -23,6 +24,7 @@ void
 _PG_init(void)
 {
 	wf_config_init();
+	wf_point_init();
 	wf_wake_init();
 	wf_queue_init();
 	wf_item_init();

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/jsonb.h"
+#include "base/point.h"
 #include "base/rows.h"
 #include "catalog/pg_type.h"
 #include "effect/ledger.h"
@@ -142,6 +143,7 @@ wf_effect_reclaim_lost(WfSweep *sweep)
 	};
 	ListCell   *cell;
 
+	WF_POINT(reclaim_begun);
 	wf_plan_execute(&lost_effects_plan, values, NULL);
 	foreach(cell, effect_ids())
 	{
@@ -149,6 +151,7 @@ wf_effect_reclaim_lost(WfSweep *sweep)
 		settle_lost(sweep->at);
 		wf_sweep_mended(sweep, sweep->at);
 	}
+	WF_POINT(lost_settled);
 }
 
 typedef struct BlockedCause

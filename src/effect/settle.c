@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/jsonb.h"
+#include "base/point.h"
 #include "base/rows.h"
 #include "base/wake.h"
 #include "catalog/pg_type.h"
@@ -91,6 +92,7 @@ void
 wf_ledger_write(WfLedgerPage *page)
 {
 	wf_rows_execute(page->effects);
+	WF_POINT(effects_settled);
 	wf_rows_execute(page->attempts);
 }
 

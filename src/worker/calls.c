@@ -25,6 +25,7 @@
 
 #include "base/compat.h"
 #include "base/config.h"
+#include "base/point.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
@@ -135,6 +136,7 @@ collect(WfCalls *calls)
 		if (count(calls, WF_CALL_FINISHED) == 0)
 			calls->oldest_finished = GetCurrentTimestamp();
 		wf_call_move_for_good(call, WF_CALL_FINISHED);
+		WF_POINT(answer_collected);
 	}
 }
 
@@ -213,6 +215,7 @@ wf_calls_turn(WfCalls *calls)
 	int			moved = 0;
 
 	wf_http_pump(calls->client);
+	WF_POINT(calls_pumped);
 	collect(calls);
 	moved = before - count(calls, WF_CALL_UNDER_WAY);
 	take_up_kept(calls, GetCurrentTimestamp());

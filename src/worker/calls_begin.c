@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/commit.h"
+#include "base/point.h"
 #include "utils/timestamp.h"
 #include "worker/calls_internal.h"
 #include "worker/exchange.h"
@@ -326,13 +327,16 @@ wf_calls_look_for_jobs(WfCalls *calls)
 
 	wf_require_flushed_commit();
 	wf_tell_limit_waits();
+	WF_POINT(claim_begun);
 	choose_aside(calls);
 	wanted = wanted_jobs(calls);
 	calls->ngiven_back = 0;
 	calls->found_others = false;
 	calls->nclaimed = claim_kind(calls, kinds[first], wanted);
 	calls->nclaimed += claim_kind(calls, kinds[1 - first], wanted - calls->nclaimed);
+	WF_POINT(jobs_claimed);
 	begin_chosen(calls);
+	WF_POINT(effects_marked);
 	note_crowd(calls);
 	calls->got_all = wanted > 0 && calls->nclaimed >= wanted;
 	calls->may_be_more = (calls->got_all && room_now(calls) > 0) || may_one_aside_go(calls);
@@ -375,6 +379,7 @@ wf_calls_start(WfCalls *calls)
 		call->result = NULL;
 		wf_exchange_start(calls->client, call->effect_id, call->wire);
 		wf_call_move_for_good(call, WF_CALL_UNDER_WAY);
+		WF_POINT(call_started);
 	}
 
 	return n;
@@ -409,6 +414,7 @@ plan_next_look(WfCalls *calls)
 int
 wf_calls_start_claimed(WfCalls *calls)
 {
+	WF_POINT(intent_flushed);
 	calls->has_failed = false;
 	plan_next_look(calls);
 

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "base/commit.h"
+#include "base/point.h"
 #include "base/sqlstate.h"
 #include "item/item.h"
 #include "utils/timestamp.h"
@@ -91,6 +92,7 @@ record_batch(void *argument)
 
 	wf_require_flushed_commit();
 	wf_tell_limit_waits();
+	WF_POINT(record_begun);
 	for (int i = 0; i < n; i++)
 	{
 		WfCall	   *call = chosen[i];
@@ -109,6 +111,7 @@ record_batch(void *argument)
 		move_on(chosen[i], recordings[i].disposition);
 	if (calls->record_limit > 1)
 		wf_calls_end_together(calls);
+	WF_POINT(record_written);
 }
 
 /*
@@ -123,6 +126,7 @@ record(WfCalls *calls, int limit, WfFault *fault)
 		wf_calls_undo(calls);
 		return false;
 	}
+	WF_POINT(record_flushed);
 	wf_calls_keep(calls);
 	(void) wf_calls_start(calls);
 
@@ -159,6 +163,7 @@ record_last_and_claim(WfCalls *calls)
 		wf_calls_undo(calls);
 		return false;
 	}
+	WF_POINT(record_flushed);
 	wf_calls_keep(calls);
 	(void) wf_calls_start_claimed(calls);
 

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "base/point.h"
 #include "item/item.h"
 #include "utils/timestamp.h"
 #include "worker/calls_internal.h"
@@ -146,8 +147,10 @@ tell_batch(void *argument)
 	dlist_mutable_iter iter;
 
 	wf_tell_limit_waits();
+	WF_POINT(tell_begun);
 	if (calls->tell_alone == 0)
 		wf_calls_end_together(calls);
+	WF_POINT(jobs_finished);
 	dlist_foreach_modify(iter, &calls->stages[WF_CALL_SETTLED])
 	{
 		WfCall	   *call = dlist_container(WfCall, node, iter.cur);
@@ -162,6 +165,7 @@ tell_batch(void *argument)
 			wf_call_move(call, WF_CALL_TOLD);
 		else
 			wf_call_put_off(call, WF_CALL_SETTLED);
+		WF_POINT(job_told);
 	}
 }
 
@@ -238,7 +242,10 @@ wf_calls_tell_all(WfCalls *calls)
 
 		calls->telling = NULL;
 		if (calls->by->perform("telling jobs of their effects", tell_batch, calls, &fault))
+		{
+			WF_POINT(tell_committed);
 			wf_calls_keep(calls);
+		}
 		else
 			recover(calls, alone, &fault);
 		if (alone)

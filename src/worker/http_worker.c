@@ -12,6 +12,7 @@
 #include <malloc.h>
 
 #include "base/config.h"
+#include "base/point.h"
 #include "base/wake.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -72,6 +73,7 @@ say_what_is_under_way(const WfCalls *calls)
 static void
 end(WfCalls *calls)
 {
+	WF_POINT(worker_ending);
 	wf_wake_unlisten();
 	wf_calls_finish(calls);
 	wf_calls_close(calls);

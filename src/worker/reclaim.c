@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "base/point.h"
 #include "effect/effect.h"
 #include "item/item.h"
 #include "worker/dispatch.h"
@@ -167,6 +168,7 @@ tell(void *argument)
 	for (int i = news->from; i < news->to; i++)
 		if (wf_tell_all_jobs(news->by, news->effects[i]))
 			news->ntold++;
+	WF_POINT(lost_told);
 }
 
 static void
@@ -248,6 +250,7 @@ wf_dispatch_reclaim(const WfDispatcher *by, bool *put_off)
 	n += Max(0, nmended);
 
 	nmended = mend(by, &settle_effects, news.effects, put_off);
+	WF_POINT(lost_committed);
 	ok &= nmended >= 0;
 	news.n = Max(0, nmended);
 	nmended = mend(by, &unblock_effects, &news.effects[news.n], put_off);
@@ -257,6 +260,7 @@ wf_dispatch_reclaim(const WfDispatcher *by, bool *put_off)
 
 	ntold = tell_all(&news, put_off);
 	ok &= ntold >= 0;
+	WF_POINT(reclaim_committed);
 
 	return ok ? n + ntold : -1;
 }
