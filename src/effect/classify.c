@@ -34,6 +34,7 @@ static const CodeRule unsent_rules[] = {
 	{3, 4, WF_ACT_BLOCK, "permanent", "the URL of the request is malformed"},
 	{27, 27, WF_ACT_RETRY, "unavailable", "out of memory"},
 	{28, 28, WF_ACT_RETRY, "timeout", "no connection within the time allowed"},
+	{42, 42, WF_ACT_RETRY, "unavailable", "it was not sent"},
 	{43, 43, WF_ACT_BLOCK, "permanent", "the request is malformed"},
 	{47, 49, WF_ACT_BLOCK, "permanent", "an option of the endpoint is not understood"},
 	{53, 54, WF_ACT_BLOCK, "unauthorized", "TLS could not be set up"},
@@ -128,7 +129,7 @@ unsent_verdict(const WfFacts *facts)
 		return make_verdict(WF_NOT_APPLIED, WF_ACT_RETRY, "connection",
 							"no connection could be made");
 	verdict = make_verdict(WF_NOT_APPLIED, rule->action, rule->error_class, rule->message);
-	verdict.is_charged = facts->curl_code != 2 && facts->curl_code != 27;
+	verdict.is_charged = facts->curl_code != 2 && facts->curl_code != 27 && facts->curl_code != 42;
 
 	return verdict;
 }

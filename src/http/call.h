@@ -64,6 +64,7 @@ typedef struct WfHttpCall
 	WfReceived	received;
 	CURLcode	code;
 	bool		scheme_refused;
+	bool		is_given_up;	/* its result was taken before it ended */
 	double		total_ms;
 	char		problem[256];	/* why it was not started; empty otherwise */
 	char		error[CURL_ERROR_SIZE];

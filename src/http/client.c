@@ -327,8 +327,11 @@ finish_call(WfHttpClient *client, WfHttpCall *call, CURLcode code)
 	call->code = code;
 	(void) curl_multi_remove_handle(client->multi, call->easy);
 	dlist_delete(&call->node);
-	dlist_push_tail(&client->finished, &call->node);
 	client->nrunning--;
+	if (call->is_given_up)
+		wf_call_free(call);
+	else
+		dlist_push_tail(&client->finished, &call->node);
 }
 
 static void
@@ -438,4 +441,32 @@ wf_http_next_result(WfHttpClient *client)
 	unmask(&saved);
 
 	return result;
+}
+
+/*
+ * The call stays with libcurl, which may not let go of it at once (a look-up of
+ * a name); the guard keeps it from being sent.
+ */
+WfHttpResult *
+wf_http_give_up_unsent(WfHttpClient *client)
+{
+	dlist_iter	each;
+
+	dlist_foreach(each, &client->running)
+	{
+		WfHttpCall *call = dlist_container(WfHttpCall, node, each.cur);
+		WfHttpResult *result;
+
+		if (call->guard.nsends > 0)
+			continue;
+		call->code = CURLE_ABORTED_BY_CALLBACK;
+		strlcpy(call->problem, "the sender was asked to end", sizeof(call->problem));
+		result = wf_call_result(call);
+		call->guard.nsends = 1;
+		call->is_given_up = true;
+
+		return result;
+	}
+
+	return NULL;
 }

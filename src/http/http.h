@@ -115,4 +115,10 @@ extern bool wf_http_address_is_allowed(const char *address, List *allow_private)
 /* The next finished call, in the current memory context; NULL when none. */
 extern WfHttpResult *wf_http_next_result(WfHttpClient *client);
 
+/*
+ * For who is about to close the client: the result of a call of which nothing
+ * has been sent yet, and now never will be; NULL when there is none left.
+ */
+extern WfHttpResult *wf_http_give_up_unsent(WfHttpClient *client);
+
 #endif							/* WF_HTTP_HTTP_H */

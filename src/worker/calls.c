@@ -89,6 +89,16 @@ wf_calls_under_way(const WfCalls *calls)
 		count(calls, WF_CALL_KEPT);
 }
 
+/*
+ * Whether the process was asked to end: what is begun now would only be given
+ * up again.
+ */
+bool
+wf_calls_is_ending(const WfCalls *calls)
+{
+	return calls->by->is_ending != NULL && calls->by->is_ending();
+}
+
 bool
 wf_calls_has_failed(const WfCalls *calls)
 {
@@ -111,14 +121,14 @@ wf_calls_next_due(const WfCalls *calls)
  * Takes the results out of the client, each into its call.
  */
 static void
-collect(WfCalls *calls)
+collect(WfCalls *calls, WfHttpResult *(*next_result) (WfHttpClient *client))
 {
 	for (;;)
 	{
 		MemoryContext context = AllocSetContextCreate(calls->context, "wf result",
 													  ALLOCSET_SMALL_SIZES);
 		MemoryContext caller = MemoryContextSwitchTo(context);
-		WfHttpResult *result = wf_http_next_result(calls->client);
+		WfHttpResult *result = next_result(calls->client);
 		WfCall	   *call;
 
 		MemoryContextSwitchTo(caller);
@@ -216,7 +226,7 @@ wf_calls_turn(WfCalls *calls)
 
 	wf_http_pump(calls->client);
 	WF_POINT(calls_pumped);
-	collect(calls);
+	collect(calls, wf_http_next_result);
 	moved = before - count(calls, WF_CALL_UNDER_WAY);
 	take_up_kept(calls, GetCurrentTimestamp());
 	if (is_time_to_record(calls))
@@ -226,10 +236,10 @@ wf_calls_turn(WfCalls *calls)
 	if (is_time_to_look(calls))
 		moved += wf_calls_claim(calls);
 	moved += wf_calls_tell_all(calls);
-	if (moved > 0)
+	if (moved > 0 && !wf_calls_is_ending(calls))
 	{
 		wf_http_pump(calls->client);
-		collect(calls);
+		collect(calls, wf_http_next_result);
 	}
 	note_moves(calls, moved);
 	wf_registry_in_flight(count(calls, WF_CALL_UNDER_WAY));
@@ -240,6 +250,9 @@ wf_calls_turn(WfCalls *calls)
 void
 wf_calls_finish(WfCalls *calls)
 {
+	collect(calls, wf_http_give_up_unsent);
+	wf_http_pump(calls->client);
+	collect(calls, wf_http_next_result);
 	take_up_kept(calls, DT_NOEND);
 	(void) wf_calls_record_all(calls, false);
 	(void) wf_calls_tell_all(calls);

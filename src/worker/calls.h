@@ -21,7 +21,10 @@ extern void wf_calls_stop_claiming(WfCalls *calls);
 /* Moves everything on as far as it goes without waiting; returns how much moved. */
 extern int	wf_calls_turn(WfCalls *calls);
 
-/* Records and tells what is finished, whether or not it is time to. */
+/*
+ * For who is asked to end: gives up what has not been sent yet, and records and
+ * tells what has finished.
+ */
 extern void wf_calls_finish(WfCalls *calls);
 
 /* Sleeps until something moves, at most so long (-1: no limit). */

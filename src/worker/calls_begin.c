@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/commit.h"
 #include "base/point.h"
+#include "miscadmin.h"
 #include "utils/timestamp.h"
 #include "worker/calls_internal.h"
 #include "worker/exchange.h"
@@ -328,6 +329,8 @@ wf_calls_look_for_jobs(WfCalls *calls)
 	wf_require_flushed_commit();
 	wf_tell_limit_waits();
 	WF_POINT(claim_begun);
+	if (wf_calls_is_ending(calls))
+		return;
 	choose_aside(calls);
 	wanted = wanted_jobs(calls);
 	calls->ngiven_back = 0;
@@ -343,10 +346,14 @@ wf_calls_look_for_jobs(WfCalls *calls)
 	calls->next_due = next_due(calls);
 }
 
+/*
+ * An end that was asked for meanwhile comes before anything is promised.
+ */
 static void
 claim(void *argument)
 {
 	wf_calls_look_for_jobs(argument);
+	CHECK_FOR_INTERRUPTS();
 }
 
 /*

@@ -126,6 +126,7 @@ extern void wf_call_put_off(WfCall *call, WfCallStage stage);
 extern bool wf_calls_is_due(const WfCalls *calls, WfCallStage stage);
 extern TimestampTz wf_calls_retry_at(const WfCalls *calls, WfCallStage stage);
 
+extern bool wf_calls_is_ending(const WfCalls *calls);
 extern void wf_call_begin(WfCall *call);
 extern int	wf_calls_start(WfCalls *calls);
 extern int	wf_calls_claim(WfCalls *calls);

@@ -51,7 +51,7 @@ move_on(WfCall *call, WfDisposition disposition)
 	call->has_succeeded = disposition == WF_EFFECT_SUCCEEDED;
 	if (disposition == WF_EFFECT_BUSY)
 		wf_call_put_off(call, WF_CALL_KEPT);
-	else if (disposition == WF_EFFECT_BEFORE_DONE)
+	else if (disposition == WF_EFFECT_BEFORE_DONE && !wf_calls_is_ending(call->calls))
 		wf_call_begin(call);
 	else
 		wf_call_move(call, WF_CALL_SETTLED);
@@ -114,6 +114,12 @@ record_batch(void *argument)
 	WF_POINT(record_written);
 }
 
+static bool
+perform(const WfDispatcher *by, const char *doing, WfStep step, void *argument, WfFault *fault)
+{
+	return (by->record != NULL ? by->record : by->perform) (doing, step, argument, fault);
+}
+
 /*
  * Records up to limit finished calls in one transaction.
  */
@@ -121,7 +127,7 @@ static bool
 record(WfCalls *calls, int limit, WfFault *fault)
 {
 	calls->record_limit = limit;
-	if (!calls->by->perform("recording results", record_batch, calls, fault))
+	if (!perform(calls->by, "recording results", record_batch, calls, fault))
 	{
 		wf_calls_undo(calls);
 		return false;
@@ -154,11 +160,11 @@ record_last_and_claim(WfCalls *calls)
 	WfFault		ignored;
 
 	if (calls->nstage[WF_CALL_FINISHED] > WF_CALLS_MAX_RECORD || calls->has_failed ||
-		!wf_calls_has_backlog(calls))
+		wf_calls_is_ending(calls) || !wf_calls_has_backlog(calls))
 		return false;
 	calls->record_limit = WF_CALLS_MAX_RECORD;
-	if (!calls->by->perform("recording results and beginning calls", record_and_claim, calls,
-							&ignored))
+	if (!perform(calls->by, "recording results and beginning calls", record_and_claim, calls,
+				 &ignored))
 	{
 		wf_calls_undo(calls);
 		return false;

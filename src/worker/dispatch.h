@@ -18,6 +18,16 @@ typedef struct WfDispatcher
 	/* runs a step in a transaction of its own; false: rolled back */
 	bool		(*perform) (const char *doing, WfStep step, void *argument,
 							WfFault *fault);
+
+	/*
+	 * the same, for what this process alone knows: asked to end, it does so
+	 * after that; NULL: by perform
+	 */
+	bool		(*record) (const char *doing, WfStep step, void *argument,
+						   WfFault *fault);
+
+	/* whether it was asked to end: then it begins nothing; NULL: never */
+	bool		(*is_ending) (void);
 } WfDispatcher;
 
 /* How many sql activities to take at once; zeroed at the start. */

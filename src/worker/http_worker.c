@@ -4,8 +4,9 @@
  *
  * One thread, one event loop: it sleeps until its latch is set, until
  * libcurl's descriptor is readable, or until the next thing is due.  Asked to
- * end, it claims no more, records what has finished and goes; what is under
- * way then becomes unknown when its sender is found to be gone.
+ * end, it claims no more, takes back what has not been sent, records what has
+ * finished and goes; what is under way then becomes unknown when its sender is
+ * found to be gone.
  */
 #include "postgres.h"
 
@@ -20,17 +21,24 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "worker/calls.h"
 #include "worker/mains.h"
 
+/* So long a transaction may take that goes on when this process is asked to end. */
+#define LAST_MS 1000
+
 static volatile sig_atomic_t in_round = false;
+static volatile sig_atomic_t in_record = false;
 static volatile sig_atomic_t end_requested = false;
+static TimeoutId last_timeout;
 static int	last_said = -1;		/* calls under way, in what others see of us */
 
 /*
  * Inside a transaction the server's own handling applies, which ends waits for
- * locks too; between transactions the loop sees the request.
+ * locks too; between transactions the loop sees the request.  What came back
+ * from outside is recorded before: nobody else knows it.
  */
 static void
 on_sigterm(SIGNAL_ARGS)
@@ -38,7 +46,7 @@ on_sigterm(SIGNAL_ARGS)
 	int			saved_errno = errno;
 
 	end_requested = true;
-	if (in_round)
+	if (in_round && !in_record)
 		die(postgres_signal_arg);
 	else
 		SetLatch(MyLatch);
@@ -51,11 +59,40 @@ run_round(const char *doing, WfStep step, void *argument, WfFault *fault)
 	bool		ok;
 
 	in_round = true;
+	if (in_record || end_requested)
+		enable_timeout_after(last_timeout, LAST_MS);
 	ok = wf_round_run(doing, step, argument, fault);
+	disable_timeout(last_timeout, false);
 	in_round = false;
 	last_said = -1;
 
 	return ok;
+}
+
+static void
+on_last_timeout(void)
+{
+	in_record = false;
+	if (end_requested)
+		die(SIGTERM);
+}
+
+static bool
+run_record(const char *doing, WfStep step, void *argument, WfFault *fault)
+{
+	bool		ok;
+
+	in_record = true;
+	ok = run_round(doing, step, argument, fault);
+	in_record = false;
+
+	return ok;
+}
+
+static bool
+is_ending(void)
+{
+	return end_requested;
 }
 
 static void
@@ -134,6 +171,9 @@ wf_http_main(Datum main_arg)
 	wf_worker_begin(main_arg, &me);
 	by = wf_dispatcher("pg_workflow http");
 	by->perform = run_round;
+	by->record = run_record;
+	by->is_ending = is_ending;
+	last_timeout = RegisterTimeout(USER_TIMEOUT, on_last_timeout);
 	calls = wf_calls_open(by);
 	pqsignal(SIGTERM, on_sigterm);
 	wf_wake_listen(WF_WAKE_HTTP, NULL);

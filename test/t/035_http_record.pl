@@ -198,6 +198,18 @@ $node->safe_psql('postgres', q{
 wait_for("count(*) = 2 FROM workflow.items WHERE key IN ('A-1061', 'A-1062') AND outcome = 'success'",
 	'until the cause is gone');
 
+# a record that hangs keeps no worker from ending
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(600); RETURN new; END';
+	CREATE TRIGGER dawdle BEFORE UPDATE ON workflow.effect
+	FOR EACH ROW WHEN (new.state = 'succeeded') EXECUTE FUNCTION public.dawdle()});
+$stand_in->submit($node, 'crm', 1071);
+wait_for("count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_workflow http' AND wait_event = 'PgSleep'",
+	'a record hangs');
+cmp_ok($node->safe_psql('postgres', 'SELECT workflow.stop_workers()'), '>', 0, 'and the workers end');
+$node->safe_psql('postgres', 'DROP TRIGGER dawdle ON workflow.effect; SELECT workflow.start_workers()');
+wait_for("outcome = 'success' FROM workflow.items WHERE key = 'A-1071'", 'what was not recorded is sent again with its key');
+
 # effects are off: a guard is blocked as a call is, until that changes
 $node->append_conf('postgresql.conf', 'pg_workflow.effects = off');
 $node->reload;
