@@ -52,11 +52,8 @@ is( $node->safe_psql('postgres',
 	),
 	'0',
 	'no transaction is open meanwhile');
-like(
-	$node->safe_psql('postgres',
-		"SELECT query FROM pg_stat_activity WHERE backend_type = 'pg_workflow http'"
-	),
-	qr/waiting for 4 calls under way/,
+ok( $node->poll_query_until('postgres',
+		"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'pg_workflow http' AND query ~ 'waiting for 4 calls under way')"),
 	'and pg_stat_activity says what it does');
 
 # a worker that is terminated: what it had is settled, and nothing is sent twice
