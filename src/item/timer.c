@@ -5,7 +5,8 @@
  * The maintenance worker sleeps until the earliest one and fires what is due.
  * A state's timeout does not interrupt an outside action whose outcome is
  * open, or known and about to move the item: the timer is put to infinity and
- * set again when the job has been told.
+ * set again when the job has been told.  That is judged under the locks of the
+ * job and the effect, because a worker may be about to begin it.
  * Timers of paused items do not count.
  */
 #include "postgres.h"
@@ -139,6 +140,35 @@ wf_item_revive_timeout(const WfItem *item)
 		wf_wake_at_commit(WF_WAKE_MAINTENANCE, NULL);
 }
 
+/*
+ * Locks the job of a visit and its effect: what is not open under these locks
+ * does not begin before the timer has fired, nor after.  Returns false when
+ * somebody holds one of them, as who begins the effect does.
+ */
+static bool
+hold_effect(const DueTimer *timer)
+{
+	static WfPlan plan = {
+		.name = "effect of visit",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {INT8OID, INT4OID},
+		.sql = "SELECT job_id, effect_id FROM workflow.job "
+		"WHERE item_id = $1 AND seq = $2 AND effect_id IS NOT NULL",
+	};
+	Datum		values[2] = {Int64GetDatum(timer->item_id), Int32GetDatum(timer->seq)};
+	int64		job_id;
+	int64		effect_id;
+
+	if (wf_plan_execute(&plan, values, NULL) == 0)
+		return true;
+	job_id = wf_result_int8(0, 1);
+	effect_id = wf_result_int8(0, 2);
+
+	return wf_queue_try_lock(job_id) != NULL &&
+		wf_effect_hold_standing(effect_id).disposition != WF_EFFECT_BUSY;
+}
+
 static bool
 effect_is_open(const DueTimer *timer)
 {
@@ -228,16 +258,30 @@ raise_event(const WfItem *item, const DueTimer *timer)
 }
 
 /*
+ * Whether a timeout has to wait, for the outcome of an effect or to find out
+ * whether it has to; it is put off then.
+ */
+static bool
+must_wait(const DueTimer *timer)
+{
+	if (!hold_effect(timer))
+		change_due(timer, wf_now() + RETRY_DELAY_US);
+	else if (effect_is_open(timer))
+		change_due(timer, DT_NOEND);
+	else
+		return false;
+
+	return true;
+}
+
+/*
  * Fires one timer whose item is locked.
  */
 static void
 fire_locked(const WfItem *item, const DueTimer *timer)
 {
-	if (strcmp(timer->kind, "timeout") == 0 && effect_is_open(timer))
-	{
-		change_due(timer, DT_NOEND);
+	if (strcmp(timer->kind, "timeout") == 0 && must_wait(timer))
 		return;
-	}
 	delete_timer(timer);
 	if (item->seq != timer->seq)
 		return;					/* the visit is over */
