@@ -242,17 +242,20 @@ $$;
 COMMENT ON FUNCTION workflow._lock_jobs_of_effect(bigint) IS
   'Inner: locks what moves when an effect is settled by hand; the effect is locked after it';
 
--- Writes down what a person found out; the effect's job goes on.
+-- Writes down what a person found out; the effect's job goes on.  What was not applied, and nobody
+-- waits for any more, ends.  A guard has no job, and a revert may come to its turn later.
 CREATE FUNCTION workflow._settle_by_hand(caller text, effect workflow.effect, resolution text, note text,
                                          external_id text)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+  has_job boolean := EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = effect.effect_id);
+  goes_on boolean := resolution = 'not_applied' AND (has_job OR effect.kind IN ('guard', 'revert'));
 BEGIN
   UPDATE workflow.effect AS e
-  SET state = CASE resolution WHEN 'applied' THEN 'succeeded' WHEN 'not_applied' THEN 'pending'
-                              ELSE 'cancelled' END,
+  SET state = CASE WHEN resolution = 'applied' THEN 'succeeded' WHEN goes_on THEN 'pending' ELSE 'cancelled' END,
       substate = CASE resolution WHEN 'abandon' THEN
                    CASE WHEN e.unknown_attempts > 0 THEN 'abandoned' END
                  ELSE 'resolved' END,
@@ -262,11 +265,11 @@ BEGIN
       external_id = coalesce(external_id, e.external_id),
       error_class = CASE resolution WHEN 'abandon' THEN coalesce(e.error_class, 'permanent') END,
       reason = note,
-      finished_at = CASE resolution WHEN 'not_applied' THEN NULL ELSE clock_timestamp() END
+      finished_at = CASE WHEN NOT goes_on THEN clock_timestamp() END
   WHERE e.effect_id = effect.effect_id;
   PERFORM workflow._note(caller, 'resolve', effect.item_id, 'effect:' || effect.effect_id, note,
                          jsonb_build_object('resolution', resolution, 'from', effect.state));
-  IF EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = effect.effect_id) THEN
+  IF has_job THEN
     PERFORM workflow._effect_settled(effect.effect_id, caller);
     PERFORM workflow._wake('http');
   END IF;
@@ -311,7 +314,7 @@ COMMENT ON FUNCTION workflow._resolve(text, bigint, text, text) IS 'Inner: resol
 CREATE FUNCTION workflow.resolve(effect_id bigint, resolution text, note text) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.resolve(bigint, text, text) IS
-  'Tells what became of an effect that waits for a person: applied, not_applied (it is sent again) or abandon';
+  'Tells what became of an effect that waits for a person: applied, not_applied (it is sent again, where somebody waits for it) or abandon';
 
 -- Many at once: all of their items first, then their jobs, as for one.
 CREATE FUNCTION workflow._resolve_many(caller text, effect_ids bigint[], resolution text, note text)

@@ -618,6 +618,7 @@ BEGIN
     WHEN effect.state = 'blocked' THEN 'it waits until its cause changes: ' || cause
     WHEN effect.state = 'failed' THEN 'refused by the receiver, proven not applied: ' || cause
     WHEN effect.state = 'dead' THEN 'attempts spent, proven not applied: ' || cause
+    WHEN effect.state = 'cancelled' AND effect.first_sent_at IS NOT NULL AND NOT may_be_applied THEN 'cancelled, proven not applied: ' || cause
     WHEN effect.state = 'cancelled' AND NOT may_be_applied THEN 'cancelled before it was sent'
     WHEN NOT may_be_applied THEN 'reserved and not sent yet; it is sent once, under its key'
     ELSE 'the outcome is not known' || CASE
