@@ -270,6 +270,8 @@ BEGIN
   PERFORM workflow._note(caller, 'resolve', effect.item_id, 'effect:' || effect.effect_id, note,
                          jsonb_build_object('resolution', resolution, 'from', effect.state));
   IF has_job THEN
+    PERFORM workflow._job_again(j.job_id) FROM workflow.job AS j
+    WHERE j.effect_id = effect.effect_id AND j.status = 'dead' AND effect.state IN ('failed', 'dead');
     PERFORM workflow._effect_settled(effect.effect_id, caller);
     PERFORM workflow._wake('http');
   END IF;
@@ -277,6 +279,19 @@ END
 $$;
 COMMENT ON FUNCTION workflow._settle_by_hand(text, workflow.effect, text, text, text) IS
   'Inner: writes the resolution of an effect by a person and lets its job go on';
+
+-- A revert that was refused stops its compensation, and may be needless: what it was to take back is
+-- gone.  Where another revert has followed it, that one is asked about.
+CREATE FUNCTION workflow._awaits_resolution(effect workflow.effect, resolution text) RETURNS boolean LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT effect.state IN ('held', 'unknown', 'blocked') OR effect.state = 'pending' AND effect.unknown_attempts > 0
+      OR effect.kind = 'revert' AND effect.state IN ('failed', 'dead') AND resolution = 'applied'
+         AND NOT EXISTS (SELECT FROM workflow.effect AS r
+                         WHERE r.reverts = effect.reverts AND r.effect_id > effect.effect_id)
+$$;
+COMMENT ON FUNCTION workflow._awaits_resolution(workflow.effect, text) IS
+  'Inner: whether a person may say of an effect what became of it';
 
 CREATE FUNCTION workflow._resolve(caller text, effect_id bigint, resolution text, note text)
 RETURNS void LANGUAGE plpgsql
@@ -299,11 +314,10 @@ BEGIN
             DETAIL = 'The note says how the outcome is known; it is kept in the journal.',
             HINT = format('SELECT workflow.resolve(%s, %L, ''how you know'');', effect_id, resolution);
   END IF;
-  IF effect.state NOT IN ('held', 'unknown', 'blocked')
-     AND NOT (effect.state = 'pending' AND effect.unknown_attempts > 0) THEN
+  IF NOT workflow._awaits_resolution(effect, resolution) THEN
     RAISE EXCEPTION 'effect % is % and needs no resolution', effect_id, effect.state
       USING ERRCODE = '55000',
-            DETAIL = 'Only an effect that is held, unknown or blocked waits for a person.',
+            DETAIL = 'Only an effect that is held, unknown or blocked waits for a person; of a revert that was refused one may say that it is applied.',
             HINT = format('SELECT * FROM workflow.effects WHERE effect_id = %s shows it.', effect_id);
   END IF;
   PERFORM workflow._settle_by_hand(caller, effect, resolution, note, NULL);

@@ -58,3 +58,44 @@ SELECT state FROM workflow.submit('pay', '{"id": "5", "to": "cyd"}');
 SELECT FROM workflow.cancel('pay:4', 'over');
 SELECT resolve('cyd', 'not_applied');
 SELECT * FROM stands WHERE key = 'cyd';
+
+-- a revert that was refused, because what it takes back is gone already: the compensation goes on
+SELECT workflow.define('{
+  "workflow": "trip", "owner": "me", "key": ["$.id"], "initial": "FLIGHT",
+  "retry": {"default": {"owner": "me", "max_attempts": 2}},
+  "queues": {"out": {"owner": "me", "sla": "1 hour", "escalate_to": ["you"]}},
+  "states": {
+    "FLIGHT": {"http": {"endpoint": "bank", "queue": "out", "method": "POST", "path": "/flights", "key": ["$.id", "flight"],
+                        "revert": {"method": "DELETE", "path": "/flights/{$.id}"}}, "on": {"ok": "HOTEL", "error": "OFF"}},
+    "HOTEL":  {"http": {"endpoint": "bank", "queue": "out", "method": "POST", "path": "/hotels", "key": ["$.id", "hotel"],
+                        "revert": {"method": "DELETE", "path": "/hotels/{$.id}"}}, "on": {"ok": "DONE", "error": "OFF"}},
+    "OFF":    {"final": "off"}, "DONE": {"final": "done"}}}');
+CREATE FUNCTION settle(what text, state text, status int) RETURNS void LANGUAGE sql AS $$
+  UPDATE workflow.effect SET state = settle.state, status = settle.status, error_class = CASE WHEN settle.state = 'failed' THEN 'permanent' END,
+    finished_at = now(), response = '{"status": 200}'
+  WHERE key = what;
+  SELECT workflow._effect_settled(effect_id, 'tester') FROM workflow.effect WHERE key = what;
+$$;
+CREATE VIEW trips AS SELECT key, state, substate, error_class, reason, status FROM stands WHERE key LIKE '%7%';
+SELECT state FROM workflow.submit('trip', '{"id": 7}');
+SELECT settle('7:flight', 'succeeded', 200), settle('7:hotel', 'succeeded', 200);
+SELECT cardinality(workflow.compensate('trip:7', 'the trip is off')) AS reverts;
+SELECT settle('revert:7:hotel', 'failed', 404);
+TABLE trips;
+SELECT resolve('revert:7:hotel', 'not_applied');
+SELECT resolve('revert:7:hotel', 'applied');
+TABLE trips;
+SELECT count(*) AS dead_letters FROM workflow.dead_letters;
+SELECT resolve('revert:7:hotel', 'applied');
+
+-- of anything else that failed nobody says so
+SELECT settle('cyd', 'failed', 404);
+SELECT resolve('cyd', 'applied');
+-- nor of a revert that another one has followed
+SELECT settle('revert:7:flight', 'failed', 404);
+SET session_replication_role = replica;
+UPDATE workflow.effect SET fingerprint = '\x00' WHERE key = 'revert:7:flight';
+RESET session_replication_role;
+SELECT cardinality(workflow.compensate('trip:7', 'the trip is off')) AS reverts;
+SELECT resolve('revert:7:flight', 'applied');
+TABLE trips;
