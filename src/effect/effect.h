@@ -254,6 +254,12 @@ extern WfEffectOutcome wf_effect_hold_standing(int64 effect_id);
 /* The item moved on: cancels what has not begun; what is sending ends alone. */
 extern void wf_effect_cancel_visit(int64 item_id, int seq);
 
+/*
+ * The same of one that was sending then and was not applied, when no job is left
+ * to send it again.  Returns false when somebody holds it: try again.
+ */
+extern bool wf_effect_cancel_unwanted(int64 effect_id);
+
 /* Forgetting what effects carried, and not that they were. */
 extern uint64 wf_effect_purge(TimestampTz *from, TimestampTz until, int most);
 extern TimestampTz wf_effect_oldest_body(void);

@@ -94,6 +94,23 @@ static WfPlan cancel_visit_plan = {
 	"AND (j.item_id, j.seq) IS DISTINCT FROM ($1::int8, $2::int4))",
 };
 
+/*
+ * An item had left while its call was on the wire.  What may have been applied
+ * stays open, for a person or for evidence.
+ */
+static WfPlan cancel_unwanted_plan = {
+	.name = "cancel effect that nobody wants",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 2,
+	.argtypes = {INT8OID, TIMESTAMPTZOID},
+	.sql = "UPDATE workflow.effect AS e SET state = 'cancelled', substate = NULL, "
+	"reason = 'the item moved on', next_at = NULL, cause = NULL, "
+	"finished_at = $2::timestamptz "
+	"WHERE e.effect_id = $1::int8 AND e.state IN ('pending', 'blocked') "
+	"AND e.unknown_attempts = 0 AND e.kind IN ('http', 'model') "
+	"AND NOT EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = e.effect_id)",
+};
+
 static List *
 effect_ids(void)
 {
@@ -271,4 +288,16 @@ wf_effect_cancel_visit(int64 item_id, int seq)
 	};
 
 	wf_plan_execute(&cancel_visit_plan, values, NULL);
+}
+
+bool
+wf_effect_cancel_unwanted(int64 effect_id)
+{
+	Datum		values[2] = {Int64GetDatum(effect_id), TimestampTzGetDatum(wf_now())};
+
+	if (wf_effect_hold_standing(effect_id).disposition == WF_EFFECT_BUSY)
+		return false;
+	wf_plan_execute(&cancel_unwanted_plan, values, NULL);
+
+	return true;
 }

@@ -89,10 +89,13 @@ wf_tell_jobs(const WfDispatcher *by, int64 effect_id, const WfJob *own, Timestam
 			 const char *waiting_on)
 {
 	Telling		telling = {.follow = {not_before, by->actor, waiting_on}};
+	List	   *jobs = wf_item_jobs_of_effect(effect_id, own);
 	bool		told_all = true;
 	ListCell   *cell;
 
-	foreach(cell, wf_item_jobs_of_effect(effect_id, own))
+	if (jobs == NIL)
+		return wf_effect_cancel_unwanted(effect_id);
+	foreach(cell, jobs)
 	{
 		WfFault		fault;
 
