@@ -25,7 +25,7 @@ SELECT end_as(:k1, 'failed'), end_as(:k2, 'dead');
 SELECT replay(:k1), replay(:k2);
 TABLE stands;
 CALL workflow.run();
-SELECT key, state, attempts, left(reason, 40) AS reason FROM workflow.effects ORDER BY key;
+SELECT key, state, attempts, left(reason, 27) AS reason FROM workflow.effects ORDER BY key;
 
 -- one that may have been applied at a receiver that does not deduplicate is asked about
 SELECT workflow.call('post', 'POST', '/mail', '{}', 'm1') AS m1, workflow.call('post', 'POST', '/mail', '{}', 'm2') AS m2 \gset
