@@ -56,6 +56,7 @@ wf_wire_deliver(const WfWire *wire, MemoryContext context)
 	*copy = *wire;
 	copy->token = copy_text(wire->token);
 	copy->cause = copy_text(wire->cause);
+	copy->receiver = copy_text(wire->receiver);
 	copy->method = copy_text(wire->method);
 	copy->url = copy_text(wire->url);
 	copy->ca_file = copy_text(wire->ca_file);

@@ -155,6 +155,7 @@ typedef struct WfWire
 	int			attempt;
 	const char *cause;			/* what it would be blocked for: see
 								 * wf_cause() */
+	const char *receiver;		/* url of the endpoint */
 	WfExchangeKind kind;
 	const char *method;
 	const char *url;

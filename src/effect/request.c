@@ -238,6 +238,7 @@ wf_fill_wire(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint,
 	int			timeout_ms = effect->timeout_ms > 0 ? effect->timeout_ms : endpoint->timeout_ms;
 
 	wire->effect_id = effect->effect_id;
+	wire->receiver = endpoint->url;
 	wire->timeout_ms = Min(timeout_ms, endpoint->timeout_ms);
 	wire->connect_timeout_ms = Min(endpoint->connect_timeout_ms, wire->timeout_ms);
 	wire->max_response = endpoint->max_response;

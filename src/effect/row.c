@@ -20,7 +20,8 @@
 	"submitted_oid, item_id, method, path, " request ", content_type, spec, " \
 	"timeout_ms, attempts, charged, unknown_attempts, generation, token, worker, " \
 	"first_sent_at, sending_at, deadline, next_at, previous, " answer ", " \
-	"error_class, reason, model_output_id, cause, unknown_at, external_id, key_ignored"
+	"error_class, reason, model_output_id, cause, unknown_at, external_id, key_ignored, " \
+	"sent_to"
 #define COLUMNS COLUMNS_WITH("headers, body", "response")
 
 enum
@@ -60,6 +61,7 @@ enum
 	COL_UNKNOWN_AT,
 	COL_EXTERNAL_ID,
 	COL_KEY_IGNORED,
+	COL_SENT_TO,
 };
 
 static WfPlan lock_effect_plan = {
@@ -182,6 +184,7 @@ read_sending(WfEffect *effect, uint64 row)
 	effect->next_at = time_column(row, COL_NEXT_AT);
 	effect->unknown_at = time_column(row, COL_UNKNOWN_AT);
 	effect->external_id = wf_result_text(row, COL_EXTERNAL_ID);
+	effect->sent_to = wf_result_text(row, COL_SENT_TO);
 	effect->key_ignored = DatumGetBool(wf_result_datum(row, COL_KEY_IGNORED, NULL));
 }
 

@@ -44,10 +44,10 @@ static WfPlan mark_sending_plan = {
 	.name = "mark sending",
 	.expected = SPI_OK_UPDATE,
 	.by_index = true,
-	.nargs = 11,
+	.nargs = 12,
 	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
-	TIMESTAMPTZARRAYOID, TEXTARRAYOID},
+	TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
 	.sql = "UPDATE workflow.effect AS e SET state = s.state, substate = s.substate, "
 	"token = s.token, worker = s.worker, session_pid = s.session_pid, "
 	"session_start = s.session_start, sending_at = s.at, "
@@ -55,11 +55,14 @@ static WfPlan mark_sending_plan = {
 	"attempts = e.attempts + CASE WHEN s.state = 'sending' THEN 1 ELSE 0 END, "
 	"error_class = NULL, reason = NULL, cause = s.cause, finished_at = NULL, "
 	"first_sent_at = CASE WHEN s.state = 'sending' "
-	"THEN coalesce(e.first_sent_at, s.real_at) ELSE e.first_sent_at END "
+	"THEN coalesce(e.first_sent_at, s.real_at) ELSE e.first_sent_at END, "
+	"sent_to = CASE WHEN s.state = 'sending' AND (e.unknown_attempts = 0 OR e.sent_to IS NULL) "
+	"THEN s.receiver ELSE e.sent_to END "
 	"FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int4[], "
-	"$7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[]) "
+	"$7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[], "
+	"$12::text[]) "
 	"AS s (effect_id, state, substate, token, worker, session_pid, session_start, at, "
-	"deadline, real_at, cause) WHERE e.effect_id = s.effect_id",
+	"deadline, real_at, cause, receiver) WHERE e.effect_id = s.effect_id",
 };
 
 /*
@@ -72,8 +75,8 @@ add_sending(WfRows *rows, const WfEffect *effect, const WfWire *wire, const char
 	static const char *const states[] = {"sending", "claimed", "unknown"};
 	static const char *const substates[] = {NULL, "before", "probing"};
 	TimestampTz now = GetCurrentTimestamp();
-	Datum		values[11];
-	char		nulls[12];
+	Datum		values[12];
+	char		nulls[13];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = Int64GetDatum(effect->effect_id);
@@ -91,6 +94,7 @@ add_sending(WfRows *rows, const WfEffect *effect, const WfWire *wire, const char
 	values[9] = TimestampTzGetDatum(now);
 	values[10] = wf_text_datum(wire->cause);
 	nulls[10] = WF_NULL_FLAG(wire->cause);
+	values[11] = CStringGetTextDatum(wire->receiver);
 	wf_rows_add(rows, values, nulls);
 }
 
@@ -305,6 +309,7 @@ wf_effect_begin_guarded(WfEffect *effect, WfWire *wire, WfEffectOutcome *outcome
 		must_wait(effect, endpoint, outcome))
 		return false;
 	wire->token = wf_random_token();
+	wire->receiver = endpoint->url;
 	wire->timeout_ms = endpoint->timeout_ms;
 	mark_sending(effect, wire, effect->submitted_by, false);
 

@@ -59,6 +59,17 @@ key_window_is_closed(const WfEffect *effect, const WfEndpoint *endpoint)
 }
 
 /*
+ * Another receiver knows neither the key nor what was done: it is not asked,
+ * and nothing that may have been applied elsewhere is sent to it.
+ */
+static bool
+may_be_applied_elsewhere(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	return effect->unknown_attempts > 0 && effect->sent_to != NULL &&
+		strcmp(effect->sent_to, endpoint->url) != 0;
+}
+
+/*
  * What comes before the next send.  An effect is "unknown" when it is not to
  * be sent before it was looked up, whatever the endpoint allows.
  */
@@ -69,6 +80,8 @@ wf_next_step(const WfEffect *effect, const WfEndpoint *endpoint)
 
 	if (effect->unknown_attempts == 0 || endpoint->dedup == WF_DEDUP_PURE)
 		return WF_UNKNOWN_RESEND;
+	if (may_be_applied_elsewhere(effect, endpoint))
+		return WF_UNKNOWN_HOLD;
 	if (endpoint->on_unknown == WF_UNKNOWN_RESEND && !is_unknown &&
 		!key_window_is_closed(effect, endpoint))
 		return WF_UNKNOWN_RESEND;
@@ -88,6 +101,10 @@ wf_why_held(const WfEffect *effect, const WfEndpoint *endpoint)
 
 	if (step == WF_UNKNOWN_PROBE)
 		(void) wf_lookup_path(effect, endpoint, &problem);
+	else if (step == WF_UNKNOWN_HOLD && may_be_applied_elsewhere(effect, endpoint))
+		problem = psprintf("an earlier attempt may have been applied at %s, and the endpoint is now %s: "
+						   "SELECT workflow.resolve(%lld, 'applied' or 'not_applied', 'what was found there')",
+						   effect->sent_to, endpoint->url, (long long) effect->effect_id);
 	else if (step == WF_UNKNOWN_HOLD)
 		problem = pstrdup(key_window_is_closed(effect, endpoint) ?
 						  "the time for which the receiver knows the key is over" :

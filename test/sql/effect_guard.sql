@@ -89,6 +89,21 @@ SELECT verdict, token FROM workflow.begin_effect('files', 'report:2', '{}');
 SELECT state, reason FROM workflow.effects WHERE effect_id = :effect_id;
 ALTER SERVER files OPTIONS (SET dedup 'natural', DROP owner);
 
+-- the receiver is another one now, which cannot know what the first one has done; what was never sent goes there
+SELECT effect_id, token FROM workflow.begin_effect('files', 'report:3', '{}') \gset
+SELECT workflow.finish_effect(:effect_id, :'token', 'unknown');
+UPDATE workflow.effect SET next_at = NULL WHERE effect_id = :effect_id;
+ALTER SERVER files OPTIONS (SET url 'https://new.example.com/');
+SELECT verdict, token FROM workflow.begin_effect('files', 'report:3', '{}');
+SELECT state, reason FROM workflow.effects WHERE effect_id = :effect_id;
+SELECT workflow.resolve(:effect_id, 'not_applied', 'the old server has no such file');
+SELECT effect_id, token, verdict FROM workflow.begin_effect('files', 'report:3', '{}') \gset
+\echo :verdict
+SELECT workflow.finish_effect(:effect_id, :'token', 'unknown');
+UPDATE workflow.effect SET next_at = NULL WHERE effect_id = :effect_id;
+SELECT verdict FROM workflow.begin_effect('files', 'report:3', '{}');
+SELECT verdict FROM workflow.begin_effect('files', 'report:4', '{}');
+
 -- the rate limit, which calls and guards share
 CREATE SERVER slow FOREIGN DATA WRAPPER workflow_http
   OPTIONS (url 'https://slow.example.com', dedup 'key', rate_limit '2/hour');

@@ -49,6 +49,11 @@ my $server = RawServer->new(
 	'/pay/accepted' => sub { return RawServer::answer(202, '{}', 'Location: /jobs/7') },
 	'/pay/elsewhere' => sub { return RawServer::answer(202, '{}', 'Location: http://127.0.0.1:1/jobs/7') },
 	'/jobs/7' => one_after_the_other(map { RawServer::answer(200, qq({"state": "$_"}), 'Content-Type: application/json') } 'busy', 'done'),
+	'/pay/moved' => $hang_up,
+	'/elsewhere/pay/moved' => sub { return $created },
+	'/elsewhere/find/moved' => sub { return $absent },
+	'/pay/keyed' => $hang_up,
+	'/elsewhere/pay/keyed' => sub { return $created },
 	'/pay/refused' => one_after_the_other(undef, RawServer::answer(400, '')),
 	'/find/refused' => one_after_the_other($absent, $found));
 my $node = start_working_node();
@@ -166,6 +171,24 @@ becomes('held', 'elsewhere', 'no other host is asked');
 endpoint('refusing', "dedup 'key', mismatch '', lookup_settle '10s', $lookup");
 call('refusing', 'refused');
 becomes('failed', 'refused', 'a receiver with keys that refuses has not applied it before');
+
+# another receiver knows nothing of what the first one was sent: it is neither
+# asked nor sent anything, until a person has looked
+endpoint('keyed', "dedup 'key'");
+endpoint('moving', "dedup 'none', owner 'boss', lookup_settle '2s', absent_is_proof 'true', $lookup");
+foreach my $endpoint ('keyed', 'moving')
+{
+	my $key = $endpoint eq 'keyed' ? 'keyed' : 'moved';
+	call($endpoint, $key);
+	wait_for("unknown_attempts > 0 FROM workflow.effect WHERE key = '$key'", "$key is not known");
+	$node->safe_psql('postgres', "ALTER SERVER $endpoint OPTIONS (SET url 'http://127.0.0.1:" . $server->port . "/elsewhere')");
+	becomes('held', $key, "$key is not sent to another receiver");
+	is($server->count("/elsewhere/pay/$key") . $server->count("/elsewhere/find/$key"), '00', 'nor is it asked');
+	like(effect('reason', $key), qr{http://127.0.0.1:\d+, and the endpoint is now http://127.0.0.1:\d+/elsewhere}, 'the reason names both');
+	$node->safe_psql('postgres', "SELECT workflow.resolve(effect_id, 'not_applied', 'I looked') FROM workflow.effects WHERE key = '$key'");
+	becomes('succeeded', $key, 'a person may send it there');
+	is($server->count("/elsewhere/pay/$key"), 1, 'once');
+}
 
 # the sender dies, and so does who looks it up
 endpoint('slow', "dedup 'none', owner 'boss', timeout '5min', $lookup");
