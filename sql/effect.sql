@@ -207,6 +207,17 @@ $$;
 COMMENT ON FUNCTION workflow._was_answered_with_success(bigint) IS
   'Inner: whether a send of an effect was answered with success, so that it was applied';
 
+-- A 202 of an endpoint whose 202 is looked up: with accepted 'success' it is evidence of success.
+CREATE FUNCTION workflow._was_accepted(effect_id bigint) RETURNS bool LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT EXISTS (SELECT FROM workflow.attempt AS a
+                 WHERE a.effect_id = _was_accepted.effect_id AND a.detail ->> 'status' = '202'
+                   AND a.detail ->> 'evidence' = 'unknown' AND NOT a.detail ?| '{before,lookup}')
+$$;
+COMMENT ON FUNCTION workflow._was_accepted(bigint) IS
+  'Inner: whether a send of an effect was taken by the receiver, which has yet to do it';
+
 -- The effect, locked; WF012 when there is none.
 CREATE FUNCTION workflow._lock_effect(effect_id bigint) RETURNS workflow.effect LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

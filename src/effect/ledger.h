@@ -208,8 +208,7 @@ typedef struct WfEffect
 	Jsonb	   *previous;
 	const char *external_id;
 	bool		key_ignored;	/* by the receiver, as it says */
-	const char *sent_to;		/* url of the endpoint at the last send, or
-								 * NULL */
+	const char *sent_to;		/* url of the last send, or NULL */
 	Jsonb	   *response;
 	const char *error_class;
 	const char *reason;

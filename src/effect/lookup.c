@@ -7,11 +7,14 @@
  * asked when an outcome is not known and sending again could do the thing
  * twice.  Found means applied.  Not found says nothing for a while, because the
  * receiver may still be working on it; after that it is a proof only where the
- * endpoint says so.
+ * endpoint says so, and never of what the receiver has accepted.
  */
 #include "postgres.h"
 
 #include "base/jsonb.h"
+#include "base/plan.h"
+#include "base/rows.h"
+#include "catalog/pg_type.h"
 #include "effect/ledger.h"
 #include "lib/stringinfo.h"
 #include "utils/timestamp.h"
@@ -21,6 +24,14 @@
 
 /* A lookup that says nothing for so long is for a person to look at. */
 #define GIVE_UP_US		USECS_PER_DAY
+
+static WfPlan accepted_plan = {
+	.name = "accepted before",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "SELECT workflow._was_accepted($1::int8)",
+};
 
 /*
  * What follows an unknown outcome where the endpoint does not say more.
@@ -237,6 +248,22 @@ unknown_since(const WfEffect *effect)
 	return effect->unknown_at != 0 ? effect->unknown_at : effect->first_sent_at;
 }
 
+static bool
+was_accepted(const WfEffect *effect)
+{
+	Datum		id = Int64GetDatum(effect->effect_id);
+
+	wf_plan_execute(&accepted_plan, &id, NULL);
+
+	return DatumGetBool(wf_result_datum(0, 1, NULL));
+}
+
+static bool
+is_time_over(const WfEffect *effect)
+{
+	return GetCurrentTimestamp() > unknown_since(effect) + GIVE_UP_US;
+}
+
 static WfVerdict
 judge_absence(const WfEffect *effect, const WfEndpoint *endpoint)
 {
@@ -246,6 +273,11 @@ judge_absence(const WfEffect *effect, const WfEndpoint *endpoint)
 	{
 		verdict.action = WF_ACT_PROBE;
 		verdict.message = "the lookup does not find it yet";
+	}
+	else if (was_accepted(effect))
+	{
+		verdict.action = is_time_over(effect) ? WF_ACT_HOLD : WF_ACT_PROBE;
+		verdict.message = "it was accepted, and the lookup does not find it yet";
 	}
 	else if (endpoint->lookup.absent_is_proof)
 	{
@@ -294,7 +326,7 @@ wf_lookup_judge(WfFinding finding, const WfEffect *effect, const WfEndpoint *end
 				verdict->is_charged = false;
 				break;
 			}
-			if (GetCurrentTimestamp() > unknown_since(effect) + GIVE_UP_US)
+			if (is_time_over(effect))
 				nothing.action = WF_ACT_HOLD;
 			if (verdict->error_class != NULL && verdict->message != NULL)
 				nothing.message = psprintf("the lookup failed: %s", verdict->message);
@@ -304,15 +336,16 @@ wf_lookup_judge(WfFinding finding, const WfEffect *effect, const WfEndpoint *end
 }
 
 /*
- * When to look up again: when absence would count, or, with an answer that said
- * nothing, less and less often.
+ * When to look up again: when absence would count; where that is over, or the
+ * answer said nothing, less and less often.
  */
 int64
 wf_lookup_delay_us(WfFinding finding, const WfEffect *effect, const WfEndpoint *endpoint,
 				   double random01)
 {
 	int64		elapsed = Max(GetCurrentTimestamp() - unknown_since(effect), 0);
-	int64		delay = finding == WF_FINDING_ABSENT ? endpoint->lookup.settle_us - elapsed :
+	bool		may_settle = finding == WF_FINDING_ABSENT && elapsed < endpoint->lookup.settle_us;
+	int64		delay = may_settle ? endpoint->lookup.settle_us - elapsed :
 	(int64) (elapsed * (0.5 + random01 / 2));
 
 	return Min(Max(delay, MIN_DELAY_US), Max(MAX_DELAY_US, endpoint->lookup.settle_us));

@@ -49,6 +49,10 @@ my $server = RawServer->new(
 	'/pay/accepted' => sub { return RawServer::answer(202, '{}', 'Location: /jobs/7') },
 	'/pay/elsewhere' => sub { return RawServer::answer(202, '{}', 'Location: http://127.0.0.1:1/jobs/7') },
 	'/jobs/7' => one_after_the_other(map { RawServer::answer(200, qq({"state": "$_"}), 'Content-Type: application/json') } 'busy', 'done'),
+	'/pay/taken' => sub { return RawServer::answer(202, '{}') },
+	'/find/taken' => one_after_the_other($absent, $absent, $found),
+	'/pay/buried' => sub { return RawServer::answer(202, '{}') },
+	'/find/buried' => sub { return $absent },
 	'/pay/moved' => $hang_up,
 	'/elsewhere/pay/moved' => sub { return $created },
 	'/elsewhere/find/moved' => sub { return $absent },
@@ -166,6 +170,18 @@ is(effect(q(response #>> '{body,state}'), 'accepted') . $server->count('/pay/acc
 	'and sent once');
 call('patiently', 'elsewhere');
 becomes('held', 'elsewhere', 'no other host is asked');
+
+# what was accepted was taken: that it is not found yet is no proof that it was not
+endpoint('accepting', "dedup 'none', owner 'boss', accepted 'probe', lookup_settle '10ms', absent_is_proof 'true', $lookup");
+call('accepting', 'taken');
+call('accepting', 'buried');
+wait_for("state = 'succeeded' OR attempts > 1 FROM workflow.effects WHERE key = 'taken'", 'what was accepted is looked up until it is found');
+is(effect('state', 'taken') . $server->count('/pay/taken') . $server->count('/find/taken'), 'succeeded13', 'and sent once');
+wait_for("count(*) > 2 FROM workflow.attempt AS a JOIN workflow.effect AS e USING (effect_id) WHERE e.key = 'buried'", 'what is not found is looked up again');
+is(effect('state, unknown_attempts, reason', 'buried'), 'unknown|1|HTTP 404: it was accepted, and the lookup does not find it yet', 'without an end for the present');
+$node->safe_psql('postgres', "UPDATE workflow.effect SET unknown_at = unknown_at - interval '2 days', next_at = NULL WHERE key = 'buried'");
+becomes('held', 'buried', 'after a day a person is asked');
+is($server->count('/pay/buried'), 1, 'and it was sent once');
 
 # a later attempt that is refused says nothing about an earlier one
 endpoint('refusing', "dedup 'key', mismatch '', lookup_settle '10s', $lookup");
