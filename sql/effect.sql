@@ -39,6 +39,50 @@ $$;
 COMMENT ON FUNCTION workflow._learn_endpoint(text, oid) IS
   'Inner: the key space of a server that is new, was renamed or was made anew';
 
+-- Keys follow a server that is renamed before anybody uses it again.  What it was called nobody can say
+-- afterwards: so before any change of a server all are known by their present names (one that was made anew
+-- or restored has another oid), and after it the one that was renamed is known by its oid.
+CREATE FUNCTION workflow._follow_servers() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  changed record;
+BEGIN
+  IF TG_EVENT = 'ddl_command_start' THEN
+    UPDATE workflow.endpoint AS p SET server_oid = s.oid
+    FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw AND w.fdwname = 'workflow_http'
+    WHERE s.srvname::text = p.endpoint AND s.oid <> p.server_oid;
+    RETURN;
+  END IF;
+  FOR changed IN
+    SELECT p.endpoint_id, p.endpoint, s.srvname::text AS name
+    FROM pg_event_trigger_ddl_commands() AS c JOIN pg_foreign_server AS s ON s.oid = c.objid
+    JOIN workflow.endpoint AS p ON p.server_oid = s.oid AND p.endpoint <> s.srvname::text
+    WHERE c.classid = 'pg_foreign_server'::regclass
+      AND NOT EXISTS (SELECT FROM workflow.endpoint AS o WHERE o.endpoint = s.srvname::text AND o.server_oid = s.oid)
+  LOOP
+    IF EXISTS (SELECT FROM workflow.endpoint AS p WHERE p.endpoint = changed.name) THEN
+      RAISE EXCEPTION 'endpoint "%" cannot be renamed "%"', changed.endpoint, changed.name
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+              DETAIL = 'Keys of an earlier endpoint of that name are kept, and each endpoint has one set of keys.',
+              HINT = 'ALTER SERVER ... RENAME TO a name that no endpoint has had.';
+    END IF;
+    UPDATE workflow.endpoint AS p SET endpoint = changed.name WHERE p.endpoint_id = changed.endpoint_id;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION workflow._follow_servers() IS
+  'Inner: lets the keys of an endpoint follow its server';
+
+CREATE EVENT TRIGGER workflow_servers_known ON ddl_command_start WHEN TAG IN ('ALTER SERVER')
+  EXECUTE FUNCTION workflow._follow_servers();
+COMMENT ON EVENT TRIGGER workflow_servers_known IS
+  'Inner: knows the servers of endpoints by their present names before one is changed';
+CREATE EVENT TRIGGER workflow_servers_renamed ON ddl_command_end WHEN TAG IN ('ALTER SERVER')
+  EXECUTE FUNCTION workflow._follow_servers();
+COMMENT ON EVENT TRIGGER workflow_servers_renamed IS
+  'Inner: lets the keys of an endpoint follow a server that was renamed';
+
 -- --------------------------------------------------------------------- calls
 
 CREATE FUNCTION workflow.call(endpoint text, method text, path text, body jsonb DEFAULT NULL,

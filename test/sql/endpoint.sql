@@ -173,6 +173,24 @@ CREATE SERVER crm_new FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://c
 SELECT workflow.call('crm_new', 'POST', '/accounts', '{}', 'k') = effect_id AS same_effect
 FROM workflow.effects WHERE key = 'k';
 
+-- nor do both, before it is used again, whoever owns it; a name that has keys of its own is not taken
+DROP SERVER crm_new;
+CREATE SERVER crm_new FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://crm.example.com', dedup 'key');
+ALTER SERVER crm_new OWNER TO endpoint_app;
+SET ROLE endpoint_app;
+ALTER SERVER crm_new RENAME TO crm_newer;
+RESET ROLE;
+CREATE SERVER crm_new FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://other.example.com', dedup 'key');
+SELECT workflow.call('crm_newer', 'POST', '/accounts', '{}', 'k') = effect_id AS same_effect, endpoint
+FROM workflow.effects WHERE key = 'k';
+SELECT workflow.call('crm_new', 'POST', '/accounts', '{}', 'k') = min(effect_id) AS same_effect
+FROM workflow.effects WHERE key = 'k';
+ALTER SERVER crm_newer RENAME TO crm_newest;
+ALTER SERVER crm_new RENAME TO crm_newer;
+SELECT endpoint FROM workflow.effects WHERE key = 'k' ORDER BY effect_id;
+DROP SERVER crm_newer;
+ALTER SERVER crm_newest RENAME TO crm_newer;
+
 -- calls that stand alone wait in a queue that the endpoint's owner answers for
 SELECT queue, owner, sla, escalate_to, defined_by FROM workflow.queue;
 
