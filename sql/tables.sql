@@ -224,7 +224,7 @@ CREATE TABLE workflow.inbox (
   UNIQUE (source, event_id)
 );
 CREATE INDEX inbox_unfed ON workflow.inbox (inbox_id) WHERE status = 'unfed';
-CREATE INDEX inbox_kept ON workflow.inbox (received_at) WHERE status <> 'unfed' AND purged_at IS NULL;
+CREATE INDEX inbox_kept ON workflow.inbox (received_at) WHERE status = 'fed' AND purged_at IS NULL;
 COMMENT ON TABLE workflow.inbox IS 'Webhooks received, each once for its (source, event_id)';
 COMMENT ON COLUMN workflow.inbox.verified IS 'Whether its signature was judged; false for a source that does not sign';
 COMMENT ON COLUMN workflow.inbox.headers IS 'Those that are kept, their names in lower case';

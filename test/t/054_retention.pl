@@ -47,7 +47,7 @@ $node->safe_psql('postgres', q{
 	       '2020-01-01', CASE WHEN n % 100 <> 0 THEN timestamptz '2020-01-01' + n * interval '1 second' END, 0
 	FROM workflow.effect AS e, generate_series(1, 2000) AS n WHERE e.key = 'alone';
 	INSERT INTO workflow.inbox (source, event_id, received_at, received_by, verified, headers, body, status, last_received_at)
-	SELECT 'shop', 'old ' || n, '2020-01-01', 'ann', false, '{"a": "secret"}', 'secret', CASE WHEN n = 7 THEN 'unfed' ELSE 'fed' END, '2020-01-01'
+	SELECT 'shop', 'old ' || n, '2020-01-01', 'ann', false, '{"a": "secret"}', 'secret', CASE n WHEN 7 THEN 'unfed' WHEN 8 THEN 'ignored' ELSE 'fed' END, '2020-01-01'
 	FROM generate_series(1, 700) AS n});
 
 # nothing is forgotten unless somebody says so
@@ -60,10 +60,10 @@ is(query('count(*) FROM workflow.effect WHERE purged_at IS NOT NULL'), '0', 'and
 # what is older than a time, in batches; the time is longer than a wait can be
 configure("pg_workflow.effect_retention = '100d'\npg_workflow.webhook_retention = '100d'");
 wait_for("count(*) = 1980 FROM workflow.effect WHERE purged_at IS NOT NULL", 'what is old is forgotten');
-wait_for("count(*) = 699 FROM workflow.inbox WHERE purged_at IS NOT NULL", 'webhooks, too');
+wait_for("count(*) >= 698 FROM workflow.inbox WHERE purged_at IS NOT NULL", 'webhooks, too');
 cmp_ok(query('count(DISTINCT xmin::text) FROM workflow.effect WHERE purged_at IS NOT NULL'), '>=', 4, 'not in one transaction');
 is(query("count(*) FROM workflow.effect WHERE key LIKE 'old %' AND state = 'held' AND body = 'secret' AND purged_at IS NULL"), '20', 'what is held is kept whole');
-is(query("body = 'secret' AND purged_at IS NULL FROM workflow.inbox WHERE event_id = 'old 7'"), 't', 'as is a webhook that has yet to be fed');
+is(query("string_agg((body = 'secret' AND purged_at IS NULL)::text, ' ') FROM workflow.inbox WHERE event_id IN ('old 7', 'old 8')"), 'true true', 'as is a webhook that has yet to be fed, or was ignored and can be');
 is(query("count(*) FROM workflow.inbox AS i WHERE purged_at IS NOT NULL AND (body <> '' OR headers <> '{}')"), '0', 'of the others nothing is left');
 is(query("count(*) FROM workflow.effects WHERE key IN ('alone', 'live', 'ended') AND response IS NOT NULL"), '3', 'what is young is kept');
 
