@@ -69,10 +69,15 @@ BEGIN
     END IF;
     UPDATE workflow.endpoint AS p SET endpoint = changed.name WHERE p.endpoint_id = changed.endpoint_id;
   END LOOP;
+  PERFORM workflow._close_breaker(p.endpoint_id)
+  FROM pg_event_trigger_ddl_commands() AS c JOIN pg_foreign_server AS s ON s.oid = c.objid
+  JOIN workflow.endpoint AS p ON p.server_oid = s.oid AND p.endpoint = s.srvname::text
+  WHERE c.classid = 'pg_foreign_server'::regclass AND p.breaker <> 'closed'
+    AND s.srvoptions @> ARRAY['breaker_failures=off', 'breaker_rate=off'];
 END
 $$;
 COMMENT ON FUNCTION workflow._follow_servers() IS
-  'Inner: lets the keys of an endpoint follow its server';
+  'Inner: lets the keys of an endpoint follow its server, and closes a breaker that is turned off';
 
 CREATE EVENT TRIGGER workflow_servers_known ON ddl_command_start WHEN TAG IN ('ALTER SERVER')
   EXECUTE FUNCTION workflow._follow_servers();
@@ -81,7 +86,7 @@ COMMENT ON EVENT TRIGGER workflow_servers_known IS
 CREATE EVENT TRIGGER workflow_servers_renamed ON ddl_command_end WHEN TAG IN ('ALTER SERVER')
   EXECUTE FUNCTION workflow._follow_servers();
 COMMENT ON EVENT TRIGGER workflow_servers_renamed IS
-  'Inner: lets the keys of an endpoint follow a server that was renamed';
+  'Inner: lets the keys of an endpoint follow a server that was renamed, and closes a breaker that was turned off';
 
 -- --------------------------------------------------------------------- calls
 

@@ -58,6 +58,38 @@ $$;
 COMMENT ON FUNCTION workflow._turn_breaker(int, bigint, text, timestamptz, text) IS
   'Inner: opens a breaker, or closes the one whose probe this effect was; the journal has it';
 
+-- Who waits comes back one after the other; a job that somebody holds comes back by itself.
+CREATE FUNCTION workflow._let_go(endpoint_id int, reasons text[]) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  WITH stalled AS MATERIALIZED (
+    SELECT j.job_id, row_number() OVER (ORDER BY j.priority, j.job_id) AS place
+    FROM (SELECT o.job_id, o.priority FROM workflow.job AS o JOIN workflow.effect AS e ON e.effect_id = o.effect_id
+          WHERE o.status = 'ready' AND o.waiting_on = ANY (reasons) AND e.endpoint_id = _let_go.endpoint_id
+          FOR UPDATE OF o SKIP LOCKED) AS j)
+  UPDATE workflow.job AS j SET run_at = workflow._now() + s.place * interval '2 milliseconds', waiting_on = NULL
+  FROM stalled AS s WHERE j.job_id = s.job_id;
+  PERFORM workflow._wake('http');
+END
+$$;
+COMMENT ON FUNCTION workflow._let_go(int, text[]) IS 'Inner: who waits for an endpoint, for one of these reasons, waits no longer';
+
+CREATE FUNCTION workflow._close_breaker(endpoint_id int) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  UPDATE workflow.endpoint AS p
+  SET breaker = 'closed', breaker_since = workflow._now(), breaker_until = NULL, breaker_probe = NULL,
+      breaker_openings = 0, breaker_reason = NULL
+  WHERE p.endpoint_id = _close_breaker.endpoint_id;
+  PERFORM workflow._note('pg_workflow', 'breaker_close', NULL, 'endpoint:' || p.endpoint, 'the breaker was turned off')
+  FROM workflow.endpoint AS p WHERE p.endpoint_id = _close_breaker.endpoint_id;
+  PERFORM workflow._let_go(endpoint_id, '{breaker}');
+END
+$$;
+COMMENT ON FUNCTION workflow._close_breaker(int) IS 'Inner: closes the breaker of an endpoint that has none any more';
+
 -- --------------------------------------------------------------------- pause
 
 CREATE FUNCTION workflow._limits_wait(status int, retry_after interval, headers jsonb, now timestamptz) RETURNS interval
@@ -119,7 +151,6 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.resume_endpoint(text, text) IS
   'Calls to a paused endpoint begin again, also where it had itself asked for a pause; where its breaker is open one goes to see now';
 
--- Who waits comes back one after the other; a job that somebody holds comes back by itself.
 CREATE FUNCTION workflow._resume_endpoint(caller text, endpoint text, reason text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -136,14 +167,7 @@ BEGIN
     RETURN;
   END IF;
   PERFORM workflow._note(caller, 'resume_endpoint', NULL, 'endpoint:' || endpoint, reason);
-  WITH stalled AS MATERIALIZED (
-    SELECT j.job_id, row_number() OVER (ORDER BY j.priority, j.job_id) AS place
-    FROM (SELECT o.job_id, o.priority FROM workflow.job AS o JOIN workflow.effect AS e ON e.effect_id = o.effect_id
-          WHERE o.status = 'ready' AND o.waiting_on IN ('paused', 'rate_limit', 'breaker') AND e.endpoint_id = id
-          FOR UPDATE OF o SKIP LOCKED) AS j)
-  UPDATE workflow.job AS j SET run_at = workflow._now() + s.place * interval '2 milliseconds', waiting_on = NULL
-  FROM stalled AS s WHERE j.job_id = s.job_id;
-  PERFORM workflow._wake('http');
+  PERFORM workflow._let_go(id, '{paused,rate_limit,breaker}');
 END
 $$;
 COMMENT ON FUNCTION workflow._resume_endpoint(text, text, text) IS 'Inner: resume_endpoint()';

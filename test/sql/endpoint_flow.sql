@@ -84,3 +84,15 @@ SELECT action, reason, detail - 'effect_id' AS detail FROM workflow.journal WHER
 ALTER SERVER mail OPTIONS (ADD breaker_failures 'off', ADD breaker_rate 'off');
 UPDATE workflow.endpoint SET breaker = 'open', breaker_until = clock_timestamp() + interval '1 hour';
 SELECT verdict FROM workflow.begin_effect('mail', 'f', '{}');
+
+-- turned off it closes at once, and who waits for it goes on
+ALTER SERVER mail OPTIONS (DROP breaker_rate);
+UPDATE workflow.endpoint SET breaker = 'open', breaker_until = clock_timestamp() + interval '1 hour', breaker_reason = 'failures', breaker_openings = 1;
+SELECT workflow.call('mail', 'POST', '/x', '{}', 'waits') AS effect_id \gset
+UPDATE workflow.job SET waiting_on = 'breaker', run_at = clock_timestamp() + interval '1 hour' WHERE effect_id = :effect_id;
+ALTER SERVER mail OPTIONS (SET breaker_failures '7');
+SELECT breaker FROM workflow.endpoint;
+ALTER SERVER mail OPTIONS (SET breaker_failures 'off', ADD breaker_rate 'off');
+SELECT breaker, breaker_until, breaker_reason, breaker_openings FROM workflow.endpoint;
+SELECT run_at < clock_timestamp() + interval '1 minute' AS goes, waiting_on FROM workflow.job WHERE effect_id = :effect_id;
+SELECT action, actor = current_user AS by_me, reason FROM workflow.journal WHERE action LIKE 'breaker%' ORDER BY journal_id DESC LIMIT 1;
