@@ -1048,7 +1048,8 @@ SELECT e.effect_id, p.endpoint, e.key, e.state, e.item_id, e.method, e.path, e.a
        e.kind, e.reverts,
        (SELECT o.option_value
         FROM pg_catalog.pg_foreign_server AS s, pg_catalog.pg_options_to_table(s.srvoptions) AS o
-        WHERE s.oid = p.server_oid AND o.option_name = 'owner') AS owner
+        WHERE s.oid = p.server_oid AND o.option_name = 'owner') AS owner,
+       e.substate
 FROM workflow.effect AS e JOIN workflow.endpoint AS p USING (endpoint_id);
 COMMENT ON VIEW workflow.effects IS
   'The ledger: every outside action, its key, its state, what was there before and what came back';

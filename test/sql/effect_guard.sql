@@ -57,7 +57,7 @@ FROM workflow.journal ORDER BY journal_id;
 SELECT effect_id, token FROM workflow.begin_effect('mail', 'welcome:4', '{"to": "a"}') \gset
 SELECT workflow.finish_effect(:effect_id, :'token', 'unknown');
 SELECT workflow.resolve(:effect_id, 'abandon', 'the customer has left');
-SELECT state, substate FROM workflow.effect WHERE effect_id = :effect_id;
+SELECT state, substate FROM workflow.effects WHERE effect_id = :effect_id;
 SELECT verdict FROM workflow.begin_effect('mail', 'welcome:4', '{"to": "b"}');
 SELECT verdict FROM workflow.begin_effect('mail', 'welcome:4', '{"to": "a"}');
 
