@@ -944,22 +944,26 @@ CREATE VIEW workflow.queue_stats AS
     FROM workflow._placed_job AS j, (SELECT pg_catalog.clock_timestamp() AS now) AS n
     GROUP BY j.place, n.now
   ), done AS (
-    SELECT a.queue, pg_catalog.count(*) FILTER (WHERE a.outcome = 'ok') AS done_5m,
+    SELECT a.queue,
+           pg_catalog.sum(coalesce(pg_catalog.cardinality(a.job_ids), 1)) FILTER (WHERE a.outcome = 'ok')::bigint AS done_5m,
            pg_catalog.count(*) FILTER (WHERE a.outcome <> 'ok') AS failed_5m
     FROM workflow.attempt AS a
     WHERE a.finished_at > pg_catalog.clock_timestamp() - interval '5 minutes'
     GROUP BY a.queue
   )
   SELECT q.queue, q.owner, q.sla, q.paused_at IS NOT NULL AS paused,
-         coalesce(j.ready, 0) AS ready, coalesce(j.delayed, 0) AS delayed,
-         coalesce(j.running, 0) AS running, coalesce(j.waiting, 0) AS waiting,
-         coalesce(j.dead, 0) AS dead, j.oldest_ready_age,
+         n.ready, coalesce(j.delayed, 0) AS delayed,
+         coalesce(j.running, 0) + coalesce(l.running, 0) AS running, coalesce(j.waiting, 0) AS waiting,
+         coalesce(j.dead, 0) AS dead,
+         greatest(j.oldest_ready_age, pg_catalog.clock_timestamp() - l.oldest_ready_at) AS oldest_ready_age,
          coalesce(d.done_5m, 0) AS done_5m, coalesce(d.failed_5m, 0) AS failed_5m,
-         CASE WHEN coalesce(j.ready, 0) = 0 THEN interval '0'
-              WHEN d.done_5m > 0 THEN interval '5 minutes' * (j.ready::double precision / d.done_5m::double precision)
+         CASE WHEN n.ready = 0 THEN interval '0'
+              WHEN d.done_5m > 0 THEN interval '5 minutes' * (n.ready::double precision / d.done_5m::double precision)
          END AS drain_estimate
   FROM workflow.queue AS q
   LEFT JOIN job AS j ON j.queue = q.queue
-  LEFT JOIN done AS d ON d.queue = q.queue;
+  LEFT JOIN workflow._lanes() AS l ON l.queue_no = q.queue_no
+  LEFT JOIN done AS d ON d.queue = q.queue,
+  LATERAL (SELECT coalesce(j.ready, 0) + coalesce(l.ready, 0) AS ready) AS n;
 COMMENT ON VIEW workflow.queue_stats IS
   'What stands in each queue, whose it is, how old the oldest job is that could run, and how long the rest would take';

@@ -15,6 +15,36 @@ CREATE TYPE workflow.claimed_job AS (
 COMMENT ON TYPE workflow.claimed_job IS
   'A job as its claimer gets it; lease_until is null when the claim is bound to the session';
 
+CREATE FUNCTION workflow._queue_changed() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_queue_changed';
+COMMENT ON FUNCTION workflow._queue_changed() IS
+  'Inner: tells the sessions that know a queue that it has changed';
+
+CREATE TRIGGER tell_sessions
+  AFTER INSERT OR DELETE OR UPDATE OF queue, owner, sla, escalate_to, rate_count, rate_per, max_running,
+    max_length, priority, lease, retry, paused_at ON workflow.queue
+  FOR EACH ROW EXECUTE FUNCTION workflow._queue_changed();
+COMMENT ON TRIGGER tell_sessions ON workflow.queue IS 'Sessions keep what they know of a queue until it changes';
+
+CREATE FUNCTION workflow._lanes_restored() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_lane_restored';
+COMMENT ON FUNCTION workflow._lanes_restored() IS
+  'Inner: what memory knows of jobs is to be built anew, for a restore has brought some';
+
+DO $restored$
+DECLARE
+  target text;
+BEGIN
+  FOREACH target IN ARRAY '{attempt,segment_1,segment_2,segment_3,segment_4,segment_5,segment_6,segment_7,segment_8}'::text[]
+  LOOP
+    EXECUTE pg_catalog.format('CREATE TRIGGER note_restore BEFORE INSERT ON workflow.%I '
+      'FOR EACH STATEMENT EXECUTE FUNCTION workflow._lanes_restored()', target);
+    EXECUTE pg_catalog.format('COMMENT ON TRIGGER note_restore ON workflow.%I IS %L', target,
+      'After a restore the lanes are built anew');
+  END LOOP;
+END
+$restored$;
+
 -- ---------------------------------------------------------------- enqueue
 
 CREATE FUNCTION workflow.enqueue(queue text, payload jsonb, key text DEFAULT NULL, group_key text DEFAULT NULL,
@@ -278,6 +308,19 @@ COMMENT ON FUNCTION workflow._resume_queue(text, text, text) IS 'Inner: resume_q
 
 -- ------------------------------------------------------------------ views
 
+CREATE FUNCTION workflow._lanes(OUT queue_no int, OUT ready bigint, OUT running bigint,
+                                OUT oldest_ready_at timestamptz, OUT ended bigint) RETURNS SETOF record
+LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wf_lane_figures';
+COMMENT ON FUNCTION workflow._lanes() IS
+  'Inner: what the lane of each queue holds, without looking at its jobs';
+
+CREATE FUNCTION workflow._lane_jobs(OUT job_id bigint, OUT queue_no int, OUT status text, OUT stored_at timestamptz,
+                                    OUT worker text, OUT claimed_at timestamptz, OUT lease_until timestamptz,
+                                    OUT token text) RETURNS SETOF record
+LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wf_lane_jobs';
+COMMENT ON FUNCTION workflow._lane_jobs() IS
+  'Inner: the jobs that are in lanes, those that can be claimed and those that are';
+
 -- A dead letter waits in the queue that its policy sent it to, for that queue's
 -- owner and by its SLA, and is counted there: every answer reads "place".
 CREATE VIEW workflow._placed_job AS
@@ -291,14 +334,14 @@ SELECT q.queue,
        q.sla,
        q.escalate_to,
        q.paused_at IS NOT NULL AS paused,
-       coalesce(c.ready, 0) AS ready,
+       coalesce(c.ready, 0) + coalesce(l.ready, 0) AS ready,
        coalesce(c.delayed, 0) AS delayed,
-       coalesce(c.running, 0) AS running,
+       coalesce(c.running, 0) + coalesce(l.running, 0) AS running,
        coalesce(c.waiting, 0) AS waiting,
        coalesce(c.dead, 0) AS dead,
-       c.oldest_ready_at,
-       pg_catalog.clock_timestamp() - c.oldest_ready_at AS oldest_ready_age,
-       coalesce(c.oldest_ready_at + q.sla < pg_catalog.clock_timestamp(), false) AS sla_breached,
+       least(c.oldest_ready_at, l.oldest_ready_at) AS oldest_ready_at,
+       pg_catalog.clock_timestamp() - least(c.oldest_ready_at, l.oldest_ready_at) AS oldest_ready_age,
+       coalesce(least(c.oldest_ready_at, l.oldest_ready_at) + q.sla < pg_catalog.clock_timestamp(), false) AS sla_breached,
        q.paused_at,
        q.paused_by,
        q.pause_reason,
@@ -313,6 +356,7 @@ SELECT q.queue,
        q.defined_by,
        q.created_at
 FROM workflow.queue AS q
+LEFT JOIN workflow._lanes() AS l ON l.queue_no = q.queue_no
 LEFT JOIN (
   SELECT j.place AS queue,
          pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at <= pg_catalog.clock_timestamp()) AS ready,
@@ -322,13 +366,19 @@ LEFT JOIN (
          pg_catalog.count(*) FILTER (WHERE j.status = 'dead') AS dead,
          pg_catalog.min(j.run_at) FILTER (WHERE j.status = 'ready' AND j.run_at <= pg_catalog.clock_timestamp()) AS oldest_ready_at
   FROM workflow._placed_job AS j
-  GROUP BY j.place) AS c USING (queue);
+  GROUP BY j.place) AS c ON c.queue = q.queue;
 COMMENT ON VIEW workflow.queues IS 'Each queue with its owner, what it holds, and whether its oldest job that could start is past the SLA';
 
 CREATE VIEW workflow.attempts AS
 SELECT a.attempt_id, a.job_id, a.effect_id, a.item_id, a.queue, a.kind, a.attempt, a.worker,
        a.started_at, a.finished_at, a.outcome, a.error_class, a.message, a.detail
-FROM workflow.attempt AS a;
+FROM workflow.attempt AS a
+WHERE a.job_ids IS NULL
+UNION ALL
+SELECT a.attempt_id, j.job_id, a.effect_id, a.item_id, a.queue, a.kind, a.attempt, a.worker,
+       a.started_at, a.finished_at, a.outcome, a.error_class, a.message, a.detail
+FROM workflow.attempt AS a, LATERAL pg_catalog.unnest(a.job_ids) AS j (job_id)
+WHERE a.job_ids IS NOT NULL;
 COMMENT ON VIEW workflow.attempts IS 'Every execution of a job and every wire send of an effect, when it has ended';
 
 CREATE VIEW workflow.dead_letters WITH (security_barrier) AS

@@ -6,6 +6,7 @@
 
 #include "base/compat.h"
 #include "miscadmin.h"
+#include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
@@ -62,6 +63,12 @@ wf_request_shared_block(Size (*size) (void))
 {
 }
 
+static void *
+large_block(const char *name, Size size, void (*init) (void *block))
+{
+	return wf_shared_block(name, size, init);
+}
+
 #else
 
 static shmem_request_hook_type previous_request_hook = NULL;
@@ -116,4 +123,84 @@ wf_request_shared_block(Size (*size) (void))
 	requests[n_requests++] = size;
 }
 
+/* Where a large block is that was not asked for at the server's start. */
+typedef struct Placement
+{
+	dsm_handle	handle;			/* DSM_HANDLE_INVALID until it is made */
+} Placement;
+
+static void
+init_placement(void *block)
+{
+	((Placement *) block)->handle = DSM_HANDLE_INVALID;
+}
+
+static dsm_segment *
+attach_or_make(Placement *placement, Size size, void (*init) (void *block))
+{
+	dsm_segment *segment;
+
+	if (placement->handle != DSM_HANDLE_INVALID)
+		return dsm_attach(placement->handle);
+	segment = dsm_create(size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
+	if (segment == NULL)
+		return NULL;
+	dsm_pin_segment(segment);
+	init(dsm_segment_address(segment));
+	placement->handle = dsm_segment_handle(segment);
+
+	return segment;
+}
+
+static void *
+large_block(const char *name, Size size, void (*init) (void *block))
+{
+	char	   *placement_name = psprintf("%s, where", name);
+	Placement  *placement;
+	dsm_segment *segment;
+
+	if (n_requests > 0)
+		return wf_shared_block(name, size, init);
+	placement = wf_shared_block(placement_name, sizeof(Placement), init_placement);
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	segment = attach_or_make(placement, size, init);
+	LWLockRelease(AddinShmemInitLock);
+	if (segment == NULL)
+		return NULL;
+	dsm_pin_mapping(segment);
+
+	return dsm_segment_address(segment);
+}
+
 #endif
+
+/*
+ * A block in dynamic shared memory may fail for lack of room in /dev/shm, by an
+ * error that is no concern of the caller's statement.
+ */
+void *
+wf_shared_block_if_room(const char *name, Size size, void (*init) (void *block))
+{
+	MemoryContext memory = CurrentMemoryContext;
+	void	   *volatile block = NULL;
+
+	PG_TRY();
+	{
+		block = large_block(name, size, init);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		if (LWLockHeldByMe(AddinShmemInitLock))
+			LWLockRelease(AddinShmemInitLock);
+		MemoryContextSwitchTo(memory);
+		error = CopyErrorData();
+		FlushErrorState();
+		ereport(LOG,
+				(errmsg("no shared memory for %s: %s", name, error->message)));
+	}
+	PG_END_TRY();
+
+	return block;
+}

@@ -87,6 +87,24 @@ wf_my_proc_number(void)
 #endif
 }
 
+/* Which file a relation is in: another one after it was rewritten. */
+#if PG_VERSION_NUM >= 160000
+#define wf_relation_file(relation) ((relation)->rd_locator.relNumber)
+#else
+#define wf_relation_file(relation) ((relation)->rd_node.relNode)
+#endif
+
+/* Enters a row that was inserted into the indexes of its table. */
+#define wf_insert_index_tuples(result, row, estate) \
+	WF_INSERT_INDEX_TUPLES(result, row, estate)
+#if PG_VERSION_NUM >= 160000
+#define WF_INSERT_INDEX_TUPLES(result, row, estate) \
+	list_free(ExecInsertIndexTuples(result, row, estate, false, false, NULL, NIL, false))
+#else
+#define WF_INSERT_INDEX_TUPLES(result, row, estate) \
+	list_free(ExecInsertIndexTuples(result, row, estate, false, false, NULL, NIL))
+#endif
+
 /* The parts of a possibly qualified name. */
 static inline struct List *
 wf_parse_qualified_name(const char *name)
@@ -104,6 +122,11 @@ wf_parse_qualified_name(const char *name)
  * initialises it with init().
  */
 extern void *wf_shared_block(const char *name, Size size, void (*init) (void *block));
+
+/*
+ * The same for a large block; NULL when the server has no room for it.
+ */
+extern void *wf_shared_block_if_room(const char *name, Size size, void (*init) (void *block));
 
 /*
  * Asks for room for one such block, if the library is being preloaded by a

@@ -10,6 +10,7 @@
 #include <limits.h>
 
 #include "base/config.h"
+#include "miscadmin.h"
 #include "base/clock.h"
 #include "utils/guc.h"
 
@@ -24,6 +25,7 @@ int			wf_max_response_kb = 1024;
 int			wf_max_request_kb = 1024;
 int			wf_effect_retention_s = -1;
 int			wf_webhook_retention_s = -1;
+int			wf_queue_memory_mb = 32;
 
 static const struct config_enum_entry effects_modes[] = {
 	{"on", WF_EFFECTS_ON, false},
@@ -95,6 +97,12 @@ define_worker_settings(void)
 							NULL,
 							&wf_worker_idle_timeout_ms, 60000, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_workflow.queue_memory",
+							"Shared memory for the jobs that wait in queues, of the whole server.",
+							"A job takes 24 bytes; those that find no room wait in a table.",
+							&wf_queue_memory_mb, 32, 1, 65536,
+							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP,
+							GUC_UNIT_MB, NULL, NULL, NULL);
 	DefineCustomStringVariable("pg_workflow.clock",
 							   "Time that workflow.run() of this session goes by, for tests.",
 							   "Empty means the real time; background workers ignore it.",

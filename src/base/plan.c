@@ -139,6 +139,21 @@ wf_plan_execute_limit(WfPlan *plan, Datum *values, const char *nulls, long limit
 }
 
 /*
+ * Whether a statement of the engine is being run, and not one of a user, or of
+ * a restore.
+ */
+bool
+wf_plan_is_running(void)
+{
+	ErrorContextCallback *frame = error_context_stack;
+
+	while (frame != NULL && frame->callback != plan_error_context)
+		frame = frame->previous;
+
+	return frame != NULL;
+}
+
+/*
  * Returns a column of a result row, in SPI's memory.
  */
 Datum

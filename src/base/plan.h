@@ -28,6 +28,8 @@ extern uint64 wf_plan_execute(WfPlan *plan, Datum *values, const char *nulls);
 extern uint64 wf_plan_execute_limit(WfPlan *plan, Datum *values,
 									const char *nulls, long limit);
 
+extern bool wf_plan_is_running(void);
+
 /* Column of a row of SPI_tuptable, 1-based; *isnull may be NULL if never null. */
 extern Datum wf_result_datum(uint64 row, int column, bool *isnull);
 extern char *wf_result_text(uint64 row, int column);	/* NULL for null */

@@ -17,6 +17,10 @@
  * committed by a session that knows nothing of us, so the maintenance worker
  * is told to look again until prepared transactions are gone.
  *
+ * How often the claims of a queue had a reason to look into the table of jobs
+ * is counted, too: whoever has found nothing there need not look again before
+ * the count has changed.
+ *
  * The registrations live in a block of shared memory with a slot for each
  * process of the server.  A slot is written by its own process only, under the
  * lock; "missed" is written by others with atomics.
@@ -43,11 +47,15 @@ typedef struct Slot
 	pg_atomic_uint32 missed;	/* bits of WfWakeTopic nobody listened to */
 } Slot;
 
+#define QUEUE_COUNTS 256
+
 typedef struct WakeBlock
 {
 	LWLock		lock;
 	int			tranche;		/* set once */
 	int			used_slots;		/* slots beyond were never used */
+	pg_atomic_uint64 all_queues;	/* wakings of every queue at once */
+	pg_atomic_uint64 queues[QUEUE_COUNTS];	/* by the hash of the name */
 	Slot		slots[FLEXIBLE_ARRAY_MEMBER];
 } WakeBlock;
 
@@ -57,6 +65,7 @@ typedef struct Pending
 {
 	WfWakeTopic topic;
 	uint32		queue_hash;
+	bool		counts;			/* there is something new in the table */
 } Pending;
 
 static WakeBlock *block = NULL;
@@ -79,6 +88,9 @@ init_block(void *memory)
 
 	new_block->tranche = LWLockNewTrancheId();
 	LWLockInitialize(&new_block->lock, new_block->tranche);
+	pg_atomic_init_u64(&new_block->all_queues, 0);
+	for (int i = 0; i < QUEUE_COUNTS; i++)
+		pg_atomic_init_u64(&new_block->queues[i], 0);
 	for (int i = 0; i < ProcGlobal->allProcCount; i++)
 		pg_atomic_init_u32(&new_block->slots[i].missed, 0);
 }
@@ -141,6 +153,19 @@ wake_listeners(WfWakeTopic topic, uint32 queue_hash, uint32 missed)
 	return woken;
 }
 
+/*
+ * Something has changed in the table that a claim of the queue (0: any) might
+ * want to see.
+ */
+static void
+count_change(WfWakeTopic topic, uint32 queue_hash)
+{
+	if (topic != WF_WAKE_TASK)
+		return;
+	pg_atomic_fetch_add_u64(queue_hash == 0 ? &block->all_queues :
+							&block->queues[queue_hash % QUEUE_COUNTS], 1);
+}
+
 static void
 wake_topic(WfWakeTopic topic, uint32 queue_hash)
 {
@@ -155,10 +180,16 @@ static void
 wake_pending(void)
 {
 	for (int i = 0; i < n_pending; i++)
+	{
+		if (pending[i].counts)
+			count_change(pending[i].topic, pending[i].queue_hash);
 		wake_topic(pending[i].topic, pending[i].queue_hash);
-	if (pending_all_queues)
-		for (int topic = WF_WAKE_TASK; topic <= WF_WAKE_MAINTENANCE; topic++)
-			wake_topic(topic, 0);
+	}
+	if (!pending_all_queues)
+		return;
+	count_change(WF_WAKE_TASK, 0);
+	for (int topic = WF_WAKE_TASK; topic <= WF_WAKE_MAINTENANCE; topic++)
+		wake_topic(topic, 0);
 }
 
 static void
@@ -226,18 +257,14 @@ wf_wake_prepare(void)
 	(void) wake_block();
 }
 
-/*
- * Notes that the present transaction makes work of a topic; a queue narrows
- * WF_WAKE_TASK to those who wait on it.
- */
-void
-wf_wake_at_commit(WfWakeTopic topic, const char *queue)
+static void
+note(WfWakeTopic topic, const char *queue, bool counts)
 {
 	uint32		queue_hash = hash_queue(queue);
 
 	(void) wake_block();		/* the transaction's end must not allocate */
 	for (int i = 0; i < n_pending; i++)
-		if (pending[i].topic == topic &&
+		if (pending[i].topic == topic && (pending[i].counts || !counts) &&
 			(pending[i].queue_hash == 0 || pending[i].queue_hash == queue_hash))
 			return;
 	if (n_pending == MAX_PENDING)
@@ -247,7 +274,39 @@ wf_wake_at_commit(WfWakeTopic topic, const char *queue)
 	}
 	pending[n_pending].topic = topic;
 	pending[n_pending].queue_hash = queue_hash;
+	pending[n_pending].counts = counts;
 	n_pending++;
+}
+
+/*
+ * Notes that the present transaction makes work of a topic; a queue narrows
+ * WF_WAKE_TASK to those who wait on it.
+ */
+void
+wf_wake_at_commit(WfWakeTopic topic, const char *queue)
+{
+	note(topic, queue, true);
+}
+
+/*
+ * The same for the claims of a queue, where nothing is new in the table of
+ * jobs.
+ */
+void
+wf_wake_waiters_at_commit(const char *queue)
+{
+	note(WF_WAKE_TASK, queue, false);
+}
+
+/*
+ * How often there was something new in the table of jobs for the claims of a
+ * queue; names with the same hash count together.
+ */
+uint64
+wf_wake_count(const char *queue)
+{
+	return pg_atomic_read_u64(&wake_block()->all_queues) +
+		pg_atomic_read_u64(&wake_block()->queues[hash_queue(queue) % QUEUE_COUNTS]);
 }
 
 /*
@@ -257,6 +316,7 @@ void
 wf_wake_now(WfWakeTopic topic, const char *queue)
 {
 	(void) wake_block();
+	count_change(topic, hash_queue(queue));
 	wake_topic(topic, hash_queue(queue));
 }
 

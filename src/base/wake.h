@@ -20,6 +20,8 @@ extern void wf_wake_init(void);
 extern void wf_wake_prepare(void);
 
 extern void wf_wake_at_commit(WfWakeTopic topic, const char *queue);
+extern void wf_wake_waiters_at_commit(const char *queue);
+extern uint64 wf_wake_count(const char *queue);
 extern void wf_wake_now(WfWakeTopic topic, const char *queue);
 
 extern void wf_wake_listen(WfWakeTopic topic, const char *queue);

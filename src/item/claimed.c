@@ -59,8 +59,9 @@ wf_complete(PG_FUNCTION_ARGS)
 	wf_require_argument(fcinfo, 0, "job_id");
 	wf_enter_owner(&caller);
 	SPI_connect();
-	wf_item_complete_job(lock_claimed(PG_GETARG_INT64(0), token),
-						 event, output, actor);
+	if (strcmp(event, "ok") != 0 ||
+		!wf_queue_complete_in_lane(PG_GETARG_INT64(0), token, output))
+		wf_item_complete_job(lock_claimed(PG_GETARG_INT64(0), token), event, output, actor);
 	SPI_finish();
 	wf_leave_owner(&caller);
 
@@ -151,14 +152,18 @@ wf_complete_many(PG_FUNCTION_ARGS)
 	char	   *actor = wf_role_name(GetUserId());
 	char	   *event = wf_argument_text(fcinfo, 2, "event");
 	Claims		claims = read_claims(fcinfo);
+	bool	   *done = palloc0(sizeof(bool) * Max(claims.count, 1));
 	WfCaller	caller;
 
 	wf_enter_owner(&caller);
 	SPI_connect();
+	if (claims.outputs == NULL && strcmp(event, "ok") == 0)
+		wf_queue_complete_many_in_lanes(claims.job_ids, claims.tokens, claims.count, done);
 	for (int i = 0; i < claims.count; i++)
-		wf_item_complete_job(lock_claimed(DatumGetInt64(claims.job_ids[i]),
-										  TextDatumGetCString(claims.tokens[i])),
-							 event, output_of(&claims, i), actor);
+		if (!done[i])
+			wf_item_complete_job(lock_claimed(DatumGetInt64(claims.job_ids[i]),
+											  TextDatumGetCString(claims.tokens[i])),
+								 event, output_of(&claims, i), actor);
 	SPI_finish();
 	wf_leave_owner(&caller);
 

@@ -82,18 +82,17 @@ read_queue(WfClaim *claim)
 }
 
 /*
- * One look at a queue: gives back what is lost, takes what is ready.  The jobs
+ * One look at the jobs in the table: gives back what is lost, takes what is
+ * ready.  The jobs
  * of ended sessions are looked for only when there is less than wanted; that
  * is rare, for a session gives its jobs back as it ends.
  */
 List *
-wf_claim_look(WfClaim *claim)
+wf_claim_look_into_table(WfClaim *claim)
 {
 	int			wanted = claim->limit;
 	List	   *jobs;
 
-	claim->now = wf_now();
-	claim->has_changed = false;
 	read_queue(claim);
 	if (claim->is_paused)
 		return NIL;
@@ -117,19 +116,53 @@ wf_claim_look(WfClaim *claim)
 }
 
 /*
+ * One look at a queue, its lane and its jobs in the table.
+ */
+List *
+wf_claim_look(WfClaim *claim)
+{
+	List	   *jobs;
+	bool		is_done;
+
+	claim->now = wf_now();
+	claim->has_changed = false;
+	jobs = wf_lanes_look(claim, &is_done);
+	if (is_done)
+		return jobs;
+	claim->until_run_at = 0;
+
+	return wf_claim_look_into_table(claim);
+}
+
+/*
+ * When a job in the table is due, or a lease there ends; infinity when none
+ * is.
+ */
+TimestampTz
+wf_claim_next_due(const WfClaim *claim)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(claim->queue), CStringGetTextDatum(claim->kind),
+		TimestampTzGetDatum(claim->now)
+	};
+	TimestampTz due;
+	bool		isnull;
+
+	wf_plan_execute(&next_due_plan, values, NULL);
+	due = DatumGetTimestampTz(wf_result_datum(0, 1, &isnull));
+
+	return isnull ? DT_NOEND : due;
+}
+
+/*
  * Returns when to look again after a look that found nothing, though no commit
  * wakes us; the deadline at the latest.
  */
 TimestampTz
 wf_claim_next_look(const WfClaim *claim, TimestampTz deadline)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(claim->queue), CStringGetTextDatum(claim->kind),
-		TimestampTzGetDatum(claim->now)
-	};
 	TimestampTz real_now = GetCurrentTimestamp();
 	TimestampTz due;
-	bool		isnull;
 
 	if (claim->is_paused)
 		return deadline;
@@ -138,9 +171,8 @@ wf_claim_next_look(const WfClaim *claim, TimestampTz deadline)
 	if (claim->rate_opens_at != 0)
 		deadline = Min(deadline, real_now + (claim->rate_opens_at - claim->now));
 
-	wf_plan_execute(&next_due_plan, values, NULL);
-	due = DatumGetTimestampTz(wf_result_datum(0, 1, &isnull));
-	if (!isnull && !TIMESTAMP_NOT_FINITE(due))
+	due = wf_claim_next_due(claim);
+	if (!TIMESTAMP_NOT_FINITE(due))
 		deadline = Min(deadline, real_now + (due - claim->now));
 
 	return deadline;

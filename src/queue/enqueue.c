@@ -231,6 +231,8 @@ wf_enqueue(PG_FUNCTION_ARGS)
 	WfNewJob	job = {0};
 	WfCaller	caller;
 	int64		job_id;
+	bool		is_plain;
+	Datum		id;
 
 	require_argument(PG_ARGISNULL(0), "enqueue", "queue");
 	require_argument(PG_ARGISNULL(1), "enqueue", "payload");
@@ -242,9 +244,14 @@ wf_enqueue(PG_FUNCTION_ARGS)
 	job.priority = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4);
 	job.run_at = PG_ARGISNULL(5) ? wf_now() : PG_GETARG_TIMESTAMPTZ(5);
 
+	is_plain = job.key == NULL && job.group_key == NULL && job.priority == 0 && PG_ARGISNULL(5);
+
 	wf_enter_owner(&caller);
 	SPI_connect();
-	job_id = wf_queue_enqueue(&job);
+	if (is_plain && wf_lanes_store(job.queue, &PG_GETARG_DATUM(1), 1, &id))
+		job_id = DatumGetInt64(id);
+	else
+		job_id = wf_queue_enqueue(&job);
 	SPI_finish();
 	wf_leave_owner(&caller);
 
@@ -283,6 +290,7 @@ wf_enqueue_many(PG_FUNCTION_ARGS)
 	WfCaller	caller;
 	ArrayType  *payloads;
 	Datum	   *ids;
+	Datum	   *elements;
 	ArrayType  *result;
 	char	   *queue;
 	int			count;
@@ -294,10 +302,13 @@ wf_enqueue_many(PG_FUNCTION_ARGS)
 	require_argument(array_contains_nulls(payloads), "enqueue_many", "a payload");
 	count = ArrayGetNItems(ARR_NDIM(payloads), ARR_DIMS(payloads));
 	ids = palloc(sizeof(Datum) * Max(count, 1));
+	deconstruct_array(payloads, JSONBOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
 
 	wf_enter_owner(&caller);
 	SPI_connect();
-	if (count > 0)
+	if (count > 0 && wf_lanes_store(queue, elements, count, ids))
+		;
+	else if (count > 0)
 	{
 		insert_many(queue, PointerGetDatum(payloads), count);
 		for (int i = 0; i < count; i++)

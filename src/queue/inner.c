@@ -6,12 +6,15 @@
 
 #include "base/clock.h"
 #include "fmgr.h"
+#include "lane/lane.h"
 #include "queue_internal.h"
 #include "utils/builtins.h"
 
 void
 wf_queue_init(void)
 {
+	wf_lane_init();
+	wf_lanes_init();
 	wf_claim_init();
 }
 

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/sqlstate.h"
 #include "catalog/pg_type.h"
+#include "lane/lane.h"
 #include "queue_internal.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -72,7 +73,9 @@ static WfPlan last_attempt_plan = {
 	.argtypes = {INT8OID},
 	.sql =
 	"SELECT a.attempt, a.outcome, a.finished_at, a.message FROM workflow.attempt AS a "
-	"WHERE a.job_id = $1 ORDER BY a.attempt_id DESC LIMIT 1",
+	"WHERE a.job_id = $1 "
+	"   OR (a.last_job BETWEEN $1 AND $1 + 1000000 AND $1 = ANY (a.job_ids)) "
+	"ORDER BY a.attempt_id DESC LIMIT 1",
 };
 
 static TimestampTz
@@ -177,11 +180,27 @@ refuse_stale(int64 job_id, const char *present)
 			 errhint("Drop this result and claim again; what others did since then stands.")));
 }
 
+/*
+ * Where a job is that a lane has.
+ */
+static const char *
+place_in_lane(const WfLaneEnd *job)
+{
+	if (!job->is_claimed)
+		return "the job is ready again";
+
+	return psprintf("worker \"%s\" claimed the job at %s", job->worker,
+					timestamptz_to_str(job->claimed_at));
+}
+
 static void
 refuse_missing(int64 job_id)
 {
 	Datum		value = Int64GetDatum(job_id);
+	WfLaneEnd	in_lane;
 
+	if (wf_lane_find(job_id, &in_lane))
+		refuse_stale(job_id, place_in_lane(&in_lane));
 	if (wf_plan_execute(&last_attempt_plan, &value, NULL) > 0)
 		refuse_stale(job_id, "the job is gone");
 	ereport(ERROR,
@@ -244,6 +263,8 @@ wf_queue_lock_claimed(int64 job_id, const char *token)
 {
 	WfJob	   *job = wf_queue_lock(job_id);
 
+	if (job == NULL && token != NULL && wf_lanes_move_claimed(job_id, token))
+		job = wf_queue_lock(job_id);
 	if (job == NULL)
 		refuse_missing(job_id);
 	if (strcmp(job->status, "running") != 0 ||

@@ -65,7 +65,9 @@ extend_one(int64 job_id, const char *token, TimestampTz now, TimestampTz until)
 		TimestampTzGetDatum(until)
 	};
 
-	if (wf_plan_execute(&extend_plan, values, NULL) == 0)
+	if (wf_plan_execute(&extend_plan, values, NULL) == 0 &&
+		!(wf_lanes_move_claimed(job_id, token) &&
+		  wf_plan_execute(&extend_plan, values, NULL) > 0))
 	{
 		(void) wf_queue_lock_claimed(job_id, token);	/* says what is wrong */
 		elog(ERROR, "lease of job " INT64_FORMAT " could not be extended", job_id);

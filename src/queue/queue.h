@@ -87,6 +87,15 @@ extern WfJob *wf_queue_try_lock(int64 job_id);
 extern bool wf_queue_exists(int64 job_id);
 
 /*
+ * Completes a job that is still in a lane; false, with nothing changed, when
+ * the token is not of a living claim of such a job: it may be one of a job in
+ * the table.
+ */
+extern bool wf_queue_complete_in_lane(int64 job_id, const char *token, Jsonb *detail);
+extern void wf_queue_complete_many_in_lanes(const Datum *job_ids, const Datum *tokens,
+											int count, bool *done);
+
+/*
  * The job succeeded: records the attempt, deletes the job.  Here and below,
  * the attempts of a job with an effect are the sends of the effect, which the
  * effect room records.
@@ -201,6 +210,12 @@ extern void wf_queue_bury(const WfJob *job, Jsonb *policy,
 
 /* When the next lease ends; 0 when none is running on time. */
 extern TimestampTz wf_queue_next_lease_end(void);
+
+/*
+ * Gives back the space of jobs that have ended; returns when to look again, 0
+ * when only new work gives a reason.
+ */
+extern TimestampTz wf_queue_tidy(void);
 
 /* Records an attempt that is not a job's own, for example of a sql batch. */
 typedef struct WfAttempt

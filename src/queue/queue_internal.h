@@ -36,6 +36,20 @@
 #define WF_FREES_OTHERS \
 	"(j.group_key IS NOT NULL OR EXISTS (SELECT 1 FROM workflow.queue AS q " \
 	"  WHERE q.queue = j.queue AND q.max_running IS NOT NULL))"
+/* What a session knows of a queue. */
+#define WF_FACTS_NAME 256
+typedef struct WfQueueFacts
+{
+	char		queue[WF_FACTS_NAME];	/* key */
+	bool		is_known;
+	int			queue_no;
+	bool		is_paused;
+	bool		is_limited;		/* by rate, max_running or max_length */
+	int64		lease_us;		/* of claims that name none; 0: none */
+	uint64		table_count;	/* wf_wake_count() of when the table was
+								 * looked into */
+	TimestampTz table_due;		/* until then there is nothing in it to claim */
+} WfQueueFacts;
 
 /* What a claim wants, and what it has to know for the next one. */
 typedef struct WfClaim
@@ -59,6 +73,10 @@ typedef struct WfClaim
 	double		rate_burst_us;	/* how far ahead of time the rate may be */
 	TimestampTz rate_next_at;
 
+	/* only jobs until there, in the order of claims; 0: all */
+	int			until_priority;
+	TimestampTz until_run_at;
+
 	bool		has_changed;	/* lost jobs were given back */
 	bool		is_waiting;		/* for the lock of a limited queue */
 
@@ -71,6 +89,38 @@ typedef struct WfClaim
 extern WfJob *wf_job_from_row(uint64 row);
 extern WfWakeTopic wf_job_topic(const char *kind);
 pg_noreturn extern void wf_job_refuse_queue(const char *queue);
+
+/* attempt_log.c */
+typedef struct WfLaneAttempt
+{
+	const char *queue;
+	const char *worker;
+	TimestampTz started_at;
+	TimestampTz finished_at;
+	struct ArrayType *job_ids;	/* NULL: last_job alone */
+	int64		last_job;
+	Jsonb	   *detail;
+} WfLaneAttempt;
+
+extern void wf_attempt_log(const WfLaneAttempt *attempt);
+
+/* facts.c */
+extern WfQueueFacts *wf_queue_facts(const char *queue);
+extern char *wf_queue_name(int queue_no);
+
+/* lanes_leave.c */
+struct WfLaneEnd;
+extern int	wf_lanes_move_stragglers(void);
+extern void wf_lanes_move_ready(uint32 lane, int limit);
+extern void wf_lanes_move_prepared(struct WfLaneEnd *ends, int count);
+
+/* lanes.c */
+extern bool wf_lanes_store(const char *queue, const Datum *payloads, int count, Datum *job_ids);
+extern bool wf_lanes_have_work(const WfClaim *claim);
+extern List *wf_lanes_look(WfClaim *claim, bool *is_done);
+extern bool wf_lanes_move_claimed(int64 job_id, const char *token);
+extern int	wf_lanes_move_lost(bool is_own_session);
+extern void wf_lanes_init(void);
 
 /* limits.c */
 extern void wf_claim_read_limits(WfClaim *claim, uint64 row, int column);
@@ -86,6 +136,8 @@ extern void wf_claim_init(void);
 
 /* claim.c */
 extern List *wf_claim_look(WfClaim *claim);
+extern List *wf_claim_look_into_table(WfClaim *claim);
+extern TimestampTz wf_claim_next_due(const WfClaim *claim);
 extern TimestampTz wf_claim_next_look(const WfClaim *claim, TimestampTz deadline);
 extern void wf_claim_sleep(TimestampTz until);
 

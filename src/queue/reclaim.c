@@ -23,6 +23,7 @@
 #include "base/try.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "lane/lane.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
 #include "storage/ipc.h"
@@ -305,10 +306,12 @@ void
 wf_queue_reclaim_lost(WfSweep *sweep)
 {
 	Datum		now = TimestampTzGetDatum(wf_now());
-	uint64		count = wf_plan_execute(&queues_plan, &now, NULL);
+	uint64		count;
 	List	   *queues = NIL;
 	ListCell   *cell;
 
+	(void) wf_lanes_move_lost(false);
+	count = wf_plan_execute(&queues_plan, &now, NULL);
 	for (uint64 i = 0; i < count; i++)
 		queues = lappend(queues, wf_result_text(i, 1));
 	foreach(cell, queues)
@@ -344,10 +347,14 @@ wf_queue_next_lease_end(void)
 	bool		isnull;
 	Datum		end;
 
+	TimestampTz lane_end = wf_lane_next_end();
+
 	wf_plan_execute(&next_end_plan, NULL, NULL);
 	end = wf_result_datum(0, 1, &isnull);
+	if (isnull)
+		return TIMESTAMP_IS_NOEND(lane_end) ? 0 : lane_end;
 
-	return isnull ? 0 : DatumGetTimestampTz(end);
+	return Min(lane_end, DatumGetTimestampTz(end));
 }
 
 /*
@@ -395,6 +402,7 @@ release_at_exit(int code, Datum arg)
 	if (lock_tables_now())
 	{
 		SPI_connect();
+		(void) wf_lanes_move_lost(true);
 		reclaim_session(&me, NULL, &sweep);
 		SPI_finish();
 	}

@@ -41,13 +41,14 @@ static WfPlan take_plan = {
 	.name = "claim",
 	.expected = SPI_OK_UPDATE_RETURNING,
 	.by_index = true,
-	.nargs = 10,
+	.nargs = 12,
 	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID,
-	TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, BOOLOID},
+	TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, BOOLOID, INT4OID, TIMESTAMPTZOID},
 	.sql =
 	"WITH picked AS MATERIALIZED ("
 	"  SELECT j.job_id FROM workflow.job AS j "
 	"  WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND j.run_at <= $3 "
+	"    AND (j.priority, j.run_at) <= ($11, $12) "
 	"    AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY ") "
 	"  ORDER BY j.priority, j.run_at, j.job_id "
 	"  LIMIT $4 FOR UPDATE OF j SKIP LOCKED) "
@@ -174,15 +175,17 @@ static List *
 mark(const WfClaim *claim, int limit)
 {
 	bool		has_lease = claim->lease_us > 0;
+	bool		has_end = claim->until_run_at != 0;
 	Datum		values[] = {
 		CStringGetTextDatum(claim->kind), CStringGetTextDatum(claim->queue),
 		TimestampTzGetDatum(claim->now), Int64GetDatum(limit),
 		CStringGetTextDatum(claim->worker), CStringGetTextDatum(new_token()),
 		TimestampTzGetDatum(claim->now + claim->lease_us),
 		Int32GetDatum(MyProcPid), TimestampTzGetDatum(MyStartTimestamp),
-		BoolGetDatum(claim->max_running > 0),
+		BoolGetDatum(claim->max_running > 0), Int32GetDatum(has_end ? claim->until_priority : PG_INT32_MAX),
+		TimestampTzGetDatum(has_end ? claim->until_run_at : DT_NOEND),
 	};
-	const char *nulls = has_lease ? "       nn " : "      n   ";
+	const char *nulls = has_lease ? "       nn   " : "      n     ";
 	uint64		count = wf_plan_execute(&take_plan, values, nulls);
 	List	   *jobs = NIL;
 

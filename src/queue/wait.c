@@ -56,7 +56,7 @@ can_claim(WfClaim *claim)
 	if (claim->is_paused)
 		return false;
 
-	return (is_ready && wf_claim_allowed(claim, 1) > 0) || is_lost ||
+	return wf_lanes_have_work(claim) || (is_ready && wf_claim_allowed(claim, 1) > 0) || is_lost ||
 		wf_claim_any_session_gone(claim->queue, claim->kind);
 }
 

@@ -119,6 +119,7 @@ look_ahead(void *argument)
 							 earlier(wf_queue_next_lease_end(),
 									 earlier(earlier(next_effect_check(), wf_tell_next()),
 											 wf_retention_next())));
+	self->next_due = earlier(self->next_due, wf_queue_tidy());
 }
 
 static void

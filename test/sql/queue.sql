@@ -39,7 +39,9 @@ FROM workflow.claim('work', 'w1');
 SELECT payload FROM workflow.claim('work', 'w1', 2);
 SELECT payload, attempt FROM workflow.claim('work', 'w1', batch => 10);
 SELECT payload FROM workflow.claim('work', 'w1', batch => 10);
-SELECT count(DISTINCT token) AS tokens, count(DISTINCT worker) AS workers FROM workflow.job WHERE status = 'running';
+SELECT count(DISTINCT token) AS tokens, count(DISTINCT worker) AS workers
+FROM (SELECT token, worker, status FROM workflow.job UNION ALL SELECT token, worker, status FROM workflow._lane_jobs()) AS j
+WHERE status = 'running';
 
 -- several at once keep their order, and all or none are stored
 SELECT workflow.create_queue('bulk', 'ops', '10 minutes', '{ops-lead}');

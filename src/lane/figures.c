@@ -1,0 +1,180 @@
+/*
+ * figures.c
+ *	  What the lanes hold, for views: counted as it changes, not by looking.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "lane_internal.h"
+#include "access/xlog.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/*
+ * Calls back for each lane of the database, if it is known what is in them.
+ */
+static void
+for_each_lane(void (*take) (WfLane *lane, ReturnSetInfo *result), ReturnSetInfo *result)
+{
+	WfStore    *store = RecoveryInProgress() ? NULL : wf_store_enter();
+
+	if (store == NULL)
+		return;
+	for (WfPageNo page_no = store->lane_page; page_no != 0;
+		 page_no = wf_arena_page(page_no)->next)
+	{
+		WfLanePage *page = (WfLanePage *) wf_arena_page(page_no);
+
+		for (uint32 i = 0; i < page->used; i++)
+			take(&page->lanes[i], result);
+	}
+}
+
+static void
+put_lane(WfLane *lane, ReturnSetInfo *result)
+{
+	Datum		values[5];
+	bool		nulls[5] = {false};
+	WfSlotNo	first;
+
+	LWLockAcquire(&lane->lock, LW_EXCLUSIVE);
+	values[0] = Int32GetDatum(lane->queue_no);
+	/* what is not committed has not happened yet */
+	values[1] = Int64GetDatum(lane->count[WF_SLOT_READY] + lane->count[WF_SLOT_TAKEN]);
+	values[2] = Int64GetDatum(lane->count[WF_SLOT_CLAIMED] + lane->count[WF_SLOT_ENDING]);
+	first = wf_slot_first_ready(lane);
+	nulls[3] = first == 0;
+	values[3] = first == 0 ? (Datum) 0 : TimestampTzGetDatum(wf_slot_stored_at(first));
+	values[4] = Int64GetDatum(lane->count[WF_SLOT_ENDED]);
+	LWLockRelease(&lane->lock);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(wf_lane_figures);
+
+/*
+ * _lanes(out queue_no, out ready, out running, out oldest_ready_at, out ended)
+ */
+Datum
+wf_lane_figures(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	for_each_lane(put_lane, (ReturnSetInfo *) fcinfo->resultinfo);
+
+	PG_RETURN_NULL();
+}
+
+/* A job as it is listed. */
+typedef struct Listed
+{
+	int64		job_id;
+	WfSlotState state;
+	TimestampTz stored_at;
+	WfSlotNo	slot;
+	WfLaneClaim claim;
+} Listed;
+
+static void
+put_job(int queue_no, const Listed *job, ReturnSetInfo *result)
+{
+	bool		is_claimed = job->state == WF_SLOT_CLAIMED;
+	bool		has_lease = is_claimed && job->claim.lease_until != 0;
+	Datum		values[] = {
+		Int64GetDatum(job->job_id), Int32GetDatum(queue_no),
+		CStringGetTextDatum(is_claimed ? "running" : "ready"),
+		TimestampTzGetDatum(job->stored_at),
+		is_claimed ? CStringGetTextDatum(job->claim.worker) : (Datum) 0,
+		is_claimed ? TimestampTzGetDatum(job->claim.claimed_at) : (Datum) 0,
+		has_lease ? TimestampTzGetDatum(job->claim.lease_until) : (Datum) 0,
+		is_claimed ? CStringGetTextDatum(wf_lane_token(job->claim.secret, job->slot)) : (Datum) 0
+	};
+	bool		nulls[] = {
+		false, false, false, false, !is_claimed, !is_claimed, !has_lease, !is_claimed
+	};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/*
+ * Copies the jobs of a page; returns how many, and the next page.  The caller
+ * holds the lane's lock.
+ */
+static int
+copy_page(WfPageNo page_no, Listed *jobs)
+{
+	WfSlotPage *page = (WfSlotPage *) wf_arena_page(page_no);
+	int			count = 0;
+
+	for (uint32 i = 0; i < page->used; i++)
+	{
+		WfSlot	   *slot = &page->slots[i];
+		Listed	   *job = &jobs[count];
+
+		if (slot->state != WF_SLOT_READY && slot->state != WF_SLOT_CLAIMED)
+			continue;
+		job->slot = page_no * WF_SLOTS_IN_PAGE + i;
+		job->job_id = slot->job_id;
+		job->state = slot->state;
+		job->stored_at = wf_slot_stored_at(job->slot);
+		if (slot->state == WF_SLOT_CLAIMED)
+			job->claim = *wf_claim_at(slot->owner);
+		count++;
+	}
+
+	return count;
+}
+
+/*
+ * The first page of a lane from a sequence on; 0: none.
+ */
+static WfPageNo
+page_from(WfLane *lane, uint64 sequence)
+{
+	WfPageNo	page_no = lane->first;
+
+	while (page_no != 0 && ((WfSlotPage *) wf_arena_page(page_no))->sequence < sequence)
+		page_no = wf_arena_page(page_no)->next;
+
+	return page_no;
+}
+
+static void
+put_jobs(WfLane *lane, ReturnSetInfo *result)
+{
+	Listed	   *jobs = palloc(sizeof(Listed) * WF_SLOTS_IN_PAGE);
+	uint64		sequence = 0;
+	WfPageNo	page_no;
+
+	do
+	{
+		int			count = 0;
+
+		LWLockAcquire(&lane->lock, LW_EXCLUSIVE);
+		page_no = page_from(lane, sequence);
+		if (page_no != 0)
+		{
+			count = copy_page(page_no, jobs);
+			sequence = ((WfSlotPage *) wf_arena_page(page_no))->sequence + 1;
+		}
+		LWLockRelease(&lane->lock);
+		for (int i = 0; i < count; i++)
+			put_job(lane->queue_no, &jobs[i], result);
+	} while (page_no != 0);
+	pfree(jobs);
+}
+
+PG_FUNCTION_INFO_V1(wf_lane_jobs);
+
+/*
+ * _lane_jobs(out job_id, out queue_no, out status, out stored_at, out worker,
+ *		out claimed_at, out lease_until, out token)
+ */
+Datum
+wf_lane_jobs(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	for_each_lane(put_jobs, (ReturnSetInfo *) fcinfo->resultinfo);
+
+	PG_RETURN_NULL();
+}

@@ -1,0 +1,462 @@
+/*
+ * lane.c
+ *	  Storing, claiming and ending the jobs of a lane.
+ */
+#include "postgres.h"
+
+#include "lane_internal.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* Tells the tokens of lanes from those of the table. */
+#define TOKEN_PREFIX 'L'
+#define TOKEN_SECRET_DIGITS (2 * WF_LANE_SECRET)
+
+void
+wf_lane_init(void)
+{
+	wf_arena_init();
+	wf_mark_init();
+	wf_store_init();
+}
+
+WfLaneNo
+wf_lane_enter(int queue_no)
+{
+	WfStore    *store = wf_store_enter();
+
+	return store == NULL ? 0 : wf_store_lane(store, queue_no);
+}
+
+/*
+ * This process, as the owner of a slot.
+ */
+static uint32
+me(void)
+{
+	return (uint32) wf_my_proc_number() + 1;
+}
+
+/*
+ * Gives slots to jobs whose rows are to be stored; returns how many before the
+ * memory was spent.
+ */
+static int
+push(WfLaneNo lane_no, int segment, const int64 *job_ids, int count, TimestampTz stored_at,
+	 WfSlotNo *slots)
+{
+	WfLane	   *lane = wf_lane_at(lane_no);
+	WfSlot		new_slot = {.segment = segment,.state = WF_SLOT_STORED,.owner = me()};
+	int			pushed = 0;
+
+	LWLockAcquire(&lane->lock, LW_EXCLUSIVE);
+	while (pushed < count)
+	{
+		new_slot.job_id = job_ids[pushed];
+		slots[pushed] = wf_slot_push(lane, lane_no, &new_slot, stored_at);
+		if (slots[pushed] == 0)
+			break;
+		wf_mark(slots[pushed], WF_SLOT_STORED, WF_SLOT_READY, WF_SLOT_ENDED, 0);
+		pushed++;
+	}
+	pg_atomic_fetch_add_u64(&wf_store_at(lane->store)->alive[segment - 1], pushed);
+	LWLockRelease(&lane->lock);
+
+	return pushed;
+}
+
+static void
+set_places(WfLaneNo lane_no, const WfSlotNo *slots, const ItemPointerData *tids, int count)
+{
+	WfLane	   *lane = wf_lane_at(lane_no);
+
+	LWLockAcquire(&lane->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < count; i++)
+		wf_slot_at(slots[i])->tid = tids[i];
+	LWLockRelease(&lane->lock);
+}
+
+bool
+wf_lane_store(WfLaneNo lane_no, const int64 *job_ids, const Datum *payloads, int count,
+			  TimestampTz stored_at)
+{
+	WfLane	   *lane = wf_lane_at(lane_no);
+	WfStore    *store = wf_store_at(lane->store);
+	int			segment = store->current_segment;
+	WfSlotNo   *slots = palloc(sizeof(WfSlotNo) * count);
+	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * count);
+	int			pushed;
+
+	wf_mark_reserve(store, count);
+	pushed = push(lane_no, segment, job_ids, count, stored_at, slots);
+	if (pushed < count)
+	{
+		wf_mark_undo(pushed);
+		return false;
+	}
+	wf_segment_store(segment, lane->queue_no, job_ids, payloads, count, stored_at, tids);
+	set_places(lane_no, slots, tids, count);
+	wf_segment_turn(store, segment, &tids[count - 1]);
+	pfree(slots);
+	pfree(tids);
+
+	return true;
+}
+
+TimestampTz
+wf_lane_head(WfLaneNo lane_no)
+{
+	WfLane	   *lane = wf_lane_at(lane_no);
+	TimestampTz stored_at = DT_NOEND;
+	WfSlotNo	slot;
+
+	LWLockAcquire(&lane->lock, LW_EXCLUSIVE);
+	slot = wf_slot_first_ready(lane);
+	if (slot != 0)
+		stored_at = wf_slot_stored_at(slot);
+	LWLockRelease(&lane->lock);
+
+	return stored_at;
+}
+
+/*
+ * Takes jobs for a claim whose entry is filled in; returns how many.
+ */
+static int
+take(WfLane *lane, const WfLaneAsk *ask, WfClaimNo claim, WfLaneJob *jobs)
+{
+	WfSlotNo   *found = palloc(sizeof(WfSlotNo) * ask->limit);
+	uint32		own = wf_mark_any_stored() ? me() : 0;
+	int			count;
+
+	LWLockAcquire(&lane->lock, LW_EXCLUSIVE);
+	count = wf_slot_find(lane, ask->limit, ask->before, own, found);
+	for (int i = 0; i < count; i++)
+	{
+		WfSlot	   *slot = wf_slot_at(found[i]);
+
+		jobs[i].slot = found[i];
+		jobs[i].job_id = slot->job_id;
+		jobs[i].stored_at = wf_slot_stored_at(found[i]);
+		jobs[i].payload = NULL;
+		wf_mark(found[i], WF_SLOT_TAKEN, WF_SLOT_CLAIMED, slot->state, slot->owner);
+		wf_slot_set(lane, found[i], WF_SLOT_TAKEN, claim);
+	}
+	wf_claim_at(claim)->open = count;
+	LWLockRelease(&lane->lock);
+	pfree(found);
+
+	return count;
+}
+
+static WfClaimNo
+new_claim(WfStore *store, const WfLaneAsk *ask)
+{
+	WfClaimNo	claim = wf_claim_new(store);
+	WfLaneClaim *entry;
+
+	if (claim == 0)
+		return 0;
+	entry = wf_claim_at(claim);
+	if (!pg_strong_random(entry->secret, WF_LANE_SECRET))
+	{
+		wf_claim_give(store, claim);
+		return 0;
+	}
+	entry->claimed_at = ask->now;
+	entry->lease_until = ask->lease_until;
+	entry->session_pid = MyProcPid;
+	entry->session_start = MyStartTimestamp;
+	strlcpy(entry->worker, ask->worker, sizeof(entry->worker));
+
+	return claim;
+}
+
+/*
+ * Locks and reads the rows of what was taken; puts back what could not be
+ * locked.  Returns how many are left.
+ */
+static int
+read_taken(WfLane *lane, WfLaneJob *jobs, int count)
+{
+	int			kept = 0;
+
+	wf_segment_lock(jobs, count);
+	for (int i = 0; i < count; i++)
+	{
+		if (jobs[i].payload != NULL)
+			jobs[kept++] = jobs[i];
+		else
+			wf_mark_put_back(jobs[i].slot);
+	}
+
+	return kept;
+}
+
+static void
+record_claim(WfStore *store, WfLane *lane, WfClaimNo claim, const WfLaneJob *jobs, int count)
+{
+	WfLaneClaim *entry = wf_claim_at(claim);
+	int			segment = store->current_segment;
+	int64	   *job_ids = palloc(sizeof(int64) * count);
+
+	for (int i = 0; i < count; i++)
+		job_ids[i] = jobs[i].job_id;
+	pg_atomic_fetch_add_u64(&store->alive[segment - 1], 1);
+	entry->segment = segment;
+	wf_segment_store_claim(segment, lane->queue_no, entry, job_ids, count);
+	pfree(job_ids);
+}
+
+int
+wf_lane_claim(WfLaneNo lane_no, const WfLaneAsk *ask, WfLaneJob *jobs, uint8 *secret)
+{
+	WfLane	   *lane = wf_lane_at(lane_no);
+	WfStore    *store = wf_store_at(lane->store);
+	WfClaimNo	claim;
+	int			count;
+
+	wf_mark_reserve(store, ask->limit);
+	claim = new_claim(store, ask);
+	if (claim == 0)
+		return 0;
+	memcpy(secret, wf_claim_at(claim)->secret, WF_LANE_SECRET);
+	count = take(lane, ask, claim, jobs);
+	if (count == 0)
+		wf_claim_give(store, claim);
+	else if ((count = read_taken(lane, jobs, count)) > 0)
+		record_claim(store, lane, claim, jobs, count);
+	if (count > 0 && ask->lease_until != 0)
+		wf_store_lower_lease_end(store, ask->lease_until);
+
+	return count;
+}
+
+char *
+wf_lane_token(const uint8 *secret, WfSlotNo slot)
+{
+	static const char digits[] = "0123456789abcdef";
+	char	   *token = palloc(TOKEN_SECRET_DIGITS + 16);
+
+	token[0] = TOKEN_PREFIX;
+	for (int i = 0; i < WF_LANE_SECRET; i++)
+	{
+		token[1 + 2 * i] = digits[secret[i] >> 4];
+		token[2 + 2 * i] = digits[secret[i] & 15];
+	}
+	snprintf(token + 1 + TOKEN_SECRET_DIGITS, 14, ".%x", slot);
+
+	return token;
+}
+
+static int
+digit_value(char digit)
+{
+	if (digit >= '0' && digit <= '9')
+		return digit - '0';
+	if (digit >= 'a' && digit <= 'f')
+		return digit - 'a' + 10;
+
+	return -1;
+}
+
+/*
+ * Reads a token; false when it is not one of a lane.
+ */
+static bool
+read_token(const char *token, uint8 *secret, WfSlotNo *slot)
+{
+	char	   *end;
+
+	if (token[0] != TOKEN_PREFIX || strnlen(token, TOKEN_SECRET_DIGITS + 2) < TOKEN_SECRET_DIGITS + 2 ||
+		token[1 + TOKEN_SECRET_DIGITS] != '.')
+		return false;
+	for (int i = 0; i < WF_LANE_SECRET; i++)
+	{
+		int			high = digit_value(token[1 + 2 * i]);
+		int			low = digit_value(token[2 + 2 * i]);
+
+		if (high < 0 || low < 0)
+			return false;
+		secret[i] = high << 4 | low;
+	}
+	*slot = strtoul(token + TOKEN_SECRET_DIGITS + 2, &end, 16);
+
+	return *end == '\0' && end != token + TOKEN_SECRET_DIGITS + 2;
+}
+
+static void
+describe_end(WfLane *lane, WfSlotNo slot, WfLaneEnd *end)
+{
+	const WfLaneClaim *claim = wf_claim_at(wf_slot_at(slot)->owner);
+
+	memset(end, 0, sizeof(WfLaneEnd));
+	end->job.job_id = wf_slot_at(slot)->job_id;
+	end->job.slot = slot;
+	end->job.stored_at = wf_slot_stored_at(slot);
+	end->queue_no = lane->queue_no;
+	end->is_claimed = wf_slot_has_claim(wf_slot_at(slot)->state);
+	if (!end->is_claimed)
+		return;
+	end->claimed_at = claim->claimed_at;
+	end->lease_until = claim->lease_until;
+	end->session_pid = claim->session_pid;
+	end->session_start = claim->session_start;
+	strlcpy(end->worker, claim->worker, sizeof(end->worker));
+	memcpy(end->secret, claim->secret, WF_LANE_SECRET);
+}
+
+/*
+ * Lets a job leave at commit; the caller holds the lane's lock and has a mark
+ * to spare.
+ */
+void
+wf_lane_end_slot(WfLane *lane, WfSlotNo slot_no, WfLaneEnd *end)
+{
+	WfSlot	   *slot = wf_slot_at(slot_no);
+	WfSlotState state = slot->state;
+
+	uint32		owner = slot->owner;
+
+	describe_end(lane, slot_no, end);
+	wf_slot_set(lane, slot_no, WF_SLOT_ENDING, end->is_claimed ? owner : 0);
+	wf_mark(slot_no, WF_SLOT_ENDING, WF_SLOT_ENDED, state, owner);
+}
+
+/*
+ * Whether the claim is one of this process.
+ */
+static bool
+is_own(const WfLaneClaim *claim)
+{
+	return claim->session_pid == MyProcPid && claim->session_start == MyStartTimestamp;
+}
+
+/*
+ * Whether a slot has the living claim of that secret.
+ */
+static bool
+is_claimed_by(const WfSlot *slot, const uint8 *secret, TimestampTz now)
+{
+	const WfLaneClaim *claim;
+
+	if (slot->state != WF_SLOT_CLAIMED && slot->state != WF_SLOT_TAKEN)
+		return false;
+	claim = wf_claim_at(slot->owner);
+	if (slot->state == WF_SLOT_TAKEN && !is_own(claim))
+		return false;
+
+	return memcmp(claim->secret, secret, WF_LANE_SECRET) == 0 &&
+		(claim->lease_until == 0 || claim->lease_until > now);
+}
+
+pg_noreturn static void
+refuse_for_now(int64 job_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("job " INT64_FORMAT " cannot be looked up now", job_id),
+			 errdetail("Its queue is being read anew, after a restore or because somebody has rewritten its tables."),
+			 errhint("Try again.")));
+}
+
+bool
+wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end)
+{
+	uint8		secret[WF_LANE_SECRET];
+	WfSlotNo	slot;
+	WfStore    *store;
+	WfLane	   *lane;
+	bool		lives;
+
+	if (!read_token(token, secret, &slot))
+		return false;
+	store = wf_store_enter();
+	if (store == NULL)
+		refuse_for_now(job_id);
+	wf_mark_reserve(store, 1);
+	if (!wf_slot_lock(slot, job_id))
+		return false;
+	lane = wf_lane_at(wf_slot_lane(slot));
+	lives = is_claimed_by(wf_slot_at(slot), secret, now);
+	if (lives)
+		wf_lane_end_slot(lane, slot, end);
+	LWLockRelease(&lane->lock);
+
+	return lives;
+}
+
+static bool
+find_in_lane(WfLane *lane, int64 job_id, WfLaneEnd *job)
+{
+	bool		found = false;
+
+	LWLockAcquire(&lane->lock, LW_SHARED);
+	for (WfPageNo page_no = lane->first; page_no != 0 && !found;
+		 page_no = wf_arena_page(page_no)->next)
+	{
+		WfSlotPage *page = (WfSlotPage *) wf_arena_page(page_no);
+
+		for (uint32 i = 0; i < page->used && !found; i++)
+		{
+			found = page->slots[i].job_id == job_id && page->slots[i].state != WF_SLOT_ENDED;
+			if (found)
+				describe_end(lane, page_no * WF_SLOTS_IN_PAGE + i, job);
+		}
+	}
+	LWLockRelease(&lane->lock);
+
+	return found;
+}
+
+bool
+wf_lane_find(int64 job_id, WfLaneEnd *job)
+{
+	WfStore    *store = wf_store_enter();
+
+	if (store == NULL)
+		return false;
+	for (WfPageNo page_no = store->lane_page; page_no != 0;
+		 page_no = wf_arena_page(page_no)->next)
+	{
+		WfLanePage *page = (WfLanePage *) wf_arena_page(page_no);
+
+		for (uint32 i = 0; i < page->used; i++)
+			if (find_in_lane(&page->lanes[i], job_id, job))
+				return true;
+	}
+
+	return false;
+}
+
+int
+wf_lane_end_ready(WfLaneNo lane_no, int limit, WfLaneEnd *ends)
+{
+	WfLane	   *lane = wf_lane_at(lane_no);
+	WfSlotNo   *found = palloc(sizeof(WfSlotNo) * limit);
+	int			count;
+
+	wf_mark_reserve(wf_store_at(lane->store), limit);
+	LWLockAcquire(&lane->lock, LW_EXCLUSIVE);
+	count = wf_slot_find(lane, limit, DT_NOEND, wf_mark_any_stored() ? me() : 0, found);
+	for (int i = 0; i < count; i++)
+		wf_lane_end_slot(lane, found[i], &ends[i]);
+	LWLockRelease(&lane->lock);
+	pfree(found);
+
+	return count;
+}
+
+void
+wf_lane_read(WfLaneEnd *ends, int count)
+{
+	WfLaneJob  *jobs = palloc(sizeof(WfLaneJob) * count);
+
+	for (int i = 0; i < count; i++)
+		jobs[i] = ends[i].job;
+	wf_segment_read(jobs, count);
+	for (int i = 0; i < count; i++)
+		ends[i].job.payload = jobs[i].payload;
+	pfree(jobs);
+}

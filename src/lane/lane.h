@@ -1,0 +1,142 @@
+/*
+ * lane.h
+ *	  The fast way through a queue: jobs that stand alone, in their first
+ *	  attempt, due when they were stored.
+ *
+ * Such a job is a row of a segment, a table that is only ever inserted into.
+ * What is not written there (who has claimed it, whether it has ended) is kept
+ * in shared memory, in the order in which the jobs were stored: the lane of
+ * the queue.  Two logs let it be built anew after a restart: claims, and
+ * attempts.  A segment whose jobs have all ended is truncated.
+ *
+ * Everything unusual (a failure, a lost worker, a lease that is extended, a
+ * prepared transaction) first makes the job a row of workflow.job, where it
+ * stays.
+ *
+ * Callers run as the owner of the extension.
+ */
+#ifndef WF_LANE_LANE_H
+#define WF_LANE_LANE_H
+
+#include "datatype/timestamp.h"
+#include "utils/jsonb.h"
+
+#define WF_LANE_SEGMENTS 8
+#define WF_LANE_SECRET 16
+
+/* A slot: page * slots in a page + index; 0 is none. */
+typedef uint32 WfSlotNo;
+
+/* A lane: 0 is none. */
+typedef uint32 WfLaneNo;
+
+typedef struct WfLaneJob
+{
+	int64		job_id;
+	WfSlotNo	slot;
+	Jsonb	   *payload;
+	TimestampTz stored_at;
+} WfLaneJob;
+
+/* Called when the library is loaded. */
+extern void wf_lane_init(void);
+
+/*
+ * The lane of a queue, for the present transaction: enters the store.  0 when
+ * there is no memory for it: the table has to do.
+ */
+extern WfLaneNo wf_lane_enter(int queue_no);
+
+/*
+ * Stores jobs; false when there is no memory for them, and then nothing is
+ * stored.
+ */
+extern bool wf_lane_store(WfLaneNo lane, const int64 *job_ids, const Datum *payloads,
+						  int count, TimestampTz stored_at);
+
+/* When the first ready job was stored; infinity when none is ready. */
+extern TimestampTz wf_lane_head(WfLaneNo lane);
+
+typedef struct WfLaneAsk
+{
+	const char *worker;
+	int			limit;
+	TimestampTz before;			/* only jobs stored until then */
+	TimestampTz now;
+	TimestampTz lease_until;	/* 0: bound to the session */
+} WfLaneAsk;
+
+/* Longest name of a worker that a lane has room for, in bytes. */
+#define WF_LANE_WORKER 59
+
+/*
+ * Claims jobs; returns how many.  token: of the claim, to which
+ * wf_lane_token() adds the job.
+ */
+extern int	wf_lane_claim(WfLaneNo lane, const WfLaneAsk *ask, WfLaneJob *jobs,
+						  uint8 *secret);
+
+extern char *wf_lane_token(const uint8 *secret, WfSlotNo slot);
+
+/* A job that leaves a lane when the transaction commits. */
+typedef struct WfLaneEnd
+{
+	WfLaneJob	job;			/* with its payload when it was asked for */
+	int			queue_no;
+	bool		is_claimed;
+	TimestampTz claimed_at;
+	TimestampTz lease_until;	/* 0: bound to the session */
+	int			session_pid;	/* 0: it is gone */
+	TimestampTz session_start;
+	char		worker[WF_LANE_WORKER + 1];
+	uint8		secret[WF_LANE_SECRET];
+} WfLaneEnd;
+
+/*
+ * Ends a claimed job; false, and nothing is changed, when the token is not of
+ * a living claim of a job in a lane.  A claim whose lease ended before "now"
+ * does not live.
+ */
+extern bool wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end);
+
+/*
+ * Whether a job is in a lane of this database, and if so what is known of it.
+ * Looks at all of them: for messages.
+ */
+extern bool wf_lane_find(int64 job_id, WfLaneEnd *job);
+
+/* Lets jobs leave that are claimed by a session or lease that has ended. */
+extern int	wf_lane_end_lost(TimestampTz now, bool is_own_session, int limit, WfLaneEnd *ends);
+
+/*
+ * When the next lease ends, as far as memory knows; infinity when none does, or
+ * when the store is not built: who wants a job builds it.
+ */
+extern TimestampTz wf_lane_next_end(void);
+
+/* Lets ready jobs leave. */
+extern int	wf_lane_end_ready(WfLaneNo lane, int limit, WfLaneEnd *ends);
+
+/*
+ * Truncates segments of which nothing is needed any more; returns when to look
+ * again.  For the maintenance worker.
+ */
+extern TimestampTz wf_lane_tidy(void);
+
+/*
+ * Called in a transaction that is about to be prepared, for the jobs that it
+ * has stored: they leave their lanes, for nobody would tell these of the
+ * second phase.
+ */
+extern void wf_lane_set_prepare_hook(void (*hook) (WfLaneEnd *ends, int count));
+
+/*
+ * Lets jobs leave that alone keep a segment from being truncated, where no
+ * empty one is left to turn to.
+ */
+extern int	wf_lane_end_stragglers(int limit, WfLaneEnd *ends);
+
+/* Reads the payloads of jobs that leave. */
+extern void wf_lane_read(WfLaneEnd *ends, int count);
+
+#endif							/* WF_LANE_LANE_H */

@@ -1,0 +1,283 @@
+/*
+ * lane_internal.h
+ *	  What the files of the lane room share.
+ *
+ * Memory: an arena of pages of 8 kB, in shared memory (arena.c).  A store
+ * (store.c) is what a database has in it: the lanes of its queues, how many
+ * living jobs each segment holds, and the claims.  A lane (slot.c) is a list
+ * of pages of slots, a slot for each job, in the order of their storing.
+ *
+ * Locks are taken in this order: store, lane, arena.  All are held for
+ * microseconds only, and nothing raises while one is held.
+ */
+#ifndef WF_LANE_INTERNAL_H
+#define WF_LANE_INTERNAL_H
+
+#include "base/compat.h"
+#include "lane/lane.h"
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/itemptr.h"
+#include "storage/lwlock.h"
+
+/* ------------------------------------------------------------------- arena */
+
+#define WF_ARENA_PAGE 8192
+
+/* Pages are known by their number; no page has number 0. */
+typedef uint32 WfPageNo;
+
+typedef enum WfPageUse
+{
+	WF_PAGE_FREE,
+	WF_PAGE_STORE,
+	WF_PAGE_LANES,
+	WF_PAGE_SLOTS,
+	WF_PAGE_CLAIMS,
+} WfPageUse;
+
+/* How every page begins. */
+typedef struct WfPage
+{
+	uint32		use;			/* WfPageUse */
+	WfPageNo	next;			/* of the same kind, or free */
+} WfPage;
+
+extern void wf_arena_init(void);
+extern bool wf_arena_attach(void);
+extern int	wf_arena_tranche(void);
+extern WfPage *wf_arena_page(WfPageNo page);
+extern bool wf_arena_is(WfPageNo page, WfPageUse use);
+extern WfPageNo wf_arena_take(WfPageUse use);
+extern void wf_arena_give(WfPageNo page);
+extern void wf_arena_for_each_store(void (*take) (WfPage *page));
+extern WfPageNo wf_arena_find_store(bool (*is_it) (WfPage *page),
+									void (*set_up) (WfPage *page, WfPageNo self));
+
+/* ------------------------------------------------------------------- slots */
+
+typedef enum WfSlotState
+{
+	WF_SLOT_STORED,				/* by a transaction that has not ended */
+	WF_SLOT_READY,
+	WF_SLOT_TAKEN,				/* claimed by one that has not ended */
+	WF_SLOT_CLAIMED,
+	WF_SLOT_ENDING,				/* leaves the lane, if a transaction commits */
+	WF_SLOT_ENDED,
+} WfSlotState;
+#define WF_SLOT_STATES (WF_SLOT_ENDED + 1)
+
+/* While it is ending a slot has the claim that it had before, if any. */
+static inline bool
+wf_slot_has_claim(WfSlotState state)
+{
+	return state == WF_SLOT_TAKEN || state == WF_SLOT_CLAIMED || state == WF_SLOT_ENDING;
+}
+
+typedef struct WfSlot
+{
+	int64		job_id;
+	ItemPointerData tid;		/* of its row */
+	uint8		segment;		/* the row is there */
+	uint8		state;			/* WfSlotState */
+	uint32		owner;			/* while stored: process; from taken on: claim */
+	uint32		stored_ms;		/* since the first of the page */
+} WfSlot;
+
+typedef struct WfSlotPage
+{
+	WfPage		page;
+	WfPageNo	previous;
+	uint32		lane;			/* WfLaneNo */
+	uint16		used;			/* slots given away */
+	uint16		ready;
+	uint16		alive;			/* not ended */
+	uint64		sequence;		/* order of the lane's pages */
+	TimestampTz first_stored;
+	WfSlot		slots[FLEXIBLE_ARRAY_MEMBER];
+} WfSlotPage;
+
+#define WF_SLOTS_IN_PAGE \
+	((uint32) ((WF_ARENA_PAGE - offsetof(WfSlotPage, slots)) / sizeof(WfSlot)))
+
+/* ------------------------------------------------------------------ claims */
+
+#define WF_CLAIM_WORKER 60
+
+typedef struct WfLaneClaim
+{
+	uint8		secret[WF_LANE_SECRET];
+	TimestampTz session_start;
+	TimestampTz claimed_at;
+	TimestampTz lease_until;	/* 0: bound to the session */
+	int			session_pid;
+	uint32		open;			/* jobs that have not ended; 0: not in use */
+	uint32		next_free;		/* WfClaimNo */
+	uint8		segment;		/* of its row; 0: not written yet */
+	char		worker[WF_CLAIM_WORKER];
+} WfLaneClaim;
+
+typedef struct WfClaimPage
+{
+	WfPage		page;
+	uint32		used;			/* entries that were ever in use */
+	WfLaneClaim claims[FLEXIBLE_ARRAY_MEMBER];
+} WfClaimPage;
+
+#define WF_CLAIMS_IN_PAGE \
+	((uint32) ((WF_ARENA_PAGE - offsetof(WfClaimPage, claims)) / sizeof(WfLaneClaim)))
+
+/* A claim: page * WF_CLAIMS_IN_PAGE + index; 0 is none. */
+typedef uint32 WfClaimNo;
+
+/* ------------------------------------------------------------------- lanes */
+
+typedef struct WfLane
+{
+	LWLock		lock;
+	int			queue_no;
+	WfPageNo	store;
+	WfPageNo	first;
+	WfPageNo	last;
+	WfPageNo	head;			/* no page before it has a ready slot; 0: none */
+	uint64		next_sequence;
+	uint64		count[WF_SLOT_STATES];	/* slots of each state; ended ever */
+} WfLane;
+
+typedef struct WfLanePage
+{
+	WfPage		page;
+	uint32		used;			/* lanes are never given back */
+	WfLane		lanes[FLEXIBLE_ARRAY_MEMBER];
+} WfLanePage;
+
+#define WF_LANES_IN_PAGE \
+	((uint32) ((WF_ARENA_PAGE - offsetof(WfLanePage, lanes)) / sizeof(WfLane)))
+
+/* ------------------------------------------------------------------ stores */
+
+typedef enum WfStoreState
+{
+	WF_STORE_STALE,				/* to be built from the tables */
+	WF_STORE_BUILDING,
+	WF_STORE_BUILT,
+} WfStoreState;
+
+typedef struct WfStore
+{
+	WfPage		page;
+	LWLock		lock;
+	ConditionVariable changed;	/* of state and n_open */
+	WfPageNo	self;
+	Oid			database;
+	Oid			table;			/* the first segment, of this installation */
+	WfStoreState state;
+	int			n_open;			/* transactions that are to change slots */
+	WfPageNo	lane_page;		/* the latest */
+	LWLock		claim_lock;		/* of the two below; taken last but for the
+								 * arena's */
+	WfPageNo	claim_page;		/* the latest */
+	WfClaimNo	free_claim;
+	TimestampTz next_lease_end; /* none ends before; infinity */
+	int			current_segment;
+	pg_atomic_uint64 alive[WF_LANE_SEGMENTS];	/* jobs and claims in each
+												 * that have not ended */
+	Oid			file[WF_LANE_SEGMENTS]; /* that the places of rows are of */
+	bool		is_empty[WF_LANE_SEGMENTS]; /* and to be turned to */
+	TimestampTz idle_since[WF_LANE_SEGMENTS];	/* for who truncates; 0: not */
+} WfStore;
+
+/* store.c */
+extern WfStore *wf_store_at(WfPageNo page);
+extern WfStore *wf_store_find(void);
+extern void wf_store_init(void);
+pg_noreturn extern void wf_store_distrust(WfStore *store, int64 job_id);
+extern WfStore *wf_store_enter(void);
+extern void wf_store_leave(WfStore *store);
+extern void wf_store_set_lease_end(WfStore *store, TimestampTz end);
+extern void wf_store_lower_lease_end(WfStore *store, TimestampTz end);
+extern WfLaneNo wf_store_lane(WfStore *store, int queue_no);
+
+/* build.c */
+extern void wf_store_wipe(WfStore *store);
+extern void wf_store_build(WfStore *store);
+
+/* A row of a segment; where its columns are is valid until the next. */
+typedef struct WfSegmentRow
+{
+	ItemPointerData tid;
+	int			segment;
+	int			queue_no;
+	TimestampTz at;
+	int64		job_id;			/* 0: a claim */
+	struct ArrayType *job_ids;	/* of a claim */
+	const uint8 *secret;
+	const char *worker;
+	TimestampTz lease_until;
+} WfSegmentRow;
+
+/* segment.c */
+typedef enum WfSegmentColumn
+{
+	WF_SEGMENT_JOB_ID = 1,		/* of a job */
+	WF_SEGMENT_QUEUE_NO,
+	WF_SEGMENT_AT,				/* stored, claimed */
+	WF_SEGMENT_PAYLOAD,
+	WF_SEGMENT_JOB_IDS,			/* of a claim */
+	WF_SEGMENT_SECRET,
+	WF_SEGMENT_WORKER,
+	WF_SEGMENT_LEASE_UNTIL,
+} WfSegmentColumn;
+
+extern Oid	wf_segment_oid(int segment);
+extern BlockNumber wf_segment_blocks(int segment, Oid *file);
+extern void wf_segment_store(int segment, int queue_no, const int64 *job_ids,
+							 const Datum *payloads, int count, TimestampTz stored_at,
+							 ItemPointerData *tids);
+extern void wf_segment_store_claim(int segment, int queue_no, const WfLaneClaim *claim,
+								   const int64 *job_ids, int count);
+extern void wf_segment_read(WfLaneJob *jobs, int count);
+extern void wf_segment_lock(WfLaneJob *jobs, int count);
+extern void wf_segment_scan(int segment, void (*take) (const WfSegmentRow *row, void *argument),
+							void *argument);
+
+/* rotate.c */
+extern void wf_segment_turn(WfStore *store, int segment, const ItemPointerData *place);
+
+/* slot.c */
+extern WfLane *wf_lane_at(WfLaneNo lane);
+extern bool wf_slot_lock(WfSlotNo slot, int64 job_id);
+extern WfSlot *wf_slot_at(WfSlotNo slot);
+extern WfLaneNo wf_slot_lane(WfSlotNo slot);
+extern TimestampTz wf_slot_stored_at(WfSlotNo slot);
+extern WfSlotNo wf_slot_push(WfLane *lane, WfLaneNo lane_no, const WfSlot *new_slot,
+							 TimestampTz now);
+extern void wf_slot_set(WfLane *lane, WfSlotNo slot, WfSlotState state, uint32 owner);
+extern int	wf_slot_find(WfLane *lane, int limit, TimestampTz before, uint32 own,
+						 WfSlotNo *found);
+extern void wf_slot_wipe(WfLane *lane);
+extern WfSlotNo wf_slot_first_ready(WfLane *lane);
+
+/* lane.c */
+extern void wf_lane_end_slot(WfLane *lane, WfSlotNo slot, struct WfLaneEnd *end);
+
+/* claims.c */
+extern WfLaneClaim *wf_claim_at(WfClaimNo claim);
+extern WfClaimNo wf_claim_new(WfStore *store);
+extern void wf_claim_end(WfStore *store, WfClaimNo claim, uint32 jobs);
+extern void wf_claim_give(WfStore *store, WfClaimNo claim);
+
+extern WfClaimNo wf_claim_restore(WfStore *store, const WfSegmentRow *row);
+extern void wf_claim_wipe(WfStore *store);
+
+/* mark.c */
+extern void wf_mark_init(void);
+extern void wf_mark_reserve(WfStore *store, int count);
+extern void wf_mark(WfSlotNo slot, WfSlotState is, WfSlotState on_commit,
+					WfSlotState on_abort, uint32 owner_on_abort);
+extern void wf_mark_undo(int count);
+extern bool wf_mark_any_stored(void);
+extern void wf_mark_put_back(WfSlotNo slot);
+extern WfStore *wf_mark_store(void);
+
+#endif							/* WF_LANE_INTERNAL_H */

@@ -1,0 +1,287 @@
+/*
+ * segment.c
+ *	  Rows of segments: jobs and claims, which are only ever inserted.
+ *
+ * Rows are read by their place; a job's row is locked, with SKIP LOCKED, by
+ * whoever claims it.  Nothing reads a segment by a scan but the building of a
+ * store.  Space in the middle of a segment is not looked for: what comes later
+ * is stored behind.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
+#include "lane_internal.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+Oid
+wf_segment_oid(int segment)
+{
+	char		name[NAMEDATALEN];
+	Oid			schema = get_namespace_oid("workflow", false);
+	Oid			oid;
+
+	snprintf(name, sizeof(name), "segment_%d", segment);
+	oid = get_relname_relid(name, schema);
+	if (!OidIsValid(oid))
+		elog(ERROR, "table workflow.%s is missing", name);
+
+	return oid;
+}
+
+/*
+ * How many blocks a segment has, and in which file.
+ */
+BlockNumber
+wf_segment_blocks(int segment, Oid *file)
+{
+	Relation	relation = table_open(wf_segment_oid(segment), AccessShareLock);
+	BlockNumber blocks = RelationGetNumberOfBlocks(relation);
+
+	*file = wf_relation_file(relation);
+	table_close(relation, AccessShareLock);
+
+	return blocks;
+}
+
+static void
+clear_row(TupleTableSlot *row)
+{
+	ExecClearTuple(row);
+	memset(row->tts_isnull, true, sizeof(bool) * row->tts_tupleDescriptor->natts);
+}
+
+static void
+set_column(TupleTableSlot *row, WfSegmentColumn column, Datum value)
+{
+	row->tts_values[column - 1] = value;
+	row->tts_isnull[column - 1] = false;
+}
+
+static void
+fill_job(TupleTableSlot *row, int queue_no, int64 job_id, TimestampTz stored_at, Datum payload)
+{
+	clear_row(row);
+	set_column(row, WF_SEGMENT_JOB_ID, Int64GetDatum(job_id));
+	set_column(row, WF_SEGMENT_QUEUE_NO, Int32GetDatum(queue_no));
+	set_column(row, WF_SEGMENT_AT, TimestampTzGetDatum(stored_at));
+	set_column(row, WF_SEGMENT_PAYLOAD, payload);
+	ExecStoreVirtualTuple(row);
+}
+
+/*
+ * Stores jobs in a segment; tells where.
+ */
+void
+wf_segment_store(int segment, int queue_no, const int64 *job_ids, const Datum *payloads,
+				 int count, TimestampTz stored_at, ItemPointerData *tids)
+{
+	Relation	relation = table_open(wf_segment_oid(segment), RowExclusiveLock);
+	CommandId	command = GetCurrentCommandId(true);
+	TupleTableSlot **rows = palloc(sizeof(TupleTableSlot *) * count);
+
+	for (int i = 0; i < count; i++)
+	{
+		rows[i] = MakeSingleTupleTableSlot(RelationGetDescr(relation),
+										   table_slot_callbacks(relation));
+		fill_job(rows[i], queue_no, job_ids[i], stored_at, payloads[i]);
+	}
+	if (count == 1)
+		table_tuple_insert(relation, rows[0], command, TABLE_INSERT_SKIP_FSM, NULL);
+	else
+		table_multi_insert(relation, rows, count, command, TABLE_INSERT_SKIP_FSM, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		tids[i] = rows[i]->tts_tid;
+		ExecDropSingleTupleTableSlot(rows[i]);
+	}
+	table_close(relation, NoLock);
+}
+
+/*
+ * Stores that jobs have been claimed.
+ */
+void
+wf_segment_store_claim(int segment, int queue_no, const WfLaneClaim *claim,
+					   const int64 *job_ids, int count)
+{
+	Relation	relation = table_open(wf_segment_oid(segment), RowExclusiveLock);
+	TupleTableSlot *row = table_slot_create(relation, NULL);
+	bytea	   *secret = palloc(VARHDRSZ + WF_LANE_SECRET);
+	ArrayType  *jobs = construct_array((Datum *) job_ids, count, INT8OID, sizeof(int64),
+									   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+
+	SET_VARSIZE(secret, VARHDRSZ + WF_LANE_SECRET);
+	memcpy(VARDATA(secret), claim->secret, WF_LANE_SECRET);
+	clear_row(row);
+	set_column(row, WF_SEGMENT_QUEUE_NO, Int32GetDatum(queue_no));
+	set_column(row, WF_SEGMENT_AT, TimestampTzGetDatum(claim->claimed_at));
+	set_column(row, WF_SEGMENT_SECRET, PointerGetDatum(secret));
+	set_column(row, WF_SEGMENT_WORKER, CStringGetTextDatum(claim->worker));
+	set_column(row, WF_SEGMENT_JOB_IDS, PointerGetDatum(jobs));
+	if (claim->lease_until != 0)
+		set_column(row, WF_SEGMENT_LEASE_UNTIL, TimestampTzGetDatum(claim->lease_until));
+	ExecStoreVirtualTuple(row);
+	table_tuple_insert(relation, row, GetCurrentCommandId(true), TABLE_INSERT_SKIP_FSM, NULL);
+	ExecDropSingleTupleTableSlot(row);
+	table_close(relation, NoLock);
+}
+
+static void
+read_payload(TupleTableSlot *row, WfLaneJob *job)
+{
+	bool		isnull;
+	Datum		payload;
+
+	if (DatumGetInt64(slot_getattr(row, WF_SEGMENT_JOB_ID, &isnull)) != job->job_id || isnull)
+		wf_store_distrust(wf_mark_store(), job->job_id);
+	payload = slot_getattr(row, WF_SEGMENT_PAYLOAD, &isnull);
+
+	job->payload = isnull ? NULL : DatumGetJsonbPCopy(payload);
+}
+
+/*
+ * The segment of a row that is about to be read.
+ */
+typedef struct Reading
+{
+	int			segment;
+	Relation	relation;
+	TupleTableSlot *row;
+} Reading;
+
+static void
+end_reading(Reading *reading)
+{
+	if (reading->relation == NULL)
+		return;
+	ExecDropSingleTupleTableSlot(reading->row);
+	table_close(reading->relation, NoLock);
+}
+
+static void
+turn_to(Reading *reading, int segment, int64 job_id)
+{
+	if (segment == reading->segment)
+		return;
+	end_reading(reading);
+	reading->segment = segment;
+	reading->relation = table_open(wf_segment_oid(segment), RowShareLock);
+	if (wf_relation_file(reading->relation) != wf_mark_store()->file[segment - 1])
+		wf_store_distrust(wf_mark_store(), job_id);
+	reading->row = table_slot_create(reading->relation, NULL);
+}
+
+/*
+ * Reads the payloads of jobs that the transaction has for itself.
+ */
+void
+wf_segment_read(WfLaneJob *jobs, int count)
+{
+	Reading		reading = {0};
+
+	for (int i = 0; i < count; i++)
+	{
+		WfSlot	   *slot = wf_slot_at(jobs[i].slot);
+		ItemPointerData tid = slot->tid;
+
+		turn_to(&reading, slot->segment, jobs[i].job_id);
+		if (!table_tuple_fetch_row_version(reading.relation, &tid, SnapshotAny, reading.row))
+			wf_store_distrust(wf_mark_store(), jobs[i].job_id);
+		read_payload(reading.row, &jobs[i]);
+		ExecClearTuple(reading.row);
+	}
+	end_reading(&reading);
+}
+
+/*
+ * Locks the rows of jobs and reads their payloads; FOR UPDATE SKIP LOCKED.
+ * What somebody else has locked is left without a payload.
+ */
+void
+wf_segment_lock(WfLaneJob *jobs, int count)
+{
+	Reading		reading = {0};
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	CommandId	command = GetCurrentCommandId(true);
+
+	for (int i = 0; i < count; i++)
+	{
+		WfSlot	   *slot = wf_slot_at(jobs[i].slot);
+		TM_FailureData failure;
+		ItemPointerData tid = slot->tid;
+
+		turn_to(&reading, slot->segment, jobs[i].job_id);
+		if (table_tuple_lock(reading.relation, &tid, snapshot, reading.row, command,
+							 LockTupleExclusive, LockWaitSkip, 0, &failure) == TM_Ok)
+			read_payload(reading.row, &jobs[i]);
+		ExecClearTuple(reading.row);
+	}
+	end_reading(&reading);
+	UnregisterSnapshot(snapshot);
+}
+
+static Datum
+column(TupleTableSlot *row, WfSegmentColumn number)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(row, number, &isnull);
+
+	return isnull ? (Datum) 0 : value;
+}
+
+static void
+read_row(TupleTableSlot *row, int segment, WfSegmentRow *result)
+{
+	Datum		jobs;
+
+	memset(result, 0, sizeof(WfSegmentRow));
+	result->tid = row->tts_tid;
+	result->segment = segment;
+	result->job_id = DatumGetInt64(column(row, WF_SEGMENT_JOB_ID));
+	result->queue_no = DatumGetInt32(column(row, WF_SEGMENT_QUEUE_NO));
+	result->at = DatumGetTimestampTz(column(row, WF_SEGMENT_AT));
+	jobs = column(row, WF_SEGMENT_JOB_IDS);
+	if (jobs == (Datum) 0)
+		return;
+	result->job_ids = DatumGetArrayTypePCopy(jobs);
+	result->secret = (uint8 *) VARDATA_ANY(DatumGetByteaPCopy(column(row, WF_SEGMENT_SECRET)));
+	result->worker = TextDatumGetCString(column(row, WF_SEGMENT_WORKER));
+	result->lease_until = DatumGetTimestampTz(column(row, WF_SEGMENT_LEASE_UNTIL));
+}
+
+/*
+ * Hands over every committed row of a segment, in the order of their places.
+ */
+void
+wf_segment_scan(int segment, void (*take) (const WfSegmentRow *row, void *argument),
+				void *argument)
+{
+	Relation	relation = table_open(wf_segment_oid(segment), AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan(relation, snapshot, 0, NULL);
+	TupleTableSlot *row = table_slot_create(relation, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, row))
+	{
+		WfSegmentRow result;
+
+		CHECK_FOR_INTERRUPTS();
+		read_row(row, segment, &result);
+		take(&result, argument);
+	}
+	ExecDropSingleTupleTableSlot(row);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(relation, AccessShareLock);
+}

@@ -1,0 +1,350 @@
+/*
+ * store.c
+ *	  What a database has in shared memory: lanes, claims, living jobs of each
+ *	  segment.
+ *
+ * A store is built from the tables by whoever needs it first after the start
+ * of the server, or after a restore has written to the segments; the others
+ * wait meanwhile.  A transaction enters a store before it changes anything
+ * that the store knows about, and leaves it when it has ended: it can be built
+ * only while nobody is inside.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "base/compat.h"
+#include "base/plan.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "lane_internal.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+/* Who waits for another one to build looks so often whether it has given up. */
+#define BUILD_LOOK_MS 100
+
+static Oid	wanted_table;
+static WfStore *known_store = NULL; /* of this database */
+
+WfStore *
+wf_store_at(WfPageNo page)
+{
+	return (WfStore *) wf_arena_page(page);
+}
+
+static bool
+is_wanted(WfPage *page)
+{
+	WfStore    *store = (WfStore *) page;
+
+	return store->database == MyDatabaseId && store->table == wanted_table;
+}
+
+static void
+set_up(WfPage *page, WfPageNo self)
+{
+	WfStore    *store = (WfStore *) page;
+
+	store->self = self;
+	store->database = MyDatabaseId;
+	store->table = wanted_table;
+	store->state = WF_STORE_STALE;
+	store->current_segment = 1;
+	store->next_lease_end = DT_NOEND;
+	LWLockInitialize(&store->lock, wf_arena_tranche());
+	LWLockInitialize(&store->claim_lock, wf_arena_tranche());
+	ConditionVariableInit(&store->changed);
+	for (int i = 0; i < WF_LANE_SEGMENTS; i++)
+		pg_atomic_init_u64(&store->alive[i], 0);
+}
+
+static void
+set_state(WfStore *store, WfStoreState state)
+{
+	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
+	store->state = state;
+	LWLockRelease(&store->lock);
+	ConditionVariableBroadcast(&store->changed);
+}
+
+/*
+ * Frees what a store holds that nobody will enter any more: that of a dropped
+ * database, or of an installation that was dropped here.  Should the dropping
+ * be rolled back, the store is built anew.
+ */
+static void
+free_if_gone(WfPage *page)
+{
+	WfStore    *store = (WfStore *) page;
+	bool		is_free;
+
+	if (store->database == MyDatabaseId ? store->table == wanted_table :
+		SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(store->database)))
+		return;
+	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
+	is_free = store->n_open == 0 && store->state == WF_STORE_BUILT;
+	if (is_free)
+		store->state = WF_STORE_BUILDING;
+	LWLockRelease(&store->lock);
+	if (!is_free)
+		return;
+	wf_store_wipe(store);
+	set_state(store, WF_STORE_STALE);
+}
+
+/*
+ * The store of this database, whatever its state; NULL without memory.
+ */
+WfStore *
+wf_store_find(void)
+{
+	WfPageNo	page;
+
+	if (!wf_arena_attach())
+		return NULL;
+	wanted_table = wf_segment_oid(1);
+	if (known_store != NULL && is_wanted(&known_store->page))
+		return known_store;
+	wf_arena_for_each_store(free_if_gone);
+	page = wf_arena_find_store(is_wanted, set_up);
+	known_store = page == 0 ? NULL : wf_store_at(page);
+
+	return known_store;
+}
+
+static void
+give_up_building(int code, Datum store)
+{
+	set_state((WfStore *) DatumGetPointer(store), WF_STORE_STALE);
+}
+
+static void
+build(WfStore *store)
+{
+	PG_ENSURE_ERROR_CLEANUP(give_up_building, PointerGetDatum(store));
+	{
+		wf_store_build(store);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(give_up_building, PointerGetDatum(store));
+	set_state(store, WF_STORE_BUILT);
+}
+
+typedef enum Entry
+{
+	ENTRY_INSIDE,
+	ENTRY_BUILD,				/* it is for the caller to build */
+	ENTRY_WAIT,					/* somebody is building */
+	ENTRY_NONE,					/* stale, and somebody is still inside */
+} Entry;
+
+static Entry
+try_to_enter(WfStore *store)
+{
+	Entry		entry = ENTRY_WAIT;
+
+	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
+	if (store->state == WF_STORE_BUILT)
+	{
+		store->n_open++;
+		entry = ENTRY_INSIDE;
+	}
+	else if (store->state == WF_STORE_STALE)
+	{
+		entry = store->n_open == 0 ? ENTRY_BUILD : ENTRY_NONE;
+		if (entry == ENTRY_BUILD)
+			store->state = WF_STORE_BUILDING;
+	}
+	LWLockRelease(&store->lock);
+
+	return entry;
+}
+
+/*
+ * Enters the store for the rest of the transaction, and builds it if need be.
+ * Returns NULL when there is no memory for it, or when it has to be built anew
+ * and cannot be yet: to wait for a transaction that is inside could end in a
+ * deadlock that nobody sees.
+ */
+WfStore *
+wf_store_enter(void)
+{
+	static uint32 wait_event = 0;
+	WfStore    *store = wf_mark_store();
+	Entry		entry;
+
+	if (store != NULL)
+		return store;
+	store = wf_store_find();
+	if (store == NULL)
+		return NULL;
+
+	while ((entry = try_to_enter(store)) == ENTRY_WAIT || entry == ENTRY_BUILD)
+	{
+		if (entry == ENTRY_BUILD)
+			build(store);
+		else
+			(void) ConditionVariableTimedSleep(&store->changed, BUILD_LOOK_MS,
+											   wf_wait_event("PgWorkflowLanes", &wait_event));
+	}
+	ConditionVariableCancelSleep();
+	if (entry == ENTRY_NONE)
+		return NULL;
+	wf_mark_reserve(store, 0);
+
+	return store;
+}
+
+/*
+ * Something is not where memory says: the rows of a segment have moved, by
+ * VACUUM FULL for example.  The store is built anew for the next transaction.
+ */
+void
+wf_store_distrust(WfStore *store, int64 job_id)
+{
+	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
+	if (store->state == WF_STORE_BUILT)
+		store->state = WF_STORE_STALE;
+	LWLockRelease(&store->lock);
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("the row of job " INT64_FORMAT " is no longer where it was stored", job_id),
+			 errdetail("Somebody has rewritten the table that holds it."),
+			 errhint("Try again: its place will be looked up.")));
+}
+
+/*
+ * Called at the end of a transaction that is inside.
+ */
+void
+wf_store_leave(WfStore *store)
+{
+	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
+	store->n_open--;
+	LWLockRelease(&store->lock);
+}
+
+/*
+ * No lease ends before that time, as far as was looked; one that was given
+ * meanwhile has set it to its own end, unless that comes later.
+ */
+void
+wf_store_set_lease_end(WfStore *store, TimestampTz end)
+{
+	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
+	store->next_lease_end = end;
+	LWLockRelease(&store->lock);
+}
+
+void
+wf_store_lower_lease_end(WfStore *store, TimestampTz end)
+{
+	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
+	store->next_lease_end = Min(store->next_lease_end, end);
+	LWLockRelease(&store->lock);
+}
+
+/* Whether the present transaction has written to the tables by hand. */
+static bool was_restored = false;
+
+static void
+at_end_of_restore(XactEvent event, void *arg)
+{
+	WfStore    *store;
+
+	if (!was_restored || (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT))
+		return;
+	was_restored = false;
+	store = known_store;
+	if (event != XACT_EVENT_COMMIT || store == NULL)
+		return;
+	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
+	if (store->state == WF_STORE_BUILT)
+		store->state = WF_STORE_STALE;
+	LWLockRelease(&store->lock);
+}
+
+void
+wf_store_init(void)
+{
+	RegisterXactCallback(at_end_of_restore, NULL);
+}
+
+PG_FUNCTION_INFO_V1(wf_lane_restored);
+
+/*
+ * _lanes_restored(): a trigger before rows are inserted
+ *
+ * Rows that the engine has not written itself are of a restore; what memory
+ * knows is no longer all.
+ */
+Datum
+wf_lane_restored(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("the function is a trigger")));
+	if (!wf_plan_is_running())
+		was_restored = wf_store_find() != NULL;
+
+	return PointerGetDatum(NULL);
+}
+
+static WfLaneNo
+find_lane(WfStore *store, int queue_no)
+{
+	for (WfPageNo page_no = store->lane_page; page_no != 0;
+		 page_no = wf_arena_page(page_no)->next)
+	{
+		WfLanePage *page = (WfLanePage *) wf_arena_page(page_no);
+
+		for (uint32 i = 0; i < page->used; i++)
+			if (page->lanes[i].queue_no == queue_no)
+				return page_no * WF_LANES_IN_PAGE + i;
+	}
+
+	return 0;
+}
+
+static WfLaneNo
+make_lane(WfStore *store, int queue_no)
+{
+	WfPageNo	page_no = store->lane_page;
+	WfLanePage *page;
+	WfLane	   *lane;
+
+	if (page_no == 0 || ((WfLanePage *) wf_arena_page(page_no))->used == WF_LANES_IN_PAGE)
+	{
+		page_no = wf_arena_take(WF_PAGE_LANES);
+		if (page_no == 0)
+			return 0;
+		wf_arena_page(page_no)->next = store->lane_page;
+		store->lane_page = page_no;
+	}
+	page = (WfLanePage *) wf_arena_page(page_no);
+	lane = &page->lanes[page->used];
+	LWLockInitialize(&lane->lock, wf_arena_tranche());
+	lane->queue_no = queue_no;
+	lane->store = store->self;
+
+	return page_no * WF_LANES_IN_PAGE + page->used++;
+}
+
+/*
+ * The lane of a queue; 0 without memory.
+ */
+WfLaneNo
+wf_store_lane(WfStore *store, int queue_no)
+{
+	WfLaneNo	lane;
+
+	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
+	lane = find_lane(store, queue_no);
+	if (lane == 0)
+		lane = make_lane(store, queue_no);
+	LWLockRelease(&store->lock);
+
+	return lane;
+}

@@ -1,0 +1,162 @@
+/*
+ * facts.c
+ *	  What a session knows of the queues that it uses, without asking the tables
+ *	  each time.
+ *
+ * A change of a queue's row invalidates it, by way of the relation cache: who
+ * begins a statement after the change is committed sees it.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "base/clock.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "queue_internal.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+static WfPlan facts_plan = {
+	.name = "queue_facts",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {TEXTOID},
+	.sql =
+	"SELECT q.queue_no, q.paused_at IS NOT NULL, q.lease, "
+	"  q.rate_count IS NOT NULL OR q.max_running IS NOT NULL OR q.max_length IS NOT NULL "
+	"FROM workflow.queue AS q WHERE q.queue = $1",
+};
+
+static WfPlan name_plan = {
+	.name = "queue_name",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT4OID},
+	.sql = "SELECT q.queue FROM workflow.queue AS q WHERE q.queue_no = $1",
+};
+
+static HTAB *known_queues = NULL;
+static Oid	queue_table = InvalidOid;
+static uint64 changes = 0;
+
+static void
+forget(Datum arg, Oid relation)
+{
+	HASH_SEQ_STATUS each;
+	WfQueueFacts *facts;
+
+	if (known_queues == NULL || (OidIsValid(relation) && relation != queue_table))
+		return;
+	changes++;
+	hash_seq_init(&each, known_queues);
+	while ((facts = hash_seq_search(&each)) != NULL)
+		facts->is_known = false;
+}
+
+static void
+begin_knowing(void)
+{
+	HASHCTL		control = {.keysize = WF_FACTS_NAME,.entrysize = sizeof(WfQueueFacts)};
+
+	known_queues = hash_create("pg_workflow queues", 64, &control, HASH_ELEM | HASH_STRINGS);
+	CacheRegisterRelcacheCallback(forget, (Datum) 0);
+}
+
+static void
+read_facts(WfQueueFacts *facts)
+{
+	Datum		lease;
+	bool		isnull;
+
+	facts->queue_no = wf_result_int4(0, 1);
+	facts->is_paused = DatumGetBool(wf_result_datum(0, 2, NULL));
+	lease = wf_result_datum(0, 3, &isnull);
+	facts->lease_us = isnull ? 0 : wf_interval_us(DatumGetIntervalP(lease));
+	facts->is_limited = DatumGetBool(wf_result_datum(0, 4, NULL));
+}
+
+/*
+ * What is known of a queue; NULL when there is no such queue, or its name is
+ * too long to be kept.
+ */
+WfQueueFacts *
+wf_queue_facts(const char *queue)
+{
+	WfQueueFacts *facts;
+	Datum		name;
+	uint64		before;
+	bool		found;
+
+	if (strlen(queue) >= WF_FACTS_NAME)
+		return NULL;
+	if (known_queues == NULL)
+		begin_knowing();
+	facts = hash_search(known_queues, queue, HASH_ENTER, &found);
+	if (!found)
+		facts->is_known = false;
+	if (facts->is_known)
+		return facts;
+
+	queue_table = get_relname_relid("queue", get_namespace_oid("workflow", false));
+	before = changes;
+	name = CStringGetTextDatum(queue);
+	if (wf_plan_execute(&facts_plan, &name, NULL) == 0)
+		return NULL;
+	read_facts(facts);
+	facts->table_due = 0;
+	facts->is_known = before == changes && !IsolationUsesXactSnapshot();
+
+	return facts;
+}
+
+/*
+ * The name of a queue.
+ */
+char *
+wf_queue_name(int queue_no)
+{
+	Datum		value = Int32GetDatum(queue_no);
+	HASH_SEQ_STATUS each;
+	WfQueueFacts *facts;
+
+	if (known_queues != NULL)
+	{
+		hash_seq_init(&each, known_queues);
+		while ((facts = hash_seq_search(&each)) != NULL)
+			if (facts->is_known && facts->queue_no == queue_no)
+			{
+				hash_seq_term(&each);
+				return facts->queue;
+			}
+	}
+	if (wf_plan_execute(&name_plan, &value, NULL) == 0)
+		elog(ERROR, "queue number %d is missing", queue_no);
+
+	return wf_result_text(0, 1);
+}
+
+PG_FUNCTION_INFO_V1(wf_queue_changed);
+
+/*
+ * _queue_changed(): a trigger after a change of a queue
+ */
+Datum
+wf_queue_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("the function is a trigger")));
+	CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
+
+	return PointerGetDatum(NULL);
+}

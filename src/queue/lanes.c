@@ -1,0 +1,313 @@
+/*
+ * lanes.c
+ *	  The jobs of a queue that are in its lane, beside those in the table.
+ *
+ * In a lane go jobs that stand alone, have no key and no group, and are due at
+ * once, with priority 0, of a queue without limits.  A claim takes from both
+ * places in one order, but looks into the table only when something has
+ * changed there since it last found nothing.
+ */
+#include "postgres.h"
+
+#include "access/twophase.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/owner.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "lane/lane.h"
+#include "miscadmin.h"
+#include "queue_internal.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* The table is looked into at least so often, whatever is known of it. */
+#define LOOK_EVERY_US USECS_PER_SEC
+
+static WfPlan head_plan = {
+	.name = "table_head",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID},
+	.sql =
+	"SELECT j.priority, j.run_at FROM workflow.job AS j "
+	"WHERE j.kind = 'task' AND j.queue = $1 AND j.status = 'ready' AND j.run_at <= $2 "
+	"ORDER BY j.priority, j.run_at, j.job_id LIMIT 1",
+};
+
+static int64
+next_job_id(void)
+{
+	Oid			sequence = get_relname_relid("job_job_id_seq",
+											 get_namespace_oid("workflow", false));
+
+	return nextval_internal(sequence, false);
+}
+
+/*
+ * Stores jobs in the lane of a queue; false when they have to go into the
+ * table.
+ */
+bool
+wf_lanes_store(const char *queue, const Datum *payloads, int count, Datum *job_ids)
+{
+	WfQueueFacts *facts = wf_queue_facts(queue);
+	int64	   *ids;
+	WfLaneNo	lane;
+
+	if (facts == NULL || facts->is_limited || wf_clock_setting[0] != '\0')
+		return false;
+	lane = wf_lane_enter(facts->queue_no);
+	if (lane == 0)
+		return false;
+	ids = palloc(sizeof(int64) * count);
+	for (int i = 0; i < count; i++)
+		ids[i] = next_job_id();
+	if (!wf_lane_store(lane, ids, payloads, count, wf_now()))
+		return false;
+	for (int i = 0; i < count; i++)
+		job_ids[i] = Int64GetDatum(ids[i]);
+	wf_wake_waiters_at_commit(queue);
+
+	return true;
+}
+
+/* -------------------------------------------------------------------- commit */
+
+/* How far the log was when the present transaction had claimed, and no more. */
+static XLogRecPtr claimed_until = InvalidXLogRecPtr;
+
+/*
+ * A claim that is lost with the server's memory is no loss: the session that
+ * had it is gone, too.  A transaction that has done nothing else need not wait
+ * for the disk.
+ */
+static void
+before_commit(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT && claimed_until != InvalidXLogRecPtr &&
+		claimed_until == XactLastRecEnd && synchronous_commit > SYNCHRONOUS_COMMIT_OFF)
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+	claimed_until = InvalidXLogRecPtr;
+}
+
+static void
+note_claim(bool is_first_write)
+{
+	claimed_until = is_first_write ? XactLastRecEnd : InvalidXLogRecPtr;
+}
+
+/* ------------------------------------------------------------------ claiming */
+
+static WfJob *
+job_of(const WfClaim *claim, const WfLaneAsk *ask, const WfLaneJob *found, const uint8 *secret)
+{
+	WfJob	   *job = palloc0(sizeof(WfJob));
+
+	job->job_id = found->job_id;
+	job->queue = claim->queue;
+	job->kind = "task";
+	job->status = "running";
+	job->attempt = 1;
+	job->token = wf_lane_token(secret, found->slot);
+	job->worker = claim->worker;
+	job->claimed_at = claim->now;
+	job->lease_until = ask->lease_until;
+	job->payload = found->payload;
+	job->run_at = found->stored_at;
+
+	return job;
+}
+
+/*
+ * Claims jobs of the lane that were stored until a time.
+ */
+static List *
+take(const WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
+{
+	uint8		secret[WF_LANE_SECRET];
+	WfLaneAsk	ask = {.worker = claim->worker,.limit = limit,.before = before,
+		.now = claim->now,
+	.lease_until = claim->lease_us > 0 ? claim->now + claim->lease_us : 0};
+	WfLaneJob  *found = palloc(sizeof(WfLaneJob) * limit);
+	bool		is_first_write = XactLastRecEnd == InvalidXLogRecPtr;
+	int			count = wf_lane_claim(lane, &ask, found, secret);
+	List	   *jobs = NIL;
+
+	if (count > 0)
+		note_claim(is_first_write);
+
+	for (int i = 0; i < count; i++)
+		jobs = lappend(jobs, job_of(claim, &ask, &found[i], secret));
+	pfree(found);
+	if (count > 0 && ask.lease_until == 0)
+		wf_claim_bind_session();
+
+	return jobs;
+}
+
+/* The first job in the table that can be claimed. */
+typedef struct TableHead
+{
+	bool		is_there;
+	int			priority;
+	TimestampTz run_at;
+} TableHead;
+
+static TableHead
+table_head(const WfClaim *claim)
+{
+	Datum		values[] = {CStringGetTextDatum(claim->queue), TimestampTzGetDatum(claim->now)};
+	TableHead	head = {.is_there = wf_plan_execute(&head_plan, values, NULL) > 0};
+
+	if (head.is_there)
+	{
+		head.priority = wf_result_int4(0, 1);
+		head.run_at = DatumGetTimestampTz(wf_result_datum(0, 2, NULL));
+	}
+
+	return head;
+}
+
+static bool
+comes_first(const TableHead *head, TimestampTz lane_head)
+{
+	return head->priority < 0 || (head->priority == 0 && head->run_at <= lane_head);
+}
+
+/*
+ * Claims from the table what comes before the lane's first job.
+ */
+static List *
+take_from_table(WfClaim *claim, int limit, TimestampTz lane_head)
+{
+	int			wanted = claim->limit;
+	List	   *jobs;
+
+	claim->limit = limit;
+	claim->until_priority = TIMESTAMP_IS_NOEND(lane_head) ? PG_INT32_MAX : 0;
+	claim->until_run_at = lane_head;
+	jobs = wf_claim_look_into_table(claim);
+	claim->limit = wanted;
+
+	return jobs;
+}
+
+/*
+ * Claims from both places, always from the one whose first job comes first.
+ */
+static List *
+take_from_both(WfClaim *claim, WfLaneNo lane, bool *is_table_empty)
+{
+	List	   *jobs = NIL;
+
+	while (list_length(jobs) < claim->limit)
+	{
+		int			wanted = claim->limit - list_length(jobs);
+		TimestampTz lane_head = wf_lane_head(lane);
+		TableHead	head = table_head(claim);
+		bool		is_table = head.is_there ? comes_first(&head, lane_head) :
+		TIMESTAMP_IS_NOEND(lane_head);
+		List	   *found = is_table ? take_from_table(claim, wanted, lane_head) :
+		take(claim, lane, wanted,
+			 head.is_there && head.priority == 0 ? head.run_at : DT_NOEND);
+
+		*is_table_empty = !head.is_there;
+		jobs = list_concat(jobs, found);
+		if (found == NIL)
+			break;
+	}
+
+	return jobs;
+}
+
+/*
+ * Remembers when the table is to be looked into again.
+ */
+static void
+note_look(const WfClaim *claim, WfQueueFacts *facts, uint64 count, bool is_empty)
+{
+	facts->table_count = count;
+	facts->table_due = is_empty ?
+		Min(wf_claim_next_due(claim), claim->now + LOOK_EVERY_US) : 0;
+}
+
+static bool
+table_may_have(const WfClaim *claim, const WfQueueFacts *facts)
+{
+	return facts->table_due <= claim->now || max_prepared_xacts > 0 ||
+		facts->table_count != wf_wake_count(claim->queue);
+}
+
+/*
+ * Whether a claim would find a job in the lane of its queue.
+ */
+bool
+wf_lanes_have_work(const WfClaim *claim)
+{
+	WfQueueFacts *facts = wf_queue_facts(claim->queue);
+	WfLaneNo	lane = facts == NULL || facts->is_limited ? 0 : wf_lane_enter(facts->queue_no);
+
+	return lane != 0 && (!TIMESTAMP_IS_NOEND(wf_lane_head(lane)) ||
+						 wf_lane_next_end() <= claim->now);
+}
+
+/*
+ * One look at a queue with a lane.  *is_done is false when the queue has none:
+ * the table is all there is.
+ */
+List *
+wf_lanes_look(WfClaim *claim, bool *is_done)
+{
+	WfQueueFacts *facts = strcmp(claim->kind, "task") == 0 ? wf_queue_facts(claim->queue) : NULL;
+	uint64		count;
+	bool		is_table_empty = false;
+	WfLaneNo	lane;
+	List	   *jobs;
+
+	*is_done = false;
+	if (facts == NULL || facts->is_limited || facts->is_paused ||
+		(lane = wf_lane_enter(facts->queue_no)) == 0)
+		return NIL;
+	if (strlen(claim->worker) > WF_LANE_WORKER)
+	{
+		/* a lane has no room for the name of the worker */
+		wf_lanes_move_ready(lane, claim->limit);
+		return NIL;
+	}
+	*is_done = true;
+	if (!claim->is_lease_asked)
+		claim->lease_us = facts->lease_us;
+	if (wf_lane_next_end() <= claim->now)
+		wf_lanes_move_lost(false);
+	if (!table_may_have(claim, facts))
+		return take(claim, lane, claim->limit, DT_NOEND);
+	count = wf_wake_count(claim->queue);
+	jobs = take_from_both(claim, lane, &is_table_empty);
+	note_look(claim, facts, count, is_table_empty);
+
+	return jobs;
+}
+
+TimestampTz
+wf_queue_tidy(void)
+{
+	TimestampTz again = wf_lanes_move_stragglers() > 0 ? wf_now() : wf_lane_tidy();
+
+	return TIMESTAMP_IS_NOEND(again) ? 0 : again;
+}
+
+void
+wf_lanes_init(void)
+{
+	RegisterXactCallback(before_commit, NULL);
+	wf_lane_set_prepare_hook(wf_lanes_move_prepared);
+}
