@@ -10,6 +10,7 @@
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "utils/resowner.h"
 #include "utils/backend_status.h"
 
 TimestampTz
@@ -176,16 +177,19 @@ large_block(const char *name, Size size, void (*init) (void *block))
 
 /*
  * A block in dynamic shared memory may fail for lack of room in /dev/shm, by an
- * error that is no concern of the caller's statement.
+ * error that is no concern of the caller's statement.  It belongs to the process,
+ * and what an error leaves of it to nobody.
  */
 void *
 wf_shared_block_if_room(const char *name, Size size, void (*init) (void *block))
 {
 	MemoryContext memory = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
 	void	   *volatile block = NULL;
 
 	PG_TRY();
 	{
+		CurrentResourceOwner = NULL;
 		block = large_block(name, size, init);
 	}
 	PG_CATCH();
@@ -193,7 +197,11 @@ wf_shared_block_if_room(const char *name, Size size, void (*init) (void *block))
 		ErrorData  *error;
 
 		if (LWLockHeldByMe(AddinShmemInitLock))
+		{
+			HOLD_INTERRUPTS();	/* the error has reset what the release counts
+								 * down */
 			LWLockRelease(AddinShmemInitLock);
+		}
 		MemoryContextSwitchTo(memory);
 		error = CopyErrorData();
 		FlushErrorState();
@@ -201,6 +209,7 @@ wf_shared_block_if_room(const char *name, Size size, void (*init) (void *block))
 				(errmsg("no shared memory for %s: %s", name, error->message)));
 	}
 	PG_END_TRY();
+	CurrentResourceOwner = owner;
 
 	return block;
 }

@@ -11,6 +11,10 @@
 #include "base/config.h"
 #include "lane_internal.h"
 #include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+/* A server without room is asked again after so long. */
+#define TRY_EVERY_US (10 * USECS_PER_SEC)
 
 typedef struct Arena
 {
@@ -56,8 +60,13 @@ wf_arena_init(void)
 bool
 wf_arena_attach(void)
 {
+	static TimestampTz next_try = 0;
+
 	if (arena != NULL)
 		return true;
+	if (GetCurrentTimestamp() < next_try)
+		return false;
+	next_try = GetCurrentTimestamp() + TRY_EVERY_US;
 	arena = wf_shared_block_if_room("pg_workflow lanes", arena_size(), init_arena);
 	if (arena != NULL)
 		LWLockRegisterTranche(arena->tranche, "pg_workflow lanes");
