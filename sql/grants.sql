@@ -58,6 +58,10 @@ BEGIN
   LOOP
     EXECUTE format('GRANT SELECT ON %s TO %I', object.name, role_name);
   END LOOP;
+  -- a view calls its functions as whoever reads it
+  IF allowed.views && '{queues,*}' THEN
+    EXECUTE format('GRANT EXECUTE ON FUNCTION workflow._lanes() TO %I', role_name);
+  END IF;
 END
 $$;
 COMMENT ON FUNCTION workflow._grant_kind(text, text) IS 'Inner: gives a role the privileges of a kind';

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "base/owner.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lane_internal.h"
@@ -17,8 +18,14 @@
 static void
 for_each_lane(void (*take) (WfLane *lane, ReturnSetInfo *result), ReturnSetInfo *result)
 {
-	WfStore    *store = RecoveryInProgress() ? NULL : wf_store_enter();
+	WfCaller	caller;
+	WfStore    *store;
 
+	if (RecoveryInProgress())
+		return;
+	wf_enter_owner(&caller);
+	store = wf_store_enter();
+	wf_leave_owner(&caller);
 	if (store == NULL)
 		return;
 	for (WfPageNo page_no = store->lane_page; page_no != 0;

@@ -82,7 +82,7 @@ WHERE p.pronamespace = 'workflow'::regnamespace AND l.lanname IN ('sql', 'plpgsq
   AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE c LIKE 'search_path=%')
 ORDER BY 1;
 
--- inner functions are granted to nobody
+-- inner functions are granted to nobody, but for one that a view calls
 SELECT p.oid::regprocedure AS granted_inner, a.grantee::regrole
 FROM pg_proc AS p, aclexplode(p.proacl) AS a
 WHERE p.pronamespace = 'workflow'::regnamespace AND p.proname LIKE '\_%' AND a.grantee <> p.proowner
