@@ -107,7 +107,8 @@ before_prepare(void)
 
 		if (slot == 0 || wf_slot_at(slot)->state != marks[i].is)
 			continue;
-		if (marks[i].is != WF_SLOT_STORED && marks[i].on_abort != WF_SLOT_STORED)
+		if (marks[i].is == WF_SLOT_TAKEN ||
+			(marks[i].is == WF_SLOT_ENDING && marks[i].on_abort != WF_SLOT_STORED))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("a transaction that has claimed or completed jobs that stand alone cannot be prepared"),
@@ -245,6 +246,19 @@ wf_mark_put_back(WfSlotNo slot)
 			marks[i].slot = 0;
 			break;
 		}
+}
+
+/*
+ * Whether this transaction itself lets a job leave.
+ */
+bool
+wf_mark_is_ending(WfSlotNo slot)
+{
+	for (int i = n_marks - 1; i >= 0; i--)
+		if (marks[i].slot == slot && marks[i].is == WF_SLOT_ENDING)
+			return true;
+
+	return false;
 }
 
 /*
