@@ -41,6 +41,7 @@ BEGIN
       'FOR EACH STATEMENT EXECUTE FUNCTION workflow._lanes_restored()', target);
     EXECUTE pg_catalog.format('COMMENT ON TRIGGER note_restore ON workflow.%I IS %L', target,
       'After a restore the lanes are built anew');
+    EXECUTE pg_catalog.format('ALTER TABLE workflow.%I ENABLE ALWAYS TRIGGER note_restore', target);
   END LOOP;
 END
 $restored$;

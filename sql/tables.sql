@@ -350,10 +350,11 @@ BEGIN
   FOR segment IN 1 .. 8 LOOP
     EXECUTE pg_catalog.format('CREATE TABLE workflow.segment_%s ('
       '  job_id bigint, queue_no int NOT NULL, at timestamptz NOT NULL, payload jsonb,'
-      '  job_ids bigint[], secret bytea, worker text, lease_until timestamptz)'
+      '  job_ids bigint[], secret bytea, worker text, lease_until timestamptz,'
+      '  session_pid int, session_start timestamptz)'
       '  WITH (fillfactor = 100, autovacuum_enabled = off, toast.autovacuum_enabled = off)', segment);
     EXECUTE pg_catalog.format('COMMENT ON TABLE workflow.segment_%s IS %L', segment,
-      'Jobs that stand alone, in their first attempt (job_id, at, payload), and claims of such jobs (at, job_ids, secret, worker, lease_until)');
+      'Jobs that stand alone, in their first attempt (job_id, at, payload), and claims of such jobs (at, job_ids, secret, worker, lease_until or session)');
   END LOOP;
 END
 $segments$;

@@ -4,7 +4,7 @@
  *
  * A job of a segment lives as long as neither an attempt nor a row of
  * workflow.job names it.  A living job that a claim names is claimed: until
- * the lease ends, or lost if the claim was bound to a session, which is gone.
+ * the lease ends, or as long as the session lives that the claim is bound to.
  */
 #include "postgres.h"
 
@@ -15,12 +15,14 @@
 #include "utils/array.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /* Those whose first attempt has ended, or that went to the table. */
 static WfPlan left_plan = {
 	.name = "lane_jobs_that_left",
 	.expected = SPI_OK_SELECT,
+	.read_only = true,
 	.nargs = 1,
 	.argtypes = {INT8OID},
 	.sql =
@@ -81,7 +83,10 @@ choose_segment(WfStore *store)
 
 	for (int i = 0; i < WF_LANE_SEGMENTS; i++)
 	{
-		store->is_empty[i] = wf_segment_blocks(i + 1, &store->file[i]) == 0;
+		Oid			file;
+
+		/* what is rewritten from now on is noticed by its file */
+		store->is_empty[i] = wf_segment_blocks(i + 1, &file) == 0 && file == store->file[i];
 		if (!store->is_empty[i] && pg_atomic_read_u64(&store->alive[i]) >=
 			pg_atomic_read_u64(&store->alive[chosen]))
 			chosen = i;
@@ -119,6 +124,8 @@ forget_those_that_left(Build *build)
 	Datum		first = Int64GetDatum(build->first_job);
 	uint64		count;
 
+	/* the transaction's own snapshot may be older than what has left */
+	PushActiveSnapshot(GetLatestSnapshot());
 	SPI_connect();
 	count = wf_plan_execute(&left_plan, &first, NULL);
 	for (uint64 i = 0; i < count; i++)
@@ -128,6 +135,7 @@ forget_those_that_left(Build *build)
 		hash_search(build->jobs, &job_id, HASH_REMOVE, NULL);
 	}
 	SPI_finish();
+	PopActiveSnapshot();
 }
 
 static int
@@ -249,7 +257,7 @@ wf_store_build(WfStore *store)
 							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	wf_store_wipe(store);
 	for (int segment = 1; segment <= WF_LANE_SEGMENTS; segment++)
-		wf_segment_scan(segment, collect, &build);
+		wf_segment_scan(segment, &store->file[segment - 1], collect, &build);
 	if (build.first_job != 0)
 		forget_those_that_left(&build);
 	push_jobs(&build);

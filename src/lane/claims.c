@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "lane_internal.h"
+#include "miscadmin.h"
 
 static WfClaimPage *
 claim_page(WfPageNo page)
@@ -68,7 +69,8 @@ wf_claim_new(WfStore *store)
 
 /*
  * An entry for a claim that was found in a segment, still without jobs; 0
- * without memory.  A session that it was bound to is gone.
+ * without memory.  Whether the session lives that it is bound to is asked at
+ * once.
  */
 WfClaimNo
 wf_claim_restore(WfStore *store, const WfSegmentRow *row)
@@ -79,14 +81,16 @@ wf_claim_restore(WfStore *store, const WfSegmentRow *row)
 	if (claim == 0)
 		return 0;
 	entry = wf_claim_at(claim);
-	memcpy(entry->secret, row->secret, WF_LANE_SECRET);
+	memcpy(entry->secret, VARDATA_ANY(row->secret), WF_LANE_SECRET);
 	entry->claimed_at = row->at;
 	entry->lease_until = row->lease_until;
+	entry->session_pid = row->session_pid;
+	entry->session_start = row->session_start;
 	entry->segment = row->segment;
 	strlcpy(entry->worker, row->worker, sizeof(entry->worker));
 	pg_atomic_fetch_add_u64(&store->alive[row->segment - 1], 1);
 	store->next_lease_end = Min(store->next_lease_end,
-								row->lease_until == 0 ? 0 : row->lease_until);
+								row->lease_until == 0 ? WF_LANE_NOW : row->lease_until);
 
 	return claim;
 }
@@ -124,6 +128,37 @@ wf_claim_give(WfStore *store, WfClaimNo claim)
 	entry->next_free = store->free_claim;
 	store->free_claim = claim;
 	LWLockRelease(&store->claim_lock);
+}
+
+/*
+ * The claims that are bound to this session, which ends, are nobody's; whether
+ * there are any.
+ */
+bool
+wf_claim_disown(WfStore *store)
+{
+	bool		found = false;
+
+	LWLockAcquire(&store->claim_lock, LW_EXCLUSIVE);
+	for (WfPageNo page_no = store->claim_page; page_no != 0;
+		 page_no = wf_arena_page(page_no)->next)
+	{
+		WfClaimPage *page = claim_page(page_no);
+
+		for (uint32 i = 0; i < page->used; i++)
+		{
+			WfLaneClaim *claim = &page->claims[i];
+
+			if (claim->open == 0 || claim->lease_until != 0 || claim->session_pid != MyProcPid ||
+				claim->session_start != MyStartTimestamp)
+				continue;
+			claim->session_pid = 0;
+			found = true;
+		}
+	}
+	LWLockRelease(&store->claim_lock);
+
+	return found;
 }
 
 /*

@@ -54,7 +54,10 @@ extern WfLaneNo wf_lane_enter(int queue_no);
 extern bool wf_lane_store(WfLaneNo lane, const int64 *job_ids, const Datum *payloads,
 						  int count, TimestampTz stored_at);
 
-/* When the first ready job was stored; infinity when none is ready. */
+/*
+ * When the first job was stored that is ready, or this transaction's own;
+ * infinity when none is.
+ */
 extern TimestampTz wf_lane_head(WfLaneNo lane);
 
 typedef struct WfLaneAsk
@@ -113,6 +116,12 @@ extern int	wf_lane_end_lost(TimestampTz now, bool is_own_session, int limit, WfL
  * when the store is not built: who wants a job builds it.
  */
 extern TimestampTz wf_lane_next_end(void);
+
+/*
+ * Gives up the claims that are bound to this session, as it ends: whoever looks
+ * for lost jobs next finds them.  Neither allocates nor raises.
+ */
+extern void wf_lane_disown(void);
 
 /* Lets ready jobs leave. */
 extern int	wf_lane_end_ready(WfLaneNo lane, int limit, WfLaneEnd *ends);

@@ -102,6 +102,9 @@ typedef struct WfSlotPage
 
 /* ------------------------------------------------------------------ claims */
 
+/* The end of a lease that is over, whatever the time. */
+#define WF_LANE_NOW INT64CONST(1)
+
 #define WF_CLAIM_WORKER 60
 
 typedef struct WfLaneClaim
@@ -173,6 +176,7 @@ typedef struct WfStore
 	Oid			table;			/* the first segment, of this installation */
 	WfStoreState state;
 	int			n_open;			/* transactions that are to change slots */
+	bool		is_outdated;	/* rows came while it was being built */
 	WfPageNo	lane_page;		/* the latest */
 	LWLock		claim_lock;		/* of the two below; taken last but for the
 								 * arena's */
@@ -190,6 +194,7 @@ typedef struct WfStore
 /* store.c */
 extern WfStore *wf_store_at(WfPageNo page);
 extern WfStore *wf_store_find(void);
+extern WfStore *wf_store_known(void);
 extern void wf_store_init(void);
 pg_noreturn extern void wf_store_distrust(WfStore *store, int64 job_id);
 extern WfStore *wf_store_enter(void);
@@ -211,9 +216,11 @@ typedef struct WfSegmentRow
 	TimestampTz at;
 	int64		job_id;			/* 0: a claim */
 	struct ArrayType *job_ids;	/* of a claim */
-	const uint8 *secret;
+	bytea	   *secret;
 	const char *worker;
 	TimestampTz lease_until;
+	int			session_pid;
+	TimestampTz session_start;
 } WfSegmentRow;
 
 /* segment.c */
@@ -227,6 +234,8 @@ typedef enum WfSegmentColumn
 	WF_SEGMENT_SECRET,
 	WF_SEGMENT_WORKER,
 	WF_SEGMENT_LEASE_UNTIL,
+	WF_SEGMENT_SESSION_PID,		/* without a lease */
+	WF_SEGMENT_SESSION_START,
 } WfSegmentColumn;
 
 extern Oid	wf_segment_oid(int segment);
@@ -238,7 +247,8 @@ extern void wf_segment_store_claim(int segment, int queue_no, const WfLaneClaim 
 								   const int64 *job_ids, int count);
 extern void wf_segment_read(WfLaneJob *jobs, int count);
 extern void wf_segment_lock(WfLaneJob *jobs, int count);
-extern void wf_segment_scan(int segment, void (*take) (const WfSegmentRow *row, void *argument),
+extern void wf_segment_scan(int segment, Oid *file,
+							void (*take) (const WfSegmentRow *row, void *argument),
 							void *argument);
 
 /* rotate.c */
@@ -265,6 +275,7 @@ extern void wf_lane_end_slot(WfLane *lane, WfSlotNo slot, struct WfLaneEnd *end)
 extern WfLaneClaim *wf_claim_at(WfClaimNo claim);
 extern WfClaimNo wf_claim_new(WfStore *store);
 extern void wf_claim_end(WfStore *store, WfClaimNo claim, uint32 jobs);
+extern bool wf_claim_disown(WfStore *store);
 extern void wf_claim_give(WfStore *store, WfClaimNo claim);
 
 extern WfClaimNo wf_claim_restore(WfStore *store, const WfSegmentRow *row);
@@ -278,6 +289,7 @@ extern void wf_mark(WfSlotNo slot, WfSlotState is, WfSlotState on_commit,
 extern void wf_mark_undo(int count);
 extern bool wf_mark_any_stored(void);
 extern void wf_mark_put_back(WfSlotNo slot);
+extern bool wf_mark_is_ending(WfSlotNo slot);
 extern WfStore *wf_mark_store(void);
 
 #endif							/* WF_LANE_INTERNAL_H */

@@ -50,7 +50,8 @@ wf_segment_turn(WfStore *store, int segment, const ItemPointerData *place)
 static bool
 is_idle(WfStore *store, int segment)
 {
-	return store->current_segment != segment && !store->is_empty[segment - 1] &&
+	return store->state == WF_STORE_BUILT && store->current_segment != segment &&
+		!store->is_empty[segment - 1] &&
 		pg_atomic_read_u64(&store->alive[segment - 1]) == 0;
 }
 

@@ -131,6 +131,11 @@ wf_segment_store_claim(int segment, int queue_no, const WfLaneClaim *claim,
 	set_column(row, WF_SEGMENT_JOB_IDS, PointerGetDatum(jobs));
 	if (claim->lease_until != 0)
 		set_column(row, WF_SEGMENT_LEASE_UNTIL, TimestampTzGetDatum(claim->lease_until));
+	else
+	{
+		set_column(row, WF_SEGMENT_SESSION_PID, Int32GetDatum(claim->session_pid));
+		set_column(row, WF_SEGMENT_SESSION_START, TimestampTzGetDatum(claim->session_start));
+	}
 	ExecStoreVirtualTuple(row);
 	table_tuple_insert(relation, row, GetCurrentCommandId(true), TABLE_INSERT_SKIP_FSM, NULL);
 	ExecDropSingleTupleTableSlot(row);
@@ -244,6 +249,8 @@ static void
 read_row(TupleTableSlot *row, int segment, WfSegmentRow *result)
 {
 	Datum		jobs;
+	Datum		secret;
+	Datum		worker;
 
 	memset(result, 0, sizeof(WfSegmentRow));
 	result->tid = row->tts_tid;
@@ -252,19 +259,40 @@ read_row(TupleTableSlot *row, int segment, WfSegmentRow *result)
 	result->queue_no = DatumGetInt32(column(row, WF_SEGMENT_QUEUE_NO));
 	result->at = DatumGetTimestampTz(column(row, WF_SEGMENT_AT));
 	jobs = column(row, WF_SEGMENT_JOB_IDS);
-	if (jobs == (Datum) 0)
+	secret = column(row, WF_SEGMENT_SECRET);
+	worker = column(row, WF_SEGMENT_WORKER);
+	if (result->job_id != 0 || jobs == (Datum) 0 || secret == (Datum) 0 || worker == (Datum) 0)
 		return;
 	result->job_ids = DatumGetArrayTypePCopy(jobs);
-	result->secret = (uint8 *) VARDATA_ANY(DatumGetByteaPCopy(column(row, WF_SEGMENT_SECRET)));
-	result->worker = TextDatumGetCString(column(row, WF_SEGMENT_WORKER));
+	result->secret = DatumGetByteaPCopy(secret);
+	result->worker = TextDatumGetCString(worker);
 	result->lease_until = DatumGetTimestampTz(column(row, WF_SEGMENT_LEASE_UNTIL));
+	result->session_pid = DatumGetInt32(column(row, WF_SEGMENT_SESSION_PID));
+	result->session_start = DatumGetTimestampTz(column(row, WF_SEGMENT_SESSION_START));
 }
 
 /*
- * Hands over every committed row of a segment, in the order of their places.
+ * Whether a row is one of those that lanes write: the owner of the database may
+ * insert others.
+ */
+static bool
+is_sound(const WfSegmentRow *row)
+{
+	if (TIMESTAMP_NOT_FINITE(row->at))
+		return false;
+	if (row->job_id != 0)
+		return true;
+
+	return row->job_ids != NULL && !ARR_HASNULL(row->job_ids) &&
+		VARSIZE_ANY_EXHDR(row->secret) == WF_LANE_SECRET;
+}
+
+/*
+ * Hands over every committed row of a segment, in the order of their places;
+ * tells in which file they are.
  */
 void
-wf_segment_scan(int segment, void (*take) (const WfSegmentRow *row, void *argument),
+wf_segment_scan(int segment, Oid *file, void (*take) (const WfSegmentRow *row, void *argument),
 				void *argument)
 {
 	Relation	relation = table_open(wf_segment_oid(segment), AccessShareLock);
@@ -272,13 +300,15 @@ wf_segment_scan(int segment, void (*take) (const WfSegmentRow *row, void *argume
 	TableScanDesc scan = table_beginscan(relation, snapshot, 0, NULL);
 	TupleTableSlot *row = table_slot_create(relation, NULL);
 
+	*file = wf_relation_file(relation);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, row))
 	{
 		WfSegmentRow result;
 
 		CHECK_FOR_INTERRUPTS();
 		read_row(row, segment, &result);
-		take(&result, argument);
+		if (is_sound(&result))
+			take(&result, argument);
 	}
 	ExecDropSingleTupleTableSlot(row);
 	table_endscan(scan);

@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "lane_internal.h"
-#include "miscadmin.h"
 
 /* A page holds jobs that were stored within so many milliseconds. */
 #define PAGE_SPAN_MS INT64CONST(0x7fffffff)
@@ -54,7 +53,8 @@ wf_slot_stored_at(WfSlotNo slot)
 }
 
 /*
- * Whether it is, or was a moment ago, the number of a lane of this database.
+ * Whether it is, or was a moment ago, the number of a lane of the store that
+ * the transaction is inside of.
  */
 static bool
 is_my_lane(WfLaneNo lane)
@@ -63,7 +63,7 @@ is_my_lane(WfLaneNo lane)
 
 	return wf_arena_is(page, WF_PAGE_LANES) &&
 		lane % WF_LANES_IN_PAGE < ((WfLanePage *) wf_arena_page(page))->used &&
-		wf_store_at(wf_lane_at(lane)->store)->database == MyDatabaseId;
+		wf_store_at(wf_lane_at(lane)->store) == wf_mark_store();
 }
 
 /*

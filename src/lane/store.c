@@ -64,7 +64,7 @@ static void
 set_state(WfStore *store, WfStoreState state)
 {
 	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
-	store->state = state;
+	store->state = state == WF_STORE_BUILT && store->is_outdated ? WF_STORE_STALE : state;
 	LWLockRelease(&store->lock);
 	ConditionVariableBroadcast(&store->changed);
 }
@@ -114,6 +114,15 @@ wf_store_find(void)
 	return known_store;
 }
 
+/*
+ * The store that this process has found before, or NULL.
+ */
+WfStore *
+wf_store_known(void)
+{
+	return known_store;
+}
+
 static void
 give_up_building(int code, Datum store)
 {
@@ -128,7 +137,7 @@ build(WfStore *store)
 		wf_store_build(store);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(give_up_building, PointerGetDatum(store));
-	set_state(store, WF_STORE_BUILT);
+	set_state(store, WF_STORE_BUILT);	/* stale, if rows came meanwhile */
 }
 
 typedef enum Entry
@@ -154,7 +163,10 @@ try_to_enter(WfStore *store)
 	{
 		entry = store->n_open == 0 ? ENTRY_BUILD : ENTRY_NONE;
 		if (entry == ENTRY_BUILD)
+		{
 			store->state = WF_STORE_BUILDING;
+			store->is_outdated = false;
+		}
 	}
 	LWLockRelease(&store->lock);
 
@@ -197,16 +209,26 @@ wf_store_enter(void)
 }
 
 /*
+ * What the store knows is no longer all, or wrong: it is built anew.
+ */
+static void
+outdate(WfStore *store)
+{
+	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
+	store->is_outdated = true;
+	if (store->state == WF_STORE_BUILT)
+		store->state = WF_STORE_STALE;
+	LWLockRelease(&store->lock);
+}
+
+/*
  * Something is not where memory says: the rows of a segment have moved, by
  * VACUUM FULL for example.  The store is built anew for the next transaction.
  */
 void
 wf_store_distrust(WfStore *store, int64 job_id)
 {
-	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
-	if (store->state == WF_STORE_BUILT)
-		store->state = WF_STORE_STALE;
-	LWLockRelease(&store->lock);
+	outdate(store);
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 			 errmsg("the row of job " INT64_FORMAT " is no longer where it was stored", job_id),
@@ -248,21 +270,18 @@ wf_store_lower_lease_end(WfStore *store, TimestampTz end)
 /* Whether the present transaction has written to the tables by hand. */
 static bool was_restored = false;
 
+/*
+ * Rows that come to nothing matter, too: the transaction may have built the
+ * store with them.
+ */
 static void
 at_end_of_restore(XactEvent event, void *arg)
 {
-	WfStore    *store;
-
 	if (!was_restored || (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT))
 		return;
 	was_restored = false;
-	store = known_store;
-	if (event != XACT_EVENT_COMMIT || store == NULL)
-		return;
-	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
-	if (store->state == WF_STORE_BUILT)
-		store->state = WF_STORE_STALE;
-	LWLockRelease(&store->lock);
+	if (known_store != NULL)
+		outdate(known_store);
 }
 
 void
@@ -286,8 +305,8 @@ wf_lane_restored(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("the function is a trigger")));
-	if (!wf_plan_is_running())
-		was_restored = wf_store_find() != NULL;
+	if (!wf_plan_is_running() && wf_store_find() != NULL)
+		was_restored = true;
 
 	return PointerGetDatum(NULL);
 }
