@@ -6,12 +6,17 @@
 
 #include "lane_internal.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 /* Tells the tokens of lanes from those of the table. */
 #define TOKEN_PREFIX 'L'
 #define TOKEN_SECRET_DIGITS (2 * WF_LANE_SECRET)
+
+/* Who waits for a job that another transaction changes looks so often. */
+#define LOOK_MS 5
 
 void
 wf_lane_init(void)
@@ -112,7 +117,10 @@ wf_lane_head(WfLaneNo lane_no)
 	WfSlotNo	slot;
 
 	LWLockAcquire(&lane->lock, LW_EXCLUSIVE);
-	slot = wf_slot_first_ready(lane);
+	if (!wf_mark_any_stored())
+		slot = wf_slot_first_ready(lane);
+	else if (wf_slot_find(lane, 1, DT_NOEND, me(), &slot) == 0)
+		slot = 0;
 	if (slot != 0)
 		stored_at = wf_slot_stored_at(slot);
 	LWLockRelease(&lane->lock);
@@ -289,16 +297,18 @@ read_token(const char *token, uint8 *secret, WfSlotNo *slot)
 static void
 describe_end(WfLane *lane, WfSlotNo slot, WfLaneEnd *end)
 {
-	const WfLaneClaim *claim = wf_claim_at(wf_slot_at(slot)->owner);
+	WfClaimNo	owner = wf_slot_at(slot)->owner;
+	const WfLaneClaim *claim;
 
 	memset(end, 0, sizeof(WfLaneEnd));
 	end->job.job_id = wf_slot_at(slot)->job_id;
 	end->job.slot = slot;
 	end->job.stored_at = wf_slot_stored_at(slot);
 	end->queue_no = lane->queue_no;
-	end->is_claimed = wf_slot_has_claim(wf_slot_at(slot)->state);
+	end->is_claimed = owner != 0 && wf_slot_has_claim(wf_slot_at(slot)->state);
 	if (!end->is_claimed)
 		return;
+	claim = wf_claim_at(owner);
 	end->claimed_at = claim->claimed_at;
 	end->lease_until = claim->lease_until;
 	end->session_pid = claim->session_pid;
@@ -316,7 +326,6 @@ wf_lane_end_slot(WfLane *lane, WfSlotNo slot_no, WfLaneEnd *end)
 {
 	WfSlot	   *slot = wf_slot_at(slot_no);
 	WfSlotState state = slot->state;
-
 	uint32		owner = slot->owner;
 
 	describe_end(lane, slot_no, end);
@@ -351,6 +360,40 @@ is_claimed_by(const WfSlot *slot, const uint8 *secret, TimestampTz now)
 		(claim->lease_until == 0 || claim->lease_until > now);
 }
 
+/*
+ * Whether another transaction is about to let a job leave that has the claim
+ * of that secret.
+ */
+static bool
+is_leaving(WfSlotNo slot_no, const uint8 *secret)
+{
+	const WfSlot *slot = wf_slot_at(slot_no);
+
+	return slot->state == WF_SLOT_ENDING && slot->owner != 0 &&
+		memcmp(wf_claim_at(slot->owner)->secret, secret, WF_LANE_SECRET) == 0 &&
+		!wf_mark_is_ending(slot_no);
+}
+
+/*
+ * Sleeps for a moment; raises where each might wait for the other.
+ */
+static void
+wait_for_other(int64 job_id, TimestampTz since)
+{
+	static uint32 wait_event = 0;
+
+	if (TimestampDifferenceExceeds(since, GetCurrentTimestamp(), DeadlockTimeout))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("job " INT64_FORMAT " is being changed by another transaction", job_id),
+				 errdetail("That transaction has the same token and has not ended after %d ms (deadlock_timeout).", DeadlockTimeout),
+				 errhint("Try again.")));
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_MS,
+					 wf_wait_event("PgWorkflowLaneJob", &wait_event));
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
 pg_noreturn static void
 refuse_for_now(int64 job_id)
 {
@@ -361,14 +404,44 @@ refuse_for_now(int64 job_id)
 			 errhint("Try again.")));
 }
 
+/*
+ * Ends a job if it is claimed by that secret; *is_leaving_too when another
+ * transaction is about to do so.
+ */
+static bool
+try_to_end(WfSlotNo slot, int64 job_id, const uint8 *secret, TimestampTz now, WfLaneEnd *end,
+		   bool *is_leaving_too)
+{
+	WfLane	   *lane;
+	bool		lives;
+
+	*is_leaving_too = false;
+	if (!wf_slot_lock(slot, job_id))
+		return false;
+	lane = wf_lane_at(wf_slot_lane(slot));
+	lives = is_claimed_by(wf_slot_at(slot), secret, now);
+	if (lives)
+		wf_lane_end_slot(lane, slot, end);
+	else
+		*is_leaving_too = is_leaving(slot, secret);
+	LWLockRelease(&lane->lock);
+
+	return lives;
+}
+
+/*
+ * A job that another transaction takes out of the lane, because its lease is
+ * extended for example, is waited for: in the table the claim may live on.
+ */
 bool
 wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end)
 {
 	uint8		secret[WF_LANE_SECRET];
+	TimestampTz since = GetCurrentTimestamp();
 	WfSlotNo	slot;
 	WfStore    *store;
-	WfLane	   *lane;
 	bool		lives;
+	bool		is_leaving_too;
 
 	if (!read_token(token, secret, &slot))
 		return false;
@@ -376,13 +449,9 @@ wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end)
 	if (store == NULL)
 		refuse_for_now(job_id);
 	wf_mark_reserve(store, 1);
-	if (!wf_slot_lock(slot, job_id))
-		return false;
-	lane = wf_lane_at(wf_slot_lane(slot));
-	lives = is_claimed_by(wf_slot_at(slot), secret, now);
-	if (lives)
-		wf_lane_end_slot(lane, slot, end);
-	LWLockRelease(&lane->lock);
+	while (!(lives = try_to_end(slot, job_id, secret, now, end, &is_leaving_too)) &&
+		   is_leaving_too)
+		wait_for_other(job_id, since);
 
 	return lives;
 }

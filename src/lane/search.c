@@ -16,6 +16,9 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
+/* Jobs that are being changed are looked at again after so long. */
+#define LOOK_AGAIN_US USECS_PER_SEC
+
 typedef struct Session
 {
 	int			pid;
@@ -125,7 +128,8 @@ is_lost(const WfLaneClaim *claim, Search *search)
 		return claim->lease_until == 0 && claim->session_pid == MyProcPid &&
 			claim->session_start == MyStartTimestamp;
 	if (claim->lease_until == 0)
-		return contains(search->gone, claim->session_pid, claim->session_start);
+		return claim->session_pid == 0 ||
+			contains(search->gone, claim->session_pid, claim->session_start);
 	if (claim->lease_until > search->now)
 		search->next_end = Min(search->next_end, claim->lease_until);
 
@@ -145,13 +149,25 @@ is_straggler(const WfSlot *slot, const Search *search)
 		(slot->state == WF_SLOT_CLAIMED && wf_claim_at(slot->owner)->segment == search->segment);
 }
 
+/*
+ * Whether a job is to leave.  What a transaction is changing, and what leaves
+ * now, may be as before when that transaction is rolled back: it is looked at
+ * again.
+ */
 static bool
 is_wanted(const WfSlot *slot, Search *search)
 {
+	bool		lost;
+
 	if (search->segment != 0)
 		return is_straggler(slot, search);
+	if (slot->owner == 0 || !wf_slot_has_claim(slot->state))
+		return false;
+	lost = is_lost(wf_claim_at(slot->owner), search);
+	if (lost)
+		search->next_end = Min(search->next_end, search->now + LOOK_AGAIN_US);
 
-	return slot->state == WF_SLOT_CLAIMED && is_lost(wf_claim_at(slot->owner), search);
+	return lost && slot->state == WF_SLOT_CLAIMED;
 }
 
 static void
@@ -171,7 +187,8 @@ static void
 search_lane(WfLane *lane, Search *search)
 {
 	LWLockAcquire(&lane->lock, LW_EXCLUSIVE);
-	if (lane->count[WF_SLOT_CLAIMED] > 0 || search->segment != 0)
+	if (lane->count[WF_SLOT_CLAIMED] + lane->count[WF_SLOT_TAKEN] +
+		lane->count[WF_SLOT_ENDING] > 0 || search->segment != 0)
 		for (WfPageNo page_no = lane->first; page_no != 0;
 			 page_no = wf_arena_page(page_no)->next)
 			search_page(lane, page_no, search);
@@ -181,7 +198,6 @@ search_lane(WfLane *lane, Search *search)
 static void
 search_store(WfStore *store, Search *search)
 {
-	wf_mark_reserve(store, search->limit);
 	for (WfPageNo page_no = store->lane_page; page_no != 0;
 		 page_no = wf_arena_page(page_no)->next)
 	{
@@ -214,11 +230,23 @@ wf_lane_end_lost(TimestampTz now, bool is_own_session, int limit, WfLaneEnd *end
 		return 0;
 	if (!is_own_session)
 		search.gone = find_gone(store);
+	wf_mark_reserve(store, limit);
+	/* leases that are given from now on lower it themselves */
+	if (!is_own_session)
+		wf_store_set_lease_end(store, DT_NOEND);
 	search_store(store, &search);
-	if (!is_own_session && search.count < limit)
-		wf_store_set_lease_end(store, search.next_end);
+	wf_store_lower_lease_end(store, search.count == limit ? WF_LANE_NOW : search.next_end);
 
 	return search.count;
+}
+
+void
+wf_lane_disown(void)
+{
+	WfStore    *store = wf_store_known();
+
+	if (store != NULL && wf_claim_disown(store))
+		wf_store_lower_lease_end(store, WF_LANE_NOW);
 }
 
 /* So many jobs and claims are worth moving to have a segment back. */
@@ -260,6 +288,7 @@ wf_lane_end_stragglers(int limit, WfLaneEnd *ends)
 	search.segment = segment_to_empty(store);
 	if (search.segment == 0 || (store = wf_store_enter()) == NULL)
 		return 0;
+	wf_mark_reserve(store, limit);
 	search_store(store, &search);
 
 	return search.count;

@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "lane/lane.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
 #include "utils/builtins.h"
@@ -26,9 +27,6 @@
 
 /* How soon a claim looks again when another one was just claiming. */
 #define CONTENDED_US (20 * INT64CONST(1000))
-
-/* Most lost jobs that one claim gives back. */
-#define RECLAIM_LIMIT 100
 
 static WfPlan look_plan = {
 	.name = "claim_look",
@@ -171,7 +169,7 @@ wf_claim_next_look(const WfClaim *claim, TimestampTz deadline)
 	if (claim->rate_opens_at != 0)
 		deadline = Min(deadline, real_now + (claim->rate_opens_at - claim->now));
 
-	due = wf_claim_next_due(claim);
+	due = Min(wf_claim_next_due(claim), wf_lane_next_end());
 	if (!TIMESTAMP_NOT_FINITE(due))
 		deadline = Min(deadline, real_now + (due - claim->now));
 

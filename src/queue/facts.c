@@ -98,6 +98,7 @@ wf_queue_facts(const char *queue)
 		return NULL;
 	if (known_queues == NULL)
 		begin_knowing();
+	AcceptInvalidationMessages();
 	facts = hash_search(known_queues, queue, HASH_ENTER, &found);
 	if (!found)
 		facts->is_known = false;

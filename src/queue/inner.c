@@ -13,9 +13,13 @@
 void
 wf_queue_init(void)
 {
+	/*
+	 * what is registered last is called first: claims wake when lanes are
+	 * done
+	 */
+	wf_claim_init();
 	wf_lane_init();
 	wf_lanes_init();
-	wf_claim_init();
 }
 
 PG_FUNCTION_INFO_V1(wf_queue_wake);

@@ -34,11 +34,12 @@
 static WfPlan head_plan = {
 	.name = "table_head",
 	.expected = SPI_OK_SELECT,
-	.nargs = 2,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID},
+	.nargs = 3,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.sql =
 	"SELECT j.priority, j.run_at FROM workflow.job AS j "
 	"WHERE j.kind = 'task' AND j.queue = $1 AND j.status = 'ready' AND j.run_at <= $2 "
+	"  AND ($3 IS NULL OR (j.priority, j.run_at) > (0, $3)) "
 	"ORDER BY j.priority, j.run_at, j.job_id LIMIT 1",
 };
 
@@ -87,7 +88,7 @@ static XLogRecPtr claimed_until = InvalidXLogRecPtr;
 /*
  * A claim that is lost with the server's memory is no loss: the session that
  * had it is gone, too.  A transaction that has done nothing else need not wait
- * for the disk.
+ * for the disk.  One that has given a lease must: leases outlive the server.
  */
 static void
 before_commit(XactEvent event, void *arg)
@@ -100,9 +101,9 @@ before_commit(XactEvent event, void *arg)
 }
 
 static void
-note_claim(bool is_first_write)
+note_claim(bool may_be_lost)
 {
-	claimed_until = is_first_write ? XactLastRecEnd : InvalidXLogRecPtr;
+	claimed_until = may_be_lost ? XactLastRecEnd : InvalidXLogRecPtr;
 }
 
 /* ------------------------------------------------------------------ claiming */
@@ -143,7 +144,10 @@ take(const WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
 	List	   *jobs = NIL;
 
 	if (count > 0)
-		note_claim(is_first_write);
+	{
+		wf_claim_note_taken(WF_WAKE_TASK);
+		note_claim(is_first_write && ask.lease_until == 0);
+	}
 
 	for (int i = 0; i < count; i++)
 		jobs = lappend(jobs, job_of(claim, &ask, &found[i], secret));
@@ -154,7 +158,7 @@ take(const WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
 	return jobs;
 }
 
-/* The first job in the table that can be claimed. */
+/* The first ready job in the table. */
 typedef struct TableHead
 {
 	bool		is_there;
@@ -162,11 +166,17 @@ typedef struct TableHead
 	TimestampTz run_at;
 } TableHead;
 
+/*
+ * beyond: behind the place of a lane's job that was stored then; 0: of all.
+ */
 static TableHead
-table_head(const WfClaim *claim)
+table_head(const WfClaim *claim, TimestampTz beyond)
 {
-	Datum		values[] = {CStringGetTextDatum(claim->queue), TimestampTzGetDatum(claim->now)};
-	TableHead	head = {.is_there = wf_plan_execute(&head_plan, values, NULL) > 0};
+	Datum		values[] = {
+		CStringGetTextDatum(claim->queue), TimestampTzGetDatum(claim->now),
+		TimestampTzGetDatum(beyond)
+	};
+	TableHead	head = {.is_there = wf_plan_execute(&head_plan, values, beyond == 0 ? "  n" : NULL) > 0};
 
 	if (head.is_there)
 	{
@@ -203,27 +213,34 @@ take_from_table(WfClaim *claim, int limit, TimestampTz lane_head)
 
 /*
  * Claims from both places, always from the one whose first job comes first.
+ * What is ready in the table may still not be free: somebody has locked it, or
+ * another job of its group is running.  The lane's first job is next then.
  */
 static List *
 take_from_both(WfClaim *claim, WfLaneNo lane, bool *is_table_empty)
 {
 	List	   *jobs = NIL;
+	TimestampTz searched_until = 0;
 
+	*is_table_empty = true;
 	while (list_length(jobs) < claim->limit)
 	{
 		int			wanted = claim->limit - list_length(jobs);
 		TimestampTz lane_head = wf_lane_head(lane);
-		TableHead	head = table_head(claim);
+		TableHead	head = table_head(claim, searched_until);
 		bool		is_table = head.is_there ? comes_first(&head, lane_head) :
 		TIMESTAMP_IS_NOEND(lane_head);
 		List	   *found = is_table ? take_from_table(claim, wanted, lane_head) :
 		take(claim, lane, wanted,
 			 head.is_there && head.priority == 0 ? head.run_at : DT_NOEND);
 
-		*is_table_empty = !head.is_there;
+		*is_table_empty = *is_table_empty && !head.is_there;
 		jobs = list_concat(jobs, found);
-		if (found == NIL)
+		if (found != NIL)
+			continue;
+		if (!is_table || TIMESTAMP_IS_NOEND(lane_head) || lane_head == searched_until)
 			break;
+		searched_until = lane_head;
 	}
 
 	return jobs;
@@ -286,8 +303,16 @@ wf_lanes_look(WfClaim *claim, bool *is_done)
 	*is_done = true;
 	if (!claim->is_lease_asked)
 		claim->lease_us = facts->lease_us;
-	if (wf_lane_next_end() <= claim->now)
-		wf_lanes_move_lost(false);
+	claim->is_paused = claim->is_contended = false;
+	claim->rate_opens_at = 0;
+	if (wf_lane_next_end() <= claim->now && wf_lanes_move_lost(false) > 0)
+	{
+		/* others see them when the transaction has ended */
+		claim->has_changed = true;
+		wf_claim_reclaim(claim->queue, claim->kind, RECLAIM_LIMIT, false);
+		wf_claim_reclaim(claim->queue, claim->kind, RECLAIM_LIMIT, true);
+		facts->table_due = 0;
+	}
 	if (!table_may_have(claim, facts))
 		return take(claim, lane, claim->limit, DT_NOEND);
 	count = wf_wake_count(claim->queue);

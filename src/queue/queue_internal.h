@@ -132,6 +132,7 @@ extern void wf_claim_use_rate(const WfClaim *claim, int taken);
 
 /* take.c */
 extern List *wf_claim_take(WfClaim *claim);
+extern void wf_claim_note_taken(WfWakeTopic topic);
 extern void wf_claim_init(void);
 
 /* claim.c */
@@ -142,6 +143,9 @@ extern TimestampTz wf_claim_next_look(const WfClaim *claim, TimestampTz deadline
 extern void wf_claim_sleep(TimestampTz until);
 
 /* reclaim.c */
+
+/* Most lost jobs that one claim gives back. */
+#define RECLAIM_LIMIT 100
 extern int	wf_claim_reclaim(const char *queue, const char *kind, int limit,
 							 bool sessions);
 extern bool wf_claim_any_session_gone(const char *queue, const char *kind);

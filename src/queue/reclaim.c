@@ -412,6 +412,15 @@ release_at_exit(int code, Datum arg)
 }
 
 /*
+ * What it could not give back is nobody's from now on.
+ */
+static void
+disown_at_exit(int code, Datum arg)
+{
+	wf_lane_disown();
+}
+
+/*
  * Makes this session give back what it has claimed when it ends.
  */
 void
@@ -419,6 +428,7 @@ wf_claim_bind_session(void)
 {
 	if (exit_hook_set)
 		return;
+	before_shmem_exit(disown_at_exit, (Datum) 0);	/* after the other */
 	before_shmem_exit(release_at_exit, (Datum) 0);
 	exit_hook_set = true;
 }

@@ -134,6 +134,16 @@ wf_claim_init(void)
 }
 
 /*
+ * The present transaction has claimed jobs of a topic.
+ */
+void
+wf_claim_note_taken(WfWakeTopic topic)
+{
+	wf_wake_prepare();
+	claimed_topics |= 1 << topic;
+}
+
+/*
  * Returns a new random token, in hexadecimal digits.
  */
 static char *
@@ -435,8 +445,7 @@ wf_claim_take(WfClaim *claim)
 	if (jobs == NIL)
 		return NIL;
 
-	wf_wake_prepare();
-	claimed_topics |= 1 << topic;
+	wf_claim_note_taken(topic);
 	if (claim->lease_us == 0)
 		wf_claim_bind_session();
 

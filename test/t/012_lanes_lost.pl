@@ -1,0 +1,70 @@
+# What is left of claims in lanes when sessions, or the server, end in the
+# middle; and a server that has no room for lanes, or was not told of them at
+# its start.
+
+use strict;
+use warnings FATAL => 'all';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', slurp_file('test/postgresql.conf'));
+$node->append_conf('postgresql.conf', "wal_writer_delay = 10s\nmax_prepared_transactions = 0\nrestart_after_crash = on");
+$node->start;
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+my $retry = q{'{"max_attempts": 9, "backoff": {"initial": "1 ms", "max": "1 ms", "jitter": "none"}}'};
+sql(qq{
+	CREATE EXTENSION pg_workflow;
+	SELECT workflow.create_queue('work', 'tester', '1 hour', '{boss}', retry => $retry)});
+
+# A lease outlives the server.
+sql(q{SELECT workflow.enqueue('work', '"leased"')});
+my $claim = sql(q{SELECT job_id, quote_literal(token) FROM workflow.claim('work', 'w', 1, '1 hour')});
+my ($job, $token) = split /\|/, $claim;
+$node->stop('immediate');
+$node->start;
+is(sql(q{SELECT ready, running FROM workflow.queues}), '0|1', 'a lease that was given is not forgotten');
+sql("SELECT workflow.complete($job, $token)");
+is(sql(q{SELECT ready, running FROM workflow.queues}), '0|0', 'and its holder completes the job');
+
+# A session that cannot give its jobs back as it ends.
+sql(q{SELECT workflow.enqueue('work', '"bound"')});
+my $holder = $node->background_psql('postgres', on_error_die => 1);
+my $pid = $holder->query_safe('SELECT pg_backend_pid()');
+is($holder->query_safe(q{SELECT payload FROM workflow.claim('work', 'holder')}), '"bound"', 'a session claims a job');
+my $locker = $node->background_psql('postgres', on_error_die => 1);
+$locker->query_safe('BEGIN; LOCK TABLE workflow.attempt IN SHARE MODE');
+$holder->quit;
+ok($node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)"), 'and ends while it cannot write');
+$locker->query_safe('COMMIT');
+$locker->quit;
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM workflow.claim('work', 'next')}), 'its job is found');
+
+# A job in the table that this transaction has stored is found, too.
+is( sql(q{
+	BEGIN;
+	SELECT FROM workflow.claim('work', 'w');
+	SELECT FROM workflow.enqueue('work', '"urgent"', priority => -1);
+	SELECT payload FROM workflow.claim('work', 'w');
+	COMMIT}), '"urgent"', 'a transaction claims what it has stored in the table');
+$node->stop;
+
+# Without preloading.
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+$node->start;
+sql(q{SELECT workflow.enqueue('work', '"late"')});
+is(sql(q{SELECT count(*) FROM workflow._lane_jobs() WHERE status = 'ready'}), '1', 'lanes need not be preloaded');
+is(sql(q{SELECT payload FROM workflow.claim('work', 'w', 10) WHERE payload = '"late"'}), '"late"', 'for claims neither');
+$node->append_conf('postgresql.conf', "pg_workflow.queue_memory = 65536");
+$node->restart;
+sql(q{SELECT workflow.enqueue('work', '"in the table"')});
+is(sql(q{SELECT payload FROM workflow.job WHERE status = 'ready' AND payload = '"in the table"'}), '"in the table"', 'without room jobs go into the table');
+my ($ret, $out, $err) = $node->psql('postgres', q{
+	SELECT FROM workflow.enqueue('work', '"another"');
+	SET statement_timeout = '100 ms';
+	SELECT pg_sleep(10)});
+like($err, qr/statement timeout/, 'and the session can be interrupted');
+
+done_testing();
