@@ -11,10 +11,6 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* Tells the tokens of lanes from those of the table. */
-#define TOKEN_PREFIX 'L'
-#define TOKEN_SECRET_DIGITS (2 * WF_LANE_SECRET)
-
 /* Who waits for a job that another transaction changes looks so often. */
 #define LOOK_MS 5
 
@@ -241,59 +237,6 @@ wf_lane_claim(WfLaneNo lane_no, const WfLaneAsk *ask, WfLaneJob *jobs, uint8 *se
 	return count;
 }
 
-char *
-wf_lane_token(const uint8 *secret, WfSlotNo slot)
-{
-	static const char digits[] = "0123456789abcdef";
-	char	   *token = palloc(TOKEN_SECRET_DIGITS + 16);
-
-	token[0] = TOKEN_PREFIX;
-	for (int i = 0; i < WF_LANE_SECRET; i++)
-	{
-		token[1 + 2 * i] = digits[secret[i] >> 4];
-		token[2 + 2 * i] = digits[secret[i] & 15];
-	}
-	snprintf(token + 1 + TOKEN_SECRET_DIGITS, 14, ".%x", slot);
-
-	return token;
-}
-
-static int
-digit_value(char digit)
-{
-	if (digit >= '0' && digit <= '9')
-		return digit - '0';
-	if (digit >= 'a' && digit <= 'f')
-		return digit - 'a' + 10;
-
-	return -1;
-}
-
-/*
- * Reads a token; false when it is not one of a lane.
- */
-static bool
-read_token(const char *token, uint8 *secret, WfSlotNo *slot)
-{
-	char	   *end;
-
-	if (token[0] != TOKEN_PREFIX || strnlen(token, TOKEN_SECRET_DIGITS + 2) < TOKEN_SECRET_DIGITS + 2 ||
-		token[1 + TOKEN_SECRET_DIGITS] != '.')
-		return false;
-	for (int i = 0; i < WF_LANE_SECRET; i++)
-	{
-		int			high = digit_value(token[1 + 2 * i]);
-		int			low = digit_value(token[2 + 2 * i]);
-
-		if (high < 0 || low < 0)
-			return false;
-		secret[i] = high << 4 | low;
-	}
-	*slot = strtoul(token + TOKEN_SECRET_DIGITS + 2, &end, 16);
-
-	return *end == '\0' && end != token + TOKEN_SECRET_DIGITS + 2;
-}
-
 static void
 describe_end(WfLane *lane, WfSlotNo slot, WfLaneEnd *end)
 {
@@ -443,7 +386,7 @@ wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end)
 	bool		lives;
 	bool		is_leaving_too;
 
-	if (!read_token(token, secret, &slot))
+	if (!wf_token_read(token, secret, &slot))
 		return false;
 	store = wf_store_enter();
 	if (store == NULL)

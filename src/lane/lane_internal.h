@@ -268,6 +268,9 @@ extern int	wf_slot_find(WfLane *lane, int limit, TimestampTz before, uint32 own,
 extern void wf_slot_wipe(WfLane *lane);
 extern WfSlotNo wf_slot_first_ready(WfLane *lane);
 
+/* token.c */
+extern bool wf_token_read(const char *token, uint8 *secret, WfSlotNo *slot);
+
 /* lane.c */
 extern void wf_lane_end_slot(WfLane *lane, WfSlotNo slot, struct WfLaneEnd *end);
 
