@@ -49,6 +49,9 @@ typedef struct Slot
 
 #define QUEUE_COUNTS 256
 
+/* In a count: of a transaction that has stored something itself. */
+#define OWN_CHANGES (UINT64CONST(1) << 63)
+
 typedef struct WakeBlock
 {
 	LWLock		lock;
@@ -300,13 +303,22 @@ wf_wake_waiters_at_commit(const char *queue)
 
 /*
  * How often there was something new in the table of jobs for the claims of a
- * queue; names with the same hash count together.
+ * queue; names with the same hash count together.  What this transaction has
+ * stored itself makes it another number.
  */
 uint64
 wf_wake_count(const char *queue)
 {
-	return pg_atomic_read_u64(&wake_block()->all_queues) +
-		pg_atomic_read_u64(&wake_block()->queues[hash_queue(queue) % QUEUE_COUNTS]);
+	uint32		hash = hash_queue(queue);
+	uint64		count = pg_atomic_read_u64(&wake_block()->all_queues) +
+	pg_atomic_read_u64(&wake_block()->queues[hash % QUEUE_COUNTS]);
+
+	for (int i = 0; i < n_pending; i++)
+		if (pending[i].topic == WF_WAKE_TASK && pending[i].counts &&
+			(pending[i].queue_hash == 0 || pending[i].queue_hash == hash))
+			return count | OWN_CHANGES;
+
+	return pending_all_queues ? count | OWN_CHANGES : count;
 }
 
 /*

@@ -43,11 +43,12 @@ $locker->quit;
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM workflow.claim('work', 'next')}), 'its job is found');
 
 # A job in the table that this transaction has stored is found, too.
+sql(q{SELECT workflow.create_queue('own', 'tester', '1 hour', '{boss}')});
 is( sql(q{
 	BEGIN;
-	SELECT FROM workflow.claim('work', 'w');
-	SELECT FROM workflow.enqueue('work', '"urgent"', priority => -1);
-	SELECT payload FROM workflow.claim('work', 'w');
+	SELECT FROM workflow.claim('own', 'w');
+	DO $$ BEGIN PERFORM workflow.enqueue('own', '"urgent"', priority => -1); END $$;
+	SELECT payload FROM workflow.claim('own', 'w');
 	COMMIT}), '"urgent"', 'a transaction claims what it has stored in the table');
 $node->stop;
 
