@@ -189,6 +189,7 @@ typedef struct WfStore
 	Oid			file[WF_LANE_SEGMENTS]; /* that the places of rows are of */
 	bool		is_empty[WF_LANE_SEGMENTS]; /* and to be turned to */
 	TimestampTz idle_since[WF_LANE_SEGMENTS];	/* for who truncates; 0: not */
+	TransactionId idle_before[WF_LANE_SEGMENTS];	/* the next one then */
 } WfStore;
 
 /* store.c */

@@ -6,22 +6,28 @@
  * Whoever fills a segment turns to an empty one; where there is none he stays
  * in his, which then grows.  A truncated segment looks empty to old snapshots,
  * too: nobody reads one by a snapshot but pg_dump, which takes its snapshot
- * first and its locks a moment later.  So a segment rests for a while before it
- * is truncated, and is left alone while anybody holds a lock on it.
+ * first and its locks a moment later.  So a segment is truncated when no
+ * snapshot is left from before all in it had ended, or when it has rested for
+ * so long that a dump would have its locks; and never while anybody holds a
+ * lock on it.
  */
 #include "postgres.h"
 
+#include "access/table.h"
+#include "access/transam.h"
 #include "base/plan.h"
 #include "base/wake.h"
 #include "lane_internal.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "storage/procarray.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 /* Blocks after which a segment is full: 64 MB. */
 #define FULL_BLOCKS 8192
 
-#define REST_US (10 * USECS_PER_SEC)
+#define REST_US (30 * USECS_PER_SEC)
 
 /*
  * Turns to another segment, if there is one that is empty.  Called by whoever
@@ -75,6 +81,20 @@ truncate_segment(int segment)
 }
 
 /*
+ * Whether no snapshot of this database is older than that transaction number.
+ */
+static bool
+is_seen_by_all(int segment, TransactionId before)
+{
+	Relation	relation = table_open(wf_segment_oid(segment), AccessShareLock);
+	TransactionId horizon = GetOldestNonRemovableTransactionId(relation);
+
+	table_close(relation, AccessShareLock);
+
+	return TransactionIdFollowsOrEquals(horizon, before);
+}
+
+/*
  * Truncates a segment that has rested; returns when to look at it again.
  */
 static TimestampTz
@@ -84,9 +104,13 @@ tidy_segment(WfStore *store, int segment, TimestampTz now)
 	Oid			file;
 
 	if (*idle_since == 0)
+	{
 		*idle_since = now;
-	if (now < *idle_since + REST_US)
-		return *idle_since + REST_US;
+		store->idle_before[segment - 1] = XidFromFullTransactionId(ReadNextFullTransactionId());
+		return now + USECS_PER_SEC;
+	}
+	if (now < *idle_since + REST_US && !is_seen_by_all(segment, store->idle_before[segment - 1]))
+		return now + USECS_PER_SEC;
 	if (wf_segment_blocks(segment, &file) == 0)
 	{
 		LWLockAcquire(&store->lock, LW_EXCLUSIVE);
