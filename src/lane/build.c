@@ -58,14 +58,10 @@ typedef struct Build
 void
 wf_store_wipe(WfStore *store)
 {
-	for (WfPageNo page_no = store->lane_page; page_no != 0;
-		 page_no = wf_arena_page(page_no)->next)
-	{
-		WfLanePage *page = (WfLanePage *) wf_arena_page(page_no);
+	WfLaneNo	lane = 0;
 
-		for (uint32 i = 0; i < page->used; i++)
-			wf_slot_wipe(&page->lanes[i]);
-	}
+	while ((lane = wf_store_next_lane(store, lane)) != 0)
+		wf_slot_wipe(wf_lane_at(lane));
 	wf_claim_wipe(store);
 	for (int i = 0; i < WF_LANE_SEGMENTS; i++)
 		pg_atomic_write_u64(&store->alive[i], 0);

@@ -23,6 +23,15 @@ wf_claim_at(WfClaimNo claim)
 }
 
 /*
+ * Whether the claim is one of this process.
+ */
+bool
+wf_claim_is_own(const WfLaneClaim *claim)
+{
+	return claim->session_pid == MyProcPid && claim->session_start == MyStartTimestamp;
+}
+
+/*
  * Returns a page with an entry that was never used; 0 without memory.
  */
 static WfPageNo
@@ -149,8 +158,7 @@ wf_claim_disown(WfStore *store)
 		{
 			WfLaneClaim *claim = &page->claims[i];
 
-			if (claim->open == 0 || claim->lease_until != 0 || claim->session_pid != MyProcPid ||
-				claim->session_start != MyStartTimestamp)
+			if (claim->open == 0 || claim->lease_until != 0 || !wf_claim_is_own(claim))
 				continue;
 			claim->session_pid = 0;
 			found = true;

@@ -20,6 +20,7 @@ for_each_lane(void (*take) (WfLane *lane, ReturnSetInfo *result), ReturnSetInfo 
 {
 	WfCaller	caller;
 	WfStore    *store;
+	WfLaneNo	lane = 0;
 
 	if (RecoveryInProgress())
 		return;
@@ -28,14 +29,8 @@ for_each_lane(void (*take) (WfLane *lane, ReturnSetInfo *result), ReturnSetInfo 
 	wf_leave_owner(&caller);
 	if (store == NULL)
 		return;
-	for (WfPageNo page_no = store->lane_page; page_no != 0;
-		 page_no = wf_arena_page(page_no)->next)
-	{
-		WfLanePage *page = (WfLanePage *) wf_arena_page(page_no);
-
-		for (uint32 i = 0; i < page->used; i++)
-			take(&page->lanes[i], result);
-	}
+	while ((lane = wf_store_next_lane(store, lane)) != 0)
+		take(wf_lane_at(lane), result);
 }
 
 static void

@@ -277,15 +277,6 @@ wf_lane_end_slot(WfLane *lane, WfSlotNo slot_no, WfLaneEnd *end)
 }
 
 /*
- * Whether the claim is one of this process.
- */
-static bool
-is_own(const WfLaneClaim *claim)
-{
-	return claim->session_pid == MyProcPid && claim->session_start == MyStartTimestamp;
-}
-
-/*
  * Whether a slot has the living claim of that secret.
  */
 static bool
@@ -296,7 +287,7 @@ is_claimed_by(const WfSlot *slot, const uint8 *secret, TimestampTz now)
 	if (slot->state != WF_SLOT_CLAIMED && slot->state != WF_SLOT_TAKEN)
 		return false;
 	claim = wf_claim_at(slot->owner);
-	if (slot->state == WF_SLOT_TAKEN && !is_own(claim))
+	if (slot->state == WF_SLOT_TAKEN && !wf_claim_is_own(claim))
 		return false;
 
 	return memcmp(claim->secret, secret, WF_LANE_SECRET) == 0 &&
@@ -426,18 +417,13 @@ bool
 wf_lane_find(int64 job_id, WfLaneEnd *job)
 {
 	WfStore    *store = wf_store_enter();
+	WfLaneNo	lane = 0;
 
 	if (store == NULL)
 		return false;
-	for (WfPageNo page_no = store->lane_page; page_no != 0;
-		 page_no = wf_arena_page(page_no)->next)
-	{
-		WfLanePage *page = (WfLanePage *) wf_arena_page(page_no);
-
-		for (uint32 i = 0; i < page->used; i++)
-			if (find_in_lane(&page->lanes[i], job_id, job))
-				return true;
-	}
+	while ((lane = wf_store_next_lane(store, lane)) != 0)
+		if (find_in_lane(wf_lane_at(lane), job_id, job))
+			return true;
 
 	return false;
 }

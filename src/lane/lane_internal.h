@@ -203,6 +203,7 @@ extern void wf_store_leave(WfStore *store);
 extern void wf_store_set_lease_end(WfStore *store, TimestampTz end);
 extern void wf_store_lower_lease_end(WfStore *store, TimestampTz end);
 extern WfLaneNo wf_store_lane(WfStore *store, int queue_no);
+extern WfLaneNo wf_store_next_lane(WfStore *store, WfLaneNo lane);
 
 /* build.c */
 extern void wf_store_wipe(WfStore *store);
@@ -277,6 +278,7 @@ extern void wf_lane_end_slot(WfLane *lane, WfSlotNo slot, struct WfLaneEnd *end)
 
 /* claims.c */
 extern WfLaneClaim *wf_claim_at(WfClaimNo claim);
+extern bool wf_claim_is_own(const WfLaneClaim *claim);
 extern WfClaimNo wf_claim_new(WfStore *store);
 extern void wf_claim_end(WfStore *store, WfClaimNo claim, uint32 jobs);
 extern bool wf_claim_disown(WfStore *store);

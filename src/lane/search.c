@@ -12,7 +12,6 @@
 
 #include "base/session.h"
 #include "lane_internal.h"
-#include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
@@ -125,8 +124,7 @@ static bool
 is_lost(const WfLaneClaim *claim, Search *search)
 {
 	if (search->is_own_session)
-		return claim->lease_until == 0 && claim->session_pid == MyProcPid &&
-			claim->session_start == MyStartTimestamp;
+		return claim->lease_until == 0 && wf_claim_is_own(claim);
 	if (claim->lease_until == 0)
 		return claim->session_pid == 0 ||
 			contains(search->gone, claim->session_pid, claim->session_start);
@@ -198,14 +196,10 @@ search_lane(WfLane *lane, Search *search)
 static void
 search_store(WfStore *store, Search *search)
 {
-	for (WfPageNo page_no = store->lane_page; page_no != 0;
-		 page_no = wf_arena_page(page_no)->next)
-	{
-		WfLanePage *page = (WfLanePage *) wf_arena_page(page_no);
+	WfLaneNo	lane = 0;
 
-		for (uint32 i = 0; i < page->used; i++)
-			search_lane(&page->lanes[i], search);
-	}
+	while ((lane = wf_store_next_lane(store, lane)) != 0)
+		search_lane(wf_lane_at(lane), search);
 }
 
 TimestampTz

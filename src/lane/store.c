@@ -311,20 +311,35 @@ wf_lane_restored(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+/*
+ * The lane of a store that comes after another one, or the first (0); 0 after
+ * the last.
+ */
+WfLaneNo
+wf_store_next_lane(WfStore *store, WfLaneNo lane)
+{
+	WfPageNo	page_no = lane == 0 ? store->lane_page : lane / WF_LANES_IN_PAGE;
+	uint32		index = lane == 0 ? 0 : lane % WF_LANES_IN_PAGE + 1;
+
+	while (page_no != 0 && index >= ((WfLanePage *) wf_arena_page(page_no))->used)
+	{
+		page_no = wf_arena_page(page_no)->next;
+		index = 0;
+	}
+
+	return page_no == 0 ? 0 : page_no * WF_LANES_IN_PAGE + index;
+}
+
 static WfLaneNo
 find_lane(WfStore *store, int queue_no)
 {
-	for (WfPageNo page_no = store->lane_page; page_no != 0;
-		 page_no = wf_arena_page(page_no)->next)
-	{
-		WfLanePage *page = (WfLanePage *) wf_arena_page(page_no);
+	WfLaneNo	lane = 0;
 
-		for (uint32 i = 0; i < page->used; i++)
-			if (page->lanes[i].queue_no == queue_no)
-				return page_no * WF_LANES_IN_PAGE + i;
-	}
+	while ((lane = wf_store_next_lane(store, lane)) != 0)
+		if (wf_lane_at(lane)->queue_no == queue_no)
+			break;
 
-	return 0;
+	return lane;
 }
 
 static WfLaneNo
