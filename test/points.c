@@ -2,9 +2,10 @@
  * points.c
  *	  Stops a process at a labelled point (src/base/point.h), for tests.
  *
- * The tests load this library into their servers and write the label into the
- * file "point" of the data directory.  The first process that comes by renames
- * it to "point.PID" and waits there, as if it were slow: it serves nothing.  It
+ * The tests load this library into their servers and write the label and the
+ * oid of a database into the file "point" of the data directory.  The first
+ * process of that database that comes by renames it to "point.PID" and waits
+ * there, as if it were slow: it serves nothing.  It
  * goes on when the file is gone or when it is asked to end or to cancel, which
  * then has happened at this very point.  Anything that ends it at once does so.
  */
@@ -31,14 +32,15 @@ is_armed(const char *label)
 {
 	FILE	   *file = fopen(ARMED, "r");
 	char		armed[64] = "";
+	Oid			database = InvalidOid;
+	int			n;
 
 	if (file == NULL)
 		return false;
-	if (fgets(armed, sizeof(armed), file) == NULL)
-		armed[0] = '\0';
+	n = fscanf(file, "%63s %u", armed, &database);
 	fclose(file);
 
-	return strcmp(armed, label) == 0;
+	return n == 2 && database == MyDatabaseId && strcmp(armed, label) == 0;
 }
 
 static bool

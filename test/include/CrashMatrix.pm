@@ -184,12 +184,14 @@ sub until_true
 
 # ------------------------------------------------------------------- points
 
+# For a process of this database: another one's may be at work on an earlier round.
 sub arm
 {
 	my ($self, $label) = @_;
 	my $file = $self->{node}->data_dir . '/point';
+	my $database = $self->{oid}{ $self->{database} } //= $self->sql('SELECT oid FROM pg_database WHERE datname = current_database()');
 
-	PostgreSQL::Test::Utils::append_to_file("$file.new", $label);
+	PostgreSQL::Test::Utils::append_to_file("$file.new", "$label $database");
 	rename "$file.new", $file or die "cannot rename $file.new: $!";
 	return;
 }

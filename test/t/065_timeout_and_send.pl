@@ -20,6 +20,7 @@ my $armed = $node->data_dir . '/point';
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_workflow, " . getcwd() . "/build/points.so'");
 $node->restart;
 sub query { return $node->safe_psql('postgres', $_[0]) }
+my $database = query('SELECT oid FROM pg_database WHERE datname = current_database()');
 
 query(qq{
 	CREATE SERVER bank FOREIGN DATA WRAPPER workflow_http OPTIONS (
@@ -38,7 +39,7 @@ sub stop_at
 	my ($point, $key) = @_;
 	my @stopped;
 
-	append_to_file($armed, $point);
+	append_to_file($armed, "$point $database");
 	query(qq{SELECT workflow.submit('pay', '{"id": "$key"}', key => '$key')});
 	foreach (1 .. 20 * $PostgreSQL::Test::Utils::timeout_default)
 	{
