@@ -61,7 +61,9 @@ sub serve
 			}
 			my $request = \$in{$socket};
 			$$request //= '';
-			if (!sysread $socket, $$request, 65536, length $$request)
+			my $n = sysread $socket, $$request, 65536, length $$request;
+			next if !defined $n && $!{EINTR};
+			if (!$n)
 			{
 				$select->remove($socket);
 				delete $in{$socket};
@@ -135,7 +137,13 @@ sub ask
 	my $answer = '';
 
 	print $socket "GET /$path HTTP/1.1\r\n\r\n";
-	while (sysread $socket, $answer, 65536, length $answer) { last if is_whole($answer) }
+	while (!is_whole($answer))
+	{
+		my $n = sysread $socket, $answer, 65536, length $answer;
+
+		next if !defined $n && $!{EINTR};    # a session's end
+		die 'the receiver does not answer: ' . ($n // $!) if !$n;
+	}
 	return $json->decode($answer =~ s/^.*?\r\n\r\n//sr);
 }
 
