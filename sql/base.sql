@@ -52,6 +52,16 @@ $$;
 COMMENT ON FUNCTION workflow._require_given(boolean, text) IS
   'Inner: raises 22004 for an argument that is null';
 
+-- Since when something is paused stays as it is, but the reason that was given last counts.
+CREATE FUNCTION workflow._is_new_pause(paused_at timestamptz, given text, reason text) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT paused_at IS NULL OR reason IS NOT NULL AND reason IS DISTINCT FROM given
+$$;
+COMMENT ON FUNCTION workflow._is_new_pause(timestamptz, text, text) IS
+  'Inner: whether a pause says anything new of what may be paused already';
+
 CREATE FUNCTION workflow._now() RETURNS timestamptz
 LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'wf_sql_now';
 COMMENT ON FUNCTION workflow._now() IS

@@ -137,8 +137,9 @@ AS $$
 DECLARE
   id int := workflow._require_endpoint(endpoint);
 BEGIN
-  UPDATE workflow.endpoint AS p SET paused_at = clock_timestamp(), paused_by = caller, pause_reason = reason
-  WHERE p.endpoint_id = id AND p.paused_at IS NULL;
+  UPDATE workflow.endpoint AS p
+  SET paused_at = coalesce(p.paused_at, clock_timestamp()), paused_by = caller, pause_reason = reason
+  WHERE p.endpoint_id = id AND workflow._is_new_pause(p.paused_at, p.pause_reason, reason);
   IF FOUND THEN
     PERFORM workflow._note(caller, 'pause_endpoint', NULL, 'endpoint:' || endpoint, reason);
   END IF;

@@ -284,14 +284,16 @@ DECLARE
   paused workflow.item := workflow._lock_item(item);
 BEGIN
   PERFORM workflow._require_alive(paused, 'paused');
-  IF paused.paused_at IS NOT NULL THEN
+  IF NOT workflow._is_new_pause(paused.paused_at, paused.pause_reason, reason) THEN
     RETURN;
   END IF;
-  PERFORM workflow._set_pause(item, workflow._now(), caller, reason);
-  UPDATE workflow.job AS j
-  SET status = CASE j.status WHEN 'ready' THEN 'waiting' ELSE j.status END,
-      waiting_on = CASE j.status WHEN 'ready' THEN 'paused' END
-  WHERE j.item_id = item AND j.status IN ('ready', 'running');
+  PERFORM workflow._set_pause(item, coalesce(paused.paused_at, workflow._now()), caller, reason);
+  IF paused.paused_at IS NULL THEN
+    UPDATE workflow.job AS j
+    SET status = CASE j.status WHEN 'ready' THEN 'waiting' ELSE j.status END,
+        waiting_on = CASE j.status WHEN 'ready' THEN 'paused' END
+    WHERE j.item_id = item AND j.status IN ('ready', 'running');
+  END IF;
   PERFORM workflow._note(caller, 'pause', item, NULL, reason);
 END
 $$;
@@ -364,17 +366,19 @@ AS $$
 DECLARE
   paused workflow.workflow := workflow._lock_workflow(name);
 BEGIN
-  IF paused.paused_at IS NOT NULL THEN
+  IF NOT workflow._is_new_pause(paused.paused_at, paused.pause_reason, reason) THEN
     RETURN;
   END IF;
   UPDATE workflow.workflow AS w
-  SET paused_at = workflow._now(), paused_by = caller, pause_reason = reason
+  SET paused_at = coalesce(w.paused_at, workflow._now()), paused_by = caller, pause_reason = reason
   WHERE w.workflow = name;
-  UPDATE workflow.job AS j
-  SET status = CASE j.status WHEN 'ready' THEN 'waiting' ELSE j.status END,
-      waiting_on = CASE j.status WHEN 'ready' THEN 'paused' END
-  FROM workflow.item AS i
-  WHERE i.workflow = name AND i.item_id = j.item_id AND j.status IN ('ready', 'running');
+  IF paused.paused_at IS NULL THEN
+    UPDATE workflow.job AS j
+    SET status = CASE j.status WHEN 'ready' THEN 'waiting' ELSE j.status END,
+        waiting_on = CASE j.status WHEN 'ready' THEN 'paused' END
+    FROM workflow.item AS i
+    WHERE i.workflow = name AND i.item_id = j.item_id AND j.status IN ('ready', 'running');
+  END IF;
   PERFORM workflow._note(caller, 'pause', NULL, 'workflow:' || name, reason);
 END
 $$;

@@ -279,8 +279,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   PERFORM workflow._require_queue(name);
-  UPDATE workflow.queue AS q SET paused_at = clock_timestamp(), paused_by = caller, pause_reason = reason
-  WHERE q.queue = name AND q.paused_at IS NULL;
+  UPDATE workflow.queue AS q
+  SET paused_at = coalesce(q.paused_at, clock_timestamp()), paused_by = caller, pause_reason = reason
+  WHERE q.queue = name AND workflow._is_new_pause(q.paused_at, q.pause_reason, reason);
   IF FOUND THEN
     PERFORM workflow._note(caller, 'pause_queue', NULL, 'queue:' || name, reason);
   END IF;

@@ -35,7 +35,9 @@ FROM (VALUES
 -- pausing and resuming are in the journal, once each
 SELECT workflow.pause_endpoint('nowhere');
 SELECT workflow.pause_endpoint('mail', 'they migrate');
-SELECT workflow.pause_endpoint('mail', 'again');
+SELECT workflow.pause_endpoint('mail', 'their disk is full');
+SELECT workflow.pause_endpoint('mail');
+SELECT reason FROM workflow.journal WHERE action = 'pause_endpoint' ORDER BY journal_id;
 SELECT endpoint, dedup, owner, paused_at IS NOT NULL AS paused, paused_by = current_user AS by_me, pause_reason, breaker,
        in_flight, waiting, held, blocked, url
 FROM workflow.endpoints;

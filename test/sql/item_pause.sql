@@ -71,3 +71,22 @@ SELECT try_claim();
 SELECT workflow.pause('still:a', 'wait');
 SELECT workflow.complete(job_id, token) FROM claimed;
 SELECT state FROM workflow.items;
+
+-- paused again for another reason: since when stays, the new reason counts, and both are on record
+BEGIN;
+SELECT item_id FROM workflow.submit('still', '{}', key => 'b') \gset
+SELECT workflow.pause('still:b', 'wait'), workflow.pause_workflow('still', 'wait'), workflow.pause_queue('work', 'wait');
+CREATE TEMP VIEW paused AS
+  SELECT 'item' AS what, paused_at, paused_by, pause_reason FROM workflow.item WHERE key = 'b'
+  UNION ALL SELECT 'workflow', paused_at, paused_by, pause_reason FROM workflow.workflow
+  UNION ALL SELECT 'queue', paused_at, paused_by, pause_reason FROM workflow.queue WHERE queue = 'work';
+CREATE TEMP TABLE before AS TABLE paused;
+SELECT workflow.pause('still:b', 'audit'), workflow.pause_workflow('still', 'audit'), workflow.pause_queue('work', 'audit');
+SELECT p.what, p.pause_reason, p.paused_by = current_user AS by_me, p.paused_at = b.paused_at AS since_before FROM paused AS p JOIN before AS b USING (what);
+-- for no reason, or the same, nothing changes
+SELECT workflow.pause('still:b'), workflow.pause_workflow('still'), workflow.pause_queue('work');
+SELECT workflow.pause('still:b', 'audit'), workflow.pause_workflow('still', 'audit'), workflow.pause_queue('work', 'audit');
+SELECT what, pause_reason FROM paused;
+SELECT action, replace(coalesce(subject, 'item'), ':', ' ') AS what, string_agg(reason, ', ' ORDER BY journal_id) AS reasons
+FROM workflow.journal WHERE item_id = :item_id OR item_id IS NULL AND xmin = pg_current_xact_id()::xid GROUP BY 1, 2 ORDER BY 2;
+ROLLBACK;
