@@ -64,10 +64,10 @@ LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_inner_require_running';
 COMMENT ON FUNCTION workflow._require_running(bigint) IS
   'Inner: raises WF008 while an item or its workflow is paused';
 
-CREATE FUNCTION workflow._allowed_events(workflow text, version int, state text) RETURNS text[]
+CREATE FUNCTION workflow._allowed_events(item bigint) RETURNS text[]
 LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_inner_allowed_events';
-COMMENT ON FUNCTION workflow._allowed_events(text, int, text) IS
-  'Inner: the events that a state handles, with cancel where cancel() works; none for a final state';
+COMMENT ON FUNCTION workflow._allowed_events(bigint) IS
+  'Inner: the events that an item takes now, with decisions, and cancel where cancel() works; none in a final state';
 
 CREATE FUNCTION workflow._states_that_take(workflow text, version int, state text, event text) RETURNS text[]
 LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_inner_states_that_take';

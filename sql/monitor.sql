@@ -290,10 +290,7 @@ BEGIN
   outcome := (s.i).outcome;
   queue := (s.q).queue;
   owner := coalesce((s.q).owner, s.owner);
-  allowed_events := workflow._allowed_events(workflow, version, state);
-  IF (s.e).state IN ('sending', 'unknown', 'held') THEN
-    allowed_events := array_remove(array_remove(allowed_events, 'ok'), 'error');
-  END IF;
+  allowed_events := workflow._allowed_events(item_id);
   attempts := greatest((s.j).attempt, (s.e).attempts);
   SELECT l.error_class, l.message INTO last_error_class, last_error
   FROM workflow._last_error(s.i, s.document, s.j, s.e) AS l;

@@ -255,19 +255,17 @@ wf_inner_handles(PG_FUNCTION_ARGS)
 PG_FUNCTION_INFO_V1(wf_inner_allowed_events);
 
 /*
- * _allowed_events(workflow, version, state) returns text[]
+ * _allowed_events(item) returns text[]: those that pass now
  */
 Datum
 wf_inner_allowed_events(PG_FUNCTION_ARGS)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ArrayBuildState *events = initArrayResult(TEXTOID, caller, false);
-	const WfGraph *graph;
 	ListCell   *cell;
 
 	SPI_connect();
-	graph = argument_graph(fcinfo);
-	foreach(cell, wf_item_allowed_events(wf_item_state(graph, wf_argument_text(fcinfo, 2, "state"))))
+	foreach(cell, wf_item_accepted_events(wf_item_read(wf_argument_item(fcinfo, false))))
 		(void) accumArrayResult(events, CStringGetTextDatum(lfirst(cell)), false, TEXTOID, caller);
 	SPI_finish();
 

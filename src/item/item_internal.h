@@ -76,8 +76,13 @@ extern char *wf_item_route_of(const char *key);
 extern bool wf_item_event_is_answer(const char *event);
 extern void wf_item_require_right(const WfItem *item, const WfState *state, const char *event,
 								  const char *role);
+extern bool wf_item_event_is_outcome(const WfState *state, const char *event);
+
+/* open.c */
+extern bool wf_item_visit_is_open(int64 item_id, int seq);
 extern void wf_item_require_known_outcome(const WfItem *item, const WfState *state,
 										  const char *event);
+extern List *wf_item_accepted_events(const WfItem *item);
 
 extern List *wf_item_states_that_take(const WfGraph *graph, const WfState *from,
 									  const char *event);

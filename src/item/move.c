@@ -73,12 +73,12 @@ wf_item_allowed_events(const WfState *state)
 }
 
 static void
-append_names(StringInfo text, const char *intro, const WfState *state, bool decisions)
+append_names(StringInfo text, const char *intro, const WfState *state, List *events, bool decisions)
 {
 	int			start = text->len;
 	ListCell   *cell;
 
-	foreach(cell, wf_item_allowed_events(state))
+	foreach(cell, events)
 	{
 		if (wf_item_event_is_decision(state, lfirst(cell)) == decisions)
 			appendStringInfo(text, "%s%s", text->len == start ? intro : ", ", (char *) lfirst(cell));
@@ -88,20 +88,21 @@ append_names(StringInfo text, const char *intro, const WfState *state, bool deci
 }
 
 /*
- * The same for HINT, what is decided apart from what can be sent.
+ * Those that are accepted now, for HINT: what is decided apart from what can be sent.
  */
 char *
 wf_item_allowed_hint(const WfItem *item)
 {
 	const WfGraph *graph = wf_graph(item->workflow, item->version);
 	const WfState *state = wf_item_state(graph, item->state);
+	List	   *events = wf_item_accepted_events(item);
 	StringInfoData hint;
 
 	if (state->kind == WF_ACTIVITY_FINAL)
 		return psprintf("State \"%s\" is final: nothing leads out of it.", state->name);
 	initStringInfo(&hint);
-	append_names(&hint, "Allowed events: ", state, false);
-	append_names(&hint, " Decisions, by workflow.decide(): ", state, true);
+	append_names(&hint, "Allowed events: ", state, events, false);
+	append_names(&hint, " Decisions, by workflow.decide(): ", state, events, true);
 
 	return hint.data;
 }

@@ -4,9 +4,9 @@
  *
  * The maintenance worker sleeps until the earliest one and fires what is due.
  * A state's timeout does not interrupt an outside action whose outcome is
- * open, or known and about to move the item: the timer is put to infinity and
- * set again when the job has been told.  That is judged under the locks of the
- * job and the effect, because a worker may be about to begin it.
+ * open (open.c): the timer is put to infinity and set again when the job has
+ * been told.  That is judged under the locks of the job and the effect, because
+ * a worker may be about to begin it.
  * Timers of paused items do not count.
  */
 #include "postgres.h"
@@ -169,30 +169,6 @@ hold_effect(const DueTimer *timer)
 		wf_effect_hold_standing(effect_id).disposition != WF_EFFECT_BUSY;
 }
 
-static bool
-effect_is_open(const DueTimer *timer)
-{
-	static WfPlan plan = {
-		.name = "effect of visit is open",
-		.expected = SPI_OK_SELECT,
-		.nargs = 2,
-		.argtypes = {INT8OID, INT4OID},
-		.sql = "SELECT 1 FROM workflow.job AS j "
-		"JOIN workflow.effect AS e ON e.effect_id = j.effect_id "
-		"WHERE j.item_id = $1 AND j.seq = $2 "
-		"AND (e.state IN ('claimed', 'sending', 'unknown', 'held') "
-		"OR e.state = 'pending' AND e.unknown_attempts > 0 "
-		"OR e.state IN ('succeeded', 'failed', 'dead', 'cancelled') "
-		"AND (j.status = 'running' OR j.status = 'waiting' AND j.waiting_on = 'effect'))",
-	};
-	Datum		values[2];
-
-	values[0] = Int64GetDatum(timer->item_id);
-	values[1] = Int32GetDatum(timer->seq);
-
-	return wf_plan_execute(&plan, values, NULL) > 0;
-}
-
 static void
 delete_timer(const DueTimer *timer)
 {
@@ -266,7 +242,7 @@ must_wait(const DueTimer *timer)
 {
 	if (!hold_effect(timer))
 		change_due(timer, wf_now() + RETRY_DELAY_US);
-	else if (effect_is_open(timer))
+	else if (wf_item_visit_is_open(timer->item_id, timer->seq))
 		change_due(timer, DT_NOEND);
 	else
 		return false;

@@ -249,7 +249,7 @@ event_by_hand(const WfActiveMove *direct, const WfItem *item, const char **decis
 /*
  * Judges an update typed by somebody: fills a move with the event that leads
  * there, or raises WF001 (WF007 when a person has to decide, WF008 while the
- * item is paused).
+ * item is paused, 55000 while the outcome of its action is open).
  */
 static void
 judge_direct(const Change *change, const char *actor, WfActiveMove *direct,
@@ -268,6 +268,7 @@ judge_direct(const Change *change, const char *actor, WfActiveMove *direct,
 	if (move->event == NULL)
 		refuse_target(old, change->new->state);
 	wf_item_require_running(old);
+	wf_item_require_known_outcome(old, direct->from, move->event);
 
 	move->kind = "direct";
 	move->actor = actor;
