@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "base/clock.h"
 #include "base/commit.h"
 #include "base/config.h"
@@ -322,6 +323,32 @@ require_token(const WfEffect *effect, const char *token)
 					 (long long) effect->effect_id)));
 }
 
+/*
+ * The intent has to be on disk before the action: raises 25001 where it is not.
+ * Nothing else writes the row of an attempt that is under way.
+ */
+static void
+require_begun_before(const WfEffect *effect)
+{
+	static WfPlan plan = {
+		.name = "who began guard",
+		.expected = SPI_OK_SELECT,
+		.nargs = 1,
+		.argtypes = {INT8OID},
+		.sql = "SELECT xmin FROM workflow.effect WHERE effect_id = $1::int8",
+	};
+	Datum		value = Int64GetDatum(effect->effect_id);
+
+	if (wf_plan_execute(&plan, &value, NULL) == 0 ||
+		!TransactionIdIsCurrentTransactionId(DatumGetTransactionId(wf_result_datum(0, 1, NULL))))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+			 errmsg("effect %lld was begun in this transaction", (long long) effect->effect_id),
+			 errdetail("That it is being done is not committed yet: had the session ended after the action, nobody would know of it."),
+			 errhint("COMMIT after workflow.begin_effect(), then act, then call workflow.finish_effect() in another transaction.")));
+}
+
 PG_FUNCTION_INFO_V1(wf_finish_effect);
 
 /*
@@ -347,6 +374,7 @@ wf_finish_effect(PG_FUNCTION_ARGS)
 	connect_as_owner(&caller);
 	effect = wf_effect_lock(PG_GETARG_INT64(0));
 	require_token(effect, text_argument(fcinfo, 1));
+	require_begun_before(effect);
 	endpoint = wf_endpoint_of(effect, NULL);
 	news.verdict = reported_verdict(text_argument(fcinfo, 2), endpoint);
 	news.external_id = text_argument(fcinfo, 3);

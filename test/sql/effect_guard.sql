@@ -26,6 +26,32 @@ SELECT state, external_id, response FROM workflow.effects WHERE key = 'welcome:1
 SELECT verdict, token, response FROM workflow.begin_effect('mail', 'welcome:1', '{"to": "a"}');
 SELECT kind, attempt, outcome, error_class, detail FROM workflow.attempt WHERE effect_id = :effect_id;
 
+-- begun and ended in one transaction: nothing of it was on disk before the action
+\set VERBOSITY default
+\set SHOW_CONTEXT never
+BEGIN;
+SELECT effect_id, token FROM workflow.begin_effect('mail', 'at:once', '{"to": "a"}') \gset
+SAVEPOINT a;
+SELECT workflow.finish_effect(:effect_id, :'token', 'applied');
+\echo :LAST_ERROR_SQLSTATE
+ROLLBACK TO a;
+SELECT state FROM workflow.effects WHERE effect_id = :effect_id;
+ROLLBACK;
+DO $$
+DECLARE
+  begun record;
+BEGIN
+  SELECT * INTO begun FROM workflow.begin_effect('mail', 'at:once', '{"to": "a"}');
+  BEGIN
+    PERFORM workflow.finish_effect(begun.effect_id, begun.token, 'applied');
+  EXCEPTION WHEN active_sql_transaction THEN
+    RAISE NOTICE 'refused';
+  END;
+  COMMIT;
+  RAISE NOTICE '%', workflow.finish_effect(begun.effect_id, begun.token, 'applied');
+END $$;
+\set VERBOSITY terse
+
 -- not applied: it may be tried again, or the key used for another request
 SELECT effect_id, token FROM workflow.begin_effect('mail', 'welcome:2', '{"to": "a"}') \gset
 SELECT workflow.finish_effect(:effect_id, :'token', 'not_applied');
