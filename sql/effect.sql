@@ -328,7 +328,8 @@ BEGIN
       finished_at = CASE WHEN NOT goes_on THEN clock_timestamp() END
   WHERE e.effect_id = effect.effect_id;
   PERFORM workflow._note(caller, 'resolve', effect.item_id, 'effect:' || effect.effect_id, note,
-                         jsonb_build_object('resolution', resolution, 'from', effect.state));
+                         jsonb_strip_nulls(jsonb_build_object('resolution', resolution, 'from', effect.state,
+                                                              'external_id', external_id)));
   IF has_job THEN
     PERFORM workflow._job_again(j.job_id) FROM workflow.job AS j
     WHERE j.effect_id = effect.effect_id AND j.status = 'dead' AND effect.state IN ('failed', 'dead');
@@ -353,10 +354,11 @@ $$;
 COMMENT ON FUNCTION workflow._awaits_resolution(workflow.effect, text) IS
   'Inner: whether a person may say of an effect what became of it';
 
-CREATE FUNCTION workflow._resolve(caller text, effect_id bigint, resolution text, note text)
+CREATE FUNCTION workflow._resolve(caller text, effect_id bigint, resolution text, note text, external_id text)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   effect workflow.effect;
 BEGIN
@@ -374,21 +376,27 @@ BEGIN
             DETAIL = 'The note says how the outcome is known; it is kept in the journal.',
             HINT = format('SELECT workflow.resolve(%s, %L, ''how you know'');', effect_id, resolution);
   END IF;
+  IF external_id = '' OR external_id IS NOT NULL AND resolution <> 'applied' THEN
+    RAISE EXCEPTION 'external_id is the id of what was applied'
+      USING ERRCODE = '22023',
+            DETAIL = format('The resolution is %s and external_id is "%s".', resolution, external_id),
+            HINT = format('SELECT workflow.resolve(%s, ''applied'', ''how you know'', ''id at the receiver'');', effect_id);
+  END IF;
   IF NOT workflow._awaits_resolution(effect, resolution) THEN
     RAISE EXCEPTION 'effect % is % and needs no resolution', effect_id, effect.state
       USING ERRCODE = '55000',
             DETAIL = 'Only an effect that is held, unknown or blocked waits for a person; of a revert that was refused one may say that it is applied.',
             HINT = format('SELECT * FROM workflow.effects WHERE effect_id = %s shows it.', effect_id);
   END IF;
-  PERFORM workflow._settle_by_hand(caller, effect, resolution, note, NULL);
+  PERFORM workflow._settle_by_hand(caller, effect, resolution, note, external_id);
 END
 $$;
-COMMENT ON FUNCTION workflow._resolve(text, bigint, text, text) IS 'Inner: resolves an effect';
+COMMENT ON FUNCTION workflow._resolve(text, bigint, text, text, text) IS 'Inner: resolves an effect';
 
-CREATE FUNCTION workflow.resolve(effect_id bigint, resolution text, note text) RETURNS void
+CREATE FUNCTION workflow.resolve(effect_id bigint, resolution text, note text, external_id text DEFAULT NULL) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
-COMMENT ON FUNCTION workflow.resolve(bigint, text, text) IS
-  'Tells what became of an effect that waits for a person: applied, not_applied (it is sent again, where somebody waits for it) or abandon';
+COMMENT ON FUNCTION workflow.resolve(bigint, text, text, text) IS
+  'Tells what became of an effect that waits for a person: applied (with the id that it has there), not_applied (it is sent again, where somebody waits for it) or abandon';
 
 -- Many at once: all of their items first, then their jobs, as for one.
 CREATE FUNCTION workflow._resolve_many(caller text, effect_ids bigint[], resolution text, note text)
@@ -405,7 +413,7 @@ BEGIN
   ORDER BY i.item_id FOR NO KEY UPDATE;
   PERFORM FROM workflow.job AS j WHERE j.effect_id = ANY (ids) ORDER BY j.job_id FOR UPDATE;
   FOREACH id IN ARRAY ids LOOP
-    PERFORM workflow._resolve(caller, id, resolution, note);
+    PERFORM workflow._resolve(caller, id, resolution, note, NULL);
   END LOOP;
   RETURN cardinality(ids);
 END

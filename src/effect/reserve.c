@@ -48,13 +48,17 @@ static WfPlan insert_effect_plan = {
 	"ON CONFLICT (endpoint_id, key) DO NOTHING RETURNING effect_id",
 };
 
-/* A life ends and another one begins: state $2 at time $3. */
+/* A life ends and another one begins: state $2 at time $3; held, it says why. */
 #define LIVE_AGAIN \
 	"earlier = earlier || pg_catalog.jsonb_build_object(" \
 	"'item_id', item_id, 'seq', item_seq, 'reserved_by', submitted_by, 'state', state, " \
 	"'status', status, 'reason', reason, 'finished_at', finished_at, " \
 	"'reserved_again_at', $3::timestamptz), state = $2::text, substate = NULL, charged = 0, " \
-	"next_at = NULL, error_class = NULL, reason = NULL, finished_at = NULL, token = NULL, " \
+	"error_class = CASE $2::text WHEN 'held' THEN 'unknown_outcome' END, " \
+	"reason = CASE $2::text WHEN 'held' THEN " \
+	"'it may have been applied before it was given up' || coalesce(' (' || reason || ')', '') || " \
+	"', and a second copy could be a second action' END, " \
+	"next_at = NULL, finished_at = NULL, token = NULL, " \
 	"status = NULL, response = NULL, response_raw = NULL "
 
 static WfPlan revive_effect_plan = {

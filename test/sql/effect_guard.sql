@@ -86,6 +86,7 @@ SELECT workflow.resolve(:effect_id, 'abandon', 'the customer has left');
 SELECT state, substate FROM workflow.effects WHERE effect_id = :effect_id;
 SELECT verdict FROM workflow.begin_effect('mail', 'welcome:4', '{"to": "b"}');
 SELECT verdict FROM workflow.begin_effect('mail', 'welcome:4', '{"to": "a"}');
+SELECT state, error_class, reason FROM workflow.effects WHERE effect_id = :effect_id;
 
 -- not known, and repeating changes nothing more: pending again, after a pause
 SELECT effect_id, token FROM workflow.begin_effect('files', 'report', '{"put": 1}') \gset

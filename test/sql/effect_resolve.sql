@@ -99,3 +99,27 @@ RESET session_replication_role;
 SELECT cardinality(workflow.compensate('trip:7', 'the trip is off')) AS reverts;
 SELECT resolve('revert:7:flight', 'applied');
 TABLE trips;
+
+-- given up, and wanted again: held, and why can be read
+SELECT state FROM workflow.submit('pay', '{"id": "6", "to": "dan"}');
+SELECT hold('dan');
+SELECT resolve('dan', 'abandon');
+SELECT state FROM workflow.submit('pay', '{"id": "7", "to": "dan"}');
+SELECT * FROM stands WHERE key = 'dan';
+SELECT waiting_on, last_error_class, last_error FROM workflow.where_is('pay:7');
+SELECT resolve('dan', 'applied');
+SELECT state FROM workflow.items WHERE workflow = 'pay' AND key = '7';
+
+-- what was applied has an id there: it is kept with the effect, and in the journal
+SELECT state FROM workflow.submit('pay', '{"id": "8", "to": "eve"}');
+SELECT hold('eve');
+SELECT effect_id FROM workflow.effects WHERE key = 'eve' \gset
+\set SHOW_CONTEXT never
+\set VERBOSITY terse
+SELECT workflow.resolve(:effect_id, 'not_applied', 'the bank has none', 'tx-99');
+SELECT workflow.resolve(:effect_id, 'applied', 'the bank has it', '');
+\set VERBOSITY default
+SELECT workflow.resolve(:effect_id, 'applied', 'the bank has it', external_id => 'tx-99');
+SELECT state, external_id FROM workflow.effects WHERE effect_id = :effect_id;
+SELECT state, external_ids FROM workflow.items WHERE workflow = 'pay' AND key = '8';
+SELECT reason, detail FROM workflow.journal WHERE subject = 'effect:' || :effect_id;
