@@ -166,8 +166,9 @@ BEGIN
              (SELECT o.option_value FROM pg_options_to_table(s.srvoptions) AS o
               WHERE o.option_name = 'owner'),
              pg_get_userbyid(s.srvowner))
-    INTO STRICT responsible
+    INTO responsible
     FROM pg_foreign_server AS s WHERE s.srvname = endpoint;
+    responsible := coalesce(responsible, current_user);    -- the endpoint is gone
     INSERT INTO workflow.queue (queue, owner, sla, escalate_to, defined_by)
     VALUES ('calls', responsible, '1 hour', ARRAY[responsible], 'role:' || responsible)
     ON CONFLICT DO NOTHING;
@@ -302,6 +303,31 @@ $$;
 COMMENT ON FUNCTION workflow._lock_jobs_of_effect(bigint) IS
   'Inner: locks what moves when an effect is settled by hand; the effect is locked after it';
 
+-- Of a revert that a compensation could not make there is nothing that could be sent.
+CREATE FUNCTION workflow._lacks_request(effect workflow.effect) RETURNS boolean LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT effect.kind = 'revert' AND effect.method IS NULL
+$$;
+COMMENT ON FUNCTION workflow._lacks_request(workflow.effect) IS
+  'Inner: whether an effect is a revert whose request could not be made';
+
+CREATE FUNCTION workflow._require_request(effect workflow.effect) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF workflow._lacks_request(effect) THEN
+    RAISE EXCEPTION 'effect % has nothing that could be sent', effect.effect_id
+      USING ERRCODE = '55000',
+            DETAIL = format('It is to take back effect %s: %s.', effect.reverts, effect.reason),
+            HINT = format('Put it right at its target, then SELECT workflow.resolve(%s, ''applied'', ''what was done''); or mend what is missing, then SELECT workflow.revert(%s, ''why'');',
+                          effect.effect_id, effect.reverts);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_request(workflow.effect) IS
+  'Inner: raises 55000 for a revert that cannot be sent';
+
 -- Writes down what a person found out; the effect's job goes on.  What was not applied, and nobody
 -- waits for any more, ends.  A guard has no job, and a revert may come to its turn later.
 CREATE FUNCTION workflow._settle_by_hand(caller text, effect workflow.effect, resolution text, note text,
@@ -314,6 +340,9 @@ DECLARE
   has_job boolean := EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = effect.effect_id);
   goes_on boolean := resolution = 'not_applied' AND (has_job OR effect.kind IN ('guard', 'revert'));
 BEGIN
+  IF goes_on THEN
+    PERFORM workflow._require_request(effect);
+  END IF;
   UPDATE workflow.effect AS e
   SET state = CASE WHEN resolution = 'applied' THEN 'succeeded' WHEN goes_on THEN 'pending' ELSE 'cancelled' END,
       substate = CASE resolution WHEN 'abandon' THEN
@@ -713,6 +742,23 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._revert_request(workflow.effect, text) IS 'Inner: the request that takes an effect back';
 
+-- A revert has been made at last: it has the place, and the job, of what was held because it could not be.
+CREATE FUNCTION workflow._take_place(revert workflow.effect) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  unmade bigint[] := ARRAY(SELECT r.effect_id FROM workflow.effect AS r
+                           WHERE r.reverts = revert.reverts AND workflow._lacks_request(r));
+BEGIN
+  UPDATE workflow.effect AS r
+  SET spec = r.spec || jsonb_build_object('after', revert.effect_id)
+  WHERE r.item_id = revert.item_id AND r.kind = 'revert' AND (r.spec ->> 'after')::bigint = ANY (unmade);
+  UPDATE workflow.job AS j SET effect_id = revert.effect_id WHERE j.effect_id = ANY (unmade);
+END
+$$;
+COMMENT ON FUNCTION workflow._take_place(workflow.effect) IS
+  'Inner: gives a revert the place of one that could not be made';
+
 -- Reserves the effect that takes one back, which is locked.  Its key is made of the other's own:
 -- reverting twice is one effect.
 CREATE FUNCTION workflow._reserve_revert(effect workflow.effect, how jsonb, OUT effect_id bigint, OUT is_new boolean)
@@ -735,11 +781,14 @@ BEGIN
   ELSIF etag IS NOT NULL AND NOT how ? 'forced' THEN
     how := how || jsonb_build_object('if_match', etag);
   END IF;
+  UPDATE workflow.effect AS r SET state = 'cancelled', finished_at = clock_timestamp()
+  WHERE r.reverts = effect.effect_id AND r.state = 'held' AND workflow._lacks_request(r);
   SELECT r.effect_id, r.is_new INTO effect_id, is_new
   FROM workflow._reserve_effect(
     submitter, (SELECT p.endpoint FROM workflow.endpoint AS p WHERE p.endpoint_id = effect.endpoint_id),
     'revert', 'revert:' || effect.key, workflow._revert_request(effect, path) || jsonb_build_object('spec', how),
     effect.item_id, effect.effect_id) AS r;
+  PERFORM workflow._take_place(r) FROM workflow.effect AS r WHERE r.effect_id = _reserve_revert.effect_id;
 END
 $$;
 COMMENT ON FUNCTION workflow._reserve_revert(workflow.effect, jsonb) IS
@@ -798,6 +847,7 @@ DECLARE
   revert   workflow.effect := workflow._lock_revert_of(effect_id);
   is_forced boolean := coalesce(force, false);
   by_effect bigint := revert.effect_id;
+  after    bigint;
   reserved record;
 BEGIN
   PERFORM workflow._require_revertible(effect);
@@ -806,12 +856,15 @@ BEGIN
       format('Effect %s has taken it back: %s.', revert.effect_id, coalesce(revert.spec ->> 'reason', 'no reason given')),
       format('SELECT * FROM workflow.effects WHERE effect_id = %s shows it.', revert.effect_id));
   END IF;
-  IF revert.effect_id IS NULL OR revert.state IN ('failed', 'dead', 'cancelled') THEN
+  IF revert.effect_id IS NULL OR revert.state IN ('failed', 'dead', 'cancelled') OR workflow._lacks_request(revert) THEN
+    IF revert.state = 'held' AND NOT is_forced THEN
+      after := (revert.spec ->> 'after')::bigint;
+    END IF;
     SELECT r.* INTO reserved
     FROM workflow._reserve_revert(effect, jsonb_strip_nulls(jsonb_build_object(
-           'reason', reason, 'forced', CASE WHEN is_forced THEN true END))) AS r;
+           'reason', reason, 'after', after, 'forced', CASE WHEN is_forced THEN true END))) AS r;
     by_effect := reserved.effect_id;
-    IF reserved.is_new THEN
+    IF reserved.is_new AND workflow._turn_has_come(after) THEN
       PERFORM workflow._enqueue_effect(by_effect,
         (SELECT p.endpoint FROM workflow.endpoint AS p WHERE p.endpoint_id = effect.endpoint_id));
     END IF;
@@ -835,15 +888,58 @@ COMMENT ON FUNCTION workflow.revert(bigint, text, boolean) IS
 
 -- The reverts of a compensation are reserved together, and each but the first names the one that
 -- it comes after.  One without a job is sent by nobody; it gets its job in the transaction in which
--- the one before it succeeds, whoever finds that out.
+-- all before it have succeeded, whoever finds that out.  A person may say of one that it is done before
+-- its turn: then what comes after it waits for what comes before.
+CREATE FUNCTION workflow._turn_has_come(after bigint) RETURNS boolean LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  WITH RECURSIVE before AS (
+    SELECT r.state, (r.spec ->> 'after')::bigint AS after FROM workflow.effect AS r WHERE r.effect_id = _turn_has_come.after
+    UNION
+    SELECT r.state, (r.spec ->> 'after')::bigint FROM before AS b JOIN workflow.effect AS r ON r.effect_id = b.after)
+  SELECT NOT EXISTS (SELECT FROM before AS b WHERE b.state <> 'succeeded')
+$$;
+COMMENT ON FUNCTION workflow._turn_has_come(bigint) IS
+  'Inner: whether a revert, and all that it comes after, have succeeded';
+
+-- One that cannot be sent waits for a person, in the queue of the others.
+CREATE FUNCTION workflow._begin_revert(revert workflow.effect) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  target text := (SELECT p.endpoint FROM workflow.endpoint AS p WHERE p.endpoint_id = revert.endpoint_id);
+BEGIN
+  IF revert.state = 'pending' THEN
+    PERFORM workflow._enqueue_effect(revert.effect_id, target);
+  ELSIF revert.state = 'held' THEN
+    UPDATE workflow.job AS j SET status = 'waiting', waiting_on = 'effect', failed_at = NULL, dead_letter = NULL
+    WHERE j.effect_id = revert.effect_id AND j.status = 'dead';
+    INSERT INTO workflow.job (queue, kind, status, waiting_on, run_at, effect_id, created_at, error_class, error_message)
+    SELECT workflow._calls_queue(target), 'http', 'waiting', 'effect', workflow._now(), revert.effect_id, workflow._now(),
+           revert.error_class, revert.reason
+    WHERE NOT EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = revert.effect_id);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._begin_revert(workflow.effect) IS
+  'Inner: the turn of a revert of a compensation has come';
+
 CREATE FUNCTION workflow._queue_next_revert() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  next workflow.effect := NEW;
 BEGIN
-  PERFORM workflow._enqueue_effect(r.effect_id, p.endpoint)
-  FROM workflow.effect AS r JOIN workflow.endpoint AS p ON p.endpoint_id = r.endpoint_id
-  WHERE r.item_id = NEW.item_id AND r.kind = 'revert' AND r.state = 'pending'
-    AND (r.spec ->> 'after')::bigint = NEW.effect_id;
+  IF NOT workflow._turn_has_come(NEW.effect_id) THEN
+    RETURN NULL;
+  END IF;
+  WHILE next.state = 'succeeded' LOOP
+    SELECT r.* INTO next FROM workflow.effect AS r
+    WHERE r.item_id = NEW.item_id AND r.kind = 'revert' AND (r.spec ->> 'after')::bigint = next.effect_id
+      AND r.state <> 'cancelled' ORDER BY r.effect_id LIMIT 1;
+    EXIT WHEN NOT FOUND;
+  END LOOP;
+  PERFORM workflow._begin_revert(next);
   RETURN NULL;
 END
 $$;
@@ -889,6 +985,52 @@ $$;
 COMMENT ON FUNCTION workflow._to_compensate(bigint) IS
   'Inner: the effects of an item that a compensation has to take back, in its order';
 
+-- What it would be is not known, so nothing but a person can take it out of this state.
+CREATE FUNCTION workflow._hold_revert(effect workflow.effect, revert workflow.effect, how jsonb, why text) RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  place int := coalesce((SELECT max(r.generation) FROM workflow.effect AS r WHERE r.reverts = effect.effect_id), 0) + 1;
+  held  bigint;
+BEGIN
+  IF workflow._lacks_request(revert) THEN
+    UPDATE workflow.effect AS r
+    SET state = 'held', substate = 'no_request', error_class = 'validation', reason = why, spec = how, finished_at = NULL
+    WHERE r.effect_id = revert.effect_id;
+    RETURN revert.effect_id;
+  END IF;
+  INSERT INTO workflow.effect AS r (endpoint_id, key, state, substate, kind, fingerprint, submitted_by, item_id, reverts, spec,
+                                    error_class, reason, created_at, generation)
+  VALUES (effect.endpoint_id, 'revert:' || effect.key || CASE WHEN place > 1 THEN '#' || place ELSE '' END, 'held', 'no_request',
+          'revert', sha256(''), effect.submitted_by, effect.item_id, effect.effect_id, how,
+          'validation', why, workflow._now(), place)
+  RETURNING r.effect_id INTO held;
+  RETURN held;
+END
+$$;
+COMMENT ON FUNCTION workflow._hold_revert(workflow.effect, workflow.effect, jsonb, text) IS
+  'Inner: holds, for a person, a revert whose request cannot be made';
+
+-- The revert of an effect as a link of the chain; held where it cannot be made, so that the others can.
+CREATE FUNCTION workflow._make_revert(effect workflow.effect, revert workflow.effect, how jsonb) RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  what   text;
+  detail text;
+BEGIN
+  PERFORM workflow._require_revertible(effect);
+  RETURN (SELECT r.effect_id FROM workflow._reserve_revert(effect, how) AS r);
+EXCEPTION WHEN object_not_in_prerequisite_state OR data_exception OR SQLSTATE 'WF005' OR SQLSTATE 'WF010' THEN
+  GET STACKED DIAGNOSTICS what = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+  RETURN workflow._hold_revert(effect, revert, how,
+           'its request cannot be made: ' || rtrim(concat_ws(': ', what, nullif(detail, '')), '.'));
+END
+$$;
+COMMENT ON FUNCTION workflow._make_revert(workflow.effect, workflow.effect, jsonb) IS
+  'Inner: reserves the revert of an effect, or holds it where it cannot be made';
+
 -- A link of the chain: the revert of an effect, to be sent after another one.  What is under way,
 -- or waits for a person, stays as it is.
 CREATE FUNCTION workflow._link_revert(effect_id bigint, reason text, after bigint) RETURNS bigint LANGUAGE plpgsql
@@ -899,16 +1041,12 @@ DECLARE
   effect workflow.effect := workflow._lock_effect(effect_id);
   revert workflow.effect := workflow._lock_revert_of(effect_id);
 BEGIN
-  IF revert.effect_id IS NULL OR revert.state IN ('failed', 'dead', 'cancelled') THEN
-    PERFORM workflow._require_revertible(effect);
-    RETURN (SELECT r.effect_id FROM workflow._reserve_revert(effect, jsonb_strip_nulls(
-              jsonb_build_object('reason', reason, 'after', after))) AS r);
+  IF revert.effect_id IS NULL OR revert.state IN ('failed', 'dead', 'cancelled') OR workflow._lacks_request(revert) THEN
+    RETURN workflow._make_revert(effect, revert, jsonb_strip_nulls(jsonb_build_object('reason', reason, 'after', after)));
   END IF;
-  IF revert.state = 'pending' AND NOT EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = revert.effect_id) THEN
-    UPDATE workflow.effect AS r
-    SET spec = r.spec - 'after' || jsonb_strip_nulls(jsonb_build_object('after', after))
-    WHERE r.effect_id = revert.effect_id;
-  END IF;
+  UPDATE workflow.effect AS r
+  SET spec = r.spec - 'after' || jsonb_strip_nulls(jsonb_build_object('after', after))
+  WHERE r.effect_id = revert.effect_id AND (r.spec ->> 'after')::bigint IS DISTINCT FROM after;
   RETURN revert.effect_id;
 END
 $$;
@@ -934,9 +1072,7 @@ BEGIN
     after := workflow._link_revert(effect_id, reason, after);
     chain := chain || after;
   END LOOP;
-  PERFORM workflow._enqueue_effect(r.effect_id, p.endpoint)
-  FROM workflow.effect AS r JOIN workflow.endpoint AS p ON p.endpoint_id = r.endpoint_id
-  WHERE r.effect_id = chain[1] AND r.state = 'pending';
+  PERFORM workflow._begin_revert(r) FROM workflow.effect AS r WHERE r.effect_id = chain[1];
   PERFORM workflow._note(caller, 'compensate', item, NULL, reason, jsonb_build_object('by_effects', chain));
   RETURN chain;
 END

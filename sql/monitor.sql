@@ -89,8 +89,8 @@ BEGIN
   waiting_on := CASE WHEN revert.state = 'blocked' THEN 'blocked'
                      WHEN revert.state IN ('failed', 'dead') THEN 'exception' ELSE 'effect' END;
   owner := CASE WHEN revert.state = 'held' THEN coalesce(endpoint_owner, queue.owner) ELSE queue.owner END;
-  SELECT format('%s of %s taken back; %s: %s %s to %s, key %s%s%s', count(*) FILTER (WHERE r.state = 'succeeded'), count(*),
-                revert.state, revert.method, revert.path, target, revert.key, ' (' || revert.reason || ')',
+  SELECT format('%s of %s taken back; %s: %s, key %s%s%s', count(*) FILTER (WHERE r.state = 'succeeded'), count(*),
+                revert.state, concat_ws(' ', revert.method, revert.path, 'to ' || target), revert.key, ' (' || revert.reason || ')',
                 CASE WHEN revert.state = 'held' THEN format('; %s is asked', owner)
                      WHEN job.status = 'dead' THEN format('; dead letter: job %s in queue %s', job.job_id, queue.queue) END)
     INTO detail
@@ -489,7 +489,7 @@ AS $$
   SELECT h.at, l.seq, h.rank, h.what, h.detail, h.actor, h.reason, h.data
   FROM workflow._effect_lives(item) AS l, LATERAL (SELECT (l.effect).*) AS e,
   LATERAL (VALUES
-    (l.reserved_at, 2, 'effect reserved', format('%s %s to %s, key %s', e.method, e.path, l.endpoint, e.key),
+    (l.reserved_at, 2, 'effect reserved', format('%s, key %s', concat_ws(' ', e.method, e.path, 'to ' || l.endpoint), e.key),
      l.reserved_by, NULL, NULL::jsonb),
     (l.sent_at, 2, 'effect sent', format('first send of %s', e.key), NULL, NULL, NULL),
     (l.finished_at, 4, 'effect ' || l.state,

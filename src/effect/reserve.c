@@ -451,6 +451,10 @@ wf_effect_revive(int64 effect_id)
 
 	if (!has_ended_without_success(effect))
 		return;
+	if (wf_effect_is_revert(effect) && effect->method == NULL)
+		refuse_revival(effect, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+					   "It has nothing that could be sent: the request that takes something back could not be made.",
+					   "SELECT workflow.revert(...) or workflow.compensate(...) again, when what was missing is there.");
 	require_key(effect);
 	values[0] = Int64GetDatum(effect_id);
 	values[1] = CStringGetTextDatum(next_life(effect, wf_endpoint_of(effect, NULL)));

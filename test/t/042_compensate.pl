@@ -118,6 +118,16 @@ $stand_in->forgive;
 compensate(4);
 all_is_back(4);
 
+# one that cannot be made stops it at its turn, and not before
+travel(6);
+sql(q{UPDATE workflow.effect SET spec = jsonb_set(spec, '{revert,path}', '"/accounts/{$.missing}"') WHERE key = '6:THREE'});
+compensate(6);
+wait_for("j.waiting_on = 'effect' FROM workflow.job AS j JOIN workflow.effects AS e USING (effect_id) WHERE e.key = 'revert:6:THREE'", 'a revert that cannot be made waits for a person');
+is(progress(6), 'FOUR succeeded, THREE held, TWO pending, ONE pending', 'what comes before it is done, what comes after it waits');
+$stand_in->ask('PATCH', '/accounts/C-6', { x => undef });
+sql(q{SELECT workflow.resolve(effect_id, 'applied', 'done by hand') FROM workflow.effects WHERE key = 'revert:6:THREE'});
+all_is_back(6);
+
 # what is not known yet has to be known first
 $stand_in->misbehave(stall_before_ms => 600000, path => '/accounts/C-5');
 sql(q{SELECT * FROM workflow.submit('trip', '{"id": "5"}')});
