@@ -1198,3 +1198,11 @@ FROM workflow.effect AS e JOIN workflow.endpoint AS p USING (endpoint_id);
 COMMENT ON VIEW workflow.effects IS
   'The ledger: every outside action, its key, its state, what was there before and what came back';
 COMMENT ON COLUMN workflow.effects.owner IS 'Owner of the endpoint: who is asked where an outcome is not known';
+
+-- For who calls, and may not read the ledger.  Whose an effect is says the oid of the role, as for sending.
+CREATE VIEW workflow.own_effects WITH (security_barrier) AS
+SELECT v.*
+FROM workflow.effects AS v JOIN workflow.effect AS e ON e.effect_id = v.effect_id
+WHERE pg_catalog.pg_has_role(e.submitted_oid, 'USAGE');
+COMMENT ON VIEW workflow.own_effects IS
+  'The same of the effects that the reader, or a role that he is a member of, has submitted: what became of one''s own calls';
