@@ -129,7 +129,7 @@ BEGIN
       ('effect',        'endpoint_id, key, kind, fingerprint, reverts, method, path, headers, body, content_type, created_at, generation, submitted_oid',
                               'an action that is not known would be done once more',
        'workflow.resolve(effect_id, ''abandon'', note) gives one up that waits, workflow.revert(effect_id, reason) takes one back'),
-      ('verification',  'effect_id, endpoint_id, profile, same, has_reading, requested_by, requested_at',
+      ('verification',  'effect_id, endpoint_id, profile, same, has_reading, requested_by, requested_at, mended',
                               'what was found out about a receiver is a record',
        'workflow.verify_endpoint(endpoint, operation) finds out anew'),
       ('model_output',  '',   'what models have answered is a record',

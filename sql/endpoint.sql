@@ -287,7 +287,8 @@ AS $$
          CASE WHEN count(*) = 0 THEN 'No receiver was seen to do twice what its endpoint says is done once.'
               ELSE workflow._in_a_row(array_agg(format('%s (dedup %s): %s', v.endpoint, v.dedup, v.verification_detail) ORDER BY v.endpoint)) END,
          CASE WHEN count(*) > 0 THEN
-           format('Until that is mended a person should decide: ALTER SERVER %I OPTIONS (ADD on_unknown ''hold'');', min(v.endpoint)) END
+           format('Until that is mended a person should decide: ALTER SERVER %I OPTIONS (ADD on_unknown ''hold''); then SELECT workflow.verify_endpoint(%L, operation, mended => ''how'');',
+                  min(v.endpoint), min(v.endpoint)) END
   FROM workflow.endpoints AS v WHERE v.verification = 'refuted'
   UNION ALL
   SELECT 'endpoints_declared', true, 'ok',

@@ -480,7 +480,8 @@ CREATE TABLE workflow.verification (
   detail       text,
   requested_by text NOT NULL,
   requested_at timestamptz NOT NULL,
-  concluded_at timestamptz
+  concluded_at timestamptz,
+  mended       text
 );
 CREATE INDEX verification_endpoint ON workflow.verification (endpoint_id);
 COMMENT ON TABLE workflow.verification IS 'Test operations, each sent twice under one key, and what they show about what an endpoint declares';
@@ -488,6 +489,7 @@ COMMENT ON COLUMN workflow.verification.profile IS 'Options of the endpoint that
 COMMENT ON COLUMN workflow.verification.same IS 'jsonpath over the answer of the reading: what the second copy must leave';
 COMMENT ON COLUMN workflow.verification.step IS 'What is to be answered next; null when it is over';
 COMMENT ON COLUMN workflow.verification.seen IS 'By step: status, id of the object, marker, digests';
+COMMENT ON COLUMN workflow.verification.mended IS 'What was mended at the receiver before, by who may change the endpoint: verified then, earlier refutations do not count any more';
 COMMENT ON COLUMN workflow.verification.verdict IS 'verified, refuted, or open: the answers show neither';
 
 CREATE TABLE workflow.model_output (

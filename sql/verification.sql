@@ -109,7 +109,31 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._operation_request(jsonb) IS 'Inner: a test operation as the request of an effect';
 
-CREATE FUNCTION workflow._verify_endpoint(caller text, endpoint text, operation jsonb) RETURNS bigint LANGUAGE plpgsql
+-- A refutation says that something may be done twice.  Who could change the endpoint, so that it did
+-- not count, may also say that its receiver was mended.
+CREATE FUNCTION workflow._require_right_to_mend(caller text, endpoint text, mended text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  owner name := (SELECT pg_get_userbyid(s.srvowner) FROM pg_foreign_server AS s WHERE s.srvname = endpoint);
+BEGIN
+  IF mended = '' THEN
+    RAISE EXCEPTION 'mended says nothing'
+      USING ERRCODE = '22023',
+            DETAIL = 'It says what was mended at the receiver, and is kept.',
+            HINT = 'Leave it out where nothing was.';
+  ELSIF mended IS NOT NULL AND NOT pg_has_role(caller, owner, 'USAGE') THEN
+    RAISE EXCEPTION 'role "%" may not say that the receiver of endpoint "%" was mended', caller, endpoint
+      USING ERRCODE = 'insufficient_privilege',
+            DETAIL = format('That would take back a refutation; the endpoint belongs to "%s".', owner),
+            HINT = 'Ask its owner; without mended the operation is tried all the same.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_right_to_mend(text, text, text) IS
+  'Inner: raises 42501 for who may not take back what was refuted';
+
+CREATE FUNCTION workflow._verify_endpoint(caller text, endpoint text, operation jsonb, mended text) RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -124,23 +148,24 @@ BEGIN
   WHERE s.srvname = endpoint;
   PERFORM workflow._require_verifiable(endpoint, profile ->> 'dedup');
   PERFORM workflow._require_operation(operation);
+  PERFORM workflow._require_right_to_mend(caller, endpoint, mended);
   SELECT r.effect_id INTO effect_id
   FROM workflow._reserve_effect(caller, endpoint, 'verify', 'verify:' || gen_random_uuid(),
                                 workflow._operation_request(operation), NULL, NULL) AS r;
-  INSERT INTO workflow.verification (effect_id, endpoint_id, profile, same, has_reading, requested_by, requested_at)
-  SELECT effect_id, e.endpoint_id, profile, operation ->> 'same', operation ? 'read', caller, workflow._now()
+  INSERT INTO workflow.verification (effect_id, endpoint_id, profile, same, has_reading, requested_by, requested_at, mended)
+  SELECT effect_id, e.endpoint_id, profile, operation ->> 'same', operation ? 'read', caller, workflow._now(), mended
   FROM workflow.effect AS e WHERE e.effect_id = effect_id;
   PERFORM workflow._enqueue_effect(effect_id, endpoint);
-  PERFORM workflow._note(caller, 'verify_endpoint', NULL, 'endpoint:' || endpoint, NULL,
+  PERFORM workflow._note(caller, 'verify_endpoint', NULL, 'endpoint:' || endpoint, mended,
                          jsonb_build_object('effect_id', effect_id, 'method', operation -> 'method', 'path', operation -> 'path'));
   RETURN effect_id;
 END
 $$;
-COMMENT ON FUNCTION workflow._verify_endpoint(text, text, jsonb) IS 'Inner: verify_endpoint()';
+COMMENT ON FUNCTION workflow._verify_endpoint(text, text, jsonb, text) IS 'Inner: verify_endpoint()';
 
-CREATE FUNCTION workflow.verify_endpoint(endpoint text, operation jsonb) RETURNS bigint
+CREATE FUNCTION workflow.verify_endpoint(endpoint text, operation jsonb, mended text DEFAULT NULL) RETURNS bigint
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
-COMMENT ON FUNCTION workflow.verify_endpoint(text, jsonb) IS
+COMMENT ON FUNCTION workflow.verify_endpoint(text, jsonb, text) IS
   'Sends a test operation {method, path, body, external_id, read, same, ...} twice under one key; the view endpoints shows whether its receiver did it once. Returns the effect';
 
 -- --------------------------------------------------------------------- judge
@@ -251,7 +276,8 @@ $$;
 COMMENT ON FUNCTION workflow._note_verification(bigint, jsonb, text, text, text) IS
   'Inner: takes note of what a step of a verification showed, and says whether it goes on';
 
--- The last verdict under the present options counts; what was open says nothing against it.
+-- Of the verdicts under the present options a refutation counts most: what went well once does not show
+-- that it always will.  Only what was verified after somebody had said what was mended is a new beginning.
 CREATE FUNCTION workflow._verification_of(
   endpoint_id int, options text[], OUT verification text, OUT verified_at timestamptz, OUT detail text)
 LANGUAGE sql STABLE
@@ -265,7 +291,10 @@ AS $$
   FROM (SELECT p.profile, p.profile ->> 'dedup' FROM workflow._key_profile(options) AS p (profile)) AS d (profile, dedup)
   LEFT JOIN LATERAL (SELECT o.verdict, o.concluded_at, o.detail FROM workflow.verification AS o
                      WHERE o.endpoint_id = _verification_of.endpoint_id AND o.profile = d.profile AND o.verdict IS NOT NULL
-                     ORDER BY o.verdict = 'open', o.effect_id DESC LIMIT 1) AS v ON true
+                       AND NOT EXISTS (SELECT FROM workflow.verification AS m
+                                       WHERE m.endpoint_id = o.endpoint_id AND m.profile = o.profile AND m.verdict = 'verified'
+                                         AND m.mended IS NOT NULL AND m.effect_id > o.effect_id)
+                     ORDER BY o.verdict = 'open', o.verdict = 'verified', o.effect_id DESC LIMIT 1) AS v ON true
 $$;
 COMMENT ON FUNCTION workflow._verification_of(int, text[]) IS
   'Inner: whether what an endpoint declares now was verified, when, and by what';

@@ -81,12 +81,39 @@ SELECT endpoint, dedup, verification, verified_at, verification_detail FROM work
 UPDATE workflow.verification SET step = NULL, verdict = 'refuted', detail = 'the second copy made another object: first 1, then 2', concluded_at = '2026-01-01';
 SELECT endpoint, verification, verified_at IS NOT NULL AS has_time, verification_detail FROM workflow.endpoints WHERE endpoint = 'crm';
 SELECT * FROM workflow.health() WHERE "check" LIKE 'endpoints\_%' AND "check" <> 'endpoints_paused';
+-- a refutation stays, whatever shows the contrary later, and whatever shows nothing
+CREATE FUNCTION pg_temp.conclude(verdict text, mended text DEFAULT NULL) RETURNS TABLE (verification text, detail text) LANGUAGE plpgsql AS $$
+DECLARE
+  id bigint := workflow.verify_endpoint('crm', '{"method": "POST", "path": "/x"}', mended);
+BEGIN
+  UPDATE workflow.verification AS v SET step = NULL, verdict = conclude.verdict, detail = conclude.verdict || ' by ' || (SELECT count(*) FROM workflow.verification),
+    concluded_at = clock_timestamp() WHERE v.effect_id = id;
+  RETURN QUERY SELECT e.verification, e.verification_detail FROM workflow.endpoints AS e WHERE e.endpoint = 'crm';
+END $$;
+SELECT * FROM pg_temp.conclude('verified');
+SELECT * FROM pg_temp.conclude('open');
+-- who could change the endpoint may say that its receiver was mended; then it has to be shown
+SET ROLE regress_verify_operator;
+\set VERBOSITY terse
+SELECT workflow.verify_endpoint('crm', '{"method": "POST", "path": "/x"}', mended => 'I think so');
+\echo :LAST_ERROR_SQLSTATE
+RESET ROLE;
+SELECT workflow.verify_endpoint('crm', '{"method": "POST", "path": "/x"}', '');
+\set VERBOSITY default
+SELECT * FROM pg_temp.conclude('open', 'they have released 2.1');
+SELECT * FROM pg_temp.conclude('refuted', 'they have released 2.2');
+SELECT * FROM pg_temp.conclude('verified', 'they have released 2.3');
+SELECT * FROM pg_temp.conclude('verified');
+SELECT * FROM pg_temp.conclude('refuted');
+SELECT reason FROM workflow.journal WHERE action = 'verify_endpoint' AND reason IS NOT NULL ORDER BY journal_id;
+SELECT hint FROM workflow.health() WHERE "check" = 'endpoints_refuted';
 ALTER SERVER crm OPTIONS (ADD header_api_version '2');
 SELECT endpoint, verification, verification_detail FROM workflow.endpoints WHERE endpoint = 'crm';
 SELECT * FROM workflow.health() WHERE "check" LIKE 'endpoints\_%' AND "check" <> 'endpoints_paused';
 -- it is a record
 DELETE FROM workflow.verification;
 UPDATE workflow.verification SET profile = '{}';
+UPDATE workflow.verification SET mended = 'no';
 
 REVOKE USAGE ON FOREIGN SERVER crm FROM regress_verify_operator, regress_verify_submitter;
 DROP OWNED BY regress_verify_operator, regress_verify_submitter;

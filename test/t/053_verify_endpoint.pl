@@ -59,8 +59,8 @@ sub query { return $node->safe_psql('postgres', "SELECT $_[0]") }
 # Tries an endpoint out and returns what its effect and the view say then.
 sub verify
 {
-	my ($endpoint, $operation) = @_;
-	my $id = query("workflow.verify_endpoint('$endpoint', '$operation')");
+	my ($endpoint, $operation, $mended) = @_;
+	my $id = query("workflow.verify_endpoint('$endpoint', '$operation'" . ($mended ? ", mended => '$mended')" : ')'));
 
 	wait_for("state NOT IN ('pending', 'sending', 'claimed') FROM workflow.effects WHERE effect_id = $id", "$operation ends");
 	return query("concat_ws('|', e.state, e.attempts, e.reason, p.verification)
@@ -103,12 +103,14 @@ is(verify('keyed', post('conflict')), 'succeeded|2|not verified: the second copy
 is(query("string_agg(outcome, ' ' ORDER BY attempt_id) FROM workflow.attempt AS a JOIN workflow.effects AS e USING (effect_id) WHERE e.path = '/conflict'"),
 	'ok dead', 'on record as it was');
 is(verify('keyed', post('refused')), 'failed|1|HTTP 400: the request was refused|refuted', 'an operation that is refused shows nothing');
-is(verify('keyed', post('first-lost', $id)), 'succeeded|3|verified: both answers name the object 4|verified',
-	'after an unknown outcome the first success counts');
+is(verify('keyed', post('first-lost', $id)), 'succeeded|3|verified: both answers name the object 4|refuted',
+	'after an unknown outcome the first success counts; a refutation stays');
+is(verify('keyed', post('same-id', $id), 'they have a new release'), 'succeeded|2|verified: both answers name the object 5|verified',
+	'until somebody says what was mended, and it is shown');
 
 $node->safe_psql('postgres', qq{CREATE SERVER slowly FOREIGN DATA WRAPPER workflow_http OPTIONS (
 	url '$url', allow_http 'true', allow_private '127.0.0.0/8', dedup 'key', accepted 'probe', lookup_path '{location}', lookup_found 'false')});
-is(verify('slowly', post('accepted', ', "external_id": "$.body.job"')), 'succeeded|2|verified: both answers name the object 5|verified',
+is(verify('slowly', post('accepted', ', "external_id": "$.body.job"')), 'succeeded|2|verified: both answers name the object 6|verified',
 	'what is accepted need not be done');
 
 # what is there may be read
@@ -118,7 +120,7 @@ is(verify('upsert', '{"method": "PUT", "path": "/set", "body": {}' . $read . '}'
 is($server->count('/sum'), 2, 'after two readings');
 is(verify('upsert', '{"method": "PUT", "path": "/add", "body": {}' . $read . '}'),
 	'succeeded|2|refuted: the second copy has changed what is there: first 3, then 4|refuted', 'or does not');
-is(verify('upsert', '{"method": "DELETE", "path": "/done"}'),
+is(verify('upsert', '{"method": "DELETE", "path": "/done"}', 'a new release'),
 	'succeeded|2|verified: the second copy was answered with HTTP 404: it had been done|verified', 'what is done already is done');
 
 # a server that ends between the two copies
@@ -128,7 +130,7 @@ $node->stop('immediate');
 $node->start;
 wait_for("state = 'succeeded' FROM workflow.effects WHERE effect_id = $effect", 'a crash then does not end it');
 is(query("attempts || ' ' || reason FROM workflow.effects WHERE effect_id = $effect"),
-	'3 verified: both answers name the object 6', 'the copy is sent again under the same key');
+	'3 verified: both answers name the object 7', 'the copy is sent again under the same key');
 
 # what was found out holds for what is declared
 is(query("verification FROM workflow.endpoints WHERE endpoint = 'keyed'"), 'verified', 'the last verdict counts, also after a restart');
