@@ -107,7 +107,7 @@ BEGIN
        'workflow.drop_source(source) ends a source'),
       ('inbox',         'source, event_id, received_at, received_by, verified, headers, body',
                               'a webhook that is not known would be taken in once more',
-       'What was received stays on record; workflow.feed(inbox_id) feeds what did not fit'),
+       'What was received stays on record; workflow.feed(inbox_id) feeds what did not fit, workflow.dismiss_webhook(inbox_id, reason) ends what never will'),
       ('journal',       '',   'what people have done is a record',
        'What was done stays on record'),
       ('queue',         NULL, 'its jobs and dead letters would have no owner',

@@ -19,7 +19,7 @@ AS $$
                     pause_endpoint,resume_endpoint,verify_endpoint,
                     create_queue,enqueue,replay,replay_job,give_up,resolve,resolve_many,record_evidence,
                     purge_effects,revert,compensate,
-                    create_source,drop_source,receive,feed,verify_webhook,input_ref,
+                    create_source,drop_source,receive,feed,dismiss_webhook,verify_webhook,input_ref,
                     start_workers,stop_workers,list_workers,run,document,diagram,
                     where_is,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}'),

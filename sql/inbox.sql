@@ -352,7 +352,8 @@ BEGIN
   created := result.created;
   UPDATE workflow.inbox AS i
   SET status = result.status, item_id = result.item_id, effect_id = result.effect_id, problem = result.problem,
-      fed_at = CASE result.status WHEN 'fed' THEN workflow._now() END
+      fed_at = CASE result.status WHEN 'fed' THEN workflow._now() END,
+      dismissed_at = NULL, dismissed_by = NULL, dismiss_reason = NULL
   WHERE i.inbox_id = webhook.inbox_id;
 END
 $$;
@@ -498,7 +499,8 @@ BEGIN
   IF (stored.webhook).status = 'unfed' THEN
     created := workflow._feed_locked(caller, stored.webhook);
   END IF;
-  SELECT i.item_id, i.problem, t.state INTO item_id, problem, state
+  SELECT i.item_id, CASE i.status WHEN 'dismissed' THEN 'dismissed: ' || i.dismiss_reason ELSE i.problem END, t.state
+  INTO item_id, problem, state
   FROM workflow.inbox AS i LEFT JOIN workflow.item AS t ON t.item_id = i.item_id
   WHERE i.inbox_id = (stored.webhook).inbox_id;
 END
@@ -532,9 +534,7 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.receive(text, text, jsonb, bytea) IS
   'The same, of a body in bytes';
 
-CREATE FUNCTION workflow._feed(
-  caller text, inbox_id bigint, OUT item_id bigint, OUT state text, OUT created boolean, OUT problem text)
-LANGUAGE plpgsql
+CREATE FUNCTION workflow._lock_webhook(inbox_id bigint) RETURNS workflow.inbox LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -547,6 +547,26 @@ BEGIN
       USING ERRCODE = 'WF012',
             DETAIL = 'The inbox has no webhook of that number.',
             HINT = 'SELECT inbox_id, source, event_id, status, problem FROM workflow.webhooks shows them.';
+  END IF;
+  RETURN webhook;
+END
+$$;
+COMMENT ON FUNCTION workflow._lock_webhook(bigint) IS 'Inner: locks and returns a webhook; WF012 when there is none';
+
+CREATE FUNCTION workflow._feed(
+  caller text, inbox_id bigint, OUT item_id bigint, OUT state text, OUT created boolean, OUT problem text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  webhook workflow.inbox := workflow._lock_webhook(inbox_id);
+BEGIN
+  IF webhook.status <> 'fed' AND webhook.purged_at IS NOT NULL THEN
+    RAISE EXCEPTION 'webhook % cannot be fed any more', webhook.inbox_id
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = format('It was dismissed by %s (%s), and what it carried was removed at %s.',
+                            webhook.dismissed_by, webhook.dismiss_reason, webhook.purged_at),
+            HINT = 'Ask its sender to send it once more, with another event id.';
   END IF;
   created := false;
   IF webhook.status <> 'fed' THEN
@@ -565,6 +585,42 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.feed(bigint) IS
   'Feeds a webhook that did not fit, or was ignored, again, by the rules of its source as they are now';
 
+-- It stays in the inbox, so that it is known when it comes again.
+CREATE FUNCTION workflow._dismiss_webhook(caller text, inbox_id bigint, reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  webhook workflow.inbox := workflow._lock_webhook(inbox_id);
+BEGIN
+  IF coalesce(reason, '') = '' THEN
+    RAISE EXCEPTION 'to dismiss a webhook takes a reason'
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'What it wanted is not done; the reason is kept with it and in the journal.',
+            HINT = format('SELECT workflow.dismiss_webhook(%s, ''why'');', webhook.inbox_id);
+  ELSIF webhook.status = 'fed' THEN
+    RAISE EXCEPTION 'webhook % was fed and cannot be dismissed', webhook.inbox_id
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = format('It was fed at %s: %s.', webhook.fed_at,
+                            concat_ws(', ', 'item ' || webhook.item_id, 'effect ' || webhook.effect_id)),
+            HINT = 'What it set going is ended there: workflow.cancel(item, reason).';
+  ELSIF webhook.status = 'dismissed' AND webhook.dismiss_reason = reason THEN
+    RETURN;
+  END IF;
+  UPDATE workflow.inbox AS i
+  SET status = 'dismissed', dismissed_at = workflow._now(), dismissed_by = caller, dismiss_reason = reason
+  WHERE i.inbox_id = webhook.inbox_id;
+  PERFORM workflow._note(caller, 'dismiss_webhook', NULL, 'webhook:' || webhook.inbox_id, reason,
+                         jsonb_strip_nulls(jsonb_build_object('source', webhook.source, 'event_id', webhook.event_id,
+                                                              'problem', webhook.problem)));
+END
+$$;
+COMMENT ON FUNCTION workflow._dismiss_webhook(text, bigint, text) IS 'Inner: dismiss_webhook()';
+
+CREATE FUNCTION workflow.dismiss_webhook(inbox_id bigint, reason text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.dismiss_webhook(bigint, text) IS
+  'Ends, for a reason, a webhook that will never fit, or was ignored: it is not fed when it comes again, and waits for nobody';
+
 -- --------------------------------------------------------------------- views
 
 CREATE VIEW workflow.sources AS
@@ -575,7 +631,8 @@ COMMENT ON VIEW workflow.sources IS 'Sources of webhooks, with how many of each 
 
 CREATE VIEW workflow.webhooks AS
 SELECT i.inbox_id, i.source, i.event_id, i.received_at, i.received_by, i.verified, i.status, i.problem,
-       i.item_id, i.effect_id, i.fed_at, i.duplicates, i.last_received_at, i.headers, i.body, i.purged_at
+       i.item_id, i.effect_id, i.fed_at, i.duplicates, i.last_received_at, i.headers, i.body, i.purged_at,
+       i.dismissed_at, i.dismissed_by, i.dismiss_reason
 FROM workflow.inbox AS i;
 COMMENT ON VIEW workflow.webhooks IS
   'Webhooks received: what each set going, why one did not fit, how often it came';

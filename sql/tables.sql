@@ -212,7 +212,7 @@ CREATE TABLE workflow.inbox (
   verified     boolean NOT NULL,
   headers      jsonb NOT NULL,
   body         bytea NOT NULL,
-  status       text COLLATE "C" NOT NULL DEFAULT 'unfed' CHECK (status IN ('unfed', 'fed', 'ignored')),
+  status       text COLLATE "C" NOT NULL DEFAULT 'unfed' CHECK (status IN ('unfed', 'fed', 'ignored', 'dismissed')),
   problem      text,
   item_id      bigint,
   effect_id    bigint,
@@ -221,17 +221,20 @@ CREATE TABLE workflow.inbox (
   last_received_at timestamptz NOT NULL,
   purged_at    timestamptz,
   body_digest  bytea,
+  dismissed_at timestamptz,
+  dismissed_by text,
+  dismiss_reason text,
   UNIQUE (source, event_id)
 );
 CREATE INDEX inbox_unfed ON workflow.inbox (inbox_id) WHERE status = 'unfed';
-CREATE INDEX inbox_kept ON workflow.inbox (received_at) WHERE status = 'fed' AND purged_at IS NULL;
+CREATE INDEX inbox_kept ON workflow.inbox (received_at) WHERE status IN ('fed', 'dismissed') AND purged_at IS NULL;
 COMMENT ON TABLE workflow.inbox IS 'Webhooks received, each once for its (source, event_id)';
 COMMENT ON COLUMN workflow.inbox.verified IS 'Whether its signature was judged; false for a source that does not sign';
 COMMENT ON COLUMN workflow.inbox.headers IS 'Those that are kept, their names in lower case';
 COMMENT ON COLUMN workflow.inbox.body IS 'As it was received';
 COMMENT ON COLUMN workflow.inbox.purged_at IS 'When its body and headers were removed; the rest is its tombstone';
 COMMENT ON COLUMN workflow.inbox.body_digest IS 'Of one that was purged: SHA-256 of its body';
-COMMENT ON COLUMN workflow.inbox.status IS 'fed; ignored (no rule of its source applies); unfed (see problem; can be fed again)';
+COMMENT ON COLUMN workflow.inbox.status IS 'fed; ignored (no rule of its source applies); unfed (see problem; can be fed again); dismissed (by a person, for good unless fed by hand)';
 COMMENT ON COLUMN workflow.inbox.item_id IS 'Item that it started or moved';
 COMMENT ON COLUMN workflow.inbox.effect_id IS 'Effect that it is evidence of';
 COMMENT ON COLUMN workflow.inbox.duplicates IS 'How often it came again';

@@ -227,7 +227,7 @@ AS $$
   UNION ALL
   SELECT 'webhooks_unfed', w.n = 0, 'warning',
          format('%s webhooks did not fit and were kept.', w.n),
-         CASE WHEN w.n > 0 THEN 'SELECT inbox_id, problem FROM workflow.webhooks WHERE status = ''unfed''; then workflow.feed(inbox_id) when it fits.' END
+         CASE WHEN w.n > 0 THEN 'SELECT inbox_id, problem FROM workflow.webhooks WHERE status = ''unfed''; then workflow.feed(inbox_id) when it fits, or workflow.dismiss_webhook(inbox_id, ''reason'') when it never will.' END
   FROM (SELECT count(*) FROM workflow.inbox AS i WHERE i.status = 'unfed') AS w (n)
 $$;
 COMMENT ON FUNCTION workflow._health_work() IS 'Inner: the part of health() that looks at jobs, effects, timers and webhooks';

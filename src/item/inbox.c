@@ -4,7 +4,7 @@
  *
  * What is left is a tombstone: one that comes again is met as before, and the
  * digest tells whether it is the same.  What was not fed is kept: it
- * still can be, and so can what was ignored.
+ * still can be, and so can what was ignored; not what was dismissed.
  */
 #include "postgres.h"
 
@@ -23,7 +23,7 @@ static WfPlan purge_plan = {
 	.sql = "UPDATE workflow.inbox SET body_digest = sha256(body), body = '', headers = '{}', "
 	"purged_at = clock_timestamp() "
 	"WHERE inbox_id = ANY (ARRAY(SELECT i.inbox_id FROM workflow.inbox AS i "
-	"WHERE i.received_at < $1::timestamptz AND i.status = 'fed' AND i.purged_at IS NULL "
+	"WHERE i.received_at < $1::timestamptz AND i.status IN ('fed', 'dismissed') AND i.purged_at IS NULL "
 	"ORDER BY i.received_at LIMIT $2::int4 FOR UPDATE SKIP LOCKED))",
 };
 
@@ -32,7 +32,7 @@ static WfPlan oldest_plan = {
 	.expected = SPI_OK_SELECT,
 	.nargs = 0,
 	.sql = "SELECT min(received_at) FROM workflow.inbox "
-	"WHERE status = 'fed' AND purged_at IS NULL",
+	"WHERE status IN ('fed', 'dismissed') AND purged_at IS NULL",
 };
 
 /*

@@ -47,7 +47,7 @@ $node->safe_psql('postgres', q{
 	       '2020-01-01', CASE WHEN n % 100 <> 0 THEN timestamptz '2020-01-01' + n * interval '1 second' END, 0
 	FROM workflow.effect AS e, generate_series(1, 2000) AS n WHERE e.key = 'alone';
 	INSERT INTO workflow.inbox (source, event_id, received_at, received_by, verified, headers, body, status, last_received_at)
-	SELECT 'shop', 'old ' || n, '2020-01-01', 'ann', false, '{"a": "secret"}', 'secret', CASE n WHEN 7 THEN 'unfed' WHEN 8 THEN 'ignored' ELSE 'fed' END, '2020-01-01'
+	SELECT 'shop', 'old ' || n, '2020-01-01', 'ann', false, '{"a": "secret"}', 'secret', CASE n WHEN 7 THEN 'unfed' WHEN 8 THEN 'ignored' WHEN 9 THEN 'dismissed' ELSE 'fed' END, '2020-01-01'
 	FROM generate_series(1, 700) AS n});
 
 # nothing is forgotten unless somebody says so
