@@ -78,6 +78,27 @@ $$;
 COMMENT ON FUNCTION workflow._check_feed_part(text, jsonb, text[], text[]) IS
   'Inner: raises what is wrong with a part of a rule';
 
+-- The workflow that a part names, by itself or before the key of an item.  A restore brings sources
+-- as they are; here a name that nobody has is a mistake, which else would show in webhooks only.
+CREATE FUNCTION workflow._check_feed_workflow(path text, part jsonb) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  name text := coalesce(part ->> 'workflow', substring(part ->> 'item' FROM '^([^:{$\\]+):'));
+BEGIN
+  IF name IS NOT NULL AND NOT EXISTS (SELECT FROM workflow.workflow AS w WHERE w.workflow = name) THEN
+    RAISE EXCEPTION 'workflow "%" does not exist', name
+      USING ERRCODE = 'WF012',
+            DETAIL = format('%s of the feed names it.', path),
+            HINT = format('Define it before the source, by workflow.define(); there are: %s.',
+                          coalesce((SELECT string_agg(w.workflow, ', ' ORDER BY w.workflow)
+                                    FROM (SELECT o.workflow FROM workflow.workflow AS o ORDER BY o.workflow LIMIT 10) AS w), 'none'));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._check_feed_workflow(text, jsonb) IS
+  'Inner: raises WF012 for a part of a rule that names a workflow which does not exist';
+
 CREATE FUNCTION workflow._check_rule(path text, rule jsonb) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -89,12 +110,14 @@ BEGIN
   PERFORM (rule ->> 'when')::jsonpath;
   IF rule ? 'submit' THEN
     PERFORM workflow._check_feed_part(path || '.submit', rule -> 'submit', '{workflow,input,key,labels,input_ref}', '{workflow}');
+    PERFORM workflow._check_feed_workflow(path || '.submit', rule -> 'submit');
   END IF;
   IF rule ? 'send' THEN
     PERFORM workflow._check_feed_part(path || '.send', rule -> 'send', '{item,workflow,key,event,data}', '{event}');
     IF (rule -> 'send' ? 'item') = (rule -> 'send' ?& '{workflow,key}') THEN
       PERFORM workflow._refuse_feed(path || '.send', 'it needs either "item", or "workflow" and "key"');
     END IF;
+    PERFORM workflow._check_feed_workflow(path || '.send', rule -> 'send');
   END IF;
   IF rule ? 'evidence' THEN
     PERFORM workflow._check_feed_part(path || '.evidence', rule -> 'evidence', '{endpoint,key,says,reference}', '{endpoint,key}');
