@@ -1,20 +1,32 @@
 /*
  * context.c
- *	  What CONTEXT an error shows to whoever called a public function.
+ *	  The border of a public function: what CONTEXT an error shows to its caller.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "base/context.h"
+#include "utils/lsyscache.h"
 
-#define FUNCTION_LINE "PL/pgSQL function "
-#define INNER_FUNCTION FUNCTION_LINE "workflow._"
+/* Marks, in a context, where the lines of inner functions end. */
+#define BORDER "pg_workflow inner functions end here"
+
+#define PL_LINE "PL/"
+#define INNER_PL_LINE "PL/pgSQL function workflow._"
+#define SQL_LINE "SQL function \""
+#define INNER_SQL_LINE "SQL function \"_"
+
+static bool
+begins_with(const char *text, const char *beginning)
+{
+	return strncmp(text, beginning, strlen(beginning)) == 0;
+}
 
 static bool
 is_of_our_class(int sqlerrcode)
 {
-	const char *code = unpack_sql_state(sqlerrcode);
-
-	return code[0] == 'W' && code[1] == 'F';
+	return begins_with(unpack_sql_state(sqlerrcode), "WF");
 }
 
 /*
@@ -27,51 +39,129 @@ is_raised_by_inner(const char *context)
 	const char *end = strchr(context, '\n');
 	const char *raise = strstr(context, " at RAISE");
 
-	return strncmp(context, INNER_FUNCTION, strlen(INNER_FUNCTION)) == 0 &&
-		raise != NULL && (end == NULL || raise < end);
+	return begins_with(context, INNER_PL_LINE) && raise != NULL && (end == NULL || raise < end);
+}
+
+/*
+ * Whether the error says what is wrong and what to do: C code of ours always
+ * says both, and a fault that is met seldom does.
+ */
+static bool
+is_refusal(const ErrorData *error, const char *context)
+{
+	return is_of_our_class(error->sqlerrcode) ||
+		error->sqlerrcode == ERRCODE_READ_ONLY_SQL_TRANSACTION ||
+		(error->detail != NULL && error->hint != NULL) || is_raised_by_inner(context);
+}
+
+static bool
+is_foreign(const char *line)
+{
+	return (begins_with(line, PL_LINE) && !begins_with(line, INNER_PL_LINE)) ||
+		(begins_with(line, SQL_LINE) && !begins_with(line, INNER_SQL_LINE));
 }
 
 static bool
 has_foreign_function(const char *context)
 {
-	for (const char *line = strstr(context, FUNCTION_LINE); line != NULL;
-		 line = strstr(line + 1, FUNCTION_LINE))
-		if (strncmp(line, INNER_FUNCTION, strlen(INNER_FUNCTION)) != 0)
+	for (const char *line = context; line != NULL; line = strchr(line, '\n'))
+	{
+		line += *line == '\n';
+		if (is_foreign(line))
 			return true;
+	}
 
 	return false;
 }
 
 /*
- * Returns the context as the caller is to see it; NULL when nothing is left.
+ * Takes the border out of the context of an error, and what is within where
+ * that is for nobody to see; returns whether it is.
  */
-static char *
-outer_context(int sqlerrcode, char *context)
+static bool
+cut_at_border(ErrorData *error)
 {
-	char	   *border = context == NULL ? NULL : strstr(context, WF_CONTEXT_BORDER);
+	char	   *context = error->context;
+	char	   *border = context == NULL ? NULL : strstr(context, BORDER);
 	char	   *outer;
+	bool		is_ours;
 
 	if (border == NULL)
-		return context;
-	outer = border + strlen(WF_CONTEXT_BORDER);
+		return false;
+	outer = border + strlen(BORDER);
 	if (*outer == '\n')
 		outer++;
 	*border = '\0';
-	if ((is_of_our_class(sqlerrcode) || is_raised_by_inner(context)) &&
-		!has_foreign_function(context))
-		return *outer == '\0' ? NULL : outer;
-	if (border > context && *outer == '\0')
-		border[-1] = '\0';
+	is_ours = is_refusal(error, context) && !has_foreign_function(context);
+	if (is_ours)
+		error->context = outer;
+	else
+	{
+		if (border > context && *outer == '\0')
+			border[-1] = '\0';
+		error->context = psprintf("%s%s", context, outer);
+	}
+	if (*error->context == '\0')
+		error->context = NULL;
 
-	return *context == '\0' && *outer == '\0' ? NULL : psprintf("%s%s", context, outer);
+	return is_ours;
 }
 
-void
-wf_rethrow_at_border(void)
+/*
+ * name: of the public function, in a transaction that may not write; else NULL.
+ */
+static void
+rethrow(const char *name)
 {
 	ErrorData  *error = CopyErrorData();
 
 	FlushErrorState();
-	error->context = outer_context(error->sqlerrcode, error->context);
+	if (cut_at_border(error) && name != NULL &&
+		error->sqlerrcode == ERRCODE_READ_ONLY_SQL_TRANSACTION && error->hint == NULL)
+	{
+		error->message = psprintf("cannot execute workflow.%s() in a read-only transaction", name);
+		error->detail = pstrdup("It writes to the tables of pg_workflow.");
+		error->hint = pstrdup(RecoveryInProgress() ? "Call it on the primary server." :
+							  "Call it in a transaction that may write: BEGIN READ WRITE;");
+	}
 	ReThrowError(error);
+}
+
+/*
+ * Of an error only: a notice passes no border.
+ */
+static void
+mark_border(void *arg)
+{
+	int			category = ERRCODE_TO_CATEGORY(geterrcode());
+
+	if (category != ERRCODE_SUCCESSFUL_COMPLETION && category != ERRCODE_WARNING)
+		errcontext(BORDER);
+}
+
+/*
+ * See context.h.
+ */
+Datum
+wf_at_border(PGFunction function, FunctionCallInfo fcinfo)
+{
+	MemoryContext caller_memory = CurrentMemoryContext;
+	ErrorContextCallback border = {error_context_stack, mark_border, NULL};
+	const char *name = XactReadOnly ? get_func_name(fcinfo->flinfo->fn_oid) : NULL;
+	volatile Datum result = (Datum) 0;
+
+	PG_TRY();
+	{
+		error_context_stack = &border;
+		result = function(fcinfo);
+		error_context_stack = border.previous;
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller_memory);
+		rethrow(name);
+	}
+	PG_END_TRY();
+
+	return result;
 }

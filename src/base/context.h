@@ -1,6 +1,6 @@
 /*
  * context.h
- *	  What CONTEXT an error shows to whoever called a public function.
+ *	  The border of a public function: what CONTEXT an error shows to its caller.
  *
  * What an inner function refuses is said in MESSAGE, DETAIL and HINT; which
  * lines of ours it passed through tells a user nothing and hides his own.
@@ -8,19 +8,28 @@
 #ifndef WF_BASE_CONTEXT_H
 #define WF_BASE_CONTEXT_H
 
-#include "base/compat.h"
+#include "fmgr.h"
 
 /*
- * For errcontext() at the border of a public function: marks where the lines
- * of inner functions end.
+ * Runs the work of a public function.  An error that is a refusal of ours, and
+ * in which nobody else's function had a part, is thrown on without the lines of
+ * what happened within; that the transaction may not write is said of the
+ * public function.
  */
-#define WF_CONTEXT_BORDER "pg_workflow inner functions end here"
+extern Datum wf_at_border(PGFunction function, FunctionCallInfo fcinfo);
 
 /*
- * In a PG_CATCH, in memory of the caller's: throws the error on, without the
- * lines before the border when the error is a refusal of ours and nobody
- * else's function had a part in it, and in any case without the border.
+ * Defines a public function whose body follows.
  */
-pg_noreturn extern void wf_rethrow_at_border(void);
+#define WF_PUBLIC_FUNCTION(name) \
+	static Datum name##_within(PG_FUNCTION_ARGS); \
+	PG_FUNCTION_INFO_V1(name); \
+	Datum \
+	name(PG_FUNCTION_ARGS) \
+	{ \
+		return wf_at_border(name##_within, fcinfo); \
+	} \
+	static Datum \
+	name##_within(PG_FUNCTION_ARGS)
 
 #endif							/* WF_BASE_CONTEXT_H */

@@ -246,33 +246,16 @@ run_as_owner(FunctionCallInfo fcinfo, bool by_key)
 	return result;
 }
 
-static void
-mark_border(void *arg)
+static Datum
+invoke(PG_FUNCTION_ARGS)
 {
-	errcontext(WF_CONTEXT_BORDER);
+	return run_as_owner(fcinfo, false);
 }
 
 static Datum
-invoke(FunctionCallInfo fcinfo, bool by_key)
+invoke_by_key(PG_FUNCTION_ARGS)
 {
-	MemoryContext caller_memory = CurrentMemoryContext;
-	ErrorContextCallback border = {error_context_stack, mark_border, NULL};
-	volatile Datum result = (Datum) 0;
-
-	PG_TRY();
-	{
-		error_context_stack = &border;
-		result = run_as_owner(fcinfo, by_key);
-		error_context_stack = border.previous;
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller_memory);
-		wf_rethrow_at_border();
-	}
-	PG_END_TRY();
-
-	return result;
+	return run_as_owner(fcinfo, true);
 }
 
 PG_FUNCTION_INFO_V1(wf_invoke);
@@ -280,7 +263,7 @@ PG_FUNCTION_INFO_V1(wf_invoke);
 Datum
 wf_invoke(PG_FUNCTION_ARGS)
 {
-	return invoke(fcinfo, false);
+	return wf_at_border(invoke, fcinfo);
 }
 
 PG_FUNCTION_INFO_V1(wf_invoke_by_key);
@@ -288,5 +271,5 @@ PG_FUNCTION_INFO_V1(wf_invoke_by_key);
 Datum
 wf_invoke_by_key(PG_FUNCTION_ARGS)
 {
-	return invoke(fcinfo, true);
+	return wf_at_border(invoke_by_key, fcinfo);
 }

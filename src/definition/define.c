@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "base/context.h"
 #include "base/jsonb.h"
 #include "base/owner.h"
 #include "base/plan.h"
@@ -181,16 +182,13 @@ require_document(FunctionCallInfo fcinfo)
 	return text_to_cstring(PG_GETARG_TEXT_PP(0));
 }
 
-PG_FUNCTION_INFO_V1(wf_define);
-
 /*
  * define(document json) returns (workflow text, version int, created bool)
  *
  * Checks and stores a document, as the role that calls.  The same content
  * gives the same version and writes nothing.
  */
-Datum
-wf_define(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_define)
 {
 	char	   *json = require_document(fcinfo);
 	char	   *definer = wf_role_name(GetUserId());

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/commit.h"
 #include "base/config.h"
+#include "base/context.h"
 #include "base/jsonb.h"
 #include "base/owner.h"
 #include "base/plan.h"
@@ -122,14 +123,11 @@ enqueue(int64 effect_id, const char *endpoint)
 	wf_plan_execute(&enqueue_effect_plan, values, NULL);
 }
 
-PG_FUNCTION_INFO_V1(wf_call);
-
 /*
  * call(endpoint text, method text, path text, body jsonb, key text, headers jsonb,
  *		timeout interval, content_type text, body_bytes bytea) returns bigint
  */
-Datum
-wf_call(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_call)
 {
 	WfIntent	intent = {.kind = "call"};
 	WfCaller	caller;
@@ -257,23 +255,17 @@ begin_effect(FunctionCallInfo fcinfo, bool by_key)
 	return make_row(fcinfo, values, nulls);
 }
 
-PG_FUNCTION_INFO_V1(wf_begin_effect);
-
 /*
  * begin_effect(endpoint text, key text, request jsonb, item bigint,
  *		OUT effect_id bigint, OUT verdict text, OUT token text,
  *		OUT response jsonb)
  */
-Datum
-wf_begin_effect(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_begin_effect)
 {
 	return begin_effect(fcinfo, false);
 }
 
-PG_FUNCTION_INFO_V1(wf_begin_effect_by_key);
-
-Datum
-wf_begin_effect_by_key(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_begin_effect_by_key)
 {
 	return begin_effect(fcinfo, true);
 }
@@ -349,16 +341,13 @@ require_begun_before(const WfEffect *effect)
 			 errhint("COMMIT after workflow.begin_effect(), then act, then call workflow.finish_effect() in another transaction.")));
 }
 
-PG_FUNCTION_INFO_V1(wf_finish_effect);
-
 /*
  * finish_effect(effect_id bigint, token text, outcome text, external_id text,
  *		response jsonb) returns text
  *
  * Returns the state that follows.
  */
-Datum
-wf_finish_effect(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_finish_effect)
 {
 	MemoryContext result_memory = CurrentMemoryContext;
 	WfNews		news = {.retry_after_us = -1};

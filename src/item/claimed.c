@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/context.h"
 #include "base/owner.h"
 #include "base/plan.h"
 #include "catalog/pg_type.h"
@@ -42,13 +43,10 @@ lock_claimed(int64 job_id, const char *token)
 	return wf_queue_lock_claimed(job_id, token);
 }
 
-PG_FUNCTION_INFO_V1(wf_complete);
-
 /*
  * complete(job_id, token, event, output)
  */
-Datum
-wf_complete(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_complete)
 {
 	char	   *actor = wf_role_name(GetUserId());
 	char	   *token = wf_argument_text(fcinfo, 1, "token");
@@ -139,15 +137,12 @@ output_of(const Claims *claims, int i)
 	return DatumGetJsonbP(claims->outputs[i]);
 }
 
-PG_FUNCTION_INFO_V1(wf_complete_many);
-
 /*
  * complete_many(job_ids, tokens, event, outputs) returns their number
  *
  * All or none: a stale token refuses the whole call.
  */
-Datum
-wf_complete_many(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_complete_many)
 {
 	char	   *actor = wf_role_name(GetUserId());
 	char	   *event = wf_argument_text(fcinfo, 2, "event");
@@ -170,13 +165,10 @@ wf_complete_many(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(claims.count);
 }
 
-PG_FUNCTION_INFO_V1(wf_fail);
-
 /*
  * fail(job_id, token, error_class, message, retry_after, detail)
  */
-Datum
-wf_fail(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_fail)
 {
 	char	   *actor = wf_role_name(GetUserId());
 	char	   *token = wf_argument_text(fcinfo, 1, "token");

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/context.h"
 #include "base/jsonb.h"
 #include "base/owner.h"
 #include "base/plan.h"
@@ -408,18 +409,12 @@ send(FunctionCallInfo fcinfo, bool by_key)
 	return result;
 }
 
-PG_FUNCTION_INFO_V1(wf_send);
-
-Datum
-wf_send(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_send)
 {
 	return send(fcinfo, false);
 }
 
-PG_FUNCTION_INFO_V1(wf_send_by_key);
-
-Datum
-wf_send_by_key(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_send_by_key)
 {
 	return send(fcinfo, true);
 }

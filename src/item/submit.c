@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/context.h"
 #include "base/jsonb.h"
 #include "base/owner.h"
 #include "base/plan.h"
@@ -373,14 +374,11 @@ submit_one(FunctionCallInfo fcinfo, Submission *submission)
 	return result;
 }
 
-PG_FUNCTION_INFO_V1(wf_submit);
-
 /*
  * submit(workflow, input, key, source, event_id, run_at, priority, labels,
  * on_conflict, input_ref) returns (item_id, state, created, same_input)
  */
-Datum
-wf_submit(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_submit)
 {
 	Submission	submission = submission_from_arguments(fcinfo);
 	Datum		result;
@@ -471,13 +469,10 @@ submit_each(ReturnSetInfo *rsinfo, const Submission *template, ArrayType *inputs
 	}
 }
 
-PG_FUNCTION_INFO_V1(wf_submit_many);
-
 /*
  * submit_many(workflow, inputs) returns a row for each input, in order
  */
-Datum
-wf_submit_many(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_submit_many)
 {
 	Submission	template = {0};
 	ArrayType  *inputs;

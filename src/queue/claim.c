@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/context.h"
 #include "base/owner.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -290,14 +291,11 @@ return_jobs(FunctionCallInfo fcinfo, List *jobs)
 	}
 }
 
-PG_FUNCTION_INFO_V1(wf_claim);
-
 /*
  * workflow.claim(queue text, worker text, batch int, lease interval,
  *		wait interval) returns setof workflow.claimed_job
  */
-Datum
-wf_claim(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_claim)
 {
 	WfClaim		claim = {0};
 	WfCaller	caller;

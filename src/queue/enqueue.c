@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/context.h"
 #include "base/owner.h"
 #include "base/sqlstate.h"
 #include "catalog/pg_type.h"
@@ -219,14 +220,11 @@ require_argument(bool is_null, const char *function, const char *argument)
 				 errhint("Pass '{}' or 'null'::jsonb for a job that carries nothing.")));
 }
 
-PG_FUNCTION_INFO_V1(wf_enqueue);
-
 /*
  * workflow.enqueue(queue text, payload jsonb, key text, group_key text,
  *		priority int, run_at timestamptz) returns bigint
  */
-Datum
-wf_enqueue(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_enqueue)
 {
 	WfNewJob	job = {0};
 	WfCaller	caller;
@@ -278,13 +276,10 @@ insert_many(const char *queue, Datum payloads, int count)
 		elog(ERROR, "not all jobs were stored in queue \"%s\"", queue);
 }
 
-PG_FUNCTION_INFO_V1(wf_enqueue_many);
-
 /*
  * workflow.enqueue_many(queue text, payloads jsonb[]) returns bigint[]
  */
-Datum
-wf_enqueue_many(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_enqueue_many)
 {
 	MemoryContext result_memory = CurrentMemoryContext;
 	WfCaller	caller;

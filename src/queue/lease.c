@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/context.h"
 #include "base/owner.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -110,13 +111,10 @@ read_claims(FunctionCallInfo fcinfo, Datum **ids, Datum **tokens)
 	return nids;
 }
 
-PG_FUNCTION_INFO_V1(wf_extend);
-
 /*
  * workflow.extend(job_id bigint, token text, lease interval) returns timestamptz
  */
-Datum
-wf_extend(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_extend)
 {
 	WfCaller	caller;
 	TimestampTz now = wf_now();
@@ -134,14 +132,11 @@ wf_extend(PG_FUNCTION_ARGS)
 	PG_RETURN_TIMESTAMPTZ(until);
 }
 
-PG_FUNCTION_INFO_V1(wf_extend_many);
-
 /*
  * workflow.extend_many(job_ids bigint[], tokens text[], lease interval)
  *		returns timestamptz
  */
-Datum
-wf_extend_many(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_extend_many)
 {
 	WfCaller	caller;
 	TimestampTz now = wf_now();
@@ -164,13 +159,10 @@ wf_extend_many(PG_FUNCTION_ARGS)
 	PG_RETURN_TIMESTAMPTZ(until);
 }
 
-PG_FUNCTION_INFO_V1(wf_release);
-
 /*
  * workflow.release(job_id bigint, token text) returns void
  */
-Datum
-wf_release(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_release)
 {
 	WfCaller	caller;
 
@@ -185,13 +177,10 @@ wf_release(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-PG_FUNCTION_INFO_V1(wf_release_many);
-
 /*
  * workflow.release_many(job_ids bigint[], tokens text[]) returns int
  */
-Datum
-wf_release_many(PG_FUNCTION_ARGS)
+WF_PUBLIC_FUNCTION(wf_release_many)
 {
 	WfCaller	caller;
 	Datum	   *ids;

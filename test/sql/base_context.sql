@@ -66,3 +66,45 @@ SELECT workflow.cancel('w:1');
 COPY (SELECT 1) TO PROGRAM 'mkdir -p secrets';
 SELECT workflow.create_source('unjudged', 'github', 'no_such_secret');
 SELECT workflow.receive('unjudged', 'e', '{"x-hub-signature-256": "sha256=00"}', '');
+
+-- what C code refuses below an inner function, or below a public one, is a refusal like others
+SELECT workflow.verify_webhook('md5', '{}', 'x', 'no_such_secret');
+SELECT workflow.verify_webhook('github', '[]', 'x', 'no_such_secret', 'not an interval');
+CREATE SERVER shop FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://shop.example.com', dedup 'key');
+SELECT workflow.verify_endpoint('shop', '{"method": "POST", "path": "x"}');
+SELECT verdict FROM workflow.begin_effect('shop', 'k', '{}', 'w:nobody');
+SELECT workflow.define('{"workflow": "w", "initial": "A", "states": {"A": {"on": {"go": "B"}}, "B": {"final": "b"}}}') IS NOT NULL AS defined;
+SELECT state FROM workflow.submit('w', '{}', '2');
+SELECT workflow.send('w:nobody', 'go');
+-- and so is what a transaction that only reads cannot do
+BEGIN READ ONLY;
+SAVEPOINT a;
+SELECT workflow.call('shop', 'POST', '/x', '{}');
+ROLLBACK TO a;
+SELECT verdict FROM workflow.begin_effect('shop', 'k', '{}');
+ROLLBACK TO a;
+SELECT workflow.submit('w', '{}', '3');
+ROLLBACK TO a;
+SELECT workflow.send('w:2', 'go');
+ROLLBACK TO a;
+SELECT workflow.enqueue('q', '{}');
+ROLLBACK TO a;
+SELECT workflow.claim('q', 'me');
+ROLLBACK TO a;
+SELECT workflow.pause('w:2', 'why');
+ROLLBACK TO a;
+SELECT workflow.create_source('s', 'none');
+ROLLBACK TO a;
+DO $$ BEGIN PERFORM workflow.cancel('w:2', 'why'); END $$;
+ROLLBACK TO a;
+-- those that only read go on
+SELECT state FROM workflow.where_is('w:2');
+SELECT count(*) > 0 AS answered FROM workflow.health();
+ROLLBACK;
+
+-- a notice has no border
+\set SHOW_CONTEXT always
+SET client_min_messages = notice;
+SELECT workflow.define('{"workflow": "kept", "initial": "A", "states": {"A": {"on": {"go": "B"}}, "B": {"on": {"end": "C"}}, "C": {"final": "c"}}}') IS NOT NULL AS defined;
+SELECT state FROM workflow.submit('kept', '{}', '1');
+SELECT state FROM workflow.send('kept:1', 'end');
