@@ -179,30 +179,8 @@ $$;
 COMMENT ON FUNCTION workflow._calls_queue(text) IS
   'Inner: the queue of calls that stand alone, made on first use';
 
--- One job sends an effect; a second one for the same effect is not made.  The effect is locked
--- here, so its job is not waited for: where somebody holds that, a second one does no harm.
-CREATE FUNCTION workflow._enqueue_effect(effect_id bigint, endpoint text) RETURNS void LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-  existing workflow.job;
-BEGIN
-  SELECT j.* INTO existing FROM workflow.job AS j
-  WHERE j.effect_id = effect_id AND j.item_id IS NULL
-  ORDER BY j.job_id LIMIT 1 FOR UPDATE SKIP LOCKED;
-  IF NOT FOUND THEN
-    INSERT INTO workflow.job (queue, kind, run_at, effect_id, created_at)
-    VALUES (workflow._calls_queue(endpoint), 'http', workflow._now(), effect_id, workflow._now());
-  ELSIF existing.status IN ('waiting', 'dead') THEN
-    UPDATE workflow.job AS j
-    SET status = 'ready', run_at = workflow._now(), attempt = 0, waiting_on = NULL,
-        error_class = NULL, error_message = NULL, failed_at = NULL
-    WHERE j.job_id = existing.job_id;
-  END IF;
-  PERFORM workflow._wake('http');
-END
-$$;
+CREATE FUNCTION workflow._enqueue_effect(effect_id bigint, endpoint text) RETURNS void
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_enqueue_effect';
 COMMENT ON FUNCTION workflow._enqueue_effect(bigint, text) IS
   'Inner: makes (or makes ready again) the job that sends an effect that stands alone';
 

@@ -27,14 +27,6 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-static WfPlan enqueue_effect_plan = {
-	.name = "enqueue effect",
-	.expected = SPI_OK_SELECT,
-	.nargs = 2,
-	.argtypes = {INT8OID, TEXTOID},
-	.sql = "SELECT workflow._enqueue_effect($1::int8, $2::text)",
-};
-
 static WfPlan item_id_plan = {
 	.name = "item id",
 	.expected = SPI_OK_SELECT,
@@ -115,14 +107,6 @@ make_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls));
 }
 
-static void
-enqueue(int64 effect_id, const char *endpoint)
-{
-	Datum		values[2] = {Int64GetDatum(effect_id), CStringGetTextDatum(endpoint)};
-
-	wf_plan_execute(&enqueue_effect_plan, values, NULL);
-}
-
 /*
  * call(endpoint text, method text, path text, body jsonb, key text, headers jsonb,
  *		timeout interval, content_type text, body_bytes bytea) returns bigint
@@ -150,7 +134,7 @@ WF_PUBLIC_FUNCTION(wf_call)
 
 	connect_as_owner(&caller);
 	if (wf_effect_reserve(&intent, &effect_id) == WF_RESERVED)
-		enqueue(effect_id, intent.endpoint);
+		wf_effect_enqueue(effect_id, intent.endpoint);
 	disconnect(&caller);
 
 	PG_RETURN_INT64(effect_id);
@@ -461,6 +445,23 @@ wf_inner_revive_effect(PG_FUNCTION_ARGS)
 
 	connect_as_owner(&caller);
 	wf_effect_revive(PG_GETARG_INT64(0));
+	disconnect(&caller);
+
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(wf_inner_enqueue_effect);
+
+/*
+ * _enqueue_effect(effect_id bigint, endpoint text)
+ */
+Datum
+wf_inner_enqueue_effect(PG_FUNCTION_ARGS)
+{
+	WfCaller	caller;
+
+	connect_as_owner(&caller);
+	wf_effect_enqueue(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	disconnect(&caller);
 
 	PG_RETURN_VOID();

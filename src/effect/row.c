@@ -67,6 +67,7 @@ enum
 static WfPlan lock_effect_plan = {
 	.name = "lock effect",
 	.expected = SPI_OK_SELECT,
+	.by_index = true,
 	.nargs = 1,
 	.argtypes = {INT8OID},
 	.sql = "SELECT " COLUMNS " FROM workflow.effect WHERE effect_id = $1::int8 FOR UPDATE",
@@ -75,6 +76,7 @@ static WfPlan lock_effect_plan = {
 static WfPlan try_lock_effect_plan = {
 	.name = "try to lock effect",
 	.expected = SPI_OK_SELECT,
+	.by_index = true,
 	.nargs = 1,
 	.argtypes = {INT8OID},
 	.sql = "SELECT " COLUMNS " FROM workflow.effect WHERE effect_id = $1::int8 "
@@ -104,6 +106,7 @@ static WfPlan lock_to_record_plan = {
 static WfPlan read_effect_plan = {
 	.name = "read effect",
 	.expected = SPI_OK_SELECT,
+	.by_index = true,
 	.nargs = 1,
 	.argtypes = {INT8OID},
 	.sql = "SELECT " COLUMNS " FROM workflow.effect WHERE effect_id = $1::int8",
@@ -112,6 +115,7 @@ static WfPlan read_effect_plan = {
 static WfPlan lock_effect_key_plan = {
 	.name = "lock effect by key",
 	.expected = SPI_OK_SELECT,
+	.by_index = true,
 	.nargs = 2,
 	.argtypes = {INT4OID, TEXTOID},
 	.sql = "SELECT " COLUMNS " FROM workflow.effect "
