@@ -18,11 +18,11 @@ COMMENT ON TYPE workflow.claimed_job IS
 CREATE FUNCTION workflow._queue_changed() RETURNS trigger
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_queue_changed';
 COMMENT ON FUNCTION workflow._queue_changed() IS
-  'Inner: tells the sessions that know a queue that it has changed';
+  'Inner: tells the sessions that know a queue that it has changed, and the maintenance worker';
 
 CREATE TRIGGER tell_sessions
   AFTER INSERT OR DELETE OR UPDATE OF queue, owner, sla, escalate_to, rate_count, rate_per, max_running,
-    max_length, priority, lease, retry, paused_at ON workflow.queue
+    max_length, priority, lease, retry, dead_letter_retention, paused_at ON workflow.queue
   FOR EACH ROW EXECUTE FUNCTION workflow._queue_changed();
 COMMENT ON TRIGGER tell_sessions ON workflow.queue IS 'Sessions keep what they know of a queue until it changes';
 

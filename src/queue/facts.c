@@ -158,6 +158,7 @@ wf_queue_changed(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("the function is a trigger")));
 	CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
+	wf_wake_at_commit(WF_WAKE_MAINTENANCE, NULL);
 
 	return PointerGetDatum(NULL);
 }

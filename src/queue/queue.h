@@ -160,6 +160,11 @@ extern void wf_queue_reclaim_lost(WfSweep *sweep);
 extern bool wf_queue_bury_lost(int64 job_id, const char *problem);
 extern void wf_queue_leave_aside(int64 job_id, int64 delay_us);
 
+/* Dead letters that are older than their queue keeps them. */
+extern uint64 wf_queue_expire(int most);
+extern TimestampTz wf_queue_next_expiry(void);
+extern int	wf_queue_shortest_retention_s(void);
+
 /* A process that died while it ran a job in the transaction of its claim. */
 typedef struct WfDeath
 {

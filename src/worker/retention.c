@@ -1,6 +1,6 @@
 /*
  * retention.c
- *	  Forgetting what is old, as the settings say.
+ *	  Forgetting what is old, as the settings and the queues say.
  *
  * A run forgets in batches, each a short transaction, and leaves the server
  * most of the time between two of them.  Between runs it is known when the
@@ -34,7 +34,7 @@ typedef struct Retention
 	const char *doing;
 	const int  *seconds;		/* the setting */
 	uint64		(*purge) (TimestampTz *from, TimestampTz until, int most);
-	TimestampTz (*oldest) (void);
+	TimestampTz (*due) (void);	/* of the oldest; 0: there is none */
 	int			known_for;		/* the setting that next goes by */
 	TimestampTz next;			/* 0: not known, or never */
 	TimestampTz from;			/* where the run has got to */
@@ -47,11 +47,40 @@ purge_webhooks(TimestampTz *from, TimestampTz until, int most)
 	return wf_inbox_purge(until, most);
 }
 
+static TimestampTz
+after(TimestampTz oldest, int seconds)
+{
+	return oldest == 0 ? 0 : oldest + seconds * USECS_PER_SEC;
+}
+
+static TimestampTz
+effects_due(void)
+{
+	return after(wf_effect_oldest_body(), wf_effect_retention_s);
+}
+
+static TimestampTz
+webhooks_due(void)
+{
+	return after(wf_inbox_oldest_body(), wf_webhook_retention_s);
+}
+
+/* Of the queue that keeps its dead letters for the shortest time. */
+static int	dead_letter_retention_s = -1;
+
+static uint64
+remove_dead_letters(TimestampTz *from, TimestampTz until, int most)
+{
+	return wf_queue_expire(most);
+}
+
 static Retention retentions[] = {
 	{"forgetting what effects carried", &wf_effect_retention_s, wf_effect_purge,
-	wf_effect_oldest_body, -1, 0, DT_NOBEGIN, false},
+	effects_due, -1, 0, DT_NOBEGIN, false},
 	{"forgetting what webhooks carried", &wf_webhook_retention_s, purge_webhooks,
-	wf_inbox_oldest_body, -1, 0, DT_NOBEGIN, false},
+	webhooks_due, -1, 0, DT_NOBEGIN, false},
+	{"removing old dead letters", &dead_letter_retention_s, remove_dead_letters,
+	wf_queue_next_expiry, -1, 0, DT_NOBEGIN, false},
 };
 
 static int64
@@ -69,9 +98,10 @@ static void
 plan_run(Retention *retention, bool is_first)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz oldest = retention->oldest();
+	TimestampTz due = retention->due();
+	TimestampTz of_next = after(now, *retention->seconds);
 
-	retention->next = (oldest == 0 ? now : oldest) + *retention->seconds * USECS_PER_SEC;
+	retention->next = due == 0 ? of_next : Min(due, of_next);
 	if (!is_first)
 		retention->next = Max(retention->next, now + lateness_us(retention));
 	retention->from = DT_NOBEGIN;
@@ -121,6 +151,7 @@ wf_retention_next(void)
 {
 	TimestampTz next = 0;
 
+	dead_letter_retention_s = wf_queue_shortest_retention_s();
 	for (int i = 0; i < lengthof(retentions); i++)
 	{
 		Retention  *retention = &retentions[i];
