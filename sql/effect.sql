@@ -1099,6 +1099,38 @@ LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_webhook_body';
 COMMENT ON FUNCTION workflow._webhook_body(bytea) IS
   'Inner: the body of a webhook, JSON as it is, else a text as a string, else null';
 
+-- As for definers: a name may be somebody else's later.
+CREATE FUNCTION workflow._bind_creator() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  NEW.created_oid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = NEW.created_by);
+  RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION workflow._bind_creator() IS 'Inner: notes which role the name of a source''s creator means';
+
+CREATE TRIGGER bind_creator BEFORE INSERT OR UPDATE OF created_by ON workflow.source
+  FOR EACH ROW EXECUTE FUNCTION workflow._bind_creator();
+COMMENT ON TRIGGER bind_creator ON workflow.source IS 'Binds a source to the role that its creator''s name means';
+
+CREATE FUNCTION workflow._creator(source workflow.source) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce((SELECT r.rolname FROM pg_roles AS r WHERE r.oid = source.created_oid), source.created_by)
+$$;
+COMMENT ON FUNCTION workflow._creator(workflow.source) IS
+  'Inner: what the role that made a source is called now, or was called when it is gone';
+
+CREATE FUNCTION workflow._may_use_secret(source workflow.source) RETURNS boolean LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT EXISTS (SELECT FROM pg_roles AS r
+                 WHERE r.oid = source.created_oid AND pg_has_role(r.oid, 'pg_read_server_files', 'USAGE'))
+$$;
+COMMENT ON FUNCTION workflow._may_use_secret(workflow.source) IS
+  'Inner: whether the role that named the secret of a source may still do so';
+
 -- Naming a secret is for who may read the server's files.  What an administrator has
 -- named for a source may be used by everybody who may verify webhooks.
 CREATE FUNCTION workflow._require_secret_name(caller text, scheme text, secret_name text) RETURNS void LANGUAGE plpgsql
@@ -1109,8 +1141,7 @@ BEGIN
   IF pg_has_role(caller, 'pg_read_server_files', 'USAGE')
      OR EXISTS (SELECT FROM workflow.source AS s
                 WHERE s.scheme = scheme AND s.secret = secret_name AND s.dropped_at IS NULL
-                  AND EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = s.created_by)
-                  AND pg_has_role(s.created_by, 'pg_read_server_files', 'USAGE')) THEN
+                  AND workflow._may_use_secret(s)) THEN
     RETURN;
   END IF;
   RAISE EXCEPTION 'permission denied to name secret "%"', secret_name

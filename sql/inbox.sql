@@ -199,12 +199,12 @@ BEGIN
   LOCK TABLE workflow.source IN SHARE ROW EXCLUSIVE MODE;
   PERFORM workflow._require_secrets_of_source(caller, source, secret);
   made := ROW(source, scheme, secret, tolerance, workflow._rules(coalesce(feed, '[]')),
-              coalesce(keep_headers, '{}'), caller, clock_timestamp(), NULL);
+              coalesce(keep_headers, '{}'), caller, clock_timestamp(), NULL, NULL);
   INSERT INTO workflow.source AS s SELECT (made).*
   ON CONFLICT ON CONSTRAINT source_pkey DO UPDATE
   SET scheme = (made).scheme, secret = (made).secret, tolerance = (made).tolerance, feed = (made).feed,
       keep_headers = (made).keep_headers, created_by = (made).created_by, created_at = (made).created_at, dropped_at = NULL;
-  PERFORM workflow._note(caller, 'create_source', NULL, 'source:' || source, NULL, to_jsonb(made) - '{created_by,dropped_at}'::text[]);
+  PERFORM workflow._note(caller, 'create_source', NULL, 'source:' || source, NULL, to_jsonb(made) - '{created_by,created_oid,dropped_at}'::text[]);
 END
 $$;
 COMMENT ON FUNCTION workflow._create_source(text, text, text, text, jsonb, interval, text[]) IS 'Inner: create_source()';
@@ -438,11 +438,11 @@ BEGIN
   IF sender.scheme = 'none' THEN
     RETURN;
   END IF;
-  IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = sender.created_by)
-     OR NOT pg_has_role(sender.created_by, 'pg_read_server_files', 'USAGE') THEN
+  IF NOT workflow._may_use_secret(sender) THEN
     RAISE EXCEPTION 'the secret of source "%" may not be used', sender.source
       USING ERRCODE = 'insufficient_privilege',
-            DETAIL = format('Role "%s", who named it, is neither a superuser nor a member of pg_read_server_files.', sender.created_by),
+            DETAIL = format('Role "%s", who named it, is neither a superuser nor a member of pg_read_server_files, or does not exist any more.',
+                           workflow._creator(sender)),
             HINT = 'Let an administrator call workflow.create_source() again.';
   END IF;
   problem := workflow._judge_webhook(sender.scheme, headers, body, sender.secret, sender.tolerance);
@@ -647,7 +647,8 @@ COMMENT ON FUNCTION workflow.dismiss_webhook(bigint, text) IS
 -- --------------------------------------------------------------------- views
 
 CREATE VIEW workflow.sources AS
-SELECT s.source, s.scheme, s.secret, s.tolerance, s.feed, s.keep_headers, s.created_by, s.created_at,
+SELECT s.source, s.scheme, s.secret, s.tolerance, s.feed, s.keep_headers,
+       coalesce((SELECT r.rolname FROM pg_catalog.pg_roles AS r WHERE r.oid = s.created_oid)::text, s.created_by) AS created_by, s.created_at,
        (SELECT count(*) FROM workflow.inbox AS i WHERE i.source = s.source AND i.status = 'unfed') AS unfed
 FROM workflow.source AS s WHERE s.dropped_at IS NULL;
 COMMENT ON VIEW workflow.sources IS 'Sources of webhooks, with how many of each wait because they did not fit';

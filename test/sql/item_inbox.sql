@@ -144,6 +144,29 @@ SELECT workflow.receive('svix', NULL, :'headers', '{"test": 2432232314}');
 SET ROLE inbox_app;
 SELECT workflow.verify_webhook('standard', :'headers', '{"test": 2432232314}', 'inbox_standard');
 RESET ROLE;
+-- that is a role, whatever it is called: renamed it keeps its sources, and whoever gets its name later has none
+CREATE ROLE inbox_admin IN ROLE pg_read_server_files;
+UPDATE workflow.source SET created_by = 'inbox_admin' WHERE source = 'svix';
+SELECT duplicate FROM workflow.receive('svix', NULL, :'headers', '{"test": 2432232314}');
+ALTER ROLE inbox_admin RENAME TO inbox_chief;
+CREATE ROLE inbox_admin;
+SELECT duplicate FROM workflow.receive('svix', NULL, :'headers', '{"test": 2432232314}');
+SELECT created_by FROM workflow.sources WHERE source = 'svix';
+DROP ROLE inbox_admin;
+DROP ROLE inbox_chief;
+CREATE ROLE inbox_chief IN ROLE pg_read_server_files;
+CREATE ROLE inbox_admin IN ROLE pg_read_server_files;
+\set VERBOSITY default
+SELECT duplicate FROM workflow.receive('svix', NULL, :'headers', '{"test": 2432232314}');
+SET ROLE inbox_app;
+SELECT workflow.verify_webhook('standard', :'headers', '{"test": 2432232314}', 'inbox_standard');
+RESET ROLE;
+UPDATE workflow.source SET created_oid = 'inbox_admin'::regrole WHERE source = 'svix';
+\set VERBOSITY terse
+DROP ROLE inbox_admin, inbox_chief;
+SELECT workflow.create_source('svix', 'standard', 'inbox_standard');
+SELECT created_by = current_user AS by_me FROM workflow.sources WHERE source = 'svix';
+SELECT duplicate FROM workflow.receive('svix', NULL, :'headers', '{"test": 2432232314}');
 SELECT workflow.drop_source('svix');
 SELECT action, subject, detail -> 'secret' AS secret FROM workflow.journal WHERE action LIKE '%source' ORDER BY journal_id;
 
