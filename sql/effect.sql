@@ -359,7 +359,7 @@ AS $$
                          WHERE r.reverts = effect.reverts AND r.effect_id > effect.effect_id)
 $$;
 COMMENT ON FUNCTION workflow._awaits_resolution(workflow.effect, text) IS
-  'Inner: whether a person may say of an effect what became of it';
+  'Inner: whether a person, or evidence, may say of an effect what became of it';
 
 CREATE FUNCTION workflow._resolve(caller text, effect_id bigint, resolution text, note text, external_id text)
 RETURNS void LANGUAGE plpgsql
@@ -490,8 +490,7 @@ BEGIN
             DETAIL = 'Evidence says that an effect was applied or was not.',
             HINT = 'Use applied or not_applied.';
   END IF;
-  IF effect.state IN ('held', 'unknown', 'blocked')
-     OR (effect.state = 'pending' AND effect.unknown_attempts > 0) THEN
+  IF workflow._awaits_resolution(effect, evidence) THEN
     PERFORM workflow._settle_by_hand(caller, effect, evidence, 'evidence: ' || coalesce(reference, '-'),
                                      CASE evidence WHEN 'applied' THEN reference END);
   ELSE

@@ -123,3 +123,16 @@ SELECT workflow.resolve(:effect_id, 'applied', 'the bank has it', external_id =>
 SELECT state, external_id FROM workflow.effects WHERE effect_id = :effect_id;
 SELECT state, external_ids FROM workflow.items WHERE workflow = 'pay' AND key = '8';
 SELECT reason, detail FROM workflow.journal WHERE subject = 'effect:' || :effect_id;
+
+-- evidence settles such a revert as a person does
+SELECT state FROM workflow.submit('trip', '{"id": 8}');
+SELECT settle('8:flight', 'succeeded', 200), settle('8:hotel', 'succeeded', 200);
+SELECT cardinality(workflow.compensate('trip:8', 'the trip is off')) AS reverts;
+SELECT settle('revert:8:hotel', 'failed', 404);
+SELECT workflow.record_evidence('bank', 'revert:8:hotel', 'not_applied', 'no-such-hotel');
+SELECT workflow.record_evidence('bank', 'revert:8:hotel', 'applied', 'cancelled-8');
+SELECT key, state, substate, error_class, reason, status FROM stands WHERE key LIKE 'revert:8%';
+-- of one that another one has followed it is noted
+SELECT workflow.record_evidence('bank', 'revert:7:flight', 'applied', 'cancelled-7');
+SELECT action, subject LIKE 'effect:%' AS effect, reason, detail FROM workflow.journal
+WHERE action IN ('evidence', 'resolve') AND reason LIKE ANY ('{%-8,%-7,%-hotel}') ORDER BY journal_id;
