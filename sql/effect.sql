@@ -316,7 +316,10 @@ AS $$
 #variable_conflict use_variable
 DECLARE
   has_job boolean := EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = effect.effect_id);
-  goes_on boolean := resolution = 'not_applied' AND (has_job OR effect.kind IN ('guard', 'revert'));
+  goes_on boolean := resolution = 'not_applied'
+    AND (effect.kind IN ('guard', 'revert')
+         OR EXISTS (SELECT FROM workflow.job AS j
+                    WHERE j.effect_id = effect.effect_id AND (j.item_id IS NOT NULL OR effect.kind NOT IN ('http', 'model'))));
 BEGIN
   IF goes_on THEN
     PERFORM workflow._require_request(effect);

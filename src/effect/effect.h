@@ -112,6 +112,7 @@ typedef struct WfEffectOutcome
 	Jsonb	   *result;			/* on success: {status, headers, body}, or the
 								 * model's parsed output */
 	int64		model_output_id;	/* 0: none */
+	bool		is_of_item;		/* intended by a state of an item */
 } WfEffectOutcome;
 
 /*
@@ -255,14 +256,32 @@ extern WfEffectOutcome wf_effect_standing(int64 effect_id);
  */
 extern WfEffectOutcome wf_effect_hold_standing(int64 effect_id);
 
-/* The item moved on: cancels what has not begun; what is sending ends alone. */
+/*
+ * The item moved on: cancels what has not begun, and has looked up what may have
+ * been applied; what is sending ends alone.
+ */
 extern void wf_effect_cancel_visit(int64 item_id, int seq);
 
 /*
- * The same of one that was sending then and was not applied, when no job is left
- * to send it again.  Returns false when somebody holds it: try again.
+ * The same of one that was sending then and was not applied, when no item has a
+ * job for it; it is locked.  Returns whether it was one.
  */
 extern bool wf_effect_cancel_unwanted(int64 effect_id);
+
+/* Whether a job of an item waits for it. */
+extern bool wf_effect_is_wanted(int64 effect_id);
+
+/*
+ * For an effect that has no job at all.  What may have been applied gets one that
+ * looks it up, or is held.  Returns false when somebody holds it: try again.
+ */
+extern bool wf_effect_settle_unwanted(int64 effect_id);
+
+/*
+ * Finds such effects, but those given; returns how many.  They are left when a
+ * process dies that was to tell that an item has left.
+ */
+extern int	wf_effect_find_orphans(int64 *effects, int size, Datum but);
 
 /* Forgetting what effects carried, and not that they were. */
 extern uint64 wf_effect_purge(TimestampTz *from, TimestampTz until, int most);

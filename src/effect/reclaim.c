@@ -1,6 +1,6 @@
 /*
  * reclaim.c
- *	  Effects without a sender: lost, waiting, blocked, no longer wanted.
+ *	  Effects without a sender: lost, waiting, blocked.
  *
  * Nobody here waits for a row that somebody holds; it is looked at again.  A
  * sender is known by its process and the time that process started.  When
@@ -56,8 +56,10 @@ static WfPlan unblock_plan = {
 	.by_index = true,
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
-	.sql = "UPDATE workflow.effect SET state = 'pending', substate = NULL, cause = NULL, "
-	"next_at = NULL WHERE effect_id = ANY ($1)",
+	.sql = "UPDATE workflow.effect AS e SET substate = NULL, cause = NULL, next_at = NULL, "
+	"state = CASE WHEN e.kind = 'http' AND e.unknown_attempts > 0 AND NOT EXISTS ("
+	"SELECT FROM workflow.job AS j WHERE j.effect_id = e.effect_id AND j.item_id IS NOT NULL) "
+	"THEN 'unknown' ELSE 'pending' END WHERE e.effect_id = ANY ($1)",
 };
 
 static WfPlan note_refusal_plan = {
@@ -69,46 +71,6 @@ static WfPlan note_refusal_plan = {
 	"WHERE effect_id = (SELECT e.effect_id FROM workflow.effect AS e WHERE e.effect_id = $1 "
 	"AND (e.state IN ('sending', 'claimed', 'blocked') OR e.substate = 'probing') "
 	"FOR UPDATE SKIP LOCKED)",
-};
-
-/*
- * What another job waits for is not cancelled with this visit.  What may have
- * been applied is not forgotten: "abandoned" says so; and what was applied, and
- * is sent again for its answer only, has succeeded.
- */
-static WfPlan cancel_visit_plan = {
-	.name = "cancel effects of a visit",
-	.expected = SPI_OK_UPDATE,
-	.nargs = 3,
-	.argtypes = {INT8OID, INT4OID, TIMESTAMPTZOID},
-	.sql = "UPDATE workflow.effect AS e SET "
-	"(state, substate) = (SELECT CASE WHEN w.done THEN 'succeeded' ELSE 'cancelled' END, "
-	"CASE WHEN w.done THEN 'no_body' WHEN e.unknown_attempts > 0 THEN 'abandoned' END "
-	"FROM (SELECT e.unknown_attempts > 0 "
-	"AND workflow._was_answered_with_success(e.effect_id)) AS w (done)), "
-	"reason = 'the item moved on', next_at = NULL, cause = NULL, "
-	"finished_at = $3::timestamptz "
-	"WHERE e.item_id = $1::int8 AND e.item_seq = $2::int4 "
-	"AND e.state IN ('pending', 'claimed', 'unknown', 'blocked') "
-	"AND NOT EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = e.effect_id "
-	"AND (j.item_id, j.seq) IS DISTINCT FROM ($1::int8, $2::int4))",
-};
-
-/*
- * An item had left while its call was on the wire.  What may have been applied
- * stays open, for a person or for evidence.
- */
-static WfPlan cancel_unwanted_plan = {
-	.name = "cancel effect that nobody wants",
-	.expected = SPI_OK_UPDATE,
-	.nargs = 2,
-	.argtypes = {INT8OID, TIMESTAMPTZOID},
-	.sql = "UPDATE workflow.effect AS e SET state = 'cancelled', substate = NULL, "
-	"reason = 'the item moved on', next_at = NULL, cause = NULL, "
-	"finished_at = $2::timestamptz "
-	"WHERE e.effect_id = $1::int8 AND e.state IN ('pending', 'blocked') "
-	"AND e.unknown_attempts = 0 AND e.kind IN ('http', 'model') "
-	"AND NOT EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = e.effect_id)",
 };
 
 static List *
@@ -278,26 +240,4 @@ void
 wf_effect_leave_aside(int64 effect_id, int64 delay_us)
 {
 	wf_aside_put(&refused, effect_id, delay_us);
-}
-
-void
-wf_effect_cancel_visit(int64 item_id, int seq)
-{
-	Datum		values[3] = {
-		Int64GetDatum(item_id), Int32GetDatum(seq), TimestampTzGetDatum(wf_now())
-	};
-
-	wf_plan_execute(&cancel_visit_plan, values, NULL);
-}
-
-bool
-wf_effect_cancel_unwanted(int64 effect_id)
-{
-	Datum		values[2] = {Int64GetDatum(effect_id), TimestampTzGetDatum(wf_now())};
-
-	if (wf_effect_hold_standing(effect_id).disposition == WF_EFFECT_BUSY)
-		return false;
-	wf_plan_execute(&cancel_unwanted_plan, values, NULL);
-
-	return true;
 }

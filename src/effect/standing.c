@@ -78,6 +78,7 @@ wf_outcome_of(const WfEffect *effect)
 	outcome.effect_id = effect->effect_id;
 	outcome.disposition = disposition_of(effect->state);
 	outcome.next_at = effect->next_at;
+	outcome.is_of_item = strcmp(effect->kind, "http") == 0 || strcmp(effect->kind, "model") == 0;
 	if (wf_effect_is(effect, "unknown") && effect->token == NULL)
 		outcome.disposition = WF_EFFECT_AGAIN;	/* to be looked up */
 	outcome.error_class = effect->error_class;

@@ -183,6 +183,35 @@ apply(const Held *held, const WfEffectOutcome *outcome, const WfFollow *follow)
 }
 
 /*
+ * The job stands alone and looks up what became of the call of an item that has
+ * left.  It ends with the answer, or when another item wants it, and never sends.
+ */
+static bool
+has_looked_up(const Held *held, const WfEffectOutcome *outcome)
+{
+	if (held->item != NULL || !outcome->is_of_item)
+		return false;
+	switch (outcome->disposition)
+	{
+		case WF_EFFECT_SUCCEEDED:
+		case WF_EFFECT_FAILED:
+		case WF_EFFECT_DEAD:
+		case WF_EFFECT_HELD:
+			break;
+		case WF_EFFECT_AGAIN:
+			if (wf_effect_cancel_unwanted(outcome->effect_id) ||
+				wf_effect_is_wanted(outcome->effect_id))
+				break;
+			return false;
+		default:
+			return false;
+	}
+	wf_queue_drop(held->job->job_id);
+
+	return true;
+}
+
+/*
  * Whether all jobs of the effect are concerned, those included that wait for
  * its result, and not only the one that carries it.
  */
@@ -226,6 +255,8 @@ wf_item_follow_effect(const WfFollow *follow, const WfJob *found)
 		return WF_FOLLOW_LATER;
 	if (is_sent_by_another(found, &outcome))
 		return WF_FOLLOWED_ALL;
+	if (has_looked_up(&held, &outcome))
+		return WF_FOLLOWED_MORE;
 	apply(&held, &outcome, follow);
 
 	return concerns_all(&outcome) ? WF_FOLLOWED_MORE : WF_FOLLOWED_ALL;

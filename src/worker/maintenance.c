@@ -234,6 +234,8 @@ time_to_sleep(Supervisor *self)
 	if (wf_registry_count(WF_WORKER_HTTP, self->database) == 0)
 		due = earlier(due, self->http_due);
 
+	if (nworkers < self->nworkers)
+		wf_tell_expect_orphans();
 	/* one that just ended may still look alive to who gives its jobs back */
 	if (self->has_prepared || self->lacks_process || self->put_off || nworkers < self->nworkers)
 		limit = SECOND_MS;

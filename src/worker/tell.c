@@ -94,7 +94,7 @@ wf_tell_jobs(const WfDispatcher *by, int64 effect_id, const WfJob *own, Timestam
 	ListCell   *cell;
 
 	if (jobs == NIL)
-		return wf_effect_cancel_unwanted(effect_id);
+		return wf_effect_settle_unwanted(effect_id);
 	foreach(cell, jobs)
 	{
 		WfFault		fault;
@@ -137,6 +137,9 @@ static WfPlan untold_plan = {
 #define TELL_AGAIN_MS 1000
 
 static TimestampTz next_telling = 0;
+
+/* Whether a process may have died that was to tell that an item has left. */
+static bool may_be_orphans = true;
 
 /* Effects whose jobs refused even to be put off. */
 static WfAside refused = {0};
@@ -184,6 +187,14 @@ wf_tell_find_untold(const WfDispatcher *by, int64 *effects, int size)
 		return 0;
 	}
 	n = find_untold(effects, size);
+	if (may_be_orphans && n < size)
+	{
+		int			norphans = wf_effect_find_orphans(&effects[n], size - n,
+													  wf_aside_ids(&refused));
+
+		may_be_orphans = norphans == size - n;
+		n += norphans;
+	}
 	took_us = GetCurrentTimestamp() - began_at;
 	if (took_us > TELLING_COST_US)
 		paused_until = began_at + took_us * TELLING_PAUSE_FACTOR;
@@ -199,6 +210,12 @@ wf_tell_all_jobs(const WfDispatcher *by, int64 effect_id)
 	next_telling = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TELL_AGAIN_MS);
 
 	return false;
+}
+
+void
+wf_tell_expect_orphans(void)
+{
+	may_be_orphans = true;
 }
 
 void

@@ -29,6 +29,12 @@ extern bool wf_tell_all_jobs(const WfDispatcher *by, int64 effect_id);
 /* For one whose jobs refuse even to be put off: leaves it alone for a while. */
 extern void wf_tell_leave_aside(int64 effect_id);
 
+/*
+ * A process has ended that may have been about to tell that the item of an effect
+ * has left: the next look finds such effects, too.  So does a process's first.
+ */
+extern void wf_tell_expect_orphans(void);
+
 /* When there will be some to tell; 0: when woken. */
 extern TimestampTz wf_tell_next(void);
 

@@ -18,10 +18,11 @@ my $node;
 
 sub start_working_node
 {
+	my ($conf) = @_;
 	$node = PostgreSQL::Test::Cluster->new('main');
 	$node->init;
 	$node->append_conf('postgresql.conf', slurp_file('test/postgresql.conf'));
-	$node->append_conf('postgresql.conf', 'pg_workflow.workers = on');
+	$node->append_conf('postgresql.conf', "pg_workflow.workers = on\n" . ($conf // ''));
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION pg_workflow');
 	return $node;
