@@ -17,13 +17,17 @@
  * committed by a session that knows nothing of us, so the maintenance worker
  * is told to look again until prepared transactions are gone.
  *
+ * Who has claimed with a lease is waited for until that ends.  Each waiter says in
+ * its slot until when it sleeps; a commit wakes those who would sleep for longer,
+ * so that they look until when the lease goes, and nobody else.
+ *
  * How often the claims of a queue had a reason to look into the table of jobs
  * is counted, too: whoever has found nothing there need not look again before
  * the count has changed.
  *
  * The registrations live in a block of shared memory with a slot for each
  * process of the server.  A slot is written by its own process only, under the
- * lock; "missed" is written by others with atomics.
+ * lock; "missed" is written by others with atomics, "until" is read so.
  */
 #include "postgres.h"
 
@@ -36,6 +40,7 @@
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "utils/timestamp.h"
 #include "utils/resowner.h"
 
 typedef struct Slot
@@ -45,6 +50,7 @@ typedef struct Slot
 	Oid			database;
 	uint32		queue_hash;		/* 0: any queue */
 	pg_atomic_uint32 missed;	/* bits of WfWakeTopic nobody listened to */
+	pg_atomic_uint64 until;		/* when it wakes by itself */
 } Slot;
 
 #define QUEUE_COUNTS 256
@@ -75,6 +81,9 @@ static WakeBlock *block = NULL;
 static Pending pending[MAX_PENDING];
 static int	n_pending = 0;
 static bool pending_all_queues = false; /* more queues than we can tell apart */
+static TimestampTz pending_end = DT_NOEND;	/* the first lease of the
+											 * transaction that ends */
+static uint32 pending_end_queue = 0;
 static bool has_committed = false;	/* the transaction that is about to end */
 static bool exit_hook_set = false;
 
@@ -95,7 +104,10 @@ init_block(void *memory)
 	for (int i = 0; i < QUEUE_COUNTS; i++)
 		pg_atomic_init_u64(&new_block->queues[i], 0);
 	for (int i = 0; i < ProcGlobal->allProcCount; i++)
+	{
 		pg_atomic_init_u32(&new_block->slots[i].missed, 0);
+		pg_atomic_init_u64(&new_block->slots[i].until, (uint64) DT_NOEND);
+	}
 }
 
 static WakeBlock *
@@ -179,9 +191,33 @@ wake_topic(WfWakeTopic topic, uint32 queue_hash)
 		wake_listeners(WF_WAKE_LAUNCHER, 0, 0);
 }
 
+/*
+ * Wakes whoever waits for jobs of a queue, or gives back lost ones, and would
+ * sleep beyond that time.  Looks without the lock first: most often there is
+ * nobody.
+ */
+static void
+wake_long_sleepers(uint32 queue_hash, TimestampTz end)
+{
+	for (int i = 0; i < block->used_slots; i++)
+	{
+		Slot	   *slot = &block->slots[i];
+
+		if (!slot->in_use || (TimestampTz) pg_atomic_read_u64(&slot->until) <= end)
+			continue;
+		LWLockAcquire(&block->lock, LW_SHARED);
+		if (slot_listens(slot, WF_WAKE_TASK, queue_hash, MyDatabaseId) ||
+			slot_listens(slot, WF_WAKE_MAINTENANCE, 0, MyDatabaseId))
+			SetLatch(&ProcGlobal->allProcs[i].procLatch);
+		LWLockRelease(&block->lock);
+	}
+}
+
 static void
 wake_pending(void)
 {
+	if (!TIMESTAMP_IS_NOEND(pending_end))
+		wake_long_sleepers(pending_end_queue, pending_end);
 	for (int i = 0; i < n_pending; i++)
 	{
 		if (pending[i].counts)
@@ -200,13 +236,14 @@ forget_pending(void)
 {
 	n_pending = 0;
 	pending_all_queues = false;
+	pending_end = DT_NOEND;
 	has_committed = false;
 }
 
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
-	if (n_pending == 0)
+	if (n_pending == 0 && TIMESTAMP_IS_NOEND(pending_end))
 		return;
 	if (event == XACT_EVENT_COMMIT)
 	{
@@ -302,6 +339,32 @@ wf_wake_waiters_at_commit(const char *queue)
 }
 
 /*
+ * The present transaction has given a lease in a queue, until then, in real time.
+ */
+void
+wf_wake_by_at_commit(const char *queue, TimestampTz end)
+{
+	uint32		queue_hash = hash_queue(queue);
+
+	(void) wake_block();
+	if (TIMESTAMP_IS_NOEND(pending_end))
+		pending_end_queue = queue_hash;
+	else if (pending_end_queue != queue_hash)
+		pending_end_queue = 0;
+	pending_end = Min(pending_end, end);
+}
+
+/*
+ * Until when this process, which listens, is going to sleep.  Before it looks, it
+ * says DT_NOEND: so that it wakes for what it did not see.
+ */
+void
+wf_wake_sleep_until(TimestampTz until)
+{
+	pg_atomic_write_u64(&wake_block()->slots[wf_my_proc_number()].until, (uint64) until);
+}
+
+/*
  * How often there was something new in the table of jobs for the claims of a
  * queue; names with the same hash count together.  What this transaction has
  * stored itself makes it another number.
@@ -359,6 +422,7 @@ wf_wake_listen(WfWakeTopic topic, const char *queue)
 	slot->topic = topic;
 	slot->database = MyDatabaseId;
 	slot->queue_hash = hash_queue(queue);
+	pg_atomic_write_u64(&slot->until, (uint64) DT_NOEND);
 	slot->in_use = true;
 	block->used_slots = Max(block->used_slots, me + 1);
 	LWLockRelease(&block->lock);

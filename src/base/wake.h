@@ -5,6 +5,8 @@
 #ifndef WF_BASE_WAKE_H
 #define WF_BASE_WAKE_H
 
+#include "datatype/timestamp.h"
+
 typedef enum WfWakeTopic
 {
 	WF_WAKE_TASK,				/* claims that wait on a queue */
@@ -21,10 +23,12 @@ extern void wf_wake_prepare(void);
 
 extern void wf_wake_at_commit(WfWakeTopic topic, const char *queue);
 extern void wf_wake_waiters_at_commit(const char *queue);
+extern void wf_wake_by_at_commit(const char *queue, TimestampTz end);
 extern uint64 wf_wake_count(const char *queue);
 extern void wf_wake_now(WfWakeTopic topic, const char *queue);
 
 extern void wf_wake_listen(WfWakeTopic topic, const char *queue);
+extern void wf_wake_sleep_until(TimestampTz until);
 extern void wf_wake_unlisten(void);
 extern uint32 wf_wake_take_missed(void);
 extern bool wf_wake_anyone_listens(WfWakeTopic topic, Oid database);

@@ -59,6 +59,19 @@ static WfPlan next_due_plan = {
 	"   ORDER BY j.lease_until LIMIT 1))",
 };
 
+/* Ready jobs that were skipped, for somebody has locked them. */
+static WfPlan held_plan = {
+	.name = "claim_held",
+	.expected = SPI_OK_SELECT,
+	.by_index = true,
+	.nargs = 3,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	.sql =
+	"SELECT 1 FROM workflow.job AS j "
+	"WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'ready' AND j.run_at <= $3 "
+	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY ") LIMIT 1",
+};
+
 static void
 read_queue(WfClaim *claim)
 {
@@ -126,11 +139,31 @@ wf_claim_look(WfClaim *claim)
 	claim->now = wf_now();
 	claim->has_changed = false;
 	jobs = wf_lanes_look(claim, &is_done);
-	if (is_done)
-		return jobs;
-	claim->until_run_at = 0;
+	if (!is_done)
+	{
+		claim->until_run_at = 0;
+		jobs = wf_claim_look_into_table(claim);
+	}
+	if (jobs != NIL && claim->lease_us > 0)
+		wf_wake_by_at_commit(claim->queue, GetCurrentTimestamp() + claim->lease_us);
 
-	return wf_claim_look_into_table(claim);
+	return jobs;
+}
+
+/*
+ * Whether jobs that a look did not get are ready.  Nobody wakes us when their
+ * rows are unlocked; whoever locks them may be a person.
+ */
+bool
+wf_claim_is_held(const WfClaim *claim)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(claim->queue), CStringGetTextDatum(claim->kind),
+		TimestampTzGetDatum(claim->now)
+	};
+
+	return !claim->is_full && claim->rate_opens_at == 0 &&
+		wf_plan_execute(&held_plan, values, NULL) > 0;
 }
 
 /*
@@ -170,7 +203,13 @@ wf_claim_next_look(const WfClaim *claim, TimestampTz deadline)
 	if (claim->rate_opens_at != 0)
 		deadline = Min(deadline, real_now + (claim->rate_opens_at - claim->now));
 
-	due = Min(wf_claim_next_due(claim), wf_lane_next_end());
+	if (wf_claim_is_held(claim))
+		deadline = Min(deadline, real_now + WF_HELD_US);
+
+	/* others see to a lane that this queue has not */
+	due = wf_claim_next_due(claim);
+	if (claim->has_lane)
+		due = Min(due, wf_lane_next_end());
 	if (!TIMESTAMP_NOT_FINITE(due))
 		deadline = Min(deadline, real_now + (due - claim->now));
 
@@ -186,9 +225,11 @@ wf_claim_sleep(TimestampTz until)
 	static uint32 wait_event = 0;
 	long		milliseconds = (until - GetCurrentTimestamp() + 999) / 1000;
 
+	wf_wake_sleep_until(until);
 	if (milliseconds > 0)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 milliseconds, wf_wait_event("PgWorkflowClaim", &wait_event));
+	wf_wake_sleep_until(DT_NOEND);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }

@@ -268,10 +268,12 @@ table_may_have(const WfClaim *claim, const WfQueueFacts *facts)
  * Whether a claim would find a job in the lane of its queue.
  */
 bool
-wf_lanes_have_work(const WfClaim *claim)
+wf_lanes_have_work(WfClaim *claim)
 {
 	WfQueueFacts *facts = wf_queue_facts(claim->queue);
 	WfLaneNo	lane = facts == NULL || facts->is_limited ? 0 : wf_lane_enter(facts->queue_no);
+
+	claim->has_lane = lane != 0;
 
 	return lane != 0 && (!TIMESTAMP_IS_NOEND(wf_lane_head(lane)) ||
 						 wf_lane_next_end() <= claim->now);
@@ -290,7 +292,7 @@ wf_lanes_look(WfClaim *claim, bool *is_done)
 	WfLaneNo	lane;
 	List	   *jobs;
 
-	*is_done = false;
+	*is_done = claim->has_lane = false;
 	if (facts == NULL || facts->is_limited || facts->is_paused ||
 		(lane = wf_lane_enter(facts->queue_no)) == 0)
 		return NIL;
@@ -300,7 +302,7 @@ wf_lanes_look(WfClaim *claim, bool *is_done)
 		wf_lanes_move_ready(lane, claim->limit);
 		return NIL;
 	}
-	*is_done = true;
+	*is_done = claim->has_lane = true;
 	if (!claim->is_lease_asked)
 		claim->lease_us = facts->lease_us;
 	claim->is_paused = claim->is_contended = false;

@@ -82,6 +82,8 @@ typedef struct WfClaim
 
 	/* filled when there was less to take than wanted */
 	bool		is_contended;	/* somebody else is claiming: look again soon */
+	bool		is_full;		/* max_running */
+	bool		has_lane;		/* which was looked into */
 	TimestampTz rate_opens_at;	/* 0: the rate does not hold anything back */
 } WfClaim;
 
@@ -116,7 +118,7 @@ extern void wf_lanes_move_prepared(struct WfLaneEnd *ends, int count);
 
 /* lanes.c */
 extern bool wf_lanes_store(const char *queue, const Datum *payloads, int count, Datum *job_ids);
-extern bool wf_lanes_have_work(const WfClaim *claim);
+extern bool wf_lanes_have_work(WfClaim *claim);
 extern List *wf_lanes_look(WfClaim *claim, bool *is_done);
 extern bool wf_lanes_move_claimed(int64 job_id, const char *token);
 extern int	wf_lanes_move_lost(bool is_own_session);
@@ -136,6 +138,10 @@ extern void wf_claim_note_taken(WfWakeTopic topic);
 extern void wf_claim_init(void);
 
 /* claim.c */
+
+/* How soon to look again for jobs whose rows somebody has locked. */
+#define WF_HELD_US	(INT64CONST(500) * 1000)
+extern bool wf_claim_is_held(const WfClaim *claim);
 extern List *wf_claim_look(WfClaim *claim);
 extern List *wf_claim_look_into_table(WfClaim *claim);
 extern TimestampTz wf_claim_next_due(const WfClaim *claim);

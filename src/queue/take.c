@@ -363,6 +363,7 @@ take(WfClaim *claim)
 			return NIL;
 		allowed = wf_claim_allowed(claim, allowed);
 	}
+	claim->is_full = allowed <= 0 && claim->rate_opens_at == 0;
 	if (allowed <= 0)
 		return NIL;
 
@@ -436,7 +437,7 @@ wf_claim_take(WfClaim *claim)
 	WfWakeTopic topic = wf_job_topic(claim->kind);
 	List	   *jobs;
 
-	claim->is_contended = false;
+	claim->is_contended = claim->is_full = false;
 	claim->rate_opens_at = 0;
 	if (claim->is_rate_limited && wf_claim_rate_is_closed(claim))
 		return NIL;				/* known without a lock */

@@ -10,7 +10,8 @@
  * After a claim a worker sleeps until a commit wakes it or until
  * wf_queue_next_due().  That answers from what the last claim saw: a job that
  * was due then and was not taken (its group is busy, the queue is full or
- * paused) is not a reason to look again, for its turn comes with a wake-up.
+ * paused) is not a reason to look again, for its turn comes with a wake-up.  One
+ * whose row somebody has locked is: who lets go of it tells nobody.
  */
 #include "postgres.h"
 
@@ -127,6 +128,8 @@ take_share(Head *head, int share, Look *look)
 		look_again_at(look, GetCurrentTimestamp() + CONTENDED_US);
 	if (head->claim.rate_opens_at != 0)
 		look_again_at(look, head->claim.rate_opens_at);
+	if (jobs == NIL && share > 0 && wf_claim_is_held(&head->claim))
+		look_again_at(look, GetCurrentTimestamp() + WF_HELD_US);
 
 	return jobs;
 }

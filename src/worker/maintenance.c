@@ -290,6 +290,18 @@ await_extension(const Supervisor *self)
 	}
 }
 
+/*
+ * Sleeps; a lease that ends before that wakes it, to look until when.
+ */
+static void
+rest(long milliseconds, const char *why)
+{
+	wf_wake_sleep_until(milliseconds < 0 ? DT_NOEND :
+						TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds));
+	wf_worker_sleep(milliseconds, why);
+	wf_wake_sleep_until(DT_NOEND);
+}
+
 static void
 supervise(Supervisor *self)
 {
@@ -305,8 +317,8 @@ supervise(Supervisor *self)
 			leave(self);
 		ok = run_round(self);
 		self->failures = ok ? 0 : self->failures + 1;
-		wf_worker_sleep(ok ? time_to_sleep(self) : back_off_ms(self->failures),
-						ok ? "waiting for what is due next" : "waiting after an error");
+		rest(ok ? time_to_sleep(self) : back_off_ms(self->failures),
+			 ok ? "waiting for what is due next" : "waiting after an error");
 		if (!wf_workers_enabled && self->by_launcher)
 		{
 			(void) wf_registry_terminate(self->database, WF_SLOT_FREE);
