@@ -55,6 +55,14 @@ remove_ended(WfAside *aside)
 }
 
 bool
+wf_aside_is_empty(WfAside *aside)
+{
+	remove_ended(aside);
+
+	return aside->n == 0;
+}
+
+bool
 wf_aside_has(WfAside *aside, int64 id)
 {
 	remove_ended(aside);

@@ -38,6 +38,8 @@ typedef struct WfAside
 
 extern void wf_aside_put(WfAside *aside, int64 id, int64 delay_us);
 
+extern bool wf_aside_is_empty(WfAside *aside);
+
 extern bool wf_aside_has(WfAside *aside, int64 id);
 
 /* An int8[] of those that are still aside, for a statement to leave out. */

@@ -64,11 +64,12 @@ static WfPlan held_plan = {
 	.name = "claim_held",
 	.expected = SPI_OK_SELECT,
 	.by_index = true,
-	.nargs = 3,
-	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8ARRAYOID},
 	.sql =
 	"SELECT 1 FROM workflow.job AS j "
 	"WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'ready' AND j.run_at <= $3 "
+	"  AND j.job_id <> ALL ($4) "
 	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY ") LIMIT 1",
 };
 
@@ -159,7 +160,7 @@ wf_claim_is_held(const WfClaim *claim)
 {
 	Datum		values[] = {
 		CStringGetTextDatum(claim->queue), CStringGetTextDatum(claim->kind),
-		TimestampTzGetDatum(claim->now)
+		TimestampTzGetDatum(claim->now), wf_claim_refused()
 	};
 
 	return !claim->is_full && claim->rate_opens_at == 0 &&

@@ -137,6 +137,14 @@ extern List *wf_claim_take(WfClaim *claim);
 extern void wf_claim_note_taken(WfWakeTopic topic);
 extern void wf_claim_init(void);
 
+/* refuse.c */
+
+/* Marks up to limit jobs as claimed, or that one (0: any). */
+typedef List *(*WfMark) (const WfClaim *claim, int limit, int64 job_id);
+extern List *wf_claim_mark(const WfClaim *claim, int limit, WfMark mark);
+extern Datum wf_claim_refused(void);
+extern bool wf_claim_has_refused(void);
+
 /* claim.c */
 
 /* How soon to look again for jobs whose rows somebody has locked. */

@@ -37,6 +37,12 @@
 
 #define TOKEN_BYTES 16
 
+#define MARKED \
+	"status = 'running', attempt = j.attempt + 1, worker = $5, " \
+	"token = $6 || '.' || j.job_id::text, claimed_at = $3, lease_until = $7, " \
+	"session_pid = $8, session_start = $9 "
+#define TAKEN WF_JOB_COLUMNS ", (j.group_key IS NOT NULL OR $10) AS frees_others"
+
 static WfPlan take_plan = {
 	.name = "claim",
 	.expected = SPI_OK_UPDATE_RETURNING,
@@ -52,12 +58,20 @@ static WfPlan take_plan = {
 	"    AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY ") "
 	"  ORDER BY j.priority, j.run_at, j.job_id "
 	"  LIMIT $4 FOR UPDATE OF j SKIP LOCKED) "
-	"UPDATE workflow.job AS j SET "
-	"  status = 'running', attempt = j.attempt + 1, worker = $5, "
-	"  token = $6 || '.' || j.job_id::text, claimed_at = $3, lease_until = $7, "
-	"  session_pid = $8, session_start = $9 "
+	"UPDATE workflow.job AS j SET " MARKED
 	"WHERE j.job_id = ANY (ARRAY(SELECT p.job_id FROM picked AS p)) "
-	"RETURNING " WF_JOB_COLUMNS ", (j.group_key IS NOT NULL OR $10) AS frees_others",
+	"RETURNING " TAKEN,
+};
+
+/* $4 is the job; it is locked. */
+static WfPlan take_one_plan = {
+	.name = "claim_one",
+	.expected = SPI_OK_UPDATE_RETURNING,
+	.by_index = true,
+	.nargs = 12,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID,
+	TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, BOOLOID, INT4OID, TIMESTAMPTZOID},
+	.sql = "UPDATE workflow.job AS j SET " MARKED "WHERE j.job_id = $4 RETURNING " TAKEN,
 };
 
 static WfPlan judge_plan = {
@@ -179,16 +193,16 @@ in_order(const ListCell *a, const ListCell *b)
 }
 
 /*
- * Picks and marks up to limit jobs.
+ * Picks and marks up to limit jobs, or marks that one (0: any).
  */
 static List *
-mark(const WfClaim *claim, int limit)
+mark(const WfClaim *claim, int limit, int64 job_id)
 {
 	bool		has_lease = claim->lease_us > 0;
 	bool		has_end = claim->until_run_at != 0;
 	Datum		values[] = {
 		CStringGetTextDatum(claim->kind), CStringGetTextDatum(claim->queue),
-		TimestampTzGetDatum(claim->now), Int64GetDatum(limit),
+		TimestampTzGetDatum(claim->now), Int64GetDatum(job_id == 0 ? limit : job_id),
 		CStringGetTextDatum(claim->worker), CStringGetTextDatum(new_token()),
 		TimestampTzGetDatum(claim->now + claim->lease_us),
 		Int32GetDatum(MyProcPid), TimestampTzGetDatum(MyStartTimestamp),
@@ -196,7 +210,7 @@ mark(const WfClaim *claim, int limit)
 		TimestampTzGetDatum(has_end ? claim->until_run_at : DT_NOEND),
 	};
 	const char *nulls = has_lease ? "       nn   " : "      n     ";
-	uint64		count = wf_plan_execute(&take_plan, values, nulls);
+	uint64		count = wf_plan_execute(job_id == 0 ? &take_plan : &take_one_plan, values, nulls);
 	List	   *jobs = NIL;
 
 	for (uint64 i = 0; i < count; i++)
@@ -367,7 +381,7 @@ take(WfClaim *claim)
 	if (allowed <= 0)
 		return NIL;
 
-	jobs = without_losers(claim, mark(claim, allowed));
+	jobs = without_losers(claim, wf_claim_mark(claim, allowed, mark));
 	if (claim->is_limited)
 		wf_claim_use_rate(claim, list_length(jobs));
 

@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/sweep.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
@@ -130,6 +131,8 @@ take_share(Head *head, int share, Look *look)
 		look_again_at(look, head->claim.rate_opens_at);
 	if (jobs == NIL && share > 0 && wf_claim_is_held(&head->claim))
 		look_again_at(look, GetCurrentTimestamp() + WF_HELD_US);
+	if (wf_claim_has_refused())
+		look_again_at(look, GetCurrentTimestamp() + WF_REFUSED_US);
 
 	return jobs;
 }
