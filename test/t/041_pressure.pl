@@ -155,7 +155,7 @@ $stand_in->misbehave(close => 'before');
 $stand_in->submit($node, 'killed', 3001 .. 3010);
 endpoint_is('killed', "breaker = 'open'", 'a breaker opens');
 $stand_in->forgive;
-$stand_in->misbehave(stall_before_ms => 4000);
+$stand_in->misbehave(stall_before_ms => 20000);
 endpoint_is('killed', "breaker = 'half_open' AND in_flight = 1", 'one call goes to see, and hangs');
 my $arrived = requests('30');
 $node->stop('immediate');
@@ -173,7 +173,7 @@ is_deeply(executions('30'), once_each(3001 .. 3010), 'each once');
 
 # an endpoint that says when it wants calls again is left alone until then
 $stand_in->define($node, 'busy', "dedup 'key', max_in_flight '2'");
-$stand_in->misbehave(status => 429, retry_after => 3);
+$stand_in->misbehave(status => 429, retry_after => 10);
 $stand_in->submit($node, 'busy', 4001 .. 4020);
 endpoint_is('busy', "pause_until > clock_timestamp() AND in_flight = 0", 'Retry-After pauses the endpoint');
 my $refused = requests('40');
@@ -212,7 +212,7 @@ wait_for(
 all_succeed('slow', 8, 'and all are made');
 is(value("max(attempts) FROM workflow.effects WHERE endpoint = 'slow'"), '1', 'with one send each');
 $stand_in->define($node, 'narrow', "dedup 'key', max_in_flight '1', timeout '60s'");
-$stand_in->misbehave(stall_before_ms => 1500, times => 1);
+$stand_in->misbehave(stall_before_ms => 8000, times => 1);
 $stand_in->submit($node, 'narrow', 6001 .. 6006);
 wait_for(
 	"count(*) > 0 FROM workflow.items AS i, workflow.where_is(i.item_id) AS w
@@ -230,7 +230,7 @@ sub begun_within
 		      WHERE key LIKE 'A-$prefix%' AND state = 'sending') AS e");
 }
 $stand_in->define($node, 'wide', "dedup 'key', max_in_flight '64', timeout '60s'");
-$stand_in->misbehave(stall_before_ms => 5000);
+$stand_in->misbehave(stall_before_ms => 15000);
 $stand_in->submit($node, 'wide', 8001 .. 8040);
 wait_for("count(*) = 40 FROM workflow.effects WHERE endpoint = 'wide' AND state = 'sending'", 'a backlog gets all the room');
 cmp_ok(begun_within('80', 100), '<=', 4, 'but begins with a few calls');
@@ -239,7 +239,7 @@ $stand_in->forgive;
 all_succeed('wide', 40, 'and all are made');
 
 $stand_in->misbehave(times => 1);
-$stand_in->misbehave(stall_before_ms => 5000);
+$stand_in->misbehave(stall_before_ms => 15000);
 $node->safe_psql('postgres', "UPDATE workflow.endpoint SET breaker = 'open', breaker_since = clock_timestamp(),
 	breaker_until = clock_timestamp(), breaker_openings = 1 WHERE endpoint = 'wide'");
 $stand_in->submit($node, 'wide', 8101 .. 8120);

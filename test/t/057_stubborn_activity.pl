@@ -50,7 +50,7 @@ sub attempts
 my $for_ever = 'LOOP BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP;';
 
 # ------------------------------------------------ it catches what interrupts it
-define('stubborn', $for_ever, '"max_attempts": 1, "timeout": "100 milliseconds"', '"ok": "DONE", "error": "FAILED"');
+define('stubborn', $for_ever, '"max_attempts": 1, "timeout": "2 seconds"', '"ok": "DONE", "error": "FAILED"');
 submit('stubborn', 7, 10);
 wait_for("count(*) = 3 FROM workflow.items WHERE outcome = 'success'", 'the queue goes on');
 wait_for("count(*) = 1 FROM workflow.items WHERE workflow = 'stubborn' AND outcome = 'failure'", 'and the item with it');
@@ -58,7 +58,7 @@ is(attempts('stubborn'), '1 dead timeout', 'its attempt is charged as a timeout'
 is(query("SELECT data->>'error_class' FROM workflow.transition WHERE event = 'error'"), 'timeout', 'which is what the event says');
 like(query("SELECT message FROM workflow.attempts WHERE error_class = 'timeout'"), qr/timeout.*ended with its worker/s, 'and how it ended');
 
-define('again', $for_ever, '"max_attempts": 2, "timeout": "100 milliseconds", "retry_on": ["timeout"]', '"ok": "DONE"');
+define('again', $for_ever, '"max_attempts": 2, "timeout": "2 seconds", "retry_on": ["timeout"]', '"ok": "DONE"');
 submit('again', 7, 7);
 wait_for("error_class = 'timeout' FROM workflow.dead_letters WHERE workflow = 'again'", 'a policy that retries timeouts is obeyed');
 is(attempts('again'), '1 lost timeout, 2 dead timeout', 'up to its attempts');
