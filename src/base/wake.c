@@ -395,6 +395,20 @@ wf_wake_now(WfWakeTopic topic, const char *queue)
 	wake_topic(topic, hash_queue(queue));
 }
 
+/*
+ * Wakes the sql and http workers of all databases.
+ */
+void
+wf_wake_workers_everywhere(void)
+{
+	LWLockAcquire(&wake_block()->lock, LW_SHARED);
+	for (int i = 0; i < block->used_slots; i++)
+		if (block->slots[i].in_use &&
+			(block->slots[i].topic == WF_WAKE_SQL || block->slots[i].topic == WF_WAKE_HTTP))
+			SetLatch(&ProcGlobal->allProcs[i].procLatch);
+	LWLockRelease(&block->lock);
+}
+
 static void
 unlisten_at_exit(int code, Datum arg)
 {

@@ -31,6 +31,7 @@ extern void wf_wake_listen(WfWakeTopic topic, const char *queue);
 extern void wf_wake_sleep_until(TimestampTz until);
 extern void wf_wake_unlisten(void);
 extern uint32 wf_wake_take_missed(void);
+extern void wf_wake_workers_everywhere(void);
 extern bool wf_wake_anyone_listens(WfWakeTopic topic, Oid database);
 
 #endif							/* WF_BASE_WAKE_H */

@@ -125,6 +125,17 @@ is_idle_for_long(const WfCalls *calls, TimestampTz idle_since)
 								   wf_worker_idle_timeout_ms);
 }
 
+/*
+ * Whether another database needs the process more.
+ */
+static bool
+may_be_spared(const WfCalls *calls, TimestampTz idle_since)
+{
+	return wf_calls_under_way(calls) == 0 &&
+		TimestampDifferenceExceeds(idle_since, GetCurrentTimestamp(), WF_SPARE_MS) &&
+		wf_registry_may_yield();
+}
+
 static void
 work(WfCalls *calls)
 {
@@ -136,7 +147,7 @@ work(WfCalls *calls)
 		wf_worker_reload();
 		if (wf_calls_turn(calls) > 0 || wf_calls_under_way(calls) > 0)
 			idle_since = GetCurrentTimestamp();
-		if (is_idle_for_long(calls, idle_since))
+		if (is_idle_for_long(calls, idle_since) || may_be_spared(calls, idle_since))
 			break;
 		say_what_is_under_way(calls);
 		if (wf_calls_has_failed(calls))

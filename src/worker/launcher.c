@@ -193,7 +193,10 @@ start_maintenance(Database *database)
 
 	if (ticket == WF_NO_TICKET ||
 		!wf_worker_launch(ticket, WF_WORKER_MAINTENANCE, &handle))
+	{
+		wf_registry_want_process();
 		return false;
+	}
 	pfree(handle);
 	pace_start(database, GetCurrentTimestamp());
 

@@ -153,6 +153,7 @@ start_worker(Supervisor *self, WfWorkerKind kind)
 							wf_worker_kind_name(kind)),
 					 errhint("Raise max_worker_processes.")));
 		self->lacks_process = true;
+		wf_registry_want_process();
 		return;
 	}
 	self->lacks_process = false;

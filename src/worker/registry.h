@@ -30,6 +30,9 @@ typedef enum WfSlotState
 
 #define WF_DOING_LENGTH 96
 
+/* After so long without work a process may be spared. */
+#define WF_SPARE_MS 1000
+
 typedef struct WfWorkerSlot
 {
 	WfSlotState state;
@@ -73,6 +76,13 @@ extern bool wf_registry_is_asked_to_end(void);
 /* Processes that died with a job: how many so far. */
 extern void wf_registry_note_death(void);
 extern uint32 wf_registry_deaths(void);
+
+/*
+ * Sharing the processes of the server.  Who lacks one says so; a sql or http worker
+ * that has nothing to do may then give its own up, and is the only one to do so.
+ */
+extern void wf_registry_want_process(void);
+extern bool wf_registry_may_yield(void);
 
 /* For whoever looks: all used slots, palloc'd; returns how many. */
 extern int	wf_registry_list(WfWorkerSlot **slots);

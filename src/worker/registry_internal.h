@@ -18,6 +18,8 @@ typedef struct WfRegistry
 	int			nslots;			/* set once */
 	uint32		last_generation;
 	pg_atomic_uint32 deaths;	/* of processes that ran a job */
+	TimestampTz wanted_at;		/* when somebody lacked a process; 0: nobody
+								 * does */
 	bool		recheck_all;
 	int			nrechecks;
 	Oid			rechecks[WF_MAX_RECHECKS];

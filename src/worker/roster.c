@@ -6,9 +6,14 @@
 
 #include <signal.h>
 
+#include "base/wake.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
+#include "utils/timestamp.h"
 #include "worker/registry_internal.h"
+
+/* Who lacks a process asks again each second. */
+#define WANT_MS 5000
 
 /*
  * Whether a worker of the database wants help and may have it: the database
@@ -194,6 +199,37 @@ wf_registry_take_rechecks(Oid *databases, int size, bool *all)
 	wf_registry_unlock();
 
 	return n;
+}
+
+/*
+ * Says that a process is lacking, to all who might have one to spare.
+ */
+void
+wf_registry_want_process(void)
+{
+	WfRegistry *registry = wf_registry_lock(LW_EXCLUSIVE);
+
+	registry->wanted_at = GetCurrentTimestamp();
+	wf_registry_unlock();
+	wf_wake_workers_everywhere();
+}
+
+/*
+ * Whether this worker, which has nothing to do, is to give its process up.  Who
+ * lacks one asks again when nobody does.
+ */
+bool
+wf_registry_may_yield(void)
+{
+	WfRegistry *registry = wf_registry_lock(LW_EXCLUSIVE);
+	bool		is_wanted = registry->wanted_at != 0 &&
+	!TimestampDifferenceExceeds(registry->wanted_at, GetCurrentTimestamp(), WANT_MS);
+
+	if (is_wanted)
+		registry->wanted_at = 0;
+	wf_registry_unlock();
+
+	return is_wanted;
 }
 
 /*

@@ -98,6 +98,18 @@ leave(void)
 	proc_exit(0);
 }
 
+/*
+ * Whether another database needs the process more.
+ */
+static bool
+may_be_spared(const Rest *rest)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return (rest->next_due == 0 || rest->next_due > now) &&
+		TimestampDifferenceExceeds(rest->idle_since, now, WF_SPARE_MS) && wf_registry_may_yield();
+}
+
 void
 wf_sql_main(Datum main_arg)
 {
@@ -125,6 +137,8 @@ wf_sql_main(Datum main_arg)
 		if (GetCurrentTimestamp() >= leave_at)
 			leave();
 		(void) wf_round_run("looking for what is due", look_ahead, &rest, &fault);
+		if (may_be_spared(&rest))
+			leave();
 		wf_worker_sleep(time_to_sleep(&rest, leave_at), "waiting for sql activities");
 	}
 }
