@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "fmgr.h"
 #include "lane/lane.h"
+#include "marks.h"
 #include "queue_internal.h"
 #include "utils/builtins.h"
 
@@ -17,6 +18,7 @@ wf_queue_init(void)
 	 * what is registered last is called first: claims wake when lanes are
 	 * done
 	 */
+	wf_marks_init();
 	wf_claim_init();
 	wf_lane_init();
 	wf_lanes_init();

@@ -26,11 +26,14 @@
 	"  (j.group_key IS NOT NULL OR q.max_running IS NOT NULL) AS frees_others " \
 	"FROM workflow.job AS j LEFT JOIN workflow.queue AS q ON q.queue = j.queue "
 
-/* Whether a job of its group stands before j. */
-#define WF_GROUP_IS_BUSY \
+/*
+ * Whether a job of its group stands before j; "from": the parameter with
+ * wf_grouped_from().
+ */
+#define WF_GROUP_IS_BUSY(from) \
 	"EXISTS (SELECT 1 FROM workflow.job AS o " \
 	"  WHERE o.queue = j.queue AND o.group_key = j.group_key AND o.job_id <> j.job_id " \
-	"    AND (o.status = 'running' OR (o.job_id < j.job_id AND o.status <> 'dead')))"
+	"    AND o.job_id >= " from " AND (o.status = 'running' OR (o.job_id < j.job_id AND o.status <> 'dead')))"
 
 /* Whether the end of a deleted job j may let another one start. */
 #define WF_FREES_OTHERS \
@@ -51,6 +54,35 @@ typedef struct WfQueueFacts
 	TimestampTz table_due;		/* until then there is nothing in it to claim */
 } WfQueueFacts;
 
+#define WF_READY_PRIORITIES 32
+
+typedef struct WfReadyFirst
+{
+	int			priority;
+	TimestampTz run_at;
+} WfReadyFirst;
+
+/*
+ * For each priority no ready job of which this transaction might want stands
+ * before run_at.
+ */
+typedef struct WfReady
+{
+	bool		is_known;		/* else they have to be looked for */
+	bool		has_groups;		/* perhaps */
+	int			n;
+	WfReadyFirst firsts[WF_READY_PRIORITIES];	/* by priority */
+} WfReady;
+
+/* A range of the index job_ready, both ends included. */
+typedef struct WfReadySpan
+{
+	int			from_priority;
+	TimestampTz from;
+	int			until_priority;
+	TimestampTz until;
+} WfReadySpan;
+
 /* What a claim wants, and what it has to know for the next one. */
 typedef struct WfClaim
 {
@@ -65,7 +97,8 @@ typedef struct WfClaim
 	/* filled by the look at the queue */
 	bool		is_paused;
 	bool		has_lost;		/* leases that have ended */
-	bool		has_groups;
+	WfReady		ready;			/* when the claim last took */
+	int64		grouped_from;	/* wf_grouped_from(), where there are groups */
 	bool		is_rate_limited;
 	bool		is_limited;		/* a rate or max_running */
 	int			max_running;	/* 0: no limit */
@@ -129,6 +162,30 @@ extern bool wf_claim_rate_is_closed(WfClaim *claim);
 extern int	wf_claim_allowed(WfClaim *claim, int wanted);
 extern void wf_claim_use_rate(const WfClaim *claim, int taken);
 #define WF_LIMIT_COLUMNS "q.rate_count, q.rate_per, q.rate_next_at, q.max_running"
+
+/* ready.c */
+extern void wf_ready_look(const char *queue, const char *kind, WfReady *ready);
+extern bool wf_ready_is_none(const WfReady *ready, TimestampTz now);
+extern bool wf_ready_has_groups(const WfReady *ready, const char *queue);
+extern bool wf_ready_first(const WfReady *ready, TimestampTz now, WfReadyFirst *first);
+extern int	wf_ready_spans(const WfReady *ready, TimestampTz now, WfReadySpan *spans);
+extern TimestampTz wf_ready_after(const char *queue, const char *kind, int priority,
+								  TimestampTz time);
+extern TimestampTz wf_ready_next_due(const WfReady *ready, const char *queue, const char *kind,
+									 TimestampTz after);
+
+/* running.c */
+
+/* Where the running jobs of a queue begin. */
+typedef struct WfRunning
+{
+	bool		is_known;		/* else the two are the least there is */
+	TimestampTz lease_until;	/* infinity: no lease runs */
+	TimestampTz claimed_at;		/* of those bound to sessions; infinity: none */
+} WfRunning;
+
+extern void wf_running_look(const char *queue, WfRunning *running);
+extern int64 wf_grouped_from(const char *queue);
 
 /* take.c */
 extern List *wf_claim_take(WfClaim *claim);

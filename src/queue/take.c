@@ -41,15 +41,17 @@ static WfPlan take_plan = {
 	.name = "claim",
 	.expected = SPI_OK_UPDATE_RETURNING,
 	.by_index = true,
-	.nargs = 12,
+	.nargs = 15,
 	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID,
-	TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, BOOLOID, INT4OID, TIMESTAMPTZOID},
+		TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, BOOLOID, INT4OID, TIMESTAMPTZOID,
+	INT4OID, TIMESTAMPTZOID, INT8OID},
 	.sql =
 	"WITH picked AS MATERIALIZED ("
 	"  SELECT j.job_id FROM workflow.job AS j "
 	"  WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND j.run_at <= $3 "
+	"    AND (j.priority, j.run_at) >= ($13, $14) "
 	"    AND (j.priority, j.run_at) <= ($11, $12) "
-	"    AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY ") "
+	"    AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("$15") ") "
 	"  ORDER BY j.priority, j.run_at, j.job_id "
 	"  LIMIT $4 FOR UPDATE OF j SKIP LOCKED) "
 	"UPDATE workflow.job AS j SET "
@@ -63,11 +65,12 @@ static WfPlan take_plan = {
 static WfPlan judge_plan = {
 	.name = "claim_judge_groups",
 	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {INT8ARRAYOID},
+	.by_index = true,
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, INT8OID},
 	.sql =
 	"SELECT j.job_id FROM workflow.job AS j "
-	"WHERE j.job_id = ANY ($1) AND " WF_GROUP_IS_BUSY,
+	"WHERE j.job_id = ANY ($1) AND " WF_GROUP_IS_BUSY("$2"),
 };
 
 static WfPlan put_back_plan = {
@@ -179,29 +182,63 @@ in_order(const ListCell *a, const ListCell *b)
 }
 
 /*
- * Picks and marks up to limit jobs.
+ * Picks and marks up to limit jobs of a range.
  */
 static List *
-mark(const WfClaim *claim, int limit)
+mark_in_span(const WfClaim *claim, const WfReadySpan *span, int limit)
 {
 	bool		has_lease = claim->lease_us > 0;
-	bool		has_end = claim->until_run_at != 0;
 	Datum		values[] = {
 		CStringGetTextDatum(claim->kind), CStringGetTextDatum(claim->queue),
 		TimestampTzGetDatum(claim->now), Int64GetDatum(limit),
 		CStringGetTextDatum(claim->worker), CStringGetTextDatum(new_token()),
 		TimestampTzGetDatum(claim->now + claim->lease_us),
 		Int32GetDatum(MyProcPid), TimestampTzGetDatum(MyStartTimestamp),
-		BoolGetDatum(claim->max_running > 0), Int32GetDatum(has_end ? claim->until_priority : PG_INT32_MAX),
-		TimestampTzGetDatum(has_end ? claim->until_run_at : DT_NOEND),
+		BoolGetDatum(claim->max_running > 0), Int32GetDatum(span->until_priority),
+		TimestampTzGetDatum(span->until), Int32GetDatum(span->from_priority),
+		TimestampTzGetDatum(span->from), Int64GetDatum(claim->grouped_from),
 	};
-	const char *nulls = has_lease ? "       nn   " : "      n     ";
+	const char *nulls = has_lease ? "       nn      " : "      n        ";
 	uint64		count = wf_plan_execute(&take_plan, values, nulls);
 	List	   *jobs = NIL;
 
 	for (uint64 i = 0; i < count; i++)
 		jobs = lappend(jobs, wf_job_from_row(i));
 	list_sort(jobs, in_order);
+
+	return jobs;
+}
+
+/*
+ * Lets a range end where the claim does; false when nothing is left of it.
+ */
+static bool
+end_span(const WfClaim *claim, WfReadySpan *span)
+{
+	if (claim->until_run_at == 0 || span->until_priority < claim->until_priority)
+		return true;
+	if (span->from_priority > claim->until_priority)
+		return false;
+	span->until = span->until_priority > claim->until_priority ? claim->until_run_at :
+		Min(span->until, claim->until_run_at);
+	span->until_priority = claim->until_priority;
+
+	return true;
+}
+
+/*
+ * Picks and marks up to limit jobs.
+ */
+static List *
+mark(const WfClaim *claim, int limit)
+{
+	WfReadySpan spans[WF_READY_PRIORITIES];
+	int			n = wf_ready_spans(&claim->ready, claim->now, spans);
+	List	   *jobs = NIL;
+
+	for (int i = 0; i < n && list_length(jobs) < limit; i++)
+		if (end_span(claim, &spans[i]))
+			jobs = list_concat(jobs, mark_in_span(claim, &spans[i], limit - list_length(jobs)));
 
 	return jobs;
 }
@@ -257,7 +294,7 @@ find_losers(WfClaim *claim, List *jobs)
 	List	   *losers = NIL;
 	List	   *locked = NIL;
 	ListCell   *cell;
-	Datum		ids;
+	Datum		values[2];
 	uint64		count;
 
 	foreach(cell, jobs)
@@ -276,8 +313,9 @@ find_losers(WfClaim *claim, List *jobs)
 	if (locked == NIL)
 		return losers;
 
-	ids = job_ids(locked);
-	count = wf_plan_execute(&judge_plan, &ids, NULL);
+	values[0] = job_ids(locked);
+	values[1] = Int64GetDatum(wf_grouped_from(claim->queue));
+	count = wf_plan_execute(&judge_plan, values, NULL);
 	foreach(cell, locked)
 	{
 		WfJob	   *job = lfirst(cell);
@@ -434,14 +472,21 @@ List *
 wf_claim_take(WfClaim *claim)
 {
 	WfWakeTopic topic = wf_job_topic(claim->kind);
+	bool		has_groups;
 	List	   *jobs;
 
 	claim->is_contended = false;
 	claim->rate_opens_at = 0;
 	if (claim->is_rate_limited && wf_claim_rate_is_closed(claim))
 		return NIL;				/* known without a lock */
+	wf_ready_look(claim->queue, claim->kind, &claim->ready);
+	if (wf_ready_is_none(&claim->ready, claim->now))
+		return NIL;
 
-	jobs = claim->is_limited || claim->has_groups ? take_or_undo(claim) : take(claim);
+	has_groups = wf_ready_has_groups(&claim->ready, claim->queue);
+	claim->grouped_from = has_groups ? wf_grouped_from(claim->queue) : 0;
+
+	jobs = claim->is_limited || has_groups ? take_or_undo(claim) : take(claim);
 	if (jobs == NIL)
 		return NIL;
 

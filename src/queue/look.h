@@ -1,0 +1,34 @@
+/*
+ * look.h
+ *	  Looking for the first row behind a low-water mark.
+ */
+#ifndef WF_QUEUE_LOOK_H
+#define WF_QUEUE_LOOK_H
+
+#include "access/skey.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+
+#define WF_LOOK_KEYS 4
+
+/* An index that is being looked into. */
+typedef struct WfLook
+{
+	Relation	table;
+	Relation	index;
+	Snapshot	snapshot;		/* shows nothing of the present transaction */
+	ScanKeyData keys[WF_LOOK_KEYS];
+} WfLook;
+
+/* Of the schema workflow; InvalidOid when there is none. */
+extern Oid	wf_look_relation(const char *name);
+
+extern bool wf_look_open(WfLook *look, const char *table, const char *index);
+extern void wf_look_close(WfLook *look);
+extern void wf_look_key(WfLook *look, int column, StrategyNumber strategy,
+						RegProcedure procedure, Datum value);
+extern void wf_look_null_key(WfLook *look, int column);
+extern bool wf_look_first(WfLook *look, int n_keys, Snapshot snapshot, int column,
+						  int64 *value, int other, int32 *other_value);
+
+#endif							/* WF_QUEUE_LOOK_H */
