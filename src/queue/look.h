@@ -31,4 +31,23 @@ extern void wf_look_null_key(WfLook *look, int column);
 extern bool wf_look_first(WfLook *look, int n_keys, Snapshot snapshot, int column,
 						  int64 *value, int other, int32 *other_value);
 
+#define WF_WALK_SHELVES 2
+
+/* A track with few shelves, from 0 on. */
+typedef struct WfWalk
+{
+	const char *table;
+	const char *index;
+	const char *track;
+	const char *queue;			/* first column of the index; NULL: it is not */
+	int			n_shelves;
+	int64		(*find_first) (WfLook *look, int32 shelf, int64 from);	/* or WF_MARK_NONE */
+} WfWalk;
+
+/*
+ * Sets found to where the first row stands on each shelf, that of this
+ * transaction included; false, and to the least, when that is not known.
+ */
+extern bool wf_look_walk(const WfWalk *walk, int64 *found);
+
 #endif							/* WF_QUEUE_LOOK_H */

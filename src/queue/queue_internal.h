@@ -187,6 +187,9 @@ typedef struct WfRunning
 extern void wf_running_look(const char *queue, WfRunning *running);
 extern int64 wf_grouped_from(const char *queue);
 
+/* pick.c */
+extern List *wf_claim_pick(const WfClaim *claim, int limit);
+
 /* take.c */
 extern List *wf_claim_take(WfClaim *claim);
 extern void wf_claim_note_taken(WfWakeTopic topic);

@@ -32,18 +32,30 @@ static WfPlan look_plan = {
 	"FROM workflow.queue AS q WHERE q.queue = $1",
 };
 
+#define READY_NARGS 7
+#define READY_TYPES \
+	TEXTOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT8OID
+#define READY(range) \
+	"SELECT 1 FROM workflow.job AS j WHERE j.kind = 'task' AND j.queue = $1 " \
+	"  AND j.status = 'ready' AND j.run_at <= $2 AND " range \
+	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("$7") ") LIMIT 1"
+
 static WfPlan ready_plan = {
 	.name = "wait_for_ready_job",
 	.expected = SPI_OK_SELECT,
 	.by_index = true,
-	.nargs = 7,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID,
-	INT8OID},
-	.sql =
-	"SELECT 1 FROM workflow.job AS j WHERE j.kind = 'task' AND j.queue = $1 "
-	"  AND j.status = 'ready' AND j.run_at <= $2 "
-	"  AND (j.priority, j.run_at) >= ($3, $4) AND (j.priority, j.run_at) <= ($5, $6) "
-	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("$7") ") LIMIT 1",
+	.nargs = READY_NARGS,
+	.argtypes = {READY_TYPES},
+	.sql = READY("(j.priority, j.run_at) >= ($3, $4) AND (j.priority, j.run_at) <= ($5, $6) "),
+};
+
+static WfPlan ready_of_priority_plan = {
+	.name = "wait_for_ready_job_of_priority",
+	.expected = SPI_OK_SELECT,
+	.by_index = true,
+	.nargs = READY_NARGS,
+	.argtypes = {READY_TYPES},
+	.sql = READY("j.priority = $3 AND j.run_at >= $4 AND j.run_at <= $6 "),
 };
 
 /*
@@ -69,7 +81,7 @@ is_any_ready(const WfClaim *claim)
 			Int64GetDatum(grouped_from)
 		};
 
-		if (wf_plan_execute(&ready_plan, values, NULL) > 0)
+		if (wf_plan_execute(ready.is_known ? &ready_of_priority_plan : &ready_plan, values, NULL) > 0)
 			return true;
 	}
 

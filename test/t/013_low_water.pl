@@ -116,6 +116,39 @@ foreach my $queue (@queues)
 	my ($before, $after) = grow($queue);
 	cmp_ok($after, '<=', $before * 1.2, "$queue: a claim touches no more pages than before");
 }
+
+# Jobs that are delayed are not walked over either, when a claim wants more than there are.
+sql(q{SELECT count(workflow.enqueue('delayed', '1', run_at => now() + interval '1 day')) FROM generate_series(1, 5000)});
+$comes{delayed} = q{workflow.enqueue('delayed', '1', run_at => clock_timestamp() - interval '1 ms')};
+$claim{delayed} = q{workflow.claim('delayed', 'w', %d + 4)};
+cmp_ok(pages('delayed'), '<=', 60, 'nor those that are not due');
+
+# Timers are removed with their visits, and leave as much.
+my $timers = q{SELECT 'pages ' || heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read
+	FROM pg_statio_all_tables WHERE relid = 'workflow.timer'::regclass};
+
+sub timer_pages
+{
+	my $flush = 'SELECT pg_stat_force_next_flush()';
+	my $look = 'CALL workflow.run()';
+	my ($before, $after) = sql(join ";\n", $look, $flush, $timers, $look, $look, $flush, $timers) =~ /^pages (\d+)$/mg;
+	return $after - $before;
+}
+
+sub pass_timers
+{
+	sql(q{INSERT INTO workflow.timer (item_id, seq, kind, due_at, event)
+	      SELECT n, 1, 'wait', clock_timestamp() - interval '1 ms', 'e' FROM generate_series(1, 3000) AS n});
+	sql(q{SET session_replication_role = replica; DELETE FROM workflow.timer});
+	return;
+}
+pass_timers();
+my $first = timer_pages();
+pass_timers() foreach 1 .. 3;
+timer_pages();
+my $last = timer_pages();
+note("timers: $first pages for two looks, then $last");
+cmp_ok($last, '<=', $first + 4, 'a look for timers touches no more pages than before');
 $holder->quit;
 
 # Not preloaded there are no marks: claims find their jobs, and what
@@ -125,6 +158,7 @@ $node->restart;
 $holder = hold_snapshot();
 my ($before, $after) = grow('keyed');
 cmp_ok($after, '>', $before * 2, 'without marks it touches more and more');
+cmp_ok(timer_pages(), '>', $last * 2, 'and so does a look for timers');
 $holder->quit;
 
 done_testing();
