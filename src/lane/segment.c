@@ -12,7 +12,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
+#include "base/table.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "lane_internal.h"
@@ -20,23 +20,18 @@
 #include "storage/bufmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+
+static WfTable segments[WF_LANE_SEGMENTS] = {
+	{"segment_1"}, {"segment_2"}, {"segment_3"}, {"segment_4"},
+	{"segment_5"}, {"segment_6"}, {"segment_7"}, {"segment_8"},
+};
 
 Oid
 wf_segment_oid(int segment)
 {
-	char		name[NAMEDATALEN];
-	Oid			schema = get_namespace_oid("workflow", false);
-	Oid			oid;
-
-	snprintf(name, sizeof(name), "segment_%d", segment);
-	oid = get_relname_relid(name, schema);
-	if (!OidIsValid(oid))
-		elog(ERROR, "table workflow.%s is missing", name);
-
-	return oid;
+	return wf_table_oid(&segments[segment - 1]);
 }
 
 /*

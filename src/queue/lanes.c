@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/owner.h"
-#include "catalog/namespace.h"
+#include "base/table.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "lane/lane.h"
@@ -24,7 +24,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -47,10 +46,9 @@ static WfPlan head_plan = {
 static int64
 next_job_id(void)
 {
-	Oid			sequence = get_relname_relid("job_job_id_seq",
-											 get_namespace_oid("workflow", false));
+	static WfTable sequence = {"job_job_id_seq"};
 
-	return nextval_internal(sequence, false);
+	return nextval_internal(wf_table_oid(&sequence), false);
 }
 
 /*
