@@ -57,6 +57,7 @@ typedef struct WakeBlock
 	LWLock		lock;
 	int			tranche;		/* set once */
 	int			used_slots;		/* slots beyond were never used */
+	pg_atomic_uint32 listeners[WF_WAKE_TOPICS]; /* slots in use, by topic */
 	pg_atomic_uint64 all_queues;	/* wakings of every queue at once */
 	pg_atomic_uint64 queues[QUEUE_COUNTS];	/* by the hash of the name */
 	Slot		slots[FLEXIBLE_ARRAY_MEMBER];
@@ -92,6 +93,8 @@ init_block(void *memory)
 	new_block->tranche = LWLockNewTrancheId();
 	LWLockInitialize(&new_block->lock, new_block->tranche);
 	pg_atomic_init_u64(&new_block->all_queues, 0);
+	for (int i = 0; i < WF_WAKE_TOPICS; i++)
+		pg_atomic_init_u32(&new_block->listeners[i], 0);
 	for (int i = 0; i < QUEUE_COUNTS; i++)
 		pg_atomic_init_u64(&new_block->queues[i], 0);
 	for (int i = 0; i < ProcGlobal->allProcCount; i++)
@@ -139,6 +142,10 @@ wake_listeners(WfWakeTopic topic, uint32 queue_hash, uint32 missed)
 {
 	int			woken = 0;
 
+	/* who begins to listen after this sees what was committed before it */
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&block->listeners[topic]) == 0)
+		return 0;
 	LWLockAcquire(&block->lock, LW_SHARED);
 	for (int i = 0; i < block->used_slots; i++)
 	{
@@ -338,6 +345,14 @@ unlisten_at_exit(int code, Datum arg)
 	wf_wake_unlisten();
 }
 
+static void
+count_out(Slot *slot)
+{
+	if (slot->in_use)
+		pg_atomic_fetch_sub_u32(&block->listeners[slot->topic], 1);
+	slot->in_use = false;
+}
+
 /*
  * Registers this process as waiting for a topic (and queue, or NULL for any).
  * Look for work only after this call; then sleep on MyLatch.
@@ -356,6 +371,8 @@ wf_wake_listen(WfWakeTopic topic, const char *queue)
 	}
 
 	LWLockAcquire(&block->lock, LW_EXCLUSIVE);
+	count_out(slot);
+	pg_atomic_fetch_add_u32(&block->listeners[topic], 1);
 	slot->topic = topic;
 	slot->database = MyDatabaseId;
 	slot->queue_hash = hash_queue(queue);
@@ -376,7 +393,7 @@ wf_wake_unlisten(void)
 		return;
 	slot = &block->slots[wf_my_proc_number()];
 	LWLockAcquire(&block->lock, LW_EXCLUSIVE);
-	slot->in_use = false;
+	count_out(slot);
 	LWLockRelease(&block->lock);
 	pg_atomic_write_u32(&slot->missed, 0);
 }

@@ -13,6 +13,7 @@ typedef enum WfWakeTopic
 	WF_WAKE_MAINTENANCE,		/* timers, leases; starts missing workers */
 	WF_WAKE_LAUNCHER,			/* cluster-wide: databases to look at */
 } WfWakeTopic;
+#define WF_WAKE_TOPICS (WF_WAKE_LAUNCHER + 1)
 
 extern void wf_wake_init(void);
 

@@ -144,7 +144,7 @@ learn_indexes(Relation relation)
 	indexes.each = palloc(sizeof(KnownIndex) * Max(list_length(oids), 1));
 	foreach(cell, oids)
 		if (!learn_index(lfirst_oid(cell), &indexes.each[indexes.count++]))
-			indexes.are_simple = false;
+		indexes.are_simple = false;
 	MemoryContextSwitchTo(previous);
 	list_free(oids);
 	indexes.are_known = before == changes;
