@@ -163,7 +163,7 @@ new_claim(WfStore *store, const WfLaneAsk *ask)
 	if (claim == 0)
 		return 0;
 	entry = wf_claim_at(claim);
-	if (!pg_strong_random(entry->secret, WF_LANE_SECRET))
+	if (!wf_token_draw(entry->secret))
 	{
 		wf_claim_give(store, claim);
 		return 0;

@@ -92,6 +92,7 @@ typedef struct WfSlotPage
 	uint16		used;			/* slots given away */
 	uint16		ready;
 	uint16		alive;			/* not ended */
+	uint16		first_ready;	/* no slot before it is ready */
 	uint64		sequence;		/* order of the lane's pages */
 	TimestampTz first_stored;
 	WfSlot		slots[FLEXIBLE_ARRAY_MEMBER];
@@ -199,6 +200,7 @@ extern WfStore *wf_store_known(void);
 extern void wf_store_init(void);
 pg_noreturn extern void wf_store_distrust(WfStore *store, int64 job_id);
 extern WfStore *wf_store_enter(void);
+extern WfStore *wf_store_enter_built(void);
 extern void wf_store_leave(WfStore *store);
 extern void wf_store_set_lease_end(WfStore *store, TimestampTz end);
 extern void wf_store_lower_lease_end(WfStore *store, TimestampTz end);
@@ -271,6 +273,7 @@ extern void wf_slot_wipe(WfLane *lane);
 extern WfSlotNo wf_slot_first_ready(WfLane *lane);
 
 /* token.c */
+extern bool wf_token_draw(uint8 *secret);
 extern bool wf_token_read(const char *token, uint8 *secret, WfSlotNo *slot);
 
 /* lane.c */

@@ -176,7 +176,8 @@ turn_to(Reading *reading, int segment, int64 job_id)
 		return;
 	end_reading(reading);
 	reading->segment = segment;
-	reading->relation = table_open(wf_segment_oid(segment), RowShareLock);
+	/* the lock that a claim's own row needs, too */
+	reading->relation = table_open(wf_segment_oid(segment), RowExclusiveLock);
 	if (wf_relation_file(reading->relation) != wf_mark_store()->file[segment - 1])
 		wf_store_distrust(wf_mark_store(), job_id);
 	reading->row = table_slot_create(reading->relation, NULL);
@@ -206,13 +207,13 @@ wf_segment_read(WfLaneJob *jobs, int count)
 
 /*
  * Locks the rows of jobs and reads their payloads; FOR UPDATE SKIP LOCKED.
- * What somebody else has locked is left without a payload.
+ * What somebody else has locked is left without a payload.  There is but one
+ * version of a row, so no snapshot has to choose.
  */
 void
 wf_segment_lock(WfLaneJob *jobs, int count)
 {
 	Reading		reading = {0};
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	CommandId	command = GetCurrentCommandId(true);
 
 	for (int i = 0; i < count; i++)
@@ -222,13 +223,12 @@ wf_segment_lock(WfLaneJob *jobs, int count)
 		ItemPointerData tid = slot->tid;
 
 		turn_to(&reading, slot->segment, jobs[i].job_id);
-		if (table_tuple_lock(reading.relation, &tid, snapshot, reading.row, command,
+		if (table_tuple_lock(reading.relation, &tid, SnapshotAny, reading.row, command,
 							 LockTupleExclusive, LockWaitSkip, 0, &failure) == TM_Ok)
 			read_payload(reading.row, &jobs[i]);
 		ExecClearTuple(reading.row);
 	}
 	end_reading(&reading);
-	UnregisterSnapshot(snapshot);
 }
 
 static Datum
