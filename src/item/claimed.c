@@ -48,17 +48,21 @@ lock_claimed(int64 job_id, const char *token)
  */
 WF_PUBLIC_FUNCTION(wf_complete)
 {
-	char	   *actor = wf_role_name(GetUserId());
 	char	   *token = wf_argument_text(fcinfo, 1, "token");
 	char	   *event = wf_argument_text(fcinfo, 2, "event");
 	Jsonb	   *output = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);
+	bool		is_ok = strcmp(event, "ok") == 0;
+	char	   *actor;
 	WfCaller	caller;
 
 	wf_require_argument(fcinfo, 0, "job_id");
+	if (is_ok && wf_queue_complete_at_once(PG_GETARG_INT64(0), token, output))
+		PG_RETURN_VOID();
+
+	actor = wf_role_name(GetUserId());
 	wf_enter_owner(&caller);
 	SPI_connect();
-	if (strcmp(event, "ok") != 0 ||
-		!wf_queue_complete_in_lane(PG_GETARG_INT64(0), token, output))
+	if (!is_ok || !wf_queue_complete_in_lane(PG_GETARG_INT64(0), token, output))
 		wf_item_complete_job(lock_claimed(PG_GETARG_INT64(0), token), event, output, actor);
 	SPI_finish();
 	wf_leave_owner(&caller);

@@ -30,6 +30,26 @@ wf_lane_enter(int queue_no)
 	return store == NULL ? 0 : wf_store_lane(store, queue_no);
 }
 
+bool
+wf_lane_enter_built(void)
+{
+	return wf_store_enter_built() != NULL;
+}
+
+WfLaneNo
+wf_lane_of_built(int queue_no, WfLaneNo known)
+{
+	WfStore    *store = wf_store_enter_built();
+
+	if (store == NULL)
+		return 0;
+	if (known != 0 && wf_lane_at(known)->store == store->self &&
+		wf_lane_at(known)->queue_no == queue_no)
+		return known;
+
+	return wf_store_lane(store, queue_no);
+}
+
 /*
  * This process, as the owner of a slot.
  */

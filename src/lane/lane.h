@@ -48,6 +48,14 @@ extern void wf_lane_init(void);
 extern WfLaneNo wf_lane_enter(int queue_no);
 
 /*
+ * Enters the store if it has not first to be read from the tables: no statement
+ * is run.  The lane of a queue, then, or 0; known: which one it was the last
+ * time, or 0.
+ */
+extern bool wf_lane_enter_built(void);
+extern WfLaneNo wf_lane_of_built(int queue_no, WfLaneNo known);
+
+/*
  * Stores jobs; false when there is no memory for them, and then nothing is
  * stored.
  */

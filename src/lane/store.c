@@ -209,6 +209,33 @@ wf_store_enter(void)
 }
 
 /*
+ * Enters the store for the rest of the transaction, unless it has to be built
+ * first, or there is no memory for it: NULL.
+ */
+WfStore *
+wf_store_enter_built(void)
+{
+	WfStore    *store = wf_mark_store();
+	bool		is_inside;
+
+	if (store != NULL)
+		return store;
+	store = wf_store_find();
+	if (store == NULL)
+		return NULL;
+	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
+	is_inside = store->state == WF_STORE_BUILT;
+	if (is_inside)
+		store->n_open++;
+	LWLockRelease(&store->lock);
+	if (!is_inside)
+		return NULL;
+	wf_mark_reserve(store, 0);
+
+	return store;
+}
+
+/*
  * What the store knows is no longer all, or wrong: it is built anew.
  */
 static void

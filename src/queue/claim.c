@@ -321,6 +321,7 @@ WF_PUBLIC_FUNCTION(wf_claim)
 	WfCaller	caller;
 	int64		wait_us = PG_ARGISNULL(4) ? 0 : wf_interval_us(PG_GETARG_INTERVAL_P(4));
 	List	   *jobs;
+	bool		is_done;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -339,6 +340,12 @@ WF_PUBLIC_FUNCTION(wf_claim)
 	require_lease(&claim);
 	require_wait(wait_us);
 	InitMaterializedSRF(fcinfo, 0);
+	jobs = wf_lanes_look_at_once(&claim, &is_done);
+	if (is_done && (jobs != NIL || wait_us == 0))
+	{
+		return_jobs(fcinfo, jobs);
+		PG_RETURN_NULL();
+	}
 
 	wf_enter_owner(&caller);
 	SPI_connect();

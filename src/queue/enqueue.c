@@ -243,6 +243,8 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	job.run_at = PG_ARGISNULL(5) ? wf_now() : PG_GETARG_TIMESTAMPTZ(5);
 
 	is_plain = job.key == NULL && job.group_key == NULL && job.priority == 0 && PG_ARGISNULL(5);
+	if (is_plain && wf_lanes_store_at_once(job.queue, &PG_GETARG_DATUM(1), 1, &id))
+		PG_RETURN_DATUM(id);
 
 	wf_enter_owner(&caller);
 	SPI_connect();

@@ -23,7 +23,6 @@
 #include "queue_internal.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -52,19 +51,30 @@ next_job_id(void)
 }
 
 /*
- * Stores jobs in the lane of a queue; false when they have to go into the
- * table.
+ * The lane of a queue, entered without running a statement; 0 when that is not
+ * possible.
  */
-bool
-wf_lanes_store(const char *queue, const Datum *payloads, int count, Datum *job_ids)
+static WfLaneNo
+lane_of_built(WfQueueFacts *facts)
 {
-	WfQueueFacts *facts = wf_queue_facts(queue);
-	int64	   *ids;
-	WfLaneNo	lane;
+	WfLaneNo	lane = wf_lane_of_built(facts->queue_no, facts->lane);
 
-	if (facts == NULL || facts->is_limited || wf_clock_setting[0] != '\0')
-		return false;
-	lane = wf_lane_enter(facts->queue_no);
+	facts->lane = lane;
+
+	return lane;
+}
+
+static bool
+takes_jobs(const WfQueueFacts *facts)
+{
+	return facts != NULL && !facts->is_limited && wf_clock_setting[0] == '\0';
+}
+
+static bool
+store(const char *queue, WfLaneNo lane, const Datum *payloads, int count, Datum *job_ids)
+{
+	int64	   *ids;
+
 	if (lane == 0)
 		return false;
 	ids = palloc(sizeof(int64) * count);
@@ -79,6 +89,31 @@ wf_lanes_store(const char *queue, const Datum *payloads, int count, Datum *job_i
 	return true;
 }
 
+/*
+ * Stores jobs in the lane of a queue; false when they have to go into the
+ * table.
+ */
+bool
+wf_lanes_store(const char *queue, const Datum *payloads, int count, Datum *job_ids)
+{
+	WfQueueFacts *facts = wf_queue_facts(queue);
+
+	return takes_jobs(facts) &&
+		store(queue, wf_lane_enter(facts->queue_no), payloads, count, job_ids);
+}
+
+/*
+ * The same where all is known that is needed, so that no statement is run; the
+ * caller need not be anybody special.  False says nothing.
+ */
+bool
+wf_lanes_store_at_once(const char *queue, const Datum *payloads, int count, Datum *job_ids)
+{
+	WfQueueFacts *facts = wf_queue_facts_known(queue);
+
+	return takes_jobs(facts) && store(queue, lane_of_built(facts), payloads, count, job_ids);
+}
+
 /* -------------------------------------------------------------------- commit */
 
 /* How far the log was when the present transaction had claimed, and no more. */
@@ -90,12 +125,22 @@ static XLogRecPtr claimed_until = InvalidXLogRecPtr;
  * for the disk.  One that has given a lease must: leases outlive the server.
  */
 static void
-before_commit(XactEvent event, void *arg)
+around_commit(XactEvent event, void *arg)
 {
+	static int	asked_for = SYNCHRONOUS_COMMIT_OFF;
+
 	if (event == XACT_EVENT_PRE_COMMIT && claimed_until != InvalidXLogRecPtr &&
 		claimed_until == XactLastRecEnd && synchronous_commit > SYNCHRONOUS_COMMIT_OFF)
-		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_LOCAL, true, 0, false);
+	{
+		/* by the variable itself: to set it by its name costs as much again */
+		asked_for = synchronous_commit;
+		synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
+	}
+	else if (asked_for != SYNCHRONOUS_COMMIT_OFF)
+	{
+		synchronous_commit = asked_for;
+		asked_for = SYNCHRONOUS_COMMIT_OFF;
+	}
 	claimed_until = InvalidXLogRecPtr;
 }
 
@@ -353,6 +398,30 @@ wf_lanes_look(WfClaim *claim, bool *is_done)
 	return jobs;
 }
 
+/*
+ * The same look where nothing but the lane is to be looked into, and all is
+ * known that is needed: no statement is run.  *is_done is false when that is
+ * not so.
+ */
+List *
+wf_lanes_look_at_once(WfClaim *claim, bool *is_done)
+{
+	WfQueueFacts *facts = wf_queue_facts_known(claim->queue);
+	WfLaneNo	lane;
+
+	claim->now = wf_now();
+	*is_done = facts != NULL && !facts->is_limited && !facts->is_paused &&
+		strlen(claim->worker) <= WF_LANE_WORKER &&
+		(lane = lane_of_built(facts)) != 0 && wf_lane_next_end() > claim->now &&
+		!table_may_have(claim, facts);
+	if (!*is_done)
+		return NIL;
+	if (!claim->is_lease_asked)
+		claim->lease_us = facts->lease_us;
+
+	return take(claim, lane, claim->limit, DT_NOEND);
+}
+
 TimestampTz
 wf_queue_tidy(void)
 {
@@ -364,6 +433,6 @@ wf_queue_tidy(void)
 void
 wf_lanes_init(void)
 {
-	RegisterXactCallback(before_commit, NULL);
+	RegisterXactCallback(around_commit, NULL);
 	wf_lane_set_prepare_hook(wf_lanes_move_prepared);
 }

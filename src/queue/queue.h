@@ -92,6 +92,12 @@ extern bool wf_queue_exists(int64 job_id);
  * the table.
  */
 extern bool wf_queue_complete_in_lane(int64 job_id, const char *token, Jsonb *detail);
+
+/*
+ * The same without running a statement: for callers that are nobody special and
+ * not connected to SPI.  False says nothing.
+ */
+extern bool wf_queue_complete_at_once(int64 job_id, const char *token, Jsonb *detail);
 extern void wf_queue_complete_many_in_lanes(const Datum *job_ids, const Datum *tokens,
 											int count, bool *done);
 

@@ -52,6 +52,7 @@ typedef struct WfQueueFacts
 	uint64		table_count;	/* wf_wake_count() of when the table was
 								 * looked into */
 	TimestampTz table_due;		/* until then there is nothing in it to claim */
+	uint32		lane;			/* WfLaneNo, where it was last; 0: not asked */
 } WfQueueFacts;
 
 #define WF_READY_PRIORITIES 32
@@ -139,6 +140,7 @@ extern void wf_attempt_log(const WfLaneAttempt *attempt);
 
 /* facts.c */
 extern WfQueueFacts *wf_queue_facts(const char *queue);
+extern WfQueueFacts *wf_queue_facts_known(const char *queue);
 extern char *wf_queue_name(int queue_no);
 
 /* lanes_leave.c */
@@ -149,8 +151,11 @@ extern void wf_lanes_move_prepared(struct WfLaneEnd *ends, int count);
 
 /* lanes.c */
 extern bool wf_lanes_store(const char *queue, const Datum *payloads, int count, Datum *job_ids);
+extern bool wf_lanes_store_at_once(const char *queue, const Datum *payloads, int count,
+								   Datum *job_ids);
 extern bool wf_lanes_have_work(const WfClaim *claim);
 extern List *wf_lanes_look(WfClaim *claim, bool *is_done);
+extern List *wf_lanes_look_at_once(WfClaim *claim, bool *is_done);
 extern bool wf_lanes_move_claimed(int64 job_id, const char *token);
 extern int	wf_lanes_move_lost(bool is_own_session);
 extern void wf_lanes_init(void);

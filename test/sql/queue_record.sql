@@ -52,3 +52,47 @@ SELECT workflow.create_queue('mail', 'ops', '10 minutes', '{ops-lead}');
 SELECT workflow.enqueue('mail', '{}') > 0 AS stored;
 SELECT count(workflow.complete(job_id, token)) FROM workflow.claim('mail', 'sixth');
 SELECT worker, outcome FROM workflow.attempts;
+
+-- What runs no statement minds neither the caller's rights nor his search path.
+SELECT workflow.create_queue('own', 'ops', '10 minutes', '{ops-lead}');
+CREATE ROLE regress_plain;
+SELECT workflow.grant_role('regress_plain', 'worker');
+CREATE SCHEMA trap;
+CREATE TABLE trap.attempt (job_id bigint);
+CREATE TABLE trap.segment_1 (job_id bigint);
+CREATE SEQUENCE trap.job_job_id_seq START 1000000;
+GRANT ALL ON SCHEMA trap TO regress_plain;
+SET ROLE regress_plain;
+SET search_path = trap, workflow, pg_catalog;
+SELECT workflow.enqueue('own', '1') < 1000000 AS first, workflow.enqueue('own', '2') < 1000000 AS second,
+  workflow.enqueue('own', '3') < 1000000 AS third;
+SELECT workflow.complete(job_id, token) FROM workflow.claim('own', 'plain');
+SELECT workflow.complete(job_id, token) FROM workflow.claim('own', 'plain');
+SELECT current_user, current_setting('search_path');
+RESET ROLE;
+RESET search_path;
+SELECT (SELECT count(*) FROM trap.attempt) + (SELECT count(*) FROM trap.segment_1) AS trapped;
+SELECT count(*) FROM workflow.attempts WHERE worker = 'plain';
+SET client_min_messages = warning;
+DROP SCHEMA trap CASCADE;
+RESET client_min_messages;
+
+-- Nor does it write where nothing may be written.
+BEGIN READ ONLY;
+SELECT workflow.enqueue('own', '4');
+ROLLBACK;
+SELECT job_id, token FROM workflow.claim('own', 'plain') \gset
+BEGIN READ ONLY;
+SELECT workflow.complete(:job_id, :'token');
+ROLLBACK;
+SELECT ready, running FROM workflow.queues WHERE queue = 'own';
+
+-- synchronous_commit is as it was asked for, also within the transaction that claims.
+SELECT workflow.complete(:job_id, :'token');
+SHOW synchronous_commit;
+SELECT workflow.enqueue('own', '5') > 0 AS stored;
+SET synchronous_commit = local;
+SELECT count(*) FROM workflow.claim('own', 'plain');
+SHOW synchronous_commit;
+DROP OWNED BY regress_plain;
+DROP ROLE regress_plain;
