@@ -8,6 +8,7 @@
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -241,6 +242,7 @@ wf_lane_claim(WfLaneNo lane_no, const WfLaneAsk *ask, WfLaneJob *jobs, uint8 *se
 	WfClaimNo	claim;
 	int			count;
 
+	PreventCommandIfReadOnly("workflow.claim()");
 	wf_mark_reserve(store, ask->limit);
 	claim = new_claim(store, ask);
 	if (claim == 0)

@@ -81,6 +81,9 @@ RESET client_min_messages;
 BEGIN READ ONLY;
 SELECT workflow.enqueue('own', '4');
 ROLLBACK;
+BEGIN READ ONLY;
+SELECT payload FROM workflow.claim('own', 'plain');
+ROLLBACK;
 SELECT job_id, token FROM workflow.claim('own', 'plain') \gset
 BEGIN READ ONLY;
 SELECT workflow.complete(:job_id, :'token');
