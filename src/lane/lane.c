@@ -199,7 +199,7 @@ new_claim(WfStore *store, const WfLaneAsk *ask)
 }
 
 /*
- * Locks and reads the rows of what was taken; puts back what could not be
+ * Reads the rows of what was taken; puts back those that somebody else has
  * locked.  Returns how many are left.
  */
 static int
@@ -207,7 +207,7 @@ read_taken(WfLane *lane, WfLaneJob *jobs, int count)
 {
 	int			kept = 0;
 
-	wf_segment_lock(jobs, count);
+	wf_segment_take(jobs, count);
 	for (int i = 0; i < count; i++)
 	{
 		if (jobs[i].payload != NULL)

@@ -250,7 +250,7 @@ extern void wf_segment_store(int segment, int queue_no, const int64 *job_ids,
 extern void wf_segment_store_claim(int segment, int queue_no, const WfLaneClaim *claim,
 								   const int64 *job_ids, int count);
 extern void wf_segment_read(WfLaneJob *jobs, int count);
-extern void wf_segment_lock(WfLaneJob *jobs, int count);
+extern void wf_segment_take(WfLaneJob *jobs, int count);
 extern void wf_segment_scan(int segment, Oid *file,
 							void (*take) (const WfSegmentRow *row, void *argument),
 							void *argument);
