@@ -89,6 +89,9 @@ extern int	wf_lane_claim(WfLaneNo lane, const WfLaneAsk *ask, WfLaneJob *jobs,
 
 extern char *wf_lane_token(const uint8 *secret, WfSlotNo slot);
 
+/* Whether a token looks like one of a lane's jobs. */
+extern bool wf_lane_has_token(const char *token);
+
 /* A job that leaves a lane when the transaction commits. */
 typedef struct WfLaneEnd
 {

@@ -52,6 +52,12 @@ wf_lane_token(const uint8 *secret, WfSlotNo slot)
 	return token;
 }
 
+bool
+wf_lane_has_token(const char *token)
+{
+	return token[0] == TOKEN_PREFIX;
+}
+
 static int
 digit_value(char digit)
 {

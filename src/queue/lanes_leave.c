@@ -201,7 +201,8 @@ record(const Success *success)
 bool
 wf_queue_complete_at_once(int64 job_id, const char *token, Jsonb *detail)
 {
-	return wf_lane_enter_built() && wf_queue_complete_in_lane(job_id, token, detail);
+	return wf_lane_has_token(token) && wf_lane_enter_built() &&
+		wf_queue_complete_in_lane(job_id, token, detail);
 }
 
 bool
