@@ -60,7 +60,7 @@ BEGIN
   END LOOP;
   -- a view calls its functions as whoever reads it
   IF allowed.views && '{queues,*}' THEN
-    EXECUTE format('GRANT EXECUTE ON FUNCTION workflow._lanes() TO %I', role_name);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION workflow._queue_figures(boolean) TO %I', role_name);
   END IF;
 END
 $$;

@@ -310,12 +310,6 @@ COMMENT ON FUNCTION workflow._resume_queue(text, text, text) IS 'Inner: resume_q
 
 -- ------------------------------------------------------------------ views
 
-CREATE FUNCTION workflow._lanes(OUT queue_no int, OUT ready bigint, OUT running bigint,
-                                OUT oldest_ready_at timestamptz, OUT ended bigint) RETURNS SETOF record
-LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wf_lane_figures';
-COMMENT ON FUNCTION workflow._lanes() IS
-  'Inner: what the lane of each queue holds, without looking at its jobs';
-
 CREATE FUNCTION workflow._lane_jobs(OUT job_id bigint, OUT queue_no int, OUT status text, OUT stored_at timestamptz,
                                     OUT worker text, OUT claimed_at timestamptz, OUT lease_until timestamptz,
                                     OUT token text) RETURNS SETOF record
@@ -330,20 +324,80 @@ SELECT CASE WHEN j.status = 'dead' THEN coalesce(j.dead_letter, j.queue) ELSE j.
 FROM workflow.job AS j;
 COMMENT ON VIEW workflow._placed_job IS 'Inner: jobs with the queue that each stands in';
 
+CREATE VIEW workflow._scanned_queues AS
+SELECT j.place AS queue,
+       pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at <= n.now) AS ready,
+       pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at > n.now) AS delayed,
+       pg_catalog.count(*) FILTER (WHERE j.status = 'running') AS running,
+       pg_catalog.count(*) FILTER (WHERE j.status = 'waiting') AS waiting,
+       pg_catalog.count(*) FILTER (WHERE j.status = 'dead') AS dead,
+       pg_catalog.min(j.run_at) FILTER (WHERE j.status = 'ready' AND j.run_at <= n.now) AS oldest_ready_at
+FROM workflow._placed_job AS j, (SELECT pg_catalog.clock_timestamp() AS now) AS n
+GROUP BY j.place;
+COMMENT ON VIEW workflow._scanned_queues IS 'Inner: what the table of jobs holds of each queue, by looking at all of them';
+
+CREATE FUNCTION workflow._follow_job() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_figures_follow';
+COMMENT ON FUNCTION workflow._follow_job() IS
+  'Inner: notes for the figures of its queue what happens to a job';
+
+CREATE TRIGGER follow_job
+  AFTER INSERT OR DELETE OR UPDATE OF queue, status, run_at, dead_letter ON workflow.job
+  FOR EACH ROW EXECUTE FUNCTION workflow._follow_job();
+COMMENT ON TRIGGER follow_job ON workflow.job IS 'The figures of queues follow their jobs, whoever changes them';
+ALTER TABLE workflow.job ENABLE ALWAYS TRIGGER follow_job;
+
+CREATE TRIGGER follow_truncate AFTER TRUNCATE ON workflow.job
+  FOR EACH STATEMENT EXECUTE FUNCTION workflow._follow_job();
+COMMENT ON TRIGGER follow_truncate ON workflow.job IS 'The figures of queues are counted anew';
+ALTER TABLE workflow.job ENABLE ALWAYS TRIGGER follow_truncate;
+
+CREATE FUNCTION workflow._queue_figures(
+  with_pace boolean, OUT queue text, OUT ready bigint, OUT delayed bigint, OUT running bigint, OUT waiting bigint, OUT dead bigint,
+  OUT oldest_ready_at timestamptz, OUT enqueue_rate double precision[], OUT start_rate double precision[],
+  OUT finish_rate double precision[], OUT fail_rate double precision[], OUT done_5m bigint, OUT failed_5m bigint,
+  OUT p50_wait interval, OUT p95_wait interval, OUT p50_run interval, OUT p95_run interval) RETURNS SETOF record
+LANGUAGE C STRICT VOLATILE ROWS 100 AS 'MODULE_PATHNAME', 'wf_figures';
+COMMENT ON FUNCTION workflow._queue_figures(boolean) IS
+  'Inner: what each queue holds, and with_pace how fast it moves; from shared memory if the library is preloaded, else by looking at all jobs';
+
+-- Empty where the figures are true, while nobody changes jobs.
+CREATE FUNCTION workflow._wrong_figures()
+RETURNS TABLE (queue text, kept bigint[], found bigint[])
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  WITH lane AS (
+    SELECT l.queue_no, count(*) FILTER (WHERE l.status = 'ready') AS ready, count(*) FILTER (WHERE l.status = 'running') AS running
+    FROM workflow._lane_jobs() AS l GROUP BY l.queue_no
+  ), counts AS (
+    SELECT f.queue, ARRAY[f.ready, f.delayed, f.running, f.waiting, f.dead] AS kept,
+           ARRAY[coalesce(s.ready, 0) + coalesce(l.ready, 0), coalesce(s.delayed, 0), coalesce(s.running, 0) + coalesce(l.running, 0),
+                 coalesce(s.waiting, 0), coalesce(s.dead, 0)] AS found
+    FROM workflow._queue_figures(false) AS f
+    JOIN workflow.queue AS q ON q.queue = f.queue
+    LEFT JOIN workflow._scanned_queues AS s ON s.queue = f.queue
+    LEFT JOIN lane AS l ON l.queue_no = q.queue_no
+  )
+  SELECT c.queue, c.kept, c.found FROM counts AS c WHERE c.kept <> c.found
+$$;
+COMMENT ON FUNCTION workflow._wrong_figures() IS
+  'Inner: queues whose figures differ from what a look at all jobs finds (ready, delayed, running, waiting, dead); jobs that change meanwhile make some differ';
+
 CREATE VIEW workflow.queues AS
 SELECT q.queue,
        q.owner,
        q.sla,
        q.escalate_to,
        q.paused_at IS NOT NULL AS paused,
-       coalesce(c.ready, 0) + coalesce(l.ready, 0) AS ready,
-       coalesce(c.delayed, 0) AS delayed,
-       coalesce(c.running, 0) + coalesce(l.running, 0) AS running,
-       coalesce(c.waiting, 0) AS waiting,
-       coalesce(c.dead, 0) AS dead,
-       least(c.oldest_ready_at, l.oldest_ready_at) AS oldest_ready_at,
-       pg_catalog.clock_timestamp() - least(c.oldest_ready_at, l.oldest_ready_at) AS oldest_ready_age,
-       coalesce(least(c.oldest_ready_at, l.oldest_ready_at) + q.sla < pg_catalog.clock_timestamp(), false) AS sla_breached,
+       f.ready,
+       f.delayed,
+       f.running,
+       f.waiting,
+       f.dead,
+       f.oldest_ready_at,
+       CASE WHEN pg_catalog.isfinite(f.oldest_ready_at) THEN pg_catalog.clock_timestamp() - f.oldest_ready_at END AS oldest_ready_age,
+       coalesce(f.oldest_ready_at + q.sla < pg_catalog.clock_timestamp(), false) AS sla_breached,
        q.paused_at,
        q.paused_by,
        q.pause_reason,
@@ -358,17 +412,7 @@ SELECT q.queue,
        q.defined_by,
        q.created_at
 FROM workflow.queue AS q
-LEFT JOIN workflow._lanes() AS l ON l.queue_no = q.queue_no
-LEFT JOIN (
-  SELECT j.place AS queue,
-         pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at <= pg_catalog.clock_timestamp()) AS ready,
-         pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at > pg_catalog.clock_timestamp()) AS delayed,
-         pg_catalog.count(*) FILTER (WHERE j.status = 'running') AS running,
-         pg_catalog.count(*) FILTER (WHERE j.status = 'waiting') AS waiting,
-         pg_catalog.count(*) FILTER (WHERE j.status = 'dead') AS dead,
-         pg_catalog.min(j.run_at) FILTER (WHERE j.status = 'ready' AND j.run_at <= pg_catalog.clock_timestamp()) AS oldest_ready_at
-  FROM workflow._placed_job AS j
-  GROUP BY j.place) AS c ON c.queue = q.queue;
+JOIN workflow._queue_figures(false) AS f ON f.queue = q.queue;
 COMMENT ON VIEW workflow.queues IS 'Each queue with its owner, what it holds, and whether its oldest job that could start is past the SLA';
 
 CREATE VIEW workflow.attempts AS

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "lane/figure.h"
 #include "lane_internal.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
@@ -18,6 +19,7 @@ void
 wf_lane_init(void)
 {
 	wf_arena_init();
+	wf_figures_init();
 	wf_mark_init();
 	wf_store_init();
 }

@@ -56,6 +56,7 @@ set_up(WfPage *page, WfPageNo self)
 	LWLockInitialize(&store->lock, wf_arena_tranche());
 	LWLockInitialize(&store->claim_lock, wf_arena_tranche());
 	ConditionVariableInit(&store->changed);
+	wf_figure_root_init(store);
 	for (int i = 0; i < WF_LANE_SEGMENTS; i++)
 		pg_atomic_init_u64(&store->alive[i], 0);
 }
@@ -83,6 +84,7 @@ free_if_gone(WfPage *page)
 	if (store->database == MyDatabaseId ? store->table == wanted_table :
 		SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(store->database)))
 		return;
+	wf_figure_root_wipe(store); /* who changes jobs has a lock on them */
 	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
 	is_free = store->n_open == 0 && store->state == WF_STORE_BUILT;
 	if (is_free)

@@ -75,6 +75,7 @@ wf_lanes_store(const char *queue, const Datum *payloads, int count, Datum *job_i
 		return false;
 	for (int i = 0; i < count; i++)
 		job_ids[i] = Int64GetDatum(ids[i]);
+	wf_pace_stored(queue, count);
 	wf_wake_waiters_at_commit(queue);
 
 	return true;
@@ -147,6 +148,7 @@ take(const WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
 	{
 		wf_claim_note_taken(WF_WAKE_TASK);
 		note_claim(is_first_write && ask.lease_until == 0);
+		wf_pace_started(claim->queue, claim->now, found, count);
 	}
 
 	for (int i = 0; i < count; i++)

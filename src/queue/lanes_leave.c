@@ -65,6 +65,7 @@ move(const WfLaneEnd *end)
 	values[11] = JsonbPGetDatum(end->job.payload);
 	nulls[11] = WF_NULL_FLAG(end->job.payload);
 	wf_plan_execute(&move_plan, values, nulls);
+	wf_pace_stored(wf_queue_name(end->queue_no), -1);	/* it was stored before */
 	if (!end->is_claimed)
 		wf_wake_at_commit(WF_WAKE_TASK, wf_queue_name(end->queue_no));
 }
@@ -174,7 +175,7 @@ belongs(const Success *success, const WfLaneEnd *end)
 }
 
 static void
-log_success(const WfLaneEnd *end, ArrayType *job_ids, int64 last_job, Jsonb *detail)
+log_success(const WfLaneEnd *end, int count, ArrayType *job_ids, int64 last_job, Jsonb *detail)
 {
 	WfLaneAttempt attempt = {
 		.queue = wf_queue_name(end->queue_no),.worker = end->worker,
@@ -183,6 +184,7 @@ log_success(const WfLaneEnd *end, ArrayType *job_ids, int64 last_job, Jsonb *det
 	};
 
 	wf_attempt_log(&attempt);
+	wf_pace_ended(attempt.queue, WF_FIGURE_FINISHED, end->claimed_at, count);
 }
 
 static void
@@ -195,7 +197,7 @@ record(const Success *success)
 	if (success->count > 1)
 		job_ids = construct_array(success->job_ids, success->count, INT8OID, sizeof(int64),
 								  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
-	log_success(success->first, job_ids, success->last_job, NULL);
+	log_success(success->first, success->count, job_ids, success->last_job, NULL);
 }
 
 bool
@@ -205,7 +207,7 @@ wf_queue_complete_in_lane(int64 job_id, const char *token, Jsonb *detail)
 
 	if (!wf_lane_end(job_id, token, wf_now(), &end))
 		return false;
-	log_success(&end, NULL, job_id, detail);
+	log_success(&end, 1, NULL, job_id, detail);
 
 	return true;
 }

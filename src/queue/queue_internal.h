@@ -8,6 +8,7 @@
 #include "base/compat.h"
 #include "base/plan.h"
 #include "base/wake.h"
+#include "lane/figure.h"
 #include "queue/queue.h"
 
 /* Columns of a job aliased j, in the order that wf_job_from_row() reads. */
@@ -121,6 +122,14 @@ extern List *wf_lanes_look(WfClaim *claim, bool *is_done);
 extern bool wf_lanes_move_claimed(int64 job_id, const char *token);
 extern int	wf_lanes_move_lost(bool is_own_session);
 extern void wf_lanes_init(void);
+
+/* pace.c */
+struct WfLaneJob;
+extern void wf_pace_stored(const char *queue, int64 count);
+extern void wf_pace_started(const char *queue, TimestampTz claimed_at,
+							const struct WfLaneJob *jobs, int count);
+extern void wf_pace_put_back(const WfJob *job);
+extern void wf_pace_ended(const char *queue, WfFigure event, TimestampTz claimed_at, int64 count);
 
 /* limits.c */
 extern void wf_claim_read_limits(WfClaim *claim, uint64 row, int column);

@@ -308,6 +308,7 @@ put_back(List *jobs, const char *waiting_on)
 		};
 
 		wf_rows_add(rows, values, waiting_on == NULL ? "  n" : NULL);
+		wf_pace_put_back(job);
 	}
 	wf_rows_execute(rows);
 }

@@ -116,6 +116,7 @@ foreach my $gid (split /\n/, sql('SELECT gid FROM pg_prepared_xacts'))
 }
 ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'pgbench'"),
 	'the clients are gone');
+is(sql('SELECT * FROM workflow._wrong_figures()'), '', 'the figures are what a look at all jobs finds');
 sub drain
 {
 	my ($queue) = @_;
