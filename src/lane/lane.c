@@ -366,8 +366,8 @@ try_to_end(WfSlotNo slot, int64 job_id, const uint8 *secret, TimestampTz now, Wf
 }
 
 /*
- * A job that another transaction takes out of the lane, because its lease is
- * extended for example, is waited for: in the table the claim may live on.
+ * A job that another transaction takes out of the lane, because a session's claim
+ * gets a lease for example, is waited for: in the table the claim may live on.
  */
 bool
 wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end)

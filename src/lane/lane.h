@@ -9,7 +9,7 @@
  * the queue.  Two logs let it be built anew after a restart: claims, and
  * attempts.  A segment whose jobs have all ended is truncated.
  *
- * Everything unusual (a failure, a lost worker, a lease that is extended, a
+ * Everything unusual (a failure, a lost worker, a session's claim that is extended, a
  * prepared transaction) first makes the job a row of workflow.job, where it
  * stays.
  *
@@ -101,6 +101,15 @@ typedef struct WfLaneEnd
  * does not live.
  */
 extern bool wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end);
+
+/*
+ * Moves the end of a lease, at once and without a trace on disk; with until 0
+ * only says whether it could.  False when the token is not of a living claim with
+ * a lease of a job in a lane, or there is no memory for it.  *like: 0 at first,
+ * the same for jobs that are extended together.
+ */
+extern bool wf_lane_extend(int64 job_id, const char *token, TimestampTz now, TimestampTz until,
+						   uint32 *like);
 
 /*
  * Whether a job is in a lane of this database, and if so what is known of it.
