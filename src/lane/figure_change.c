@@ -71,7 +71,9 @@ enter(void)
 		is_lost = is_preloaded;
 		return NULL;
 	}
-	store = wf_store_find();
+	store = wf_mark_store();
+	if (store == NULL)
+		store = wf_store_find();
 	if (changed_store != NULL && store != changed_store)
 	{
 		wf_figure_outdate(changed_store);

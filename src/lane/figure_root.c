@@ -169,6 +169,16 @@ is_counted(const WfFigureRoot *root)
 }
 
 /*
+ * Whether a page is still of the store: a transaction that has dropped the
+ * extension may have given it back.
+ */
+static bool
+is_page_of(const WfStore *store, WfFigures figures)
+{
+	return wf_arena_is(figures, WF_PAGE_FIGURES) && figure_page(figures)->store == store->self;
+}
+
+/*
  * Adds what the present transaction has changed; neither allocates nor raises.
  */
 void
@@ -185,7 +195,8 @@ wf_figure_apply(WfStore *store, const WfFigureChange *changes, int count)
 	{
 		const WfFigureChange *change = &changes[i];
 
-		if (change->by == 0 || (change->figure <= WF_FIGURE_DEAD && !adds_counts))
+		if (change->by == 0 || (change->figure <= WF_FIGURE_DEAD && !adds_counts) ||
+			!is_page_of(store, change->figures))
 			continue;
 		if (page != figure_page(change->figures))
 		{
