@@ -71,7 +71,7 @@ sub start_clients
 	my ($seconds) = @_;
 	my ($in, $out) = ('', '');
 	return IPC::Run::start(
-		[ 'pgbench', '-n', '-M', 'simple', '-c', '16', '-j', '2', '-T', $seconds, '-f', $script, $node->connstr('postgres') ],
+		[ 'pgbench', '-n', '-M', 'simple', '-c', '16', '-j', '2', '-T', $seconds, '-f', $script, $node->connstr('postgres') . ' application_name=pgbench' ],
 		'<', \$in, '>', \$out, '2>', \$out);
 }
 

@@ -127,7 +127,7 @@ SELECT workflow.fail(job_id, token, 'unavailable', 'x') FROM workflow.claim('man
 END
 my ($in, $out) = ('', '');
 my $clients = IPC::Run::start(
-	[ 'pgbench', '-n', '-c', '6', '-j', '2', '-T', '60', '-f', $script, $node->connstr('postgres') ],
+	[ 'pgbench', '-n', '-c', '6', '-j', '2', '-T', '60', '-f', $script, $node->connstr('postgres') . ' application_name=pgbench' ],
 	'<', \$in, '>', \$out, '2>', \$out);
 foreach my $round (1 .. 40)
 {

@@ -66,7 +66,7 @@ sql(q{
 
 my $script = $node->basedir . '/stress.sql';
 append_to_file($script, <<'END');
-\set batch random(1, 5)
+\set batch random(2, 8)
 \set kind random(1, 10)
 \set how random(1, 10)
 \set lane random(0, 1)
@@ -117,7 +117,7 @@ sub start_clients
 {
 	my $in = '';
 	return IPC::Run::start(
-		[ 'pgbench', '-n', '-M', 'simple', '-c', '16', '-j', '2', '-T', '600', '-f', $script, $node->connstr('postgres') ],
+		[ 'pgbench', '-n', '-M', 'simple', '-c', '16', '-j', '2', '-T', '600', '-f', $script, $node->connstr('postgres') . ' application_name=pgbench' ],
 		'<', \$in, '>', \$output, '2>', \$output);
 }
 
