@@ -91,7 +91,7 @@ check-regress check-isolation check-tap: check-%: all install
 # Longer than the longest test may be.
 STRESS = 300
 check-stress: all install
-	@WF_STRESS=$(STRESS) WF_TAP_LIMIT=$$(($(STRESS) * 2 + 300)) $(RUN_TESTS) tap 015_stress
+	@WF_STRESS=$(STRESS) WF_TAP_LIMIT=$$(($(STRESS) * 2 + 300)) $(RUN_TESTS) tap 019_stress
 
 # Lets the tests stop a process at a labelled point, see src/base/point.h.
 check-tap: $(POINTS)
