@@ -190,7 +190,8 @@ table_head(const WfClaim *claim, TimestampTz beyond)
 static bool
 comes_first(const TableHead *head, TimestampTz lane_head)
 {
-	return head->priority < 0 || (head->priority == 0 && head->run_at <= lane_head);
+	return TIMESTAMP_IS_NOEND(lane_head) || head->priority < 0 ||
+		(head->priority == 0 && head->run_at <= lane_head);
 }
 
 /*
