@@ -17,7 +17,7 @@ AS $$
                   '{items,review_inbox}'),
     ('operator',  '{submit,send,cancel,pause,resume,pause_workflow,resume_workflow,pause_queue,resume_queue,
                     pause_endpoint,resume_endpoint,verify_endpoint,
-                    create_queue,enqueue,replay,replay_job,give_up,resolve,resolve_many,record_evidence,
+                    create_queue,enqueue,replay,replay_job,cancel_job,cancel_jobs,give_up,resolve,resolve_many,record_evidence,
                     purge_effects,revert,compensate,
                     create_source,drop_source,receive,feed,dismiss_webhook,verify_webhook,input_ref,
                     start_workers,stop_workers,list_workers,run,document,diagram,

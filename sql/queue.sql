@@ -104,6 +104,16 @@ LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_queue_job_again';
 COMMENT ON FUNCTION workflow._job_again(bigint) IS
   'Inner: a dead or waiting job is ready again, with all its attempts';
 
+CREATE FUNCTION workflow._leave_lanes(job_ids bigint[]) RETURNS void
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_queue_leave_lanes';
+COMMENT ON FUNCTION workflow._leave_lanes(bigint[]) IS
+  'Inner: those of the jobs, in ascending order, that are in lanes become rows of the table';
+
+CREATE FUNCTION workflow._drop_cancelled(job_id bigint, reason text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_queue_drop_cancelled';
+COMMENT ON FUNCTION workflow._drop_cancelled(bigint, text) IS
+  'Inner: removes a job of the table; the attempt "cancelled" stays on record';
+
 -- Raises invalid_parameter_value for whatever is wrong with the options of a queue.
 CREATE FUNCTION workflow._check_queue(wanted workflow.queue) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

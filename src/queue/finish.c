@@ -261,6 +261,21 @@ wf_queue_drop(int64 job_id)
 }
 
 /*
+ * Somebody has cancelled the job: the attempt that it was in, or waited for, is
+ * on record.
+ */
+void
+wf_job_cancel(const WfJob *job, const char *reason)
+{
+	WfAttempt	attempt = attempt_of(job, "cancelled");
+
+	attempt.message = reason;
+	if (job->effect_id == 0)
+		wf_queue_record_attempt(&attempt);
+	wf_queue_drop(job->job_id);
+}
+
+/*
  * The policy object of a queue; NULL when it has none.
  */
 Jsonb *

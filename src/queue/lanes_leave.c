@@ -95,6 +95,19 @@ wf_lanes_move_claimed(int64 job_id, const char *token)
 	return true;
 }
 
+/*
+ * Makes those of the jobs that are in a lane, and are named in ascending
+ * order, rows of the table.
+ */
+void
+wf_lanes_move_named(const int64 *job_ids, int count)
+{
+	WfLaneEnd  *ends = palloc(sizeof(WfLaneEnd) * Max(count, 1));
+
+	move_all(ends, wf_lane_end_named(job_ids, count, ends));
+	pfree(ends);
+}
+
 #define MOVE_LIMIT 1000
 
 /*

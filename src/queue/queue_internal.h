@@ -112,6 +112,7 @@ extern char *wf_queue_name(int queue_no);
 struct WfLaneEnd;
 extern int	wf_lanes_move_stragglers(void);
 extern void wf_lanes_move_ready(uint32 lane, int limit);
+extern void wf_lanes_move_named(const int64 *job_ids, int count);
 extern void wf_lanes_move_prepared(struct WfLaneEnd *ends, int count);
 
 /* lanes.c */
@@ -164,6 +165,7 @@ extern bool wf_job_tell_spent(const WfJob *job, const char *error_class,
 extern void wf_job_lost(const WfJob *job, const char *error_class, const char *message,
 						int64 delay_us);
 extern void wf_job_release(const WfJob *job);
+extern void wf_job_cancel(const WfJob *job, const char *reason);
 extern Jsonb *wf_job_queue_policy(const char *queue);
 
 #endif							/* WF_QUEUE_INTERNAL_H */
