@@ -22,7 +22,7 @@ COMMENT ON FUNCTION workflow._queue_changed() IS
 
 CREATE TRIGGER tell_sessions
   AFTER INSERT OR DELETE OR UPDATE OF queue, owner, sla, escalate_to, rate_count, rate_per, max_running,
-    max_length, priority, lease, retry, paused_at ON workflow.queue
+    max_length, priority, lease, retry, paused_at, on_full ON workflow.queue
   FOR EACH ROW EXECUTE FUNCTION workflow._queue_changed();
 COMMENT ON TRIGGER tell_sessions ON workflow.queue IS 'Sessions keep what they know of a queue until it changes';
 
@@ -129,6 +129,9 @@ DECLARE
       THEN format('a step of the escalation path of queue "%s" is empty', wanted.queue)
     WHEN wanted.max_running < 1 THEN format('max_running of queue "%s" must be at least 1', wanted.queue)
     WHEN wanted.max_length < 1 THEN format('max_length of queue "%s" must be at least 1', wanted.queue)
+    WHEN wanted.on_full NOT IN ('refuse', 'block') THEN format('on_full of queue "%s" must be refuse or block', wanted.queue)
+    WHEN wanted.on_full = 'block' AND wanted.max_length IS NULL
+      THEN format('queue "%s" has no max_length, so it is never full', wanted.queue)
     WHEN wanted.lease <= interval '0' THEN format('the lease of queue "%s" must be longer than zero', wanted.queue)
     WHEN wanted.dead_letter_retention <= interval '0'
       THEN format('dead_letter_retention of queue "%s" must be longer than zero', wanted.queue)
@@ -187,7 +190,7 @@ AS $$
         FROM jsonb_each_text(to_jsonb(present)) AS a
         JOIN jsonb_each_text(to_jsonb(wanted)) AS b USING (key)
         WHERE a.key IN ('owner', 'sla', 'escalate_to', 'rate_count', 'rate_per', 'max_running',
-                        'max_length', 'priority', 'lease', 'retry', 'dead_letter_retention')
+                        'max_length', 'priority', 'lease', 'retry', 'dead_letter_retention', 'on_full')
           AND a.value IS DISTINCT FROM b.value) AS option
 $$;
 COMMENT ON FUNCTION workflow._queue_differences(workflow.queue, workflow.queue) IS
@@ -201,18 +204,19 @@ DECLARE
   present     workflow.queue;
   differences text;
 BEGIN
+  wanted.priority := coalesce(wanted.priority, 0);
+  wanted.on_full := coalesce(wanted.on_full, 'refuse');
   PERFORM workflow._check_queue(wanted);
   INSERT INTO workflow.queue (queue, owner, sla, escalate_to, rate_count, rate_per, max_running, max_length,
-                              priority, lease, retry, dead_letter_retention, defined_by)
+                              priority, lease, retry, dead_letter_retention, defined_by, on_full)
   VALUES (wanted.queue, wanted.owner, wanted.sla, wanted.escalate_to, wanted.rate_count, wanted.rate_per,
-          wanted.max_running, wanted.max_length, coalesce(wanted.priority, 0), wanted.lease, wanted.retry,
-          wanted.dead_letter_retention, wanted.defined_by)
+          wanted.max_running, wanted.max_length, wanted.priority, wanted.lease, wanted.retry,
+          wanted.dead_letter_retention, wanted.defined_by, wanted.on_full)
   ON CONFLICT (queue) DO NOTHING;
   IF FOUND THEN
     RETURN true;
   END IF;
   SELECT * INTO STRICT present FROM workflow.queue AS q WHERE q.queue = wanted.queue;
-  wanted.priority := coalesce(wanted.priority, 0);
   differences := workflow._queue_differences(present, wanted);
   IF differences IS NOT NULL THEN
     RAISE EXCEPTION 'queue "%" is defined otherwise by %', wanted.queue, present.defined_by
@@ -230,14 +234,14 @@ CREATE FUNCTION workflow.create_queue(name text, owner text, sla interval, escal
                                       rate_limit jsonb DEFAULT NULL, max_running int DEFAULT NULL,
                                       max_length int DEFAULT NULL, priority int DEFAULT 0,
                                       lease interval DEFAULT NULL, retry jsonb DEFAULT NULL,
-                                      dead_letter_retention interval DEFAULT NULL) RETURNS void
+                                      dead_letter_retention interval DEFAULT NULL, on_full text DEFAULT 'refuse') RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
-COMMENT ON FUNCTION workflow.create_queue(text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval) IS
+COMMENT ON FUNCTION workflow.create_queue(text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text) IS
   'Makes a queue; the same definition again changes nothing, another one is an error that says who defined it';
 
 CREATE FUNCTION workflow._create_queue(caller text, name text, owner text, sla interval, escalate_to text[],
                                        rate_limit jsonb, max_running int, max_length int, priority int,
-                                       lease interval, retry jsonb, dead_letter_retention interval) RETURNS void
+                                       lease interval, retry jsonb, dead_letter_retention interval, on_full text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -256,11 +260,12 @@ BEGIN
   wanted.lease := lease;
   wanted.retry := nullif(retry, 'null');
   wanted.dead_letter_retention := dead_letter_retention;
+  wanted.on_full := on_full;
   wanted.defined_by := 'role:' || caller;
   PERFORM workflow._put_queue(wanted);
 END
 $$;
-COMMENT ON FUNCTION workflow._create_queue(text, text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval) IS
+COMMENT ON FUNCTION workflow._create_queue(text, text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text) IS
   'Inner: create_queue()';
 
 CREATE FUNCTION workflow._require_queue(name text) RETURNS void LANGUAGE plpgsql
@@ -366,7 +371,8 @@ SELECT q.queue,
        q.retry,
        q.dead_letter_retention,
        q.defined_by,
-       q.created_at
+       q.created_at,
+       q.on_full
 FROM workflow.queue AS q
 LEFT JOIN workflow._lanes() AS l ON l.queue_no = q.queue_no
 LEFT JOIN (

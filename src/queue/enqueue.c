@@ -5,17 +5,12 @@
  * The usual job costs one statement.  A key deduplicates through the unique
  * index on (queue, key), concurrent callers included: the loser of a race
  * waits for the winner and then finds its job.
- *
- * A queue with max_length counts its ready jobs before it stores.  Far from
- * the limit nobody waits for anybody; near it callers take turns on the
- * queue's row, so that together they do not pass the limit.
  */
 #include "postgres.h"
 
 #include "base/clock.h"
 #include "base/context.h"
 #include "base/owner.h"
-#include "base/sqlstate.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -23,9 +18,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
-
-/* Within so many jobs of max_length callers take turns. */
-#define TURNS_MARGIN 64
 
 static WfPlan insert_plan = {
 	.name = "enqueue",
@@ -65,82 +57,6 @@ static WfPlan find_key_plan = {
 	.argtypes = {TEXTOID, TEXTOID},
 	.sql = "SELECT j.job_id FROM workflow.job AS j WHERE j.queue = $1 AND j.key = $2",
 };
-
-static WfPlan limit_plan = {
-	.name = "queue_max_length",
-	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {TEXTOID},
-	.sql = "SELECT q.max_length FROM workflow.queue AS q WHERE q.queue = $1",
-};
-
-static WfPlan turn_plan = {
-	.name = "queue_take_turns",
-	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {TEXTOID},
-	.sql =
-	"SELECT 1 FROM workflow.queue AS q WHERE q.queue = $1 FOR NO KEY UPDATE",
-};
-
-static WfPlan length_plan = {
-	.name = "queue_length",
-	.expected = SPI_OK_SELECT,
-	.nargs = 2,
-	.argtypes = {TEXTOID, INT8OID},
-	.sql =
-	"SELECT pg_catalog.count(*) FROM (SELECT 1 FROM workflow.job AS j "
-	"  WHERE j.queue = $1 AND j.status = 'ready' "
-	"    AND j.kind = ANY ('{task,sql,http,model}') LIMIT $2) AS running",
-};
-
-static int64
-queue_length(const char *queue, int64 at_most)
-{
-	Datum		values[] = {CStringGetTextDatum(queue), Int64GetDatum(at_most)};
-
-	wf_plan_execute(&length_plan, values, NULL);
-
-	return wf_result_int8(0, 1);
-}
-
-static void
-refuse_full(const char *queue, int max_length, int64 length, int added)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_WF_QUEUE_FULL),
-			 errmsg("queue \"%s\" is full", queue),
-			 errdetail("It may hold %d ready jobs; it holds " INT64_FORMAT " and %d more came.",
-					   max_length, length, added),
-			 errhint("Try again when jobs have been done, or raise max_length.")));
-}
-
-/*
- * Raises WF012 when there is no such queue and WF009 when it has no room.
- */
-static void
-require_room(const char *queue, int added)
-{
-	Datum		name = CStringGetTextDatum(queue);
-	int			max_length;
-	int64		length;
-
-	if (wf_plan_execute(&limit_plan, &name, NULL) == 0)
-		wf_job_refuse_queue(queue);
-	max_length = wf_result_int4(0, 1);
-	if (max_length == 0)
-		return;
-
-	length = queue_length(queue, max_length);
-	if (length + added + Max(added, TURNS_MARGIN) > max_length &&
-		length + added <= max_length)
-	{
-		wf_plan_execute(&turn_plan, &name, NULL);
-		length = queue_length(queue, max_length);
-	}
-	if (length + added > max_length)
-		refuse_full(queue, max_length, length, added);
-}
 
 static int64
 find_by_key(const WfNewJob *job)
@@ -200,7 +116,7 @@ wf_queue_enqueue(const WfNewJob *job)
 		CHECK_FOR_INTERRUPTS();
 		if (job->key != NULL && (job_id = find_by_key(job)) != 0)
 			return job_id;
-		require_room(job->queue, 1);
+		wf_queue_require_room(job->queue, 1, job->may_wait);
 		has_room = true;
 	}
 	if (!waits)
@@ -241,6 +157,7 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	job.group_key = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
 	job.priority = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4);
 	job.run_at = PG_ARGISNULL(5) ? wf_now() : PG_GETARG_TIMESTAMPTZ(5);
+	job.may_wait = true;
 
 	is_plain = job.key == NULL && job.group_key == NULL && job.priority == 0 && PG_ARGISNULL(5);
 
@@ -270,7 +187,7 @@ insert_many(const char *queue, Datum payloads, int count)
 
 	if (wf_plan_execute(&insert_many_plan, values, NULL) > 0)
 		return;
-	require_room(queue, count);
+	wf_queue_require_room(queue, count, true);
 	values[3] = BoolGetDatum(true);
 	if (wf_plan_execute(&insert_many_plan, values, NULL) != count)
 		elog(ERROR, "not all jobs were stored in queue \"%s\"", queue);
@@ -311,7 +228,7 @@ WF_PUBLIC_FUNCTION(wf_enqueue_many)
 		wf_wake_at_commit(WF_WAKE_TASK, queue);
 	}
 	else
-		require_room(queue, 0);
+		wf_queue_require_room(queue, 0, false);
 	SPI_finish();
 	wf_leave_owner(&caller);
 

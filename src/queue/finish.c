@@ -273,6 +273,7 @@ wf_job_cancel(const WfJob *job, const char *reason)
 	if (job->effect_id == 0)
 		wf_queue_record_attempt(&attempt);
 	wf_queue_drop(job->job_id);
+	wf_wake_at_commit(WF_WAKE_ROOM, job->queue);
 }
 
 /*

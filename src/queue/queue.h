@@ -27,6 +27,7 @@ typedef struct WfNewJob
 	const char *key;
 	const char *group_key;
 	Jsonb	   *payload;
+	bool		may_wait;		/* for room, where the queue says so */
 } WfNewJob;
 
 typedef struct WfJob

@@ -68,6 +68,7 @@ typedef struct WfClaim
 	bool		has_groups;
 	bool		is_rate_limited;
 	bool		is_limited;		/* a rate or max_running */
+	bool		makes_room;		/* that somebody may wait for */
 	int			max_running;	/* 0: no limit */
 	double		rate_interval_us;	/* time that one job takes of the rate */
 	double		rate_burst_us;	/* how far ahead of time the rate may be */
@@ -108,6 +109,9 @@ extern void wf_attempt_log(const WfLaneAttempt *attempt);
 extern WfQueueFacts *wf_queue_facts(const char *queue);
 extern char *wf_queue_name(int queue_no);
 
+/* room.c */
+extern void wf_queue_require_room(const char *queue, int added, bool may_wait);
+
 /* lanes_leave.c */
 struct WfLaneEnd;
 extern int	wf_lanes_move_stragglers(void);
@@ -129,7 +133,7 @@ extern bool wf_claim_lock_limits(WfClaim *claim);
 extern bool wf_claim_rate_is_closed(WfClaim *claim);
 extern int	wf_claim_allowed(WfClaim *claim, int wanted);
 extern void wf_claim_use_rate(const WfClaim *claim, int taken);
-#define WF_LIMIT_COLUMNS "q.rate_count, q.rate_per, q.rate_next_at, q.max_running"
+#define WF_LIMIT_COLUMNS "q.rate_count, q.rate_per, q.rate_next_at, q.max_running, q.on_full = 'block'"
 
 /* take.c */
 extern List *wf_claim_take(WfClaim *claim);

@@ -446,6 +446,8 @@ wf_claim_take(WfClaim *claim)
 		return NIL;
 
 	wf_claim_note_taken(topic);
+	if (claim->makes_room)
+		wf_wake_at_commit(WF_WAKE_ROOM, claim->queue);
 	if (claim->lease_us == 0)
 		wf_claim_bind_session();
 
