@@ -22,7 +22,7 @@ COMMENT ON FUNCTION workflow._queue_changed() IS
 
 CREATE TRIGGER tell_sessions
   AFTER INSERT OR DELETE OR UPDATE OF queue, owner, sla, escalate_to, rate_count, rate_per, max_running,
-    max_length, priority, lease, retry, paused_at, on_full ON workflow.queue
+    max_length, priority, lease, retry, paused_at, on_full, key_window ON workflow.queue
   FOR EACH ROW EXECUTE FUNCTION workflow._queue_changed();
 COMMENT ON TRIGGER tell_sessions ON workflow.queue IS 'Sessions keep what they know of a queue until it changes';
 
@@ -52,7 +52,7 @@ CREATE FUNCTION workflow.enqueue(queue text, payload jsonb, key text DEFAULT NUL
                                  priority int DEFAULT 0, run_at timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_enqueue';
 COMMENT ON FUNCTION workflow.enqueue(text, jsonb, text, text, int, timestamptz) IS
-  'Stores a job in the caller''s transaction and returns its id; with a key that a living job of the queue has, the id of that job';
+  'Stores a job in the caller''s transaction and returns its id; with a key that another job of the queue has, the id of that job';
 
 CREATE FUNCTION workflow.enqueue_many(queue text, payloads jsonb[]) RETURNS bigint[]
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_enqueue_many';
@@ -135,7 +135,8 @@ DECLARE
     WHEN wanted.lease <= interval '0' THEN format('the lease of queue "%s" must be longer than zero', wanted.queue)
     WHEN wanted.dead_letter_retention <= interval '0'
       THEN format('dead_letter_retention of queue "%s" must be longer than zero', wanted.queue)
-    WHEN greatest(wanted.sla, wanted.lease, wanted.dead_letter_retention, wanted.rate_per) > interval '10000 years'
+    WHEN wanted.key_window <= interval '0' THEN format('key_window of queue "%s" must be longer than zero', wanted.queue)
+    WHEN greatest(wanted.sla, wanted.lease, wanted.dead_letter_retention, wanted.rate_per, wanted.key_window) > interval '10000 years'
       THEN format('a time of queue "%s" is longer than ten thousand years', wanted.queue)
   END;
 BEGIN
@@ -190,7 +191,7 @@ AS $$
         FROM jsonb_each_text(to_jsonb(present)) AS a
         JOIN jsonb_each_text(to_jsonb(wanted)) AS b USING (key)
         WHERE a.key IN ('owner', 'sla', 'escalate_to', 'rate_count', 'rate_per', 'max_running',
-                        'max_length', 'priority', 'lease', 'retry', 'dead_letter_retention', 'on_full')
+                        'max_length', 'priority', 'lease', 'retry', 'dead_letter_retention', 'on_full', 'key_window')
           AND a.value IS DISTINCT FROM b.value) AS option
 $$;
 COMMENT ON FUNCTION workflow._queue_differences(workflow.queue, workflow.queue) IS
@@ -208,10 +209,10 @@ BEGIN
   wanted.on_full := coalesce(wanted.on_full, 'refuse');
   PERFORM workflow._check_queue(wanted);
   INSERT INTO workflow.queue (queue, owner, sla, escalate_to, rate_count, rate_per, max_running, max_length,
-                              priority, lease, retry, dead_letter_retention, defined_by, on_full)
+                              priority, lease, retry, dead_letter_retention, defined_by, on_full, key_window)
   VALUES (wanted.queue, wanted.owner, wanted.sla, wanted.escalate_to, wanted.rate_count, wanted.rate_per,
           wanted.max_running, wanted.max_length, wanted.priority, wanted.lease, wanted.retry,
-          wanted.dead_letter_retention, wanted.defined_by, wanted.on_full)
+          wanted.dead_letter_retention, wanted.defined_by, wanted.on_full, wanted.key_window)
   ON CONFLICT (queue) DO NOTHING;
   IF FOUND THEN
     RETURN true;
@@ -234,14 +235,16 @@ CREATE FUNCTION workflow.create_queue(name text, owner text, sla interval, escal
                                       rate_limit jsonb DEFAULT NULL, max_running int DEFAULT NULL,
                                       max_length int DEFAULT NULL, priority int DEFAULT 0,
                                       lease interval DEFAULT NULL, retry jsonb DEFAULT NULL,
-                                      dead_letter_retention interval DEFAULT NULL, on_full text DEFAULT 'refuse') RETURNS void
+                                      dead_letter_retention interval DEFAULT NULL, on_full text DEFAULT 'refuse',
+                                      key_window interval DEFAULT NULL) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
-COMMENT ON FUNCTION workflow.create_queue(text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text) IS
+COMMENT ON FUNCTION workflow.create_queue(text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval) IS
   'Makes a queue; the same definition again changes nothing, another one is an error that says who defined it';
 
 CREATE FUNCTION workflow._create_queue(caller text, name text, owner text, sla interval, escalate_to text[],
                                        rate_limit jsonb, max_running int, max_length int, priority int,
-                                       lease interval, retry jsonb, dead_letter_retention interval, on_full text) RETURNS void
+                                       lease interval, retry jsonb, dead_letter_retention interval, on_full text,
+                                       key_window interval) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -261,11 +264,12 @@ BEGIN
   wanted.retry := nullif(retry, 'null');
   wanted.dead_letter_retention := dead_letter_retention;
   wanted.on_full := on_full;
+  wanted.key_window := key_window;
   wanted.defined_by := 'role:' || caller;
   PERFORM workflow._put_queue(wanted);
 END
 $$;
-COMMENT ON FUNCTION workflow._create_queue(text, text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text) IS
+COMMENT ON FUNCTION workflow._create_queue(text, text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval) IS
   'Inner: create_queue()';
 
 CREATE FUNCTION workflow._require_queue(name text) RETURNS void LANGUAGE plpgsql
@@ -372,7 +376,8 @@ SELECT q.queue,
        q.dead_letter_retention,
        q.defined_by,
        q.created_at,
-       q.on_full
+       q.on_full,
+       q.key_window
 FROM workflow.queue AS q
 LEFT JOIN workflow._lanes() AS l ON l.queue_no = q.queue_no
 LEFT JOIN (

@@ -4,7 +4,8 @@
  *
  * The usual job costs one statement.  A key deduplicates through the unique
  * index on (queue, key), concurrent callers included: the loser of a race
- * waits for the winner and then finds its job.
+ * waits for the winner and then finds its job.  Of a job that has succeeded, the
+ * key may be kept for a time (spent.c).
  */
 #include "postgres.h"
 
@@ -109,8 +110,10 @@ wf_queue_enqueue(const WfNewJob *job)
 	bool		waits = job->status != NULL && strcmp(job->status, "ready") != 0;
 	bool		has_room = waits;	/* what waits for a person is never
 									 * refused */
-	int64		job_id;
+	int64		job_id = job->key == NULL ? 0 : wf_spent_find(job->queue, job->key);
 
+	if (job_id != 0)
+		return job_id;
 	while ((job_id = insert_job(job, has_room)) == 0)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -119,6 +122,8 @@ wf_queue_enqueue(const WfNewJob *job)
 		wf_queue_require_room(job->queue, 1, job->may_wait);
 		has_room = true;
 	}
+	if (job->key != NULL)
+		job_id = wf_spent_judge(job_id, job->queue, job->key);
 	if (!waits)
 		wf_wake_at_commit(wf_job_topic(job->kind), job->queue);
 

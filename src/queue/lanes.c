@@ -328,6 +328,8 @@ wf_queue_tidy(void)
 {
 	TimestampTz again = wf_lanes_move_stragglers() > 0 ? wf_now() : wf_lane_tidy();
 
+	again = Min(again, wf_spent_sweep());
+
 	return TIMESTAMP_IS_NOEND(again) ? 0 : again;
 }
 
