@@ -272,7 +272,7 @@ bool
 wf_lanes_have_work(const WfClaim *claim)
 {
 	WfQueueFacts *facts = wf_queue_facts(claim->queue);
-	WfLaneNo	lane = facts == NULL || facts->is_limited ? 0 : wf_lane_enter(facts->queue_no);
+	WfLaneNo	lane = facts == NULL ? 0 : wf_lane_enter(facts->queue_no);
 
 	return lane != 0 && (!TIMESTAMP_IS_NOEND(wf_lane_head(lane)) ||
 						 wf_lane_next_end() <= claim->now);
@@ -292,12 +292,14 @@ wf_lanes_look(WfClaim *claim, bool *is_done)
 	List	   *jobs;
 
 	*is_done = false;
-	if (facts == NULL || facts->is_limited || facts->is_paused ||
-		(lane = wf_lane_enter(facts->queue_no)) == 0)
+	if (facts == NULL || facts->is_paused || (lane = wf_lane_enter(facts->queue_no)) == 0)
 		return NIL;
-	if (strlen(claim->worker) > WF_LANE_WORKER)
+	if (facts->is_limited || strlen(claim->worker) > WF_LANE_WORKER)
 	{
-		/* a lane has no room for the name of the worker */
+		/*
+		 * the queue has got a limit since, or a lane has no room for the name
+		 * of the worker
+		 */
 		wf_lanes_move_ready(lane, claim->limit);
 		return NIL;
 	}

@@ -161,8 +161,11 @@ wf_lanes_move_stragglers(void)
 void
 wf_lanes_move_ready(WfLaneNo lane, int limit)
 {
-	WfLaneEnd  *ends = palloc(sizeof(WfLaneEnd) * limit);
+	WfLaneEnd  *ends;
 
+	if (TIMESTAMP_IS_NOEND(wf_lane_head(lane)))
+		return;
+	ends = palloc(sizeof(WfLaneEnd) * limit);
 	move_all(ends, wf_lane_end_ready(lane, limit, ends));
 	pfree(ends);
 }
