@@ -22,9 +22,45 @@ COMMENT ON FUNCTION workflow._queue_changed() IS
 
 CREATE TRIGGER tell_sessions
   AFTER INSERT OR DELETE OR UPDATE OF queue, owner, sla, escalate_to, rate_count, rate_per, max_running,
-    max_length, priority, lease, retry, paused_at, on_full, key_window ON workflow.queue
+    max_length, priority, lease, retry, paused_at, on_full, key_window, aging ON workflow.queue
   FOR EACH ROW EXECUTE FUNCTION workflow._queue_changed();
 COMMENT ON TRIGGER tell_sessions ON workflow.queue IS 'Sessions keep what they know of a queue until it changes';
+
+-- Not how long a job waits now, but when it began to: of two jobs the difference
+-- is the same at any time, so that their order is known when they are stored.
+CREATE FUNCTION workflow._aged(priority int, due_at timestamptz, aging interval) RETURNS int LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN aging IS NULL THEN 0
+              ELSE greatest(least(a.aged, 1000000000, 2147483647 - priority::bigint),
+                            -1000000000, -2147483648 - priority::bigint)::int END
+  FROM (SELECT CASE WHEN isfinite(due_at)
+                    THEN floor((extract(epoch FROM due_at) - 946684800) / extract(epoch FROM aging))
+                    WHEN due_at > now() THEN 1000000000 ELSE -1000000000 END) AS a (aged)
+$$;
+COMMENT ON FUNCTION workflow._aged(int, timestamptz, interval) IS
+  'Inner: how much less urgent a job counts than one that was due in 2000; 0 without aging';
+
+-- So that jobs of before and after a change of aging compare.
+CREATE FUNCTION workflow._age_jobs_anew() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  UPDATE workflow.job AS j
+  SET priority = j.priority - j.aged + workflow._aged(j.priority - j.aged, j.run_at, NEW.aging),
+      aged = workflow._aged(j.priority - j.aged, j.run_at, NEW.aging)
+  WHERE j.queue = NEW.queue;
+  PERFORM workflow._wake_queue(NEW.queue);
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION workflow._age_jobs_anew() IS
+  'Inner: the aging of a queue has changed, so its jobs count anew';
+
+CREATE TRIGGER age_jobs_anew
+  AFTER UPDATE OF aging ON workflow.queue
+  FOR EACH ROW WHEN (old.aging IS DISTINCT FROM new.aging) EXECUTE FUNCTION workflow._age_jobs_anew();
+COMMENT ON TRIGGER age_jobs_anew ON workflow.queue IS 'Jobs that were stored under another aging count as under this one';
 
 CREATE FUNCTION workflow._lanes_restored() RETURNS trigger
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_lane_restored';
@@ -135,8 +171,9 @@ DECLARE
     WHEN wanted.lease <= interval '0' THEN format('the lease of queue "%s" must be longer than zero', wanted.queue)
     WHEN wanted.dead_letter_retention <= interval '0'
       THEN format('dead_letter_retention of queue "%s" must be longer than zero', wanted.queue)
+    WHEN wanted.aging < interval '1 second' THEN format('aging of queue "%s" must be at least a second', wanted.queue)
     WHEN wanted.key_window <= interval '0' THEN format('key_window of queue "%s" must be longer than zero', wanted.queue)
-    WHEN greatest(wanted.sla, wanted.lease, wanted.dead_letter_retention, wanted.rate_per, wanted.key_window) > interval '10000 years'
+    WHEN greatest(wanted.sla, wanted.lease, wanted.dead_letter_retention, wanted.rate_per, wanted.key_window, wanted.aging) > interval '10000 years'
       THEN format('a time of queue "%s" is longer than ten thousand years', wanted.queue)
   END;
 BEGIN
@@ -191,7 +228,7 @@ AS $$
         FROM jsonb_each_text(to_jsonb(present)) AS a
         JOIN jsonb_each_text(to_jsonb(wanted)) AS b USING (key)
         WHERE a.key IN ('owner', 'sla', 'escalate_to', 'rate_count', 'rate_per', 'max_running',
-                        'max_length', 'priority', 'lease', 'retry', 'dead_letter_retention', 'on_full', 'key_window')
+                        'max_length', 'priority', 'lease', 'retry', 'dead_letter_retention', 'on_full', 'key_window', 'aging')
           AND a.value IS DISTINCT FROM b.value) AS option
 $$;
 COMMENT ON FUNCTION workflow._queue_differences(workflow.queue, workflow.queue) IS
@@ -209,10 +246,10 @@ BEGIN
   wanted.on_full := coalesce(wanted.on_full, 'refuse');
   PERFORM workflow._check_queue(wanted);
   INSERT INTO workflow.queue (queue, owner, sla, escalate_to, rate_count, rate_per, max_running, max_length,
-                              priority, lease, retry, dead_letter_retention, defined_by, on_full, key_window)
+                              priority, lease, retry, dead_letter_retention, defined_by, on_full, key_window, aging)
   VALUES (wanted.queue, wanted.owner, wanted.sla, wanted.escalate_to, wanted.rate_count, wanted.rate_per,
           wanted.max_running, wanted.max_length, wanted.priority, wanted.lease, wanted.retry,
-          wanted.dead_letter_retention, wanted.defined_by, wanted.on_full, wanted.key_window)
+          wanted.dead_letter_retention, wanted.defined_by, wanted.on_full, wanted.key_window, wanted.aging)
   ON CONFLICT (queue) DO NOTHING;
   IF FOUND THEN
     RETURN true;
@@ -236,15 +273,15 @@ CREATE FUNCTION workflow.create_queue(name text, owner text, sla interval, escal
                                       max_length int DEFAULT NULL, priority int DEFAULT 0,
                                       lease interval DEFAULT NULL, retry jsonb DEFAULT NULL,
                                       dead_letter_retention interval DEFAULT NULL, on_full text DEFAULT 'refuse',
-                                      key_window interval DEFAULT NULL) RETURNS void
+                                      key_window interval DEFAULT NULL, aging interval DEFAULT NULL) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
-COMMENT ON FUNCTION workflow.create_queue(text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval) IS
+COMMENT ON FUNCTION workflow.create_queue(text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval, interval) IS
   'Makes a queue; the same definition again changes nothing, another one is an error that says who defined it';
 
 CREATE FUNCTION workflow._create_queue(caller text, name text, owner text, sla interval, escalate_to text[],
                                        rate_limit jsonb, max_running int, max_length int, priority int,
                                        lease interval, retry jsonb, dead_letter_retention interval, on_full text,
-                                       key_window interval) RETURNS void
+                                       key_window interval, aging interval) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -265,11 +302,12 @@ BEGIN
   wanted.dead_letter_retention := dead_letter_retention;
   wanted.on_full := on_full;
   wanted.key_window := key_window;
+  wanted.aging := aging;
   wanted.defined_by := 'role:' || caller;
   PERFORM workflow._put_queue(wanted);
 END
 $$;
-COMMENT ON FUNCTION workflow._create_queue(text, text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval) IS
+COMMENT ON FUNCTION workflow._create_queue(text, text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval, interval) IS
   'Inner: create_queue()';
 
 CREATE FUNCTION workflow._require_queue(name text) RETURNS void LANGUAGE plpgsql
@@ -377,7 +415,8 @@ SELECT q.queue,
        q.defined_by,
        q.created_at,
        q.on_full,
-       q.key_window
+       q.key_window,
+       q.aging
 FROM workflow.queue AS q
 LEFT JOIN workflow._lanes() AS l ON l.queue_no = q.queue_no
 LEFT JOIN (

@@ -29,8 +29,9 @@ static WfPlan insert_plan = {
 	JSONBOID, BOOLOID},
 	.sql =
 	"INSERT INTO workflow.job (queue, kind, status, waiting_on, priority, run_at, "
-	"  item_id, state, seq, effect_id, key, group_key, created_at, payload) "
-	"SELECT q.queue, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 "
+	"  item_id, state, seq, effect_id, key, group_key, created_at, payload, aged) "
+	"SELECT q.queue, $2, $3, $4, $5 + " WF_AGED("$5", "$6") ", $6, "
+	"  $7, $8, $9, $10, $11, $12, $13, $14, " WF_AGED("$5", "$6") " "
 	"FROM workflow.queue AS q "
 	"WHERE q.queue = $1 AND (q.max_length IS NULL OR $15) "
 	"ON CONFLICT (queue, key) WHERE key IS NOT NULL DO NOTHING "
@@ -43,9 +44,9 @@ static WfPlan insert_many_plan = {
 	.nargs = 4,
 	.argtypes = {TEXTOID, JSONBARRAYOID, TIMESTAMPTZOID, BOOLOID},
 	.sql =
-	"INSERT INTO workflow.job (queue, kind, run_at, created_at, payload) "
-	"SELECT p.queue, 'task', $3, $3, p.payload "
-	"FROM (SELECT q.queue, u.payload FROM workflow.queue AS q, "
+	"INSERT INTO workflow.job (queue, kind, priority, run_at, created_at, payload, aged) "
+	"SELECT p.queue, 'task', p.aged, $3, $3, p.payload, p.aged "
+	"FROM (SELECT q.queue, u.payload, " WF_AGED("0", "$3") " AS aged FROM workflow.queue AS q, "
 	"        pg_catalog.unnest($2) WITH ORDINALITY AS u (payload, n) "
 	"      WHERE q.queue = $1 AND (q.max_length IS NULL OR $4) ORDER BY u.n) AS p "
 	"RETURNING job_id",

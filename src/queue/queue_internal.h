@@ -17,6 +17,14 @@
 	"j.payload, j.group_key, j.priority, j.run_at"
 #define WF_JOB_NCOLUMNS 17
 
+/*
+ * How much less urgent a job of that priority and due time counts in queue q,
+ * because others have waited for longer.
+ */
+#define WF_AGED(priority, run_at) \
+	"CASE WHEN q.aging IS NULL THEN 0 ELSE " \
+	"workflow._aged(" priority ", " run_at ", q.aging) END"
+
 /* How the message of an attempt begins that ended with its claimer's session. */
 #define WF_SESSION_ENDED "the session ended"
 
@@ -44,7 +52,8 @@ typedef struct WfQueueFacts
 	bool		is_known;
 	int			queue_no;
 	bool		is_paused;
-	bool		is_limited;		/* by rate, max_running or max_length */
+	bool		is_limited;		/* by rate, max_running or max_length, or in
+								 * another order: it has no lane */
 	int64		lease_us;		/* of claims that name none; 0: none */
 	int64		key_window_us;	/* 0: keys are free when their jobs end */
 	uint64		table_count;	/* wf_wake_count() of when the table was

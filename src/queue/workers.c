@@ -35,7 +35,7 @@ static WfPlan heads_plan = {
 	"    WHERE g.queue = q.queue AND g.group_key IS NOT NULL), "
 	WF_LIMIT_COLUMNS " "
 	"FROM workflow.queue AS q CROSS JOIN LATERAL ("
-	"  SELECT j.priority, j.run_at FROM workflow.job AS j "
+	"  SELECT j.priority - j.aged AS priority, j.run_at FROM workflow.job AS j "
 	"  WHERE j.kind = $1 AND j.queue = q.queue AND j.status = 'ready' AND j.run_at <= $2 "
 	"  ORDER BY j.priority, j.run_at, j.job_id LIMIT 1) AS head "
 	"WHERE q.paused_at IS NULL "
