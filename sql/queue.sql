@@ -22,7 +22,7 @@ COMMENT ON FUNCTION workflow._queue_changed() IS
 
 CREATE TRIGGER tell_sessions
   AFTER INSERT OR DELETE OR UPDATE OF queue, owner, sla, escalate_to, rate_count, rate_per, max_running,
-    max_length, priority, lease, retry, paused_at, on_full, key_window, aging ON workflow.queue
+    max_length, priority, lease, retry, paused_at, on_full, key_window, aging, fair ON workflow.queue
   FOR EACH ROW EXECUTE FUNCTION workflow._queue_changed();
 COMMENT ON TRIGGER tell_sessions ON workflow.queue IS 'Sessions keep what they know of a queue until it changes';
 
@@ -62,6 +62,23 @@ CREATE TRIGGER age_jobs_anew
   FOR EACH ROW WHEN (old.aging IS DISTINCT FROM new.aging) EXECUTE FUNCTION workflow._age_jobs_anew();
 COMMENT ON TRIGGER age_jobs_anew ON workflow.queue IS 'Jobs that were stored under another aging count as under this one';
 
+-- So that jobs of before the change take turns, too.
+CREATE FUNCTION workflow._name_tenants() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  UPDATE workflow.job AS j SET tenant = '' WHERE j.queue = NEW.queue AND j.tenant IS NULL;
+  PERFORM workflow._wake_queue(NEW.queue);
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION workflow._name_tenants() IS 'Inner: a queue has become fair, so each of its jobs has a tenant';
+
+CREATE TRIGGER name_tenants
+  AFTER UPDATE OF fair ON workflow.queue
+  FOR EACH ROW WHEN (new.fair AND NOT old.fair) EXECUTE FUNCTION workflow._name_tenants();
+COMMENT ON TRIGGER name_tenants ON workflow.queue IS 'Jobs that were stored before the queue was fair take turns, too';
+
 CREATE FUNCTION workflow._lanes_restored() RETURNS trigger
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_lane_restored';
 COMMENT ON FUNCTION workflow._lanes_restored() IS
@@ -85,9 +102,10 @@ $restored$;
 -- ---------------------------------------------------------------- enqueue
 
 CREATE FUNCTION workflow.enqueue(queue text, payload jsonb, key text DEFAULT NULL, group_key text DEFAULT NULL,
-                                 priority int DEFAULT 0, run_at timestamptz DEFAULT NULL) RETURNS bigint
+                                 priority int DEFAULT 0, run_at timestamptz DEFAULT NULL,
+                                 tenant text DEFAULT NULL) RETURNS bigint
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_enqueue';
-COMMENT ON FUNCTION workflow.enqueue(text, jsonb, text, text, int, timestamptz) IS
+COMMENT ON FUNCTION workflow.enqueue(text, jsonb, text, text, int, timestamptz, text) IS
   'Stores a job in the caller''s transaction and returns its id; with a key that another job of the queue has, the id of that job';
 
 CREATE FUNCTION workflow.enqueue_many(queue text, payloads jsonb[]) RETURNS bigint[]
@@ -171,6 +189,8 @@ DECLARE
     WHEN wanted.lease <= interval '0' THEN format('the lease of queue "%s" must be longer than zero', wanted.queue)
     WHEN wanted.dead_letter_retention <= interval '0'
       THEN format('dead_letter_retention of queue "%s" must be longer than zero', wanted.queue)
+    WHEN wanted.fair AND wanted.aging IS NOT NULL
+      THEN format('queue "%s" cannot be fair and have aging: turns are taken among jobs of one priority', wanted.queue)
     WHEN wanted.aging < interval '1 second' THEN format('aging of queue "%s" must be at least a second', wanted.queue)
     WHEN wanted.key_window <= interval '0' THEN format('key_window of queue "%s" must be longer than zero', wanted.queue)
     WHEN greatest(wanted.sla, wanted.lease, wanted.dead_letter_retention, wanted.rate_per, wanted.key_window, wanted.aging) > interval '10000 years'
@@ -228,7 +248,7 @@ AS $$
         FROM jsonb_each_text(to_jsonb(present)) AS a
         JOIN jsonb_each_text(to_jsonb(wanted)) AS b USING (key)
         WHERE a.key IN ('owner', 'sla', 'escalate_to', 'rate_count', 'rate_per', 'max_running',
-                        'max_length', 'priority', 'lease', 'retry', 'dead_letter_retention', 'on_full', 'key_window', 'aging')
+                        'max_length', 'priority', 'lease', 'retry', 'dead_letter_retention', 'on_full', 'key_window', 'aging', 'fair')
           AND a.value IS DISTINCT FROM b.value) AS option
 $$;
 COMMENT ON FUNCTION workflow._queue_differences(workflow.queue, workflow.queue) IS
@@ -244,12 +264,13 @@ DECLARE
 BEGIN
   wanted.priority := coalesce(wanted.priority, 0);
   wanted.on_full := coalesce(wanted.on_full, 'refuse');
+  wanted.fair := coalesce(wanted.fair, false);
   PERFORM workflow._check_queue(wanted);
   INSERT INTO workflow.queue (queue, owner, sla, escalate_to, rate_count, rate_per, max_running, max_length,
-                              priority, lease, retry, dead_letter_retention, defined_by, on_full, key_window, aging)
+                              priority, lease, retry, dead_letter_retention, defined_by, on_full, key_window, aging, fair)
   VALUES (wanted.queue, wanted.owner, wanted.sla, wanted.escalate_to, wanted.rate_count, wanted.rate_per,
           wanted.max_running, wanted.max_length, wanted.priority, wanted.lease, wanted.retry,
-          wanted.dead_letter_retention, wanted.defined_by, wanted.on_full, wanted.key_window, wanted.aging)
+          wanted.dead_letter_retention, wanted.defined_by, wanted.on_full, wanted.key_window, wanted.aging, wanted.fair)
   ON CONFLICT (queue) DO NOTHING;
   IF FOUND THEN
     RETURN true;
@@ -273,15 +294,16 @@ CREATE FUNCTION workflow.create_queue(name text, owner text, sla interval, escal
                                       max_length int DEFAULT NULL, priority int DEFAULT 0,
                                       lease interval DEFAULT NULL, retry jsonb DEFAULT NULL,
                                       dead_letter_retention interval DEFAULT NULL, on_full text DEFAULT 'refuse',
-                                      key_window interval DEFAULT NULL, aging interval DEFAULT NULL) RETURNS void
+                                      key_window interval DEFAULT NULL, aging interval DEFAULT NULL,
+                                      fair boolean DEFAULT false) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
-COMMENT ON FUNCTION workflow.create_queue(text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval, interval) IS
+COMMENT ON FUNCTION workflow.create_queue(text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval, interval, boolean) IS
   'Makes a queue; the same definition again changes nothing, another one is an error that says who defined it';
 
 CREATE FUNCTION workflow._create_queue(caller text, name text, owner text, sla interval, escalate_to text[],
                                        rate_limit jsonb, max_running int, max_length int, priority int,
                                        lease interval, retry jsonb, dead_letter_retention interval, on_full text,
-                                       key_window interval, aging interval) RETURNS void
+                                       key_window interval, aging interval, fair boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -303,11 +325,12 @@ BEGIN
   wanted.on_full := on_full;
   wanted.key_window := key_window;
   wanted.aging := aging;
+  wanted.fair := fair;
   wanted.defined_by := 'role:' || caller;
   PERFORM workflow._put_queue(wanted);
 END
 $$;
-COMMENT ON FUNCTION workflow._create_queue(text, text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval, interval) IS
+COMMENT ON FUNCTION workflow._create_queue(text, text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval, interval, boolean) IS
   'Inner: create_queue()';
 
 CREATE FUNCTION workflow._require_queue(name text) RETURNS void LANGUAGE plpgsql
@@ -416,7 +439,8 @@ SELECT q.queue,
        q.created_at,
        q.on_full,
        q.key_window,
-       q.aging
+       q.aging,
+       q.fair
 FROM workflow.queue AS q
 LEFT JOIN workflow._lanes() AS l ON l.queue_no = q.queue_no
 LEFT JOIN (

@@ -264,12 +264,16 @@ CREATE TABLE workflow.queue (
   on_full      text COLLATE "C" NOT NULL DEFAULT 'refuse' CHECK (on_full IN ('refuse', 'block')),
   key_window   interval,
   aging        interval,
+  fair         boolean NOT NULL DEFAULT false CHECK (NOT (fair AND aging IS NOT NULL)),
+  fair_last    text COLLATE "C",
   CHECK ((rate_count IS NULL) = (rate_per IS NULL))
 );
 COMMENT ON TABLE workflow.queue IS 'Where activities wait: every queue has an owner, an SLA and an escalation path';
 COMMENT ON COLUMN workflow.queue.defined_by IS 'workflow:name of the definition that made it, or role:name';
 COMMENT ON COLUMN workflow.queue.rate_next_at IS 'Theoretical arrival time of the rate limit (GCRA)';
 COMMENT ON COLUMN workflow.queue.queue_no IS 'What segments call the queue';
+COMMENT ON COLUMN workflow.queue.fair IS 'Whether tenants take turns';
+COMMENT ON COLUMN workflow.queue.fair_last IS 'With fair: whose turn was the last';
 COMMENT ON COLUMN workflow.queue.aging IS 'How long a job waits until it counts as one step of priority more urgent';
 COMMENT ON COLUMN workflow.queue.key_window IS 'How long the key of a job that has succeeded is not free again';
 COMMENT ON COLUMN workflow.queue.on_full IS 'Whether a job that max_length has no room for is refused, or its caller waits (block)';
@@ -303,7 +307,8 @@ CREATE TABLE workflow.job (
   created_at    timestamptz NOT NULL,
   payload       jsonb,
   dead_letter   text COLLATE "C",
-  aged          int NOT NULL DEFAULT 0
+  aged          int NOT NULL DEFAULT 0,
+  tenant        text COLLATE "C"
 ) WITH (fillfactor = 70);
 CREATE INDEX job_ready ON workflow.job (kind, queue, priority, run_at, job_id) WHERE status = 'ready';
 CREATE INDEX job_due ON workflow.job (kind, run_at) WHERE status = 'ready';
@@ -312,6 +317,7 @@ CREATE INDEX job_item ON workflow.job (item_id) WHERE item_id IS NOT NULL;
 CREATE INDEX job_effect ON workflow.job (effect_id) WHERE effect_id IS NOT NULL;
 CREATE UNIQUE INDEX job_key ON workflow.job (queue, key) WHERE key IS NOT NULL;
 CREATE INDEX job_group ON workflow.job (queue, group_key, job_id) WHERE group_key IS NOT NULL;
+CREATE INDEX job_tenant ON workflow.job (queue, kind, priority, tenant, run_at, job_id) WHERE status = 'ready' AND tenant IS NOT NULL;
 CREATE INDEX job_waiting ON workflow.job (effect_id) WHERE status = 'waiting' AND waiting_on IN ('effect', 'blocked');
 CREATE INDEX job_stalled ON workflow.job (waiting_on) WHERE status = 'ready' AND waiting_on IS NOT NULL;
 CREATE INDEX job_dead ON workflow.job (queue, failed_at) WHERE status = 'dead' OR kind = 'exception';
@@ -320,6 +326,7 @@ COMMENT ON COLUMN workflow.job.kind IS 'Who runs it: task (whoever claims), sql,
 COMMENT ON COLUMN workflow.job.status IS 'ready (from run_at on), running (claimed), waiting (for a person or an effect), dead (a dead letter)';
 COMMENT ON COLUMN workflow.job.priority IS 'Smaller runs first; in a queue with aging, what was asked for plus "aged"';
 COMMENT ON COLUMN workflow.job.aged IS 'How many intervals of its queue''s aging had passed, since 2000, when it was due: later jobs count as so much less urgent';
+COMMENT ON COLUMN workflow.job.tenant IS 'Whose job it is; in a fair queue tenants take turns, and what has none is of a tenant without a name';
 COMMENT ON COLUMN workflow.job.attempt IS 'Executions begun and charged';
 COMMENT ON COLUMN workflow.job.seq IS 'Visit of the state that the job belongs to';
 COMMENT ON COLUMN workflow.job.session_pid IS 'With a claim bound to a session: its process, beside session_start';

@@ -23,15 +23,15 @@
 static WfPlan insert_plan = {
 	.name = "enqueue",
 	.expected = SPI_OK_INSERT_RETURNING,
-	.nargs = 15,
+	.nargs = 16,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID,
 		INT8OID, TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID,
-	JSONBOID, BOOLOID},
+	JSONBOID, BOOLOID, TEXTOID},
 	.sql =
 	"INSERT INTO workflow.job (queue, kind, status, waiting_on, priority, run_at, "
-	"  item_id, state, seq, effect_id, key, group_key, created_at, payload, aged) "
+	"  item_id, state, seq, effect_id, key, group_key, created_at, payload, aged, tenant) "
 	"SELECT q.queue, $2, $3, $4, $5 + " WF_AGED("$5", "$6") ", $6, "
-	"  $7, $8, $9, $10, $11, $12, $13, $14, " WF_AGED("$5", "$6") " "
+	"  $7, $8, $9, $10, $11, $12, $13, $14, " WF_AGED("$5", "$6") ", " WF_TENANT("$16") " "
 	"FROM workflow.queue AS q "
 	"WHERE q.queue = $1 AND (q.max_length IS NULL OR $15) "
 	"ON CONFLICT (queue, key) WHERE key IS NOT NULL DO NOTHING "
@@ -44,9 +44,11 @@ static WfPlan insert_many_plan = {
 	.nargs = 4,
 	.argtypes = {TEXTOID, JSONBARRAYOID, TIMESTAMPTZOID, BOOLOID},
 	.sql =
-	"INSERT INTO workflow.job (queue, kind, priority, run_at, created_at, payload, aged) "
-	"SELECT p.queue, 'task', p.aged, $3, $3, p.payload, p.aged "
-	"FROM (SELECT q.queue, u.payload, " WF_AGED("0", "$3") " AS aged FROM workflow.queue AS q, "
+	"INSERT INTO workflow.job (queue, kind, priority, run_at, created_at, payload, aged, "
+	"  tenant) "
+	"SELECT p.queue, 'task', p.aged, $3, $3, p.payload, p.aged, p.tenant "
+	"FROM (SELECT q.queue, u.payload, " WF_AGED("0", "$3") " AS aged, "
+	"        " WF_TENANT("NULL") " AS tenant FROM workflow.queue AS q, "
 	"        pg_catalog.unnest($2) WITH ORDINALITY AS u (payload, n) "
 	"      WHERE q.queue = $1 AND (q.max_length IS NULL OR $4) ORDER BY u.n) AS p "
 	"RETURNING job_id",
@@ -75,8 +77,8 @@ find_by_key(const WfNewJob *job)
 static int64
 insert_job(const WfNewJob *job, bool has_room)
 {
-	Datum		values[15];
-	char		nulls[15];
+	Datum		values[16];
+	char		nulls[16];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = CStringGetTextDatum(job->queue);
@@ -101,6 +103,8 @@ insert_job(const WfNewJob *job, bool has_room)
 	values[13] = job->payload == NULL ? (Datum) 0 : JsonbPGetDatum(job->payload);
 	nulls[13] = WF_NULL_FLAG(job->payload);
 	values[14] = BoolGetDatum(has_room);
+	values[15] = wf_text_datum(job->tenant);
+	nulls[15] = WF_NULL_FLAG(job->tenant);
 
 	return wf_plan_execute(&insert_plan, values, nulls) == 0 ? 0 : wf_result_int8(0, 1);
 }
@@ -144,7 +148,7 @@ require_argument(bool is_null, const char *function, const char *argument)
 
 /*
  * workflow.enqueue(queue text, payload jsonb, key text, group_key text,
- *		priority int, run_at timestamptz) returns bigint
+ *		priority int, run_at timestamptz, tenant text) returns bigint
  */
 WF_PUBLIC_FUNCTION(wf_enqueue)
 {
@@ -163,9 +167,11 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	job.group_key = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
 	job.priority = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4);
 	job.run_at = PG_ARGISNULL(5) ? wf_now() : PG_GETARG_TIMESTAMPTZ(5);
+	job.tenant = PG_ARGISNULL(6) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(6));
 	job.may_wait = true;
 
-	is_plain = job.key == NULL && job.group_key == NULL && job.priority == 0 && PG_ARGISNULL(5);
+	is_plain = job.key == NULL && job.group_key == NULL && job.priority == 0 &&
+		PG_ARGISNULL(5) && job.tenant == NULL;
 
 	wf_enter_owner(&caller);
 	SPI_connect();

@@ -31,7 +31,7 @@ static WfPlan facts_plan = {
 	.sql =
 	"SELECT q.queue_no, q.paused_at IS NOT NULL, q.lease, "
 	"  q.rate_count IS NOT NULL OR q.max_running IS NOT NULL OR q.max_length IS NOT NULL "
-	"  OR q.aging IS NOT NULL, "
+	"  OR q.aging IS NOT NULL OR q.fair, "
 	"  q.key_window "
 	"FROM workflow.queue AS q WHERE q.queue = $1",
 };

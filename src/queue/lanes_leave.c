@@ -25,8 +25,10 @@ static WfPlan move_plan = {
 	TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, JSONBOID},
 	.sql =
 	"INSERT INTO workflow.job (job_id, queue, status, run_at, created_at, attempt, token, worker, "
-	"  claimed_at, lease_until, session_pid, session_start, payload, priority, aged) "
-	"SELECT $1, q.queue, $3, $4, $4, $5, $6, $7, $8, $9, $10, $11, $12, a.aged, a.aged "
+	"  claimed_at, lease_until, session_pid, session_start, payload, priority, aged, "
+	"  tenant) "
+	"SELECT $1, q.queue, $3, $4, $4, $5, $6, $7, $8, $9, $10, $11, $12, a.aged, a.aged, "
+	"  CASE WHEN q.fair THEN '' END "
 	"FROM workflow.queue AS q, LATERAL (SELECT " WF_AGED("0", "$4") ") AS a (aged) "
 	"WHERE q.queue = $2",
 };

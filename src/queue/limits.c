@@ -75,8 +75,10 @@ wf_claim_read_limits(WfClaim *claim, uint64 row, int column)
 {
 	claim->is_rate_limited = !wf_result_is_null(row, column);
 	claim->max_running = wf_result_int4(row, column + 3);
-	claim->is_limited = claim->is_rate_limited || claim->max_running > 0;
 	claim->makes_room = DatumGetBool(wf_result_datum(row, column + 4, NULL));
+	claim->is_fair = DatumGetBool(wf_result_datum(row, column + 5, NULL));
+	claim->fair_last = wf_result_is_null(row, column + 6) ? "" : wf_result_text(row, column + 6);
+	claim->is_limited = claim->is_rate_limited || claim->max_running > 0 || claim->is_fair;
 	claim->rate_next_at = claim->now;
 	if (!claim->is_rate_limited)
 		return;

@@ -26,6 +26,7 @@ typedef struct WfNewJob
 	int64		effect_id;		/* 0: none */
 	const char *key;
 	const char *group_key;
+	const char *tenant;			/* or NULL */
 	Jsonb	   *payload;
 	bool		may_wait;		/* for room, where the queue says so */
 } WfNewJob;
@@ -49,6 +50,9 @@ typedef struct WfJob
 	const char *group_key;		/* or NULL */
 	int			priority;
 	TimestampTz run_at;
+	const char *tenant;			/* or NULL */
+	int			turn;			/* of a claim of a fair queue: whose turn it
+								 * was */
 	bool		frees_others;	/* its end may let another job start: that of
 								 * its group, or one that max_running held
 								 * back */

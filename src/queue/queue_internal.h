@@ -14,8 +14,8 @@
 #define WF_JOB_COLUMNS \
 	"j.job_id, j.queue, j.kind, j.status, j.item_id, j.state, j.seq, " \
 	"j.effect_id, j.attempt, j.token, j.worker, j.claimed_at, j.lease_until, " \
-	"j.payload, j.group_key, j.priority, j.run_at"
-#define WF_JOB_NCOLUMNS 17
+	"j.payload, j.group_key, j.priority, j.run_at, j.tenant"
+#define WF_JOB_NCOLUMNS 18
 
 /*
  * How much less urgent a job of that priority and due time counts in queue q,
@@ -24,6 +24,9 @@
 #define WF_AGED(priority, run_at) \
 	"CASE WHEN q.aging IS NULL THEN 0 ELSE " \
 	"workflow._aged(" priority ", " run_at ", q.aging) END"
+
+/* The tenant of a job in queue q. */
+#define WF_TENANT(tenant) "CASE WHEN q.fair THEN COALESCE(" tenant ", '') ELSE " tenant " END"
 
 /* How the message of an attempt begins that ended with its claimer's session. */
 #define WF_SESSION_ENDED "the session ended"
@@ -39,6 +42,15 @@
 	"EXISTS (SELECT 1 FROM workflow.job AS o " \
 	"  WHERE o.queue = j.queue AND o.group_key = j.group_key AND o.job_id <> j.job_id " \
 	"    AND (o.status = 'running' OR (o.job_id < j.job_id AND o.status <> 'dead')))"
+
+/* Marks the jobs of "picked" as claimed; see wf_claim_mark() for the arguments. */
+#define WF_MARK_PICKED \
+	"UPDATE workflow.job AS j SET " \
+	"  status = 'running', attempt = j.attempt + 1, worker = $5, " \
+	"  token = $6 || '.' || j.job_id::text, claimed_at = $3, lease_until = $7, " \
+	"  session_pid = $8, session_start = $9 " \
+	"WHERE j.job_id = ANY (ARRAY(SELECT p.job_id FROM picked AS p)) " \
+	"RETURNING " WF_JOB_COLUMNS ", (j.group_key IS NOT NULL OR $10) AS frees_others"
 
 /* Whether the end of a deleted job j may let another one start. */
 #define WF_FREES_OTHERS \
@@ -77,8 +89,10 @@ typedef struct WfClaim
 	bool		has_lost;		/* leases that have ended */
 	bool		has_groups;
 	bool		is_rate_limited;
-	bool		is_limited;		/* a rate or max_running */
+	bool		is_limited;		/* a rate, max_running, or turns of tenants */
 	bool		makes_room;		/* that somebody may wait for */
+	bool		is_fair;		/* tenants take turns */
+	const char *fair_last;		/* whose turn was the last */
 	int			max_running;	/* 0: no limit */
 	double		rate_interval_us;	/* time that one job takes of the rate */
 	double		rate_burst_us;	/* how far ahead of time the rate may be */
@@ -149,10 +163,18 @@ extern bool wf_claim_lock_limits(WfClaim *claim);
 extern bool wf_claim_rate_is_closed(WfClaim *claim);
 extern int	wf_claim_allowed(WfClaim *claim, int wanted);
 extern void wf_claim_use_rate(const WfClaim *claim, int taken);
-#define WF_LIMIT_COLUMNS "q.rate_count, q.rate_per, q.rate_next_at, q.max_running, q.on_full = 'block'"
+#define WF_LIMIT_COLUMNS \
+	"q.rate_count, q.rate_per, q.rate_next_at, q.max_running, q.on_full = 'block', " \
+	"q.fair, q.fair_last"
+
+/* fair.c */
+extern List *wf_claim_mark_fair(WfClaim *claim, int limit);
+extern void wf_claim_note_turn(const WfClaim *claim, List *jobs);
 
 /* take.c */
 extern List *wf_claim_take(WfClaim *claim);
+extern List *wf_claim_mark(WfPlan *plan, const WfClaim *claim, int limit, Datum eleventh,
+						   Datum twelfth);
 extern void wf_claim_note_taken(WfWakeTopic topic);
 extern void wf_claim_init(void);
 

@@ -52,12 +52,7 @@ static WfPlan take_plan = {
 	"    AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY ") "
 	"  ORDER BY j.priority, j.run_at, j.job_id "
 	"  LIMIT $4 FOR UPDATE OF j SKIP LOCKED) "
-	"UPDATE workflow.job AS j SET "
-	"  status = 'running', attempt = j.attempt + 1, worker = $5, "
-	"  token = $6 || '.' || j.job_id::text, claimed_at = $3, lease_until = $7, "
-	"  session_pid = $8, session_start = $9 "
-	"WHERE j.job_id = ANY (ARRAY(SELECT p.job_id FROM picked AS p)) "
-	"RETURNING " WF_JOB_COLUMNS ", (j.group_key IS NOT NULL OR $10) AS frees_others",
+	WF_MARK_PICKED,
 };
 
 static WfPlan judge_plan = {
@@ -170,6 +165,8 @@ in_order(const ListCell *a, const ListCell *b)
 	const WfJob *left = lfirst(a);
 	const WfJob *right = lfirst(b);
 
+	if (left->turn != right->turn)
+		return left->turn < right->turn ? -1 : 1;
 	if (left->priority != right->priority)
 		return left->priority < right->priority ? -1 : 1;
 	if (left->run_at != right->run_at)
@@ -179,28 +176,46 @@ in_order(const ListCell *a, const ListCell *b)
 }
 
 /*
- * Picks and marks up to limit jobs.
+ * Picks and marks up to limit jobs by a plan that ends with WF_MARK_PICKED; what
+ * else it picks by are its last two arguments.
  */
-static List *
-mark(const WfClaim *claim, int limit)
+List *
+wf_claim_mark(WfPlan *plan, const WfClaim *claim, int limit, Datum eleventh, Datum twelfth)
 {
 	bool		has_lease = claim->lease_us > 0;
-	bool		has_end = claim->until_run_at != 0;
 	Datum		values[] = {
 		CStringGetTextDatum(claim->kind), CStringGetTextDatum(claim->queue),
 		TimestampTzGetDatum(claim->now), Int64GetDatum(limit),
 		CStringGetTextDatum(claim->worker), CStringGetTextDatum(new_token()),
 		TimestampTzGetDatum(claim->now + claim->lease_us),
 		Int32GetDatum(MyProcPid), TimestampTzGetDatum(MyStartTimestamp),
-		BoolGetDatum(claim->max_running > 0), Int32GetDatum(has_end ? claim->until_priority : PG_INT32_MAX),
-		TimestampTzGetDatum(has_end ? claim->until_run_at : DT_NOEND),
+		BoolGetDatum(claim->max_running > 0), eleventh, twelfth,
 	};
 	const char *nulls = has_lease ? "       nn   " : "      n     ";
-	uint64		count = wf_plan_execute(&take_plan, values, nulls);
+	uint64		count = wf_plan_execute(plan, values, nulls);
 	List	   *jobs = NIL;
 
 	for (uint64 i = 0; i < count; i++)
 		jobs = lappend(jobs, wf_job_from_row(i));
+
+	return jobs;
+}
+
+/*
+ * Picks and marks up to limit jobs.
+ */
+static List *
+mark(WfClaim *claim, int limit)
+{
+	bool		has_end = claim->until_run_at != 0;
+	List	   *jobs;
+
+	if (claim->is_fair)
+		jobs = wf_claim_mark_fair(claim, limit);
+	else
+		jobs = wf_claim_mark(&take_plan, claim, limit,
+							 Int32GetDatum(has_end ? claim->until_priority : PG_INT32_MAX),
+							 TimestampTzGetDatum(has_end ? claim->until_run_at : DT_NOEND));
 	list_sort(jobs, in_order);
 
 	return jobs;
@@ -369,6 +384,8 @@ take(WfClaim *claim)
 	jobs = without_losers(claim, mark(claim, allowed));
 	if (claim->is_limited)
 		wf_claim_use_rate(claim, list_length(jobs));
+	if (claim->is_fair)
+		wf_claim_note_turn(claim, jobs);
 
 	return jobs;
 }
