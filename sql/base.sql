@@ -114,6 +114,8 @@ BEGIN
        'workflow.pause_queue(name, reason) stops a queue'),
       ('job',           NULL, 'work that waits, and dead letters, would be lost silently',
        'workflow.cancel(item, reason) ends an item with its job, workflow.cancel_job(job_id, reason) one that stands alone'),
+      ('tenant_rate',   NULL, 'a tenant would exceed the rate limit of the queue',
+       'Claims forget tenants that have rested'),
       ('spent_key',     NULL, 'a key that is free again would let its job be stored once more',
        'Keys are forgotten when the key_window of their queue has passed'),
       ('segment_1',     '',   'jobs that wait would be lost', 'workflow.cancel_job(job_id, reason) ends a job'),

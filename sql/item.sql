@@ -199,10 +199,10 @@ COMMENT ON FUNCTION workflow._send_as(text, bigint, text, jsonb, text, text, boo
 -- ------------------------------------------------------------ claimed jobs
 
 CREATE FUNCTION workflow.complete(
-  job_id bigint, token text, event text DEFAULT 'ok', output jsonb DEFAULT NULL)
+  job_id bigint, token text, event text DEFAULT 'ok', output jsonb DEFAULT NULL, units int DEFAULT NULL)
 RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_complete';
-COMMENT ON FUNCTION workflow.complete(bigint, text, text, jsonb) IS
+COMMENT ON FUNCTION workflow.complete(bigint, text, text, jsonb, int) IS
   'A claimed job is done: records it and moves its item by the event, in this transaction';
 
 CREATE FUNCTION workflow.complete_many(

@@ -22,7 +22,7 @@ COMMENT ON FUNCTION workflow._queue_changed() IS
 
 CREATE TRIGGER tell_sessions
   AFTER INSERT OR DELETE OR UPDATE OF queue, owner, sla, escalate_to, rate_count, rate_per, max_running,
-    max_length, priority, lease, retry, paused_at, on_full, key_window, aging, fair ON workflow.queue
+    max_length, priority, lease, retry, paused_at, on_full, key_window, aging, fair, rate_per_tenant ON workflow.queue
   FOR EACH ROW EXECUTE FUNCTION workflow._queue_changed();
 COMMENT ON TRIGGER tell_sessions ON workflow.queue IS 'Sessions keep what they know of a queue until it changes';
 
@@ -103,9 +103,9 @@ $restored$;
 
 CREATE FUNCTION workflow.enqueue(queue text, payload jsonb, key text DEFAULT NULL, group_key text DEFAULT NULL,
                                  priority int DEFAULT 0, run_at timestamptz DEFAULT NULL,
-                                 tenant text DEFAULT NULL) RETURNS bigint
+                                 tenant text DEFAULT NULL, units int DEFAULT 1) RETURNS bigint
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_enqueue';
-COMMENT ON FUNCTION workflow.enqueue(text, jsonb, text, text, int, timestamptz, text) IS
+COMMENT ON FUNCTION workflow.enqueue(text, jsonb, text, text, int, timestamptz, text, int) IS
   'Stores a job in the caller''s transaction and returns its id; with a key that another job of the queue has, the id of that job';
 
 CREATE FUNCTION workflow.enqueue_many(queue text, payloads jsonb[]) RETURNS bigint[]
@@ -191,6 +191,8 @@ DECLARE
       THEN format('dead_letter_retention of queue "%s" must be longer than zero', wanted.queue)
     WHEN wanted.fair AND wanted.aging IS NOT NULL
       THEN format('queue "%s" cannot be fair and have aging: turns are taken among jobs of one priority', wanted.queue)
+    WHEN wanted.rate_per_tenant AND NOT wanted.fair
+      THEN format('queue "%s" has a rate limit for each tenant, so it has to be fair', wanted.queue)
     WHEN wanted.aging < interval '1 second' THEN format('aging of queue "%s" must be at least a second', wanted.queue)
     WHEN wanted.key_window <= interval '0' THEN format('key_window of queue "%s" must be longer than zero', wanted.queue)
     WHEN greatest(wanted.sla, wanted.lease, wanted.dead_letter_retention, wanted.rate_per, wanted.key_window, wanted.aging) > interval '10000 years'
@@ -209,26 +211,29 @@ $$;
 COMMENT ON FUNCTION workflow._check_queue(workflow.queue) IS
   'Inner: raises invalid_parameter_value for whatever is wrong with the options of a queue';
 
--- A rate limit {"count": n, "per": "interval"} as its two columns.
-CREATE FUNCTION workflow._rate_limit(rate_limit jsonb, OUT rate_count int, OUT rate_per interval) LANGUAGE plpgsql
+-- A rate limit {"count": n, "per": "interval", "per_tenant": boolean} as its columns.
+CREATE FUNCTION workflow._rate_limit(rate_limit jsonb, OUT rate_count int, OUT rate_per interval,
+                                     OUT rate_per_tenant boolean) LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   fine bool := false;
 BEGIN
+  rate_per_tenant := false;
   IF rate_limit IS NULL OR rate_limit = 'null' THEN
     RETURN;
   END IF;
   BEGIN
     rate_count := (rate_limit ->> 'count')::int;
     rate_per := (rate_limit ->> 'per')::interval;
+    rate_per_tenant := coalesce((rate_limit -> 'per_tenant')::boolean, false);
     fine := coalesce(rate_count > 0 AND rate_per > interval '0', false)
-      AND (rate_limit - 'count' - 'per') = '{}';
+      AND (rate_limit - 'count' - 'per' - 'per_tenant') = '{}';
   EXCEPTION WHEN data_exception OR datatype_mismatch THEN
     fine := false;
   END;
   IF NOT fine THEN
-    RAISE EXCEPTION 'a rate limit must be {"count": number, "per": "interval"}'
+    RAISE EXCEPTION 'a rate limit must be {"count": number, "per": "interval", "per_tenant": boolean}'
       USING ERRCODE = 'invalid_parameter_value',
             DETAIL = format('It is %s.', rate_limit),
             HINT = '{"count": 50, "per": "1 second"} is an example.';
@@ -236,7 +241,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION workflow._rate_limit(jsonb) IS
-  'Inner: count and interval of a rate limit; invalid_parameter_value for anything else';
+  'Inner: count, interval and scope of a rate limit; invalid_parameter_value for anything else';
 
 -- Which options of two definitions of a queue differ, for messages.
 CREATE FUNCTION workflow._queue_differences(present workflow.queue, wanted workflow.queue) RETURNS text LANGUAGE sql
@@ -248,7 +253,7 @@ AS $$
         FROM jsonb_each_text(to_jsonb(present)) AS a
         JOIN jsonb_each_text(to_jsonb(wanted)) AS b USING (key)
         WHERE a.key IN ('owner', 'sla', 'escalate_to', 'rate_count', 'rate_per', 'max_running',
-                        'max_length', 'priority', 'lease', 'retry', 'dead_letter_retention', 'on_full', 'key_window', 'aging', 'fair')
+                        'max_length', 'priority', 'lease', 'retry', 'dead_letter_retention', 'on_full', 'key_window', 'aging', 'fair', 'rate_per_tenant')
           AND a.value IS DISTINCT FROM b.value) AS option
 $$;
 COMMENT ON FUNCTION workflow._queue_differences(workflow.queue, workflow.queue) IS
@@ -265,12 +270,15 @@ BEGIN
   wanted.priority := coalesce(wanted.priority, 0);
   wanted.on_full := coalesce(wanted.on_full, 'refuse');
   wanted.fair := coalesce(wanted.fair, false);
+  wanted.rate_per_tenant := coalesce(wanted.rate_per_tenant, false);
   PERFORM workflow._check_queue(wanted);
   INSERT INTO workflow.queue (queue, owner, sla, escalate_to, rate_count, rate_per, max_running, max_length,
-                              priority, lease, retry, dead_letter_retention, defined_by, on_full, key_window, aging, fair)
+                              priority, lease, retry, dead_letter_retention, defined_by, on_full, key_window, aging, fair,
+                              rate_per_tenant)
   VALUES (wanted.queue, wanted.owner, wanted.sla, wanted.escalate_to, wanted.rate_count, wanted.rate_per,
           wanted.max_running, wanted.max_length, wanted.priority, wanted.lease, wanted.retry,
-          wanted.dead_letter_retention, wanted.defined_by, wanted.on_full, wanted.key_window, wanted.aging, wanted.fair)
+          wanted.dead_letter_retention, wanted.defined_by, wanted.on_full, wanted.key_window, wanted.aging, wanted.fair,
+          wanted.rate_per_tenant)
   ON CONFLICT (queue) DO NOTHING;
   IF FOUND THEN
     RETURN true;
@@ -314,7 +322,8 @@ BEGIN
   wanted.owner := owner;
   wanted.sla := sla;
   wanted.escalate_to := escalate_to;
-  SELECT r.rate_count, r.rate_per INTO wanted.rate_count, wanted.rate_per
+  SELECT r.rate_count, r.rate_per, r.rate_per_tenant
+  INTO wanted.rate_count, wanted.rate_per, wanted.rate_per_tenant
   FROM workflow._rate_limit(rate_limit) AS r;
   wanted.max_running := max_running;
   wanted.max_length := max_length;
@@ -440,7 +449,8 @@ SELECT q.queue,
        q.on_full,
        q.key_window,
        q.aging,
-       q.fair
+       q.fair,
+       q.rate_per_tenant
 FROM workflow.queue AS q
 LEFT JOIN workflow._lanes() AS l ON l.queue_no = q.queue_no
 LEFT JOIN (

@@ -43,8 +43,19 @@ lock_claimed(int64 job_id, const char *token)
 	return wf_queue_lock_claimed(job_id, token);
 }
 
+static void
+require_units(FunctionCallInfo fcinfo)
+{
+	if (!PG_ARGISNULL(4) && PG_GETARG_INT32(4) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("units must not be negative"),
+				 errdetail("They are %d.", PG_GETARG_INT32(4)),
+				 errhint("Pass what the job has really taken of the rate limit.")));
+}
+
 /*
- * complete(job_id, token, event, output)
+ * complete(job_id, token, event, output, units)
  */
 WF_PUBLIC_FUNCTION(wf_complete)
 {
@@ -55,11 +66,18 @@ WF_PUBLIC_FUNCTION(wf_complete)
 	WfCaller	caller;
 
 	wf_require_argument(fcinfo, 0, "job_id");
+	require_units(fcinfo);
 	wf_enter_owner(&caller);
 	SPI_connect();
 	if (strcmp(event, "ok") != 0 ||
 		!wf_queue_complete_in_lane(PG_GETARG_INT64(0), token, output))
-		wf_item_complete_job(lock_claimed(PG_GETARG_INT64(0), token), event, output, actor);
+	{
+		WfJob	   *job = lock_claimed(PG_GETARG_INT64(0), token);
+
+		wf_item_complete_job(job, event, output, actor);
+		if (!PG_ARGISNULL(4))
+			wf_queue_settle_units(job, PG_GETARG_INT32(4));
+	}
 	SPI_finish();
 	wf_leave_owner(&caller);
 

@@ -23,15 +23,16 @@
 static WfPlan insert_plan = {
 	.name = "enqueue",
 	.expected = SPI_OK_INSERT_RETURNING,
-	.nargs = 16,
+	.nargs = 17,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID,
 		INT8OID, TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID,
-	JSONBOID, BOOLOID, TEXTOID},
+	JSONBOID, BOOLOID, TEXTOID, INT4OID},
 	.sql =
 	"INSERT INTO workflow.job (queue, kind, status, waiting_on, priority, run_at, "
-	"  item_id, state, seq, effect_id, key, group_key, created_at, payload, aged, tenant) "
+	"  item_id, state, seq, effect_id, key, group_key, created_at, payload, aged, tenant, "
+	"  units) "
 	"SELECT q.queue, $2, $3, $4, $5 + " WF_AGED("$5", "$6") ", $6, "
-	"  $7, $8, $9, $10, $11, $12, $13, $14, " WF_AGED("$5", "$6") ", " WF_TENANT("$16") " "
+	"  $7, $8, $9, $10, $11, $12, $13, $14, " WF_AGED("$5", "$6") ", " WF_TENANT("$16") ", $17 "
 	"FROM workflow.queue AS q "
 	"WHERE q.queue = $1 AND (q.max_length IS NULL OR $15) "
 	"ON CONFLICT (queue, key) WHERE key IS NOT NULL DO NOTHING "
@@ -77,8 +78,8 @@ find_by_key(const WfNewJob *job)
 static int64
 insert_job(const WfNewJob *job, bool has_room)
 {
-	Datum		values[16];
-	char		nulls[16];
+	Datum		values[17];
+	char		nulls[17];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = CStringGetTextDatum(job->queue);
@@ -105,6 +106,7 @@ insert_job(const WfNewJob *job, bool has_room)
 	values[14] = BoolGetDatum(has_room);
 	values[15] = wf_text_datum(job->tenant);
 	nulls[15] = WF_NULL_FLAG(job->tenant);
+	values[16] = Int32GetDatum(Max(job->units, 1));
 
 	return wf_plan_execute(&insert_plan, values, nulls) == 0 ? 0 : wf_result_int8(0, 1);
 }
@@ -146,9 +148,20 @@ require_argument(bool is_null, const char *function, const char *argument)
 				 errhint("Pass '{}' or 'null'::jsonb for a job that carries nothing.")));
 }
 
+static void
+require_units(int units)
+{
+	if (units < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("units of a job must be at least 1"),
+				 errdetail("They are %d.", units),
+				 errhint("Estimate how much of the rate limit the job will take; workflow.complete() settles it.")));
+}
+
 /*
  * workflow.enqueue(queue text, payload jsonb, key text, group_key text,
- *		priority int, run_at timestamptz, tenant text) returns bigint
+ *		priority int, run_at timestamptz, tenant text, units int) returns bigint
  */
 WF_PUBLIC_FUNCTION(wf_enqueue)
 {
@@ -168,10 +181,12 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	job.priority = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4);
 	job.run_at = PG_ARGISNULL(5) ? wf_now() : PG_GETARG_TIMESTAMPTZ(5);
 	job.tenant = PG_ARGISNULL(6) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(6));
+	job.units = PG_ARGISNULL(7) ? 1 : PG_GETARG_INT32(7);
+	require_units(job.units);
 	job.may_wait = true;
 
 	is_plain = job.key == NULL && job.group_key == NULL && job.priority == 0 &&
-		PG_ARGISNULL(5) && job.tenant == NULL;
+		PG_ARGISNULL(5) && job.tenant == NULL && job.units == 1;
 
 	wf_enter_owner(&caller);
 	SPI_connect();

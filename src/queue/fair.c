@@ -40,15 +40,17 @@ static WfPlan level_plan = {
 };
 
 /*
- * The tenants behind the last one, and then, from the first one on, up to it.
+ * The tenants behind the last one, and then, from the first one on, up to it,
+ * and the units of the first job of each; not those whose rate is closed to it.
  * A join (EXISTS) might be made in any order; a subquery for each is not.
  */
 static WfPlan ring_plan = {
 	.name = "fair_ring",
 	.expected = SPI_OK_SELECT,
 	.by_index = true,
-	.nargs = 6,
-	.argtypes = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, INT8OID},
+	.nargs = 9,
+	.argtypes = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, INT8OID, BOOLOID, FLOAT8OID,
+	FLOAT8OID},
 	.sql =
 	"WITH RECURSIVE behind (tenant) AS ("
 	"  (" FIRST_TENANT("AND j.tenant > $5") ") "
@@ -60,9 +62,15 @@ static WfPlan ring_plan = {
 	"  UNION ALL "
 	"  SELECT (" FIRST_TENANT("AND j.tenant > b.tenant AND j.tenant <= $5") ") "
 	"  FROM before AS b WHERE b.tenant IS NOT NULL) "
-	"SELECT r.tenant FROM (SELECT tenant FROM behind UNION ALL SELECT tenant FROM before) AS r "
-	"WHERE r.tenant IS NOT NULL AND (SELECT true FROM workflow.job AS j "
-	"  WHERE " OF_LEVEL "AND j.tenant = r.tenant AND j.run_at <= $4 LIMIT 1) "
+	"SELECT h.tenant, h.units FROM ("
+	"  SELECT r.tenant, (SELECT j.units FROM workflow.job AS j "
+	"    WHERE " OF_LEVEL "AND j.tenant = r.tenant AND j.run_at <= $4 "
+	"    ORDER BY j.run_at, j.job_id LIMIT 1) AS units "
+	"  FROM (SELECT tenant FROM behind UNION ALL SELECT tenant FROM before) AS r "
+	"  WHERE r.tenant IS NOT NULL OFFSET 0) AS h "
+	"WHERE h.units IS NOT NULL AND (NOT $7 OR (SELECT true FROM workflow.tenant_rate AS l "
+	"  WHERE l.queue = $2 AND l.tenant = h.tenant AND l.next_at > "
+	"    $4 + ($9 - LEAST(h.units * $8, $9)) * interval '1 microsecond') IS NULL) "
 	"LIMIT $6",
 };
 
@@ -104,6 +112,7 @@ typedef struct Ring
 	int			turns;			/* that were taken */
 	Datum	   *tenants;		/* whose turns are next, in order */
 	int			ntenants;
+	int			head_units;		/* of the next job */
 } Ring;
 
 /*
@@ -133,10 +142,13 @@ find_tenants(Ring *ring, int at_most)
 	Datum		values[] = {
 		CStringGetTextDatum(ring->claim->kind), CStringGetTextDatum(ring->claim->queue),
 		Int32GetDatum(ring->priority), TimestampTzGetDatum(ring->claim->now),
-		CStringGetTextDatum(ring->last), Int64GetDatum(at_most)
+		CStringGetTextDatum(ring->last), Int64GetDatum(at_most),
+		BoolGetDatum(ring->claim->is_tenant_rated),
+		Float8GetDatum(ring->claim->rate_interval_us), Float8GetDatum(ring->claim->rate_burst_us)
 	};
 
 	ring->ntenants = (int) wf_plan_execute(&ring_plan, values, NULL);
+	ring->head_units = ring->ntenants == 0 ? 0 : wf_result_int4(0, 2);
 	ring->tenants = palloc(sizeof(Datum) * Max(ring->ntenants, 1));
 	for (int i = 0; i < ring->ntenants; i++)
 		ring->tenants[i] = CStringGetTextDatum(wf_result_text(i, 1));
@@ -177,6 +189,7 @@ take_turns(Ring *ring, int wanted)
 		job->turn = ring->turns + turn;
 	}
 	ring->turns += ring->ntenants;
+	wf_claim_sort(jobs);
 
 	return jobs;
 }
@@ -196,11 +209,14 @@ take_level(Ring *ring, int wanted)
 
 		find_tenants(ring, at_most);
 		found = ring->ntenants == 0 ? NIL : take_turns(ring, wanted - list_length(jobs));
+		found = wf_claim_without_losers(ring->claim, found);
+		if (ring->claim->is_tenant_rated)
+			found = wf_claim_use_tenant_rates(ring->claim, found);
 		if (found == NIL && ring->ntenants < at_most)
 			break;
 		if (found == NIL)
-			at_most *= 2;		/* what these have is held or waits for its
-								 * group */
+			at_most *= 2;		/* what these have is held, waits for its
+								 * group or is too much for the rate */
 		jobs = list_concat(jobs, found);
 	}
 
@@ -225,6 +241,28 @@ wf_claim_mark_fair(WfClaim *claim, int limit)
 	}
 
 	return jobs;
+}
+
+/*
+ * The units of the job whose turn is next; 0 when there is none that may start.
+ */
+int
+wf_claim_next_turn(WfClaim *claim)
+{
+	Ring		ring = {.claim = claim,.priority = PG_INT32_MIN,.last = claim->fair_last};
+
+	while (find_level(&ring))
+	{
+		find_tenants(&ring, 1);
+		if (ring.ntenants > 0)
+			return ring.head_units;
+		if (ring.priority++ == PG_INT32_MAX)
+			break;
+	}
+	if (claim->is_tenant_rated)
+		wf_claim_note_tenant_rates(claim);
+
+	return 0;
 }
 
 /*

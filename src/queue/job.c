@@ -35,6 +35,7 @@ enum JobColumn
 	COLUMN_PRIORITY,
 	COLUMN_RUN_AT,
 	COLUMN_TENANT,
+	COLUMN_UNITS,
 	COLUMN_FREES_OTHERS,
 };
 
@@ -123,6 +124,7 @@ wf_job_from_row(uint64 row)
 	job->priority = wf_result_int4(row, COLUMN_PRIORITY);
 	job->run_at = result_time(row, COLUMN_RUN_AT);
 	job->tenant = wf_result_text(row, COLUMN_TENANT);
+	job->units = wf_result_int4(row, COLUMN_UNITS);
 	job->frees_others = DatumGetBool(wf_result_datum(row, COLUMN_FREES_OTHERS, NULL));
 
 	return job;

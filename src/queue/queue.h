@@ -27,6 +27,7 @@ typedef struct WfNewJob
 	const char *key;
 	const char *group_key;
 	const char *tenant;			/* or NULL */
+	int			units;			/* of the rate limit; 0: one */
 	Jsonb	   *payload;
 	bool		may_wait;		/* for room, where the queue says so */
 } WfNewJob;
@@ -51,6 +52,7 @@ typedef struct WfJob
 	int			priority;
 	TimestampTz run_at;
 	const char *tenant;			/* or NULL */
+	int			units;			/* of the rate limit */
 	int			turn;			/* of a claim of a fair queue: whose turn it
 								 * was */
 	bool		frees_others;	/* its end may let another job start: that of
@@ -106,6 +108,12 @@ extern void wf_queue_complete_many_in_lanes(const Datum *job_ids, const Datum *t
  * effect room records.
  */
 extern void wf_queue_finish(const WfJob *job, Jsonb *detail);
+
+/*
+ * A job that has been charged with its units turns out to have taken others:
+ * the rate limit of its queue is charged, or given back, the difference.
+ */
+extern void wf_queue_settle_units(const WfJob *job, int units);
 
 typedef enum WfFailure
 {

@@ -14,8 +14,8 @@
 #define WF_JOB_COLUMNS \
 	"j.job_id, j.queue, j.kind, j.status, j.item_id, j.state, j.seq, " \
 	"j.effect_id, j.attempt, j.token, j.worker, j.claimed_at, j.lease_until, " \
-	"j.payload, j.group_key, j.priority, j.run_at, j.tenant"
-#define WF_JOB_NCOLUMNS 18
+	"j.payload, j.group_key, j.priority, j.run_at, j.tenant, j.units"
+#define WF_JOB_NCOLUMNS 19
 
 /*
  * How much less urgent a job of that priority and due time counts in queue q,
@@ -91,10 +91,12 @@ typedef struct WfClaim
 	bool		is_rate_limited;
 	bool		is_limited;		/* a rate, max_running, or turns of tenants */
 	bool		makes_room;		/* that somebody may wait for */
+	bool		is_tenant_rated;	/* the rate is of each tenant by itself,
+									 * and the claim not is_rate_limited */
 	bool		is_fair;		/* tenants take turns */
 	const char *fair_last;		/* whose turn was the last */
 	int			max_running;	/* 0: no limit */
-	double		rate_interval_us;	/* time that one job takes of the rate */
+	double		rate_interval_us;	/* time that one unit takes of the rate */
 	double		rate_burst_us;	/* how far ahead of time the rate may be */
 	TimestampTz rate_next_at;
 
@@ -162,17 +164,25 @@ extern void wf_claim_read_limits(WfClaim *claim, uint64 row, int column);
 extern bool wf_claim_lock_limits(WfClaim *claim);
 extern bool wf_claim_rate_is_closed(WfClaim *claim);
 extern int	wf_claim_allowed(WfClaim *claim, int wanted);
-extern void wf_claim_use_rate(const WfClaim *claim, int taken);
+extern List *wf_claim_use_rate(WfClaim *claim, List *jobs);
+extern List *wf_claim_use_tenant_rates(WfClaim *claim, List *jobs);
+extern bool wf_claim_units_fit(WfClaim *claim, int units);
+extern int	wf_claim_head_units(const WfClaim *claim);
+extern void wf_claim_note_tenant_rates(WfClaim *claim);
 #define WF_LIMIT_COLUMNS \
 	"q.rate_count, q.rate_per, q.rate_next_at, q.max_running, q.on_full = 'block', " \
-	"q.fair, q.fair_last"
+	"q.fair, q.fair_last, q.rate_per_tenant"
 
 /* fair.c */
 extern List *wf_claim_mark_fair(WfClaim *claim, int limit);
+extern int	wf_claim_next_turn(WfClaim *claim);
 extern void wf_claim_note_turn(const WfClaim *claim, List *jobs);
 
 /* take.c */
 extern List *wf_claim_take(WfClaim *claim);
+extern void wf_claim_sort(List *jobs);
+extern List *wf_claim_put_back(List *jobs, List *losers);
+extern List *wf_claim_without_losers(WfClaim *claim, List *jobs);
 extern List *wf_claim_mark(WfPlan *plan, const WfClaim *claim, int limit, Datum eleventh,
 						   Datum twelfth);
 extern void wf_claim_note_taken(WfWakeTopic topic);

@@ -175,6 +175,12 @@ in_order(const ListCell *a, const ListCell *b)
 	return left->job_id < right->job_id ? -1 : 1;
 }
 
+void
+wf_claim_sort(List *jobs)
+{
+	list_sort(jobs, in_order);
+}
+
 /*
  * Picks and marks up to limit jobs by a plan that ends with WF_MARK_PICKED; what
  * else it picks by are its last two arguments.
@@ -216,7 +222,7 @@ mark(WfClaim *claim, int limit)
 		jobs = wf_claim_mark(&take_plan, claim, limit,
 							 Int32GetDatum(has_end ? claim->until_priority : PG_INT32_MAX),
 							 TimestampTzGetDatum(has_end ? claim->until_run_at : DT_NOEND));
-	list_sort(jobs, in_order);
+	wf_claim_sort(jobs);
 
 	return jobs;
 }
@@ -345,10 +351,12 @@ wf_queue_put_back(List *jobs, const char *waiting_on)
 	}
 }
 
-static List *
-without_losers(WfClaim *claim, List *jobs)
+/*
+ * Puts back those of the jobs that lose; returns the others.
+ */
+List *
+wf_claim_put_back(List *jobs, List *losers)
 {
-	List	   *losers = find_losers(claim, jobs);
 	List	   *winners = NIL;
 	ListCell   *cell;
 
@@ -366,6 +374,12 @@ without_losers(WfClaim *claim, List *jobs)
 	return winners;
 }
 
+List *
+wf_claim_without_losers(WfClaim *claim, List *jobs)
+{
+	return wf_claim_put_back(jobs, find_losers(claim, jobs));
+}
+
 static List *
 take(WfClaim *claim)
 {
@@ -380,10 +394,17 @@ take(WfClaim *claim)
 	}
 	if (allowed <= 0)
 		return NIL;
+	if (claim->is_rate_limited && !claim->is_fair && !claim->has_groups &&
+		!wf_claim_units_fit(claim, wf_claim_head_units(claim)))
+		return NIL;				/* without marking and putting back */
 
-	jobs = without_losers(claim, mark(claim, allowed));
-	if (claim->is_limited)
-		wf_claim_use_rate(claim, list_length(jobs));
+	jobs = mark(claim, allowed);
+	if (!claim->is_fair)
+		jobs = wf_claim_without_losers(claim, jobs);
+	if (claim->is_rate_limited)
+		jobs = wf_claim_use_rate(claim, jobs);
+	if (claim->is_tenant_rated)
+		wf_claim_note_tenant_rates(claim);
 	if (claim->is_fair)
 		wf_claim_note_turn(claim, jobs);
 

@@ -36,6 +36,18 @@ static WfPlan look_plan = {
 };
 
 /*
+ * Whether the limits let the next job start; a job of the queue is ready.
+ */
+static bool
+may_start(WfClaim *claim)
+{
+	int			units = claim->is_fair ? wf_claim_next_turn(claim) :
+	wf_claim_head_units(claim);
+
+	return units > 0 && wf_claim_allowed(claim, 1) > 0 && wf_claim_units_fit(claim, units);
+}
+
+/*
  * Whether a claim would find something to do.
  */
 static bool
@@ -56,7 +68,7 @@ can_claim(WfClaim *claim)
 	if (claim->is_paused)
 		return false;
 
-	return wf_lanes_have_work(claim) || (is_ready && wf_claim_allowed(claim, 1) > 0) || is_lost ||
+	return wf_lanes_have_work(claim) || (is_ready && may_start(claim)) || is_lost ||
 		wf_claim_any_session_gone(claim->queue, claim->kind);
 }
 
