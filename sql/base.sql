@@ -114,6 +114,8 @@ BEGIN
        'workflow.pause_queue(name, reason) stops a queue'),
       ('job',           NULL, 'work that waits, and dead letters, would be lost silently',
        'workflow.cancel(item, reason) ends an item with its job, workflow.cancel_job(job_id, reason) one that stands alone'),
+      ('subscription',  NULL, 'its subscriber would miss jobs',
+       'workflow.unsubscribe(queue, subscriber) ends a subscription'),
       ('tenant_rate',   NULL, 'a tenant would exceed the rate limit of the queue',
        'Claims forget tenants that have rested'),
       ('spent_key',     NULL, 'a key that is free again would let its job be stored once more',

@@ -397,7 +397,72 @@ END
 $$;
 COMMENT ON FUNCTION workflow._resume_queue(text, text, text) IS 'Inner: resume_queue()';
 
+-- ------------------------------------------------------------ subscriptions
+
+CREATE PROCEDURE workflow.subscribe(queue text, subscriber text)
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_subscribe';
+COMMENT ON PROCEDURE workflow.subscribe(text, text) IS
+  'From now on the queue "subscriber" gets a copy of each job that is enqueued in the other one; waits for transactions that have not seen that';
+
+CREATE FUNCTION workflow._subscribe(caller text, queue text, subscriber text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  PERFORM workflow._require_queue(least(queue COLLATE "C", subscriber COLLATE "C"));
+  PERFORM workflow._require_queue(greatest(queue COLLATE "C", subscriber COLLATE "C"));
+  IF queue = subscriber
+     OR EXISTS (SELECT FROM workflow.subscription AS s WHERE s.subscriber = queue OR s.queue = subscriber) THEN
+    RAISE EXCEPTION 'queue "%" cannot subscribe to queue "%"', subscriber, queue
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'A queue that subscribes to another one has no subscribers itself: copies are not copied.',
+            HINT = 'SELECT * FROM workflow.subscriptions shows the subscriptions.';
+  END IF;
+  INSERT INTO workflow.subscription (queue, subscriber, subscribed_by) VALUES (queue, subscriber, caller)
+  ON CONFLICT DO NOTHING;
+  IF FOUND THEN
+    -- sessions look at the queue anew
+    UPDATE workflow.queue AS q SET queue = q.queue WHERE q.queue = queue;
+    PERFORM workflow._note(caller, 'subscribe', NULL, 'queue:' || queue, NULL, jsonb_build_object('subscriber', subscriber));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._subscribe(text, text, text) IS 'Inner: the first half of subscribe()';
+
+CREATE FUNCTION workflow._drop_subscription(queue text, subscriber text) RETURNS boolean
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_queue_drop_subscription';
+COMMENT ON FUNCTION workflow._drop_subscription(text, text) IS
+  'Inner: removes a subscription; false when there is none';
+
+CREATE FUNCTION workflow.unsubscribe(queue text, subscriber text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.unsubscribe(text, text) IS
+  'Ends a subscription; the copies that are there stay';
+
+CREATE FUNCTION workflow._unsubscribe(caller text, queue text, subscriber text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  PERFORM workflow._require_queue(queue);
+  IF workflow._drop_subscription(queue, subscriber) IS NOT TRUE THEN
+    RAISE EXCEPTION 'queue "%" does not subscribe to queue "%"', subscriber, queue
+      USING ERRCODE = 'WF012',
+            DETAIL = 'Subscriptions are made by workflow.subscribe().',
+            HINT = 'SELECT * FROM workflow.subscriptions shows the subscriptions.';
+  END IF;
+  UPDATE workflow.queue AS q SET queue = q.queue WHERE q.queue = queue;
+  PERFORM workflow._note(caller, 'unsubscribe', NULL, 'queue:' || queue, NULL, jsonb_build_object('subscriber', subscriber));
+END
+$$;
+COMMENT ON FUNCTION workflow._unsubscribe(text, text, text) IS 'Inner: unsubscribe()';
+
 -- ------------------------------------------------------------------ views
+
+CREATE VIEW workflow.subscriptions AS
+SELECT s.queue, s.subscriber, s.since, s.subscribed_by FROM workflow.subscription AS s;
+COMMENT ON VIEW workflow.subscriptions IS 'Queues that get a copy of each job that is enqueued in another one';
+
 
 CREATE FUNCTION workflow._lanes(OUT queue_no int, OUT ready bigint, OUT running bigint,
                                 OUT oldest_ready_at timestamptz, OUT ended bigint) RETURNS SETOF record

@@ -111,14 +111,19 @@ insert_job(const WfNewJob *job, bool has_room)
 	return wf_plan_execute(&insert_plan, values, nulls) == 0 ? 0 : wf_result_int8(0, 1);
 }
 
-int64
-wf_queue_enqueue(const WfNewJob *job)
+/*
+ * Stores a job in the table; *is_new is false when there is one that has its
+ * key.
+ */
+static int64
+store(const WfNewJob *job, bool *is_new)
 {
 	bool		waits = job->status != NULL && strcmp(job->status, "ready") != 0;
 	bool		has_room = waits;	/* what waits for a person is never
 									 * refused */
 	int64		job_id = job->key == NULL ? 0 : wf_spent_find(job->queue, job->key);
 
+	*is_new = false;
 	if (job_id != 0)
 		return job_id;
 	while ((job_id = insert_job(job, has_room)) == 0)
@@ -129,12 +134,19 @@ wf_queue_enqueue(const WfNewJob *job)
 		wf_queue_require_room(job->queue, 1, job->may_wait);
 		has_room = true;
 	}
-	if (job->key != NULL)
-		job_id = wf_spent_judge(job_id, job->queue, job->key);
+	*is_new = job->key == NULL || !wf_spent_judge(&job_id, job->queue, job->key);
 	if (!waits)
 		wf_wake_at_commit(wf_job_topic(job->kind), job->queue);
 
 	return job_id;
+}
+
+int64
+wf_queue_enqueue(const WfNewJob *job)
+{
+	bool		is_new;
+
+	return store(job, &is_new);
 }
 
 static void
@@ -160,6 +172,45 @@ require_units(int units)
 }
 
 /*
+ * Stores a job where it belongs; a plain one has nothing but its payload.
+ */
+static int64
+store_anywhere(const WfNewJob *job, bool is_plain, bool *is_new)
+{
+	Datum		payload = JsonbPGetDatum(job->payload);
+	Datum		id;
+
+	*is_new = true;
+	if (is_plain && wf_lanes_store(job->queue, &payload, 1, &id))
+		return DatumGetInt64(id);
+
+	return store(job, is_new);
+}
+
+/*
+ * Stores a job, and a copy of it for each queue that subscribes; that queue may
+ * still have a job of the same key, so a copy has none.
+ */
+static int64
+store_with_copies(const WfNewJob *job, bool is_plain)
+{
+	bool		is_new;
+	int64		job_id = store_anywhere(job, is_plain, &is_new);
+	WfNewJob	copy = *job;
+	ListCell   *cell;
+
+	copy.key = NULL;
+	if (is_new)
+		foreach(cell, wf_queue_subscribers(job->queue))
+	{
+		copy.queue = lfirst(cell);
+		(void) store_anywhere(&copy, is_plain, &is_new);
+	}
+
+	return job_id;
+}
+
+/*
  * workflow.enqueue(queue text, payload jsonb, key text, group_key text,
  *		priority int, run_at timestamptz, tenant text, units int) returns bigint
  */
@@ -169,7 +220,6 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	WfCaller	caller;
 	int64		job_id;
 	bool		is_plain;
-	Datum		id;
 
 	require_argument(PG_ARGISNULL(0), "enqueue", "queue");
 	require_argument(PG_ARGISNULL(1), "enqueue", "payload");
@@ -190,10 +240,7 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 
 	wf_enter_owner(&caller);
 	SPI_connect();
-	if (is_plain && wf_lanes_store(job.queue, &PG_GETARG_DATUM(1), 1, &id))
-		job_id = DatumGetInt64(id);
-	else
-		job_id = wf_queue_enqueue(&job);
+	job_id = store_with_copies(&job, is_plain);
 	SPI_finish();
 	wf_leave_owner(&caller);
 
@@ -221,6 +268,31 @@ insert_many(const char *queue, Datum payloads, int count)
 }
 
 /*
+ * Stores a task for each payload, in the lane of the queue or in the table.
+ */
+static void
+store_many(const char *queue, ArrayType *payloads, Datum *elements, int count, Datum *ids)
+{
+	if (wf_lanes_store(queue, elements, count, ids))
+		return;
+	insert_many(queue, PointerGetDatum(payloads), count);
+	for (int i = 0; i < count; i++)
+		ids[i] = Int64GetDatum(wf_result_int8(i, 1));
+	wf_wake_at_commit(WF_WAKE_TASK, queue);
+}
+
+static void
+store_copies(const char *queue, ArrayType *payloads, Datum *elements, int count)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * count);
+	ListCell   *cell;
+
+	foreach(cell, wf_queue_subscribers(queue))
+		store_many(lfirst(cell), payloads, elements, count, ids);
+	pfree(ids);
+}
+
+/*
  * workflow.enqueue_many(queue text, payloads jsonb[]) returns bigint[]
  */
 WF_PUBLIC_FUNCTION(wf_enqueue_many)
@@ -245,14 +317,10 @@ WF_PUBLIC_FUNCTION(wf_enqueue_many)
 
 	wf_enter_owner(&caller);
 	SPI_connect();
-	if (count > 0 && wf_lanes_store(queue, elements, count, ids))
-		;
-	else if (count > 0)
+	if (count > 0)
 	{
-		insert_many(queue, PointerGetDatum(payloads), count);
-		for (int i = 0; i < count; i++)
-			ids[i] = Int64GetDatum(wf_result_int8(i, 1));
-		wf_wake_at_commit(WF_WAKE_TASK, queue);
+		store_many(queue, payloads, elements, count, ids);
+		store_copies(queue, payloads, elements, count);
 	}
 	else
 		wf_queue_require_room(queue, 0, false);

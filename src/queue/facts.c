@@ -32,7 +32,8 @@ static WfPlan facts_plan = {
 	"SELECT q.queue_no, q.paused_at IS NOT NULL, q.lease, "
 	"  q.rate_count IS NOT NULL OR q.max_running IS NOT NULL OR q.max_length IS NOT NULL "
 	"  OR q.aging IS NOT NULL OR q.fair, "
-	"  q.key_window "
+	"  q.key_window, "
+	"  EXISTS (SELECT 1 FROM workflow.subscription AS s WHERE s.queue = q.queue) "
 	"FROM workflow.queue AS q WHERE q.queue = $1",
 };
 
@@ -88,6 +89,7 @@ read_facts(WfQueueFacts *facts)
 	facts->lease_us = result_interval_us(3);
 	facts->is_limited = DatumGetBool(wf_result_datum(0, 4, NULL));
 	facts->key_window_us = result_interval_us(5);
+	facts->has_subscribers = DatumGetBool(wf_result_datum(0, 6, NULL));
 }
 
 /*

@@ -67,6 +67,7 @@ typedef struct WfQueueFacts
 	bool		is_limited;		/* by rate, max_running or max_length, or in
 								 * another order: it has no lane */
 	int64		lease_us;		/* of claims that name none; 0: none */
+	bool		has_subscribers;
 	int64		key_window_us;	/* 0: keys are free when their jobs end */
 	uint64		table_count;	/* wf_wake_count() of when the table was
 								 * looked into */
@@ -137,9 +138,12 @@ extern char *wf_queue_name(int queue_no);
 
 /* spent.c */
 extern int64 wf_spent_find(const char *queue, const char *key);
-extern int64 wf_spent_judge(int64 job_id, const char *queue, const char *key);
+extern bool wf_spent_judge(int64 *job_id, const char *queue, const char *key);
 extern bool wf_spent_keeps(const char *queue);
 extern TimestampTz wf_spent_sweep(void);
+
+/* subscribe.c */
+extern List *wf_queue_subscribers(const char *queue);
 
 /* room.c */
 extern void wf_queue_require_room(const char *queue, int added, bool may_wait);

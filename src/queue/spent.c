@@ -82,19 +82,20 @@ wf_spent_find(const char *queue, const char *key)
 
 /*
  * Takes back a job that was just stored, if its key turns out to be spent;
- * returns the job that is to be named.
+ * *job_id is then the job that is to be named.
  */
-int64
-wf_spent_judge(int64 job_id, const char *queue, const char *key)
+bool
+wf_spent_judge(int64 *job_id, const char *queue, const char *key)
 {
 	int64		spent = wf_spent_find(queue, key);
-	Datum		value = Int64GetDatum(job_id);
+	Datum		value = Int64GetDatum(*job_id);
 
 	if (spent == 0)
-		return job_id;
+		return false;
 	wf_plan_execute(&take_back_plan, &value, NULL);
+	*job_id = spent;
 
-	return spent;
+	return true;
 }
 
 /*
