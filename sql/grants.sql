@@ -10,7 +10,7 @@ AS $$
   VALUES
     ('submitter', '{submit,submit_many,send,receive,verify_webhook,input_ref,call,where_is,timeline,if_run_again}'::text[],
                   '{items,own_effects}'::text[]),
-    ('worker',    '{enqueue,enqueue_many,claim,wait_for_job,complete,complete_many,fail,
+    ('worker',    '{enqueue,enqueue_many,claim,wait_for_job,complete,complete_many,fail,fail_many,
                     extend,extend_many,release,release_many,send,begin_effect,finish_effect,input_ref,where_is,if_run_again}',
                   '{items,queues,own_effects}'),
     ('reviewer',  '{decide,decide_many,claim_review,release_review,delegate,where_is,timeline,if_run_again}',

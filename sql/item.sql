@@ -220,6 +220,14 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_fail';
 COMMENT ON FUNCTION workflow.fail(bigint, text, text, text, interval, jsonb) IS
   'A claimed job failed: its retry policy decides whether it runs again';
 
+CREATE FUNCTION workflow.fail_many(
+  job_ids bigint[], tokens text[], error_class text, message text DEFAULT NULL,
+  retry_after interval DEFAULT NULL, detail jsonb DEFAULT NULL)
+RETURNS int
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_fail_many';
+COMMENT ON FUNCTION workflow.fail_many(bigint[], text[], text, text, interval, jsonb) IS
+  'Fails many claimed jobs for one cause, all or none; returns their number';
+
 -- ------------------------------------------------------------- stop and go
 
 CREATE FUNCTION workflow._lock_item(item bigint) RETURNS workflow.item LANGUAGE plpgsql
