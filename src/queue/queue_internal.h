@@ -37,11 +37,17 @@
 	"  (j.group_key IS NOT NULL OR q.max_running IS NOT NULL) AS frees_others " \
 	"FROM workflow.job AS j LEFT JOIN workflow.queue AS q ON q.queue = j.queue "
 
-/* Whether a job of its group stands before j. */
+/*
+ * Whether a job of its group stands before j: one that runs, or was stored
+ * before.  Each is a look at an index of its own, however long the group is.
+ */
 #define WF_GROUP_IS_BUSY \
-	"EXISTS (SELECT 1 FROM workflow.job AS o " \
-	"  WHERE o.queue = j.queue AND o.group_key = j.group_key AND o.job_id <> j.job_id " \
-	"    AND (o.status = 'running' OR (o.job_id < j.job_id AND o.status <> 'dead')))"
+	"(EXISTS (SELECT 1 FROM workflow.job AS o " \
+	"    WHERE o.queue = j.queue AND o.group_key = j.group_key AND o.job_id <> j.job_id " \
+	"      AND o.status = 'running') " \
+	"  OR EXISTS (SELECT 1 FROM workflow.job AS o " \
+	"    WHERE o.queue = j.queue AND o.group_key = j.group_key AND o.job_id < j.job_id " \
+	"      AND o.status <> 'dead'))"
 
 /* Marks the jobs of "picked" as claimed; see wf_claim_mark() for the arguments. */
 #define WF_MARK_PICKED \

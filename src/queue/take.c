@@ -58,6 +58,7 @@ static WfPlan take_plan = {
 static WfPlan judge_plan = {
 	.name = "claim_judge_groups",
 	.expected = SPI_OK_SELECT,
+	.by_index = true,
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
 	.sql =
