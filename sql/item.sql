@@ -23,6 +23,21 @@ CREATE TRIGGER "~workflow_stamp" BEFORE UPDATE ON workflow.item
 CREATE TRIGGER " workflow_judge" AFTER UPDATE ON workflow.item
   FOR EACH ROW EXECUTE FUNCTION workflow._item_judge();
 
+-- Most timers are removed long before they are due; who looks begins at a low-water mark.
+CREATE FUNCTION workflow._timer_placed() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_timer_placed';
+COMMENT ON FUNCTION workflow._timer_placed() IS
+  'Inner: notes when a timer is due, for the mark at which looks at timers begin';
+
+CREATE TRIGGER "~workflow_placed" BEFORE INSERT ON workflow.timer
+  FOR EACH ROW EXECUTE FUNCTION workflow._timer_placed();
+COMMENT ON TRIGGER "~workflow_placed" ON workflow.timer IS 'Who looks for timers begins no later than at this one';
+CREATE TRIGGER workflow_placed_again AFTER UPDATE ON workflow.timer
+  FOR EACH ROW EXECUTE FUNCTION workflow._timer_placed();
+COMMENT ON TRIGGER workflow_placed_again ON workflow.timer IS 'Who looks for timers begins no later than at this one';
+ALTER TABLE workflow.timer ENABLE ALWAYS TRIGGER "~workflow_placed";
+ALTER TABLE workflow.timer ENABLE ALWAYS TRIGGER workflow_placed_again;
+
 -- ------------------------------------------------------------ inner, in C
 
 CREATE FUNCTION workflow._move(

@@ -79,6 +79,22 @@ CREATE TRIGGER name_tenants
   FOR EACH ROW WHEN (new.fair AND NOT old.fair) EXECUTE FUNCTION workflow._name_tenants();
 COMMENT ON TRIGGER name_tenants ON workflow.queue IS 'Jobs that were stored before the queue was fair take turns, too';
 
+-- Scans of the jobs of a queue begin at low-water marks, which the commit of a job that stands before lowers.
+CREATE FUNCTION workflow._job_placed() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_job_placed';
+COMMENT ON FUNCTION workflow._job_placed() IS
+  'Inner: notes where a job stands, for the marks at which claims begin to look';
+
+CREATE TRIGGER "~workflow_placed" BEFORE INSERT ON workflow.job
+  FOR EACH ROW EXECUTE FUNCTION workflow._job_placed();
+COMMENT ON TRIGGER "~workflow_placed" ON workflow.job IS 'Claims begin to look no later than at this job';
+CREATE TRIGGER workflow_placed_again AFTER UPDATE ON workflow.job
+  FOR EACH ROW WHEN (new.status IN ('ready', 'running') OR new.group_key IS NOT NULL)
+  EXECUTE FUNCTION workflow._job_placed();
+COMMENT ON TRIGGER workflow_placed_again ON workflow.job IS 'Claims begin to look no later than at this job';
+ALTER TABLE workflow.job ENABLE ALWAYS TRIGGER "~workflow_placed";
+ALTER TABLE workflow.job ENABLE ALWAYS TRIGGER workflow_placed_again;
+
 CREATE FUNCTION workflow._lanes_restored() RETURNS trigger
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_lane_restored';
 COMMENT ON FUNCTION workflow._lanes_restored() IS

@@ -326,13 +326,14 @@ CREATE TABLE workflow.job (
 ) WITH (fillfactor = 70);
 CREATE INDEX job_ready ON workflow.job (kind, queue, priority, run_at, job_id) WHERE status = 'ready';
 CREATE INDEX job_due ON workflow.job (kind, run_at) WHERE status = 'ready';
-CREATE INDEX job_running ON workflow.job (queue, lease_until) WHERE status = 'running';
+CREATE INDEX job_running ON workflow.job (queue, lease_until, claimed_at) WHERE status = 'running';
 CREATE INDEX job_item ON workflow.job (item_id) WHERE item_id IS NOT NULL;
 CREATE INDEX job_effect ON workflow.job (effect_id) WHERE effect_id IS NOT NULL;
 CREATE UNIQUE INDEX job_key ON workflow.job (queue, key) WHERE key IS NOT NULL;
 CREATE INDEX job_group ON workflow.job (queue, group_key, job_id) WHERE group_key IS NOT NULL;
 CREATE INDEX job_tenant ON workflow.job (queue, kind, priority, tenant, run_at, job_id) WHERE status = 'ready' AND tenant IS NOT NULL;
-CREATE INDEX job_group_running ON workflow.job (queue, group_key) WHERE status = 'running' AND group_key IS NOT NULL;
+CREATE INDEX job_group_running ON workflow.job (queue, group_key, job_id) WHERE status || '' = 'running' AND group_key IS NOT NULL;
+CREATE INDEX job_grouped ON workflow.job (queue, job_id) WHERE group_key IS NOT NULL AND status <> 'dead';
 CREATE INDEX job_waiting ON workflow.job (effect_id) WHERE status = 'waiting' AND waiting_on IN ('effect', 'blocked');
 CREATE INDEX job_stalled ON workflow.job (waiting_on) WHERE status = 'ready' AND waiting_on IS NOT NULL;
 CREATE INDEX job_dead ON workflow.job (queue, failed_at) WHERE status = 'dead' OR kind = 'exception';

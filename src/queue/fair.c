@@ -79,16 +79,15 @@ static WfPlan take_plan = {
 	.name = "claim_fair",
 	.expected = SPI_OK_UPDATE_RETURNING,
 	.by_index = true,
-	.nargs = 12,
-	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID,
-	TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, BOOLOID, INT4OID, TEXTARRAYOID},
+	.nargs = WF_MARK_NARGS + 3,
+	.argtypes = {WF_MARK_TYPES, INT4OID, TEXTARRAYOID, INT8OID},
 	.sql =
 	"WITH picked AS MATERIALIZED ("
 	"  SELECT p.job_id FROM pg_catalog.unnest($12) WITH ORDINALITY AS t (tenant, n), "
 	"  LATERAL (SELECT j.job_id FROM workflow.job AS j "
 	"    WHERE j.queue = $2 AND j.kind = $1 AND j.status = 'ready' AND j.tenant IS NOT NULL "
 	"      AND j.priority = $11 AND j.tenant = t.tenant AND j.run_at <= $3 "
-	"      AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY ") "
+	"      AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("$13") ") "
 	"    ORDER BY j.run_at, j.job_id "
 	"    LIMIT GREATEST(1, $4 / pg_catalog.cardinality($12)) FOR UPDATE OF j SKIP LOCKED) AS p "
 	"  ORDER BY t.n LIMIT $4) "
@@ -171,8 +170,10 @@ take_turns(Ring *ring, int wanted)
 {
 	Datum		tenants = PointerGetDatum(construct_array(ring->tenants, ring->ntenants, TEXTOID,
 														  -1, false, TYPALIGN_INT));
-	List	   *jobs = wf_claim_mark(&take_plan, ring->claim, wanted,
-									 Int32GetDatum(ring->priority), tenants);
+	Datum		more[] = {
+		Int32GetDatum(ring->priority), tenants, Int64GetDatum(ring->claim->grouped_from)
+	};
+	List	   *jobs = wf_claim_mark(&take_plan, ring->claim, wanted, more);
 	int			furthest = 0;
 	ListCell   *cell;
 

@@ -8,6 +8,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lane/lane.h"
+#include "marks.h"
 #include "queue_internal.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -19,6 +20,7 @@ wf_queue_init(void)
 	 * what is registered last is called first: claims wake when lanes are
 	 * done
 	 */
+	wf_marks_init();
 	wf_claim_init();
 	wf_lane_init();
 	wf_lanes_init();

@@ -34,6 +34,7 @@
 static WfPlan head_plan = {
 	.name = "table_head",
 	.expected = SPI_OK_SELECT,
+	.by_index = true,
 	.nargs = 3,
 	.argtypes = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.sql =
@@ -170,7 +171,7 @@ typedef struct TableHead
  * beyond: behind the place of a lane's job that was stored then; 0: of all.
  */
 static TableHead
-table_head(const WfClaim *claim, TimestampTz beyond)
+search_table_head(const WfClaim *claim, TimestampTz beyond)
 {
 	Datum		values[] = {
 		CStringGetTextDatum(claim->queue), TimestampTzGetDatum(claim->now),
@@ -182,6 +183,37 @@ table_head(const WfClaim *claim, TimestampTz beyond)
 	{
 		head.priority = wf_result_int4(0, 1);
 		head.run_at = DatumGetTimestampTz(wf_result_datum(0, 2, NULL));
+	}
+
+	return head;
+}
+
+/*
+ * The same, from low-water marks where there are some.  A job of priority 0
+ * before "beyond" was looked for; what is known of that priority begins there.
+ */
+static TableHead
+table_head(const WfClaim *claim, TimestampTz beyond)
+{
+	TableHead	head = {0};
+	WfReady		ready;
+
+	wf_ready_look(claim->queue, claim->kind, &ready);
+	if (!ready.is_known)
+		return search_table_head(claim, beyond);
+	for (int i = 0; i < ready.n && !head.is_there; i++)
+	{
+		WfReadyFirst *first = &ready.firsts[i];
+
+		if (beyond != 0 && first->priority < 0)
+			continue;
+		if (first->priority == 0 && first->run_at <= beyond)
+			first->run_at = wf_ready_after(claim->queue, claim->kind, 0, beyond);
+		if (first->run_at <= claim->now)
+			head = (TableHead)
+		{
+			true, first->priority, first->run_at
+		};
 	}
 
 	return head;

@@ -55,11 +55,16 @@ static WfPlan try_lock_queue_plan = {
 static WfPlan running_plan = {
 	.name = "claim_count_running",
 	.expected = SPI_OK_SELECT,
-	.nargs = 2,
-	.argtypes = {TEXTOID, INT8OID},
+	.by_index = true,
+	.nargs = 4,
+	.argtypes = {TEXTOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.sql =
-	"SELECT pg_catalog.count(*) FROM (SELECT 1 FROM workflow.job AS j "
-	"  WHERE j.queue = $1 AND j.status = 'running' LIMIT $2) AS running",
+	"SELECT pg_catalog.count(*) FROM ("
+	"  (SELECT 1 FROM workflow.job AS j WHERE j.queue = $1 AND j.status = 'running' "
+	"     AND j.lease_until >= $3 LIMIT $2) "
+	"  UNION ALL "
+	"  (SELECT 1 FROM workflow.job AS j WHERE j.queue = $1 AND j.status = 'running' "
+	"     AND j.lease_until IS NULL AND j.claimed_at >= $4 LIMIT $2)) AS running",
 };
 
 /*
@@ -158,10 +163,14 @@ wf_claim_rate_is_closed(WfClaim *claim)
 static int
 allowed_by_max_running(const WfClaim *claim, int wanted)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(claim->queue), Int64GetDatum(claim->max_running)
-	};
+	Datum		values[4];
+	WfRunning	running;
 
+	wf_running_look(claim->queue, &running);
+	values[0] = CStringGetTextDatum(claim->queue);
+	values[1] = Int64GetDatum(claim->max_running);
+	values[2] = TimestampTzGetDatum(running.lease_until);
+	values[3] = TimestampTzGetDatum(running.claimed_at);
 	wf_plan_execute(&running_plan, values, NULL);
 
 	return Min(wanted, claim->max_running - (int) wf_result_int8(0, 1));

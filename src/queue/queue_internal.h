@@ -40,16 +40,22 @@
 /*
  * Whether a job of its group stands before j: one that runs, or was stored
  * before.  Each is a look at an index of its own, however long the group is.
+ * "from": the parameter with wf_grouped_from().  The expressions of status keep
+ * the looks from indexes that have all groups of the queue in one line.
  */
-#define WF_GROUP_IS_BUSY \
+#define WF_GROUP_IS_BUSY(from) \
 	"(EXISTS (SELECT 1 FROM workflow.job AS o " \
 	"    WHERE o.queue = j.queue AND o.group_key = j.group_key AND o.job_id <> j.job_id " \
-	"      AND o.status = 'running') " \
+	"      AND o.job_id >= " from " AND o.status || '' = 'running') " \
 	"  OR EXISTS (SELECT 1 FROM workflow.job AS o " \
 	"    WHERE o.queue = j.queue AND o.group_key = j.group_key AND o.job_id < j.job_id " \
-	"      AND o.status <> 'dead'))"
+	"      AND o.job_id >= " from " AND o.status || '' <> 'dead'))"
 
 /* Marks the jobs of "picked" as claimed; see wf_claim_mark() for the arguments. */
+#define WF_MARK_NARGS 10
+#define WF_MARK_TYPES \
+	TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, \
+	INT4OID, TIMESTAMPTZOID, BOOLOID
 #define WF_MARK_PICKED \
 	"UPDATE workflow.job AS j SET " \
 	"  status = 'running', attempt = j.attempt + 1, worker = $5, " \
@@ -80,6 +86,35 @@ typedef struct WfQueueFacts
 	TimestampTz table_due;		/* until then there is nothing in it to claim */
 } WfQueueFacts;
 
+#define WF_READY_PRIORITIES 32
+
+typedef struct WfReadyFirst
+{
+	int			priority;
+	TimestampTz run_at;
+} WfReadyFirst;
+
+/*
+ * For each priority no ready job of which this transaction might want stands
+ * before run_at.
+ */
+typedef struct WfReady
+{
+	bool		is_known;		/* else they have to be looked for */
+	bool		has_groups;		/* perhaps */
+	int			n;
+	WfReadyFirst firsts[WF_READY_PRIORITIES];	/* by priority */
+} WfReady;
+
+/* A range of the index job_ready, both ends included. */
+typedef struct WfReadySpan
+{
+	int			from_priority;
+	TimestampTz from;
+	int			until_priority;
+	TimestampTz until;
+} WfReadySpan;
+
 /* What a claim wants, and what it has to know for the next one. */
 typedef struct WfClaim
 {
@@ -94,7 +129,9 @@ typedef struct WfClaim
 	/* filled by the look at the queue */
 	bool		is_paused;
 	bool		has_lost;		/* leases that have ended */
-	bool		has_groups;
+	WfReady		ready;			/* when the claim last took */
+	bool		has_groups;		/* perhaps; the same */
+	int64		grouped_from;	/* wf_grouped_from(), where there are groups */
 	bool		is_rate_limited;
 	bool		is_limited;		/* a rate, max_running, or turns of tenants */
 	bool		makes_room;		/* that somebody may wait for */
@@ -188,13 +225,39 @@ extern List *wf_claim_mark_fair(WfClaim *claim, int limit);
 extern int	wf_claim_next_turn(WfClaim *claim);
 extern void wf_claim_note_turn(const WfClaim *claim, List *jobs);
 
+/* ready.c */
+extern void wf_ready_look(const char *queue, const char *kind, WfReady *ready);
+extern bool wf_ready_is_none(const WfReady *ready, TimestampTz now);
+extern bool wf_ready_has_groups(const WfReady *ready, const char *queue);
+extern bool wf_ready_first(const WfReady *ready, TimestampTz now, WfReadyFirst *first);
+extern int	wf_ready_spans(const WfReady *ready, TimestampTz now, WfReadySpan *spans);
+extern TimestampTz wf_ready_after(const char *queue, const char *kind, int priority,
+								  TimestampTz time);
+extern TimestampTz wf_ready_next_due(const WfReady *ready, const char *queue, const char *kind,
+									 TimestampTz after);
+
+/* running.c */
+
+/* Where the running jobs of a queue begin. */
+typedef struct WfRunning
+{
+	bool		is_known;		/* else the two are the least there is */
+	TimestampTz lease_until;	/* infinity: no lease runs */
+	TimestampTz claimed_at;		/* of those bound to sessions; infinity: none */
+} WfRunning;
+
+extern void wf_running_look(const char *queue, WfRunning *running);
+extern int64 wf_grouped_from(const char *queue);
+
+/* pick.c */
+extern List *wf_claim_pick(WfClaim *claim, int limit);
+extern List *wf_claim_mark(WfPlan *plan, const WfClaim *claim, int limit, const Datum *more);
+
 /* take.c */
 extern List *wf_claim_take(WfClaim *claim);
 extern void wf_claim_sort(List *jobs);
 extern List *wf_claim_put_back(List *jobs, List *losers);
 extern List *wf_claim_without_losers(WfClaim *claim, List *jobs);
-extern List *wf_claim_mark(WfPlan *plan, const WfClaim *claim, int limit, Datum eleventh,
-						   Datum twelfth);
 extern void wf_claim_note_taken(WfWakeTopic topic);
 extern void wf_claim_init(void);
 
