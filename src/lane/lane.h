@@ -132,6 +132,13 @@ extern TimestampTz wf_lane_next_end(void);
  */
 extern void wf_lane_disown(void);
 
+/*
+ * Lets the jobs leave that are named (their ids, in ascending order) and in a
+ * lane; returns how many are, at most as many as are named.  One that another
+ * transaction is changing is waited for, at most deadlock_timeout.
+ */
+extern int	wf_lane_end_named(const int64 *job_ids, int count, WfLaneEnd *ends);
+
 /* Lets ready jobs leave. */
 extern int	wf_lane_end_ready(WfLaneNo lane, int limit, WfLaneEnd *ends);
 

@@ -300,6 +300,8 @@ extern bool wf_token_read(const char *token, uint8 *secret, WfSlotNo *slot);
 
 /* lane.c */
 extern void wf_lane_end_slot(WfLane *lane, WfSlotNo slot, struct WfLaneEnd *end);
+pg_noreturn extern void wf_lane_refuse_for_now(int64 job_id);
+extern void wf_lane_wait_for_other(int64 job_id, TimestampTz since);
 
 /* claims.c */
 extern WfLaneClaim *wf_claim_at(WfClaimNo claim);

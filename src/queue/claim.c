@@ -32,14 +32,13 @@
 static WfPlan look_plan = {
 	.name = "claim_look",
 	.expected = SPI_OK_SELECT,
-	.nargs = 3,
-	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	.by_index = true,
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.sql =
 	"SELECT q.paused_at IS NOT NULL, q.lease, "
 	"  EXISTS (SELECT 1 FROM workflow.job AS j WHERE j.queue = q.queue "
-	"    AND j.status = 'running' AND j.lease_until <= $3 AND j.kind = $2), "
-	"  EXISTS (SELECT 1 FROM workflow.job AS j "
-	"    WHERE j.queue = q.queue AND j.group_key IS NOT NULL), "
+	"    AND j.status = 'running' AND j.lease_until >= $4 AND j.lease_until <= $3 AND j.kind = $2), "
 	WF_LIMIT_COLUMNS " "
 	"FROM workflow.queue AS q WHERE q.queue = $1",
 };
@@ -47,28 +46,33 @@ static WfPlan look_plan = {
 static WfPlan next_due_plan = {
 	.name = "claim_next_due",
 	.expected = SPI_OK_SELECT,
-	.nargs = 3,
-	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	.by_index = true,
+	.nargs = 5,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, TIMESTAMPTZOID},
 	.sql =
 	"SELECT LEAST("
 	"  (SELECT j.run_at FROM workflow.job AS j "
-	"   WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'ready' AND j.run_at > $3 "
+	"   WHERE $4 AND j.kind = $2 AND j.queue = $1 AND j.status = 'ready' AND j.run_at > $3 "
 	"   ORDER BY j.run_at LIMIT 1), "
 	"  (SELECT j.lease_until FROM workflow.job AS j "
-	"   WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'running' AND j.lease_until > $3 "
+	"   WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'running' "
+	"     AND j.lease_until > $3 AND j.lease_until >= $5 "
 	"   ORDER BY j.lease_until LIMIT 1))",
 };
 
 static void
 read_queue(WfClaim *claim)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(claim->queue), CStringGetTextDatum(claim->kind),
-		TimestampTzGetDatum(claim->now)
-	};
+	Datum		values[4];
+	WfRunning	running;
 	bool		isnull;
 	Datum		lease;
 
+	wf_running_look(claim->queue, &running);
+	values[0] = CStringGetTextDatum(claim->queue);
+	values[1] = CStringGetTextDatum(claim->kind);
+	values[2] = TimestampTzGetDatum(claim->now);
+	values[3] = TimestampTzGetDatum(running.lease_until);
 	if (wf_plan_execute(&look_plan, values, NULL) == 0)
 		wf_job_refuse_queue(claim->queue);
 	claim->is_paused = DatumGetBool(wf_result_datum(0, 1, NULL));
@@ -76,8 +80,7 @@ read_queue(WfClaim *claim)
 	if (!claim->is_lease_asked)
 		claim->lease_us = isnull ? 0 : wf_interval_us(DatumGetIntervalP(lease));
 	claim->has_lost = DatumGetBool(wf_result_datum(0, 3, NULL));
-	claim->has_groups = DatumGetBool(wf_result_datum(0, 4, NULL));
-	wf_claim_read_limits(claim, 0, 5);
+	wf_claim_read_limits(claim, 0, 4);
 }
 
 /*
@@ -133,6 +136,23 @@ wf_claim_look(WfClaim *claim)
 	return wf_claim_look_into_table(claim);
 }
 
+static Datum
+search_next_due(const WfClaim *claim, bool is_ready_wanted, bool *isnull)
+{
+	Datum		values[5];
+	WfRunning	running;
+
+	wf_running_look(claim->queue, &running);
+	values[0] = CStringGetTextDatum(claim->queue);
+	values[1] = CStringGetTextDatum(claim->kind);
+	values[2] = TimestampTzGetDatum(claim->now);
+	values[3] = BoolGetDatum(is_ready_wanted);
+	values[4] = TimestampTzGetDatum(running.lease_until);
+	wf_plan_execute(&next_due_plan, values, NULL);
+
+	return wf_result_datum(0, 1, isnull);
+}
+
 /*
  * When a job in the table is due, or a lease there ends; infinity when none
  * is.
@@ -140,17 +160,17 @@ wf_claim_look(WfClaim *claim)
 TimestampTz
 wf_claim_next_due(const WfClaim *claim)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(claim->queue), CStringGetTextDatum(claim->kind),
-		TimestampTzGetDatum(claim->now)
-	};
-	TimestampTz due;
+	WfReady		ready;
+	TimestampTz due = DT_NOEND;
+	TimestampTz found;
 	bool		isnull;
 
-	wf_plan_execute(&next_due_plan, values, NULL);
-	due = DatumGetTimestampTz(wf_result_datum(0, 1, &isnull));
+	wf_ready_look(claim->queue, claim->kind, &ready);
+	if (ready.is_known)
+		due = wf_ready_next_due(&ready, claim->queue, claim->kind, claim->now);
+	found = DatumGetTimestampTz(search_next_due(claim, !ready.is_known, &isnull));
 
-	return isnull ? DT_NOEND : due;
+	return isnull ? due : Min(due, found);
 }
 
 /*

@@ -34,6 +34,7 @@
 static WfPlan head_plan = {
 	.name = "table_head",
 	.expected = SPI_OK_SELECT,
+	.by_index = true,
 	.nargs = 3,
 	.argtypes = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.sql =
@@ -172,7 +173,7 @@ typedef struct TableHead
  * beyond: behind the place of a lane's job that was stored then; 0: of all.
  */
 static TableHead
-table_head(const WfClaim *claim, TimestampTz beyond)
+search_table_head(const WfClaim *claim, TimestampTz beyond)
 {
 	Datum		values[] = {
 		CStringGetTextDatum(claim->queue), TimestampTzGetDatum(claim->now),
@@ -189,10 +190,42 @@ table_head(const WfClaim *claim, TimestampTz beyond)
 	return head;
 }
 
+/*
+ * The same, from low-water marks where there are some.  A job of priority 0
+ * before "beyond" was looked for; what is known of that priority begins there.
+ */
+static TableHead
+table_head(const WfClaim *claim, TimestampTz beyond)
+{
+	TableHead	head = {0};
+	WfReady		ready;
+
+	wf_ready_look(claim->queue, claim->kind, &ready);
+	if (!ready.is_known)
+		return search_table_head(claim, beyond);
+	for (int i = 0; i < ready.n && !head.is_there; i++)
+	{
+		WfReadyFirst *first = &ready.firsts[i];
+
+		if (beyond != 0 && first->priority < 0)
+			continue;
+		if (first->priority == 0 && first->run_at <= beyond)
+			first->run_at = wf_ready_after(claim->queue, claim->kind, 0, beyond);
+		if (first->run_at <= claim->now)
+			head = (TableHead)
+		{
+			true, first->priority, first->run_at
+		};
+	}
+
+	return head;
+}
+
 static bool
 comes_first(const TableHead *head, TimestampTz lane_head)
 {
-	return head->priority < 0 || (head->priority == 0 && head->run_at <= lane_head);
+	return TIMESTAMP_IS_NOEND(lane_head) || head->priority < 0 ||
+		(head->priority == 0 && head->run_at <= lane_head);
 }
 
 /*
@@ -273,7 +306,7 @@ bool
 wf_lanes_have_work(const WfClaim *claim)
 {
 	WfQueueFacts *facts = wf_queue_facts(claim->queue);
-	WfLaneNo	lane = facts == NULL || facts->is_limited ? 0 : wf_lane_enter(facts->queue_no);
+	WfLaneNo	lane = facts == NULL ? 0 : wf_lane_enter(facts->queue_no);
 
 	return lane != 0 && (!TIMESTAMP_IS_NOEND(wf_lane_head(lane)) ||
 						 wf_lane_next_end() <= claim->now);
@@ -293,12 +326,14 @@ wf_lanes_look(WfClaim *claim, bool *is_done)
 	List	   *jobs;
 
 	*is_done = false;
-	if (facts == NULL || facts->is_limited || facts->is_paused ||
-		(lane = wf_lane_enter(facts->queue_no)) == 0)
+	if (facts == NULL || facts->is_paused || (lane = wf_lane_enter(facts->queue_no)) == 0)
 		return NIL;
-	if (strlen(claim->worker) > WF_LANE_WORKER)
+	if (facts->is_limited || strlen(claim->worker) > WF_LANE_WORKER)
 	{
-		/* a lane has no room for the name of the worker */
+		/*
+		 * the queue has got a limit since, or a lane has no room for the name
+		 * of the worker
+		 */
 		wf_lanes_move_ready(lane, claim->limit);
 		return NIL;
 	}
@@ -328,6 +363,8 @@ TimestampTz
 wf_queue_tidy(void)
 {
 	TimestampTz again = wf_lanes_move_stragglers() > 0 ? wf_now() : wf_lane_tidy();
+
+	again = Min(again, wf_spent_sweep());
 
 	return TIMESTAMP_IS_NOEND(again) ? 0 : again;
 }

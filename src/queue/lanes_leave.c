@@ -25,8 +25,12 @@ static WfPlan move_plan = {
 	TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, JSONBOID},
 	.sql =
 	"INSERT INTO workflow.job (job_id, queue, status, run_at, created_at, attempt, token, worker, "
-	"  claimed_at, lease_until, session_pid, session_start, payload) "
-	"VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+	"  claimed_at, lease_until, session_pid, session_start, payload, priority, aged, "
+	"  tenant) "
+	"SELECT $1, q.queue, $3, $4, $4, $5, $6, $7, $8, $9, $10, $11, $12, a.aged, a.aged, "
+	"  CASE WHEN q.fair THEN '' END "
+	"FROM workflow.queue AS q, LATERAL (SELECT " WF_AGED("0", "$4") ") AS a (aged) "
+	"WHERE q.queue = $2",
 };
 
 static Datum
@@ -96,6 +100,19 @@ wf_lanes_move_claimed(int64 job_id, const char *token)
 	return true;
 }
 
+/*
+ * Makes those of the jobs that are in a lane, and are named in ascending
+ * order, rows of the table.
+ */
+void
+wf_lanes_move_named(const int64 *job_ids, int count)
+{
+	WfLaneEnd  *ends = palloc(sizeof(WfLaneEnd) * Max(count, 1));
+
+	move_all(ends, wf_lane_end_named(job_ids, count, ends));
+	pfree(ends);
+}
+
 #define MOVE_LIMIT 1000
 
 /*
@@ -149,8 +166,11 @@ wf_lanes_move_stragglers(void)
 void
 wf_lanes_move_ready(WfLaneNo lane, int limit)
 {
-	WfLaneEnd  *ends = palloc(sizeof(WfLaneEnd) * limit);
+	WfLaneEnd  *ends;
 
+	if (TIMESTAMP_IS_NOEND(wf_lane_head(lane)))
+		return;
+	ends = palloc(sizeof(WfLaneEnd) * limit);
 	move_all(ends, wf_lane_end_ready(lane, limit, ends));
 	pfree(ends);
 }
