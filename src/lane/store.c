@@ -14,6 +14,7 @@
 #include "access/xact.h"
 #include "base/compat.h"
 #include "base/plan.h"
+#include "base/wake.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "lane_internal.h"
@@ -140,6 +141,9 @@ build(WfStore *store)
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(give_up_building, PointerGetDatum(store));
 	set_state(store, WF_STORE_BUILT);	/* stale, if rows came meanwhile */
+	/* it may have looked before anybody knew of the claims */
+	if (!TIMESTAMP_IS_NOEND(store->next_lease_end))
+		wf_wake_now(WF_WAKE_MAINTENANCE, NULL);
 }
 
 typedef enum Entry
