@@ -200,6 +200,7 @@ wake_pending(void)
 	count_change(WF_WAKE_TASK, 0);
 	for (int topic = WF_WAKE_TASK; topic <= WF_WAKE_MAINTENANCE; topic++)
 		wake_topic(topic, 0);
+	wake_topic(WF_WAKE_ROOM, 0);
 }
 
 static void
@@ -360,23 +361,42 @@ count_out(Slot *slot)
 void
 wf_wake_listen(WfWakeTopic topic, const char *queue)
 {
-	int			me = wf_my_proc_number();
-	Slot	   *slot;
+	(void) wf_wake_listen_instead(topic, queue);
+}
 
-	slot = &wake_block()->slots[me];
+WfWakeSeat
+wf_wake_listen_instead(WfWakeTopic topic, const char *queue)
+{
+	WfWakeSeat	wanted = {.in_use = true,.topic = topic,.queue_hash = hash_queue(queue)};
+	Slot	   *slot = &wake_block()->slots[wf_my_proc_number()];
+	WfWakeSeat	before = {
+		.in_use = slot->in_use,.topic = slot->topic,.queue_hash = slot->queue_hash
+	};
+
 	if (!exit_hook_set)
 	{
 		before_shmem_exit(unlisten_at_exit, (Datum) 0);
 		exit_hook_set = true;
 	}
+	wf_wake_listen_again(wanted);
+
+	return before;
+}
+
+void
+wf_wake_listen_again(WfWakeSeat seat)
+{
+	int			me = wf_my_proc_number();
+	Slot	   *slot = &wake_block()->slots[me];
 
 	LWLockAcquire(&block->lock, LW_EXCLUSIVE);
 	count_out(slot);
-	pg_atomic_fetch_add_u32(&block->listeners[topic], 1);
-	slot->topic = topic;
+	if (seat.in_use)
+		pg_atomic_fetch_add_u32(&block->listeners[seat.topic], 1);
+	slot->topic = seat.topic;
 	slot->database = MyDatabaseId;
-	slot->queue_hash = hash_queue(queue);
-	slot->in_use = true;
+	slot->queue_hash = seat.queue_hash;
+	slot->in_use = seat.in_use;
 	block->used_slots = Max(block->used_slots, me + 1);
 	LWLockRelease(&block->lock);
 }

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "lane/figure.h"
 #include "lane_internal.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
@@ -19,6 +20,7 @@ void
 wf_lane_init(void)
 {
 	wf_arena_init();
+	wf_figures_init();
 	wf_mark_init();
 	wf_store_init();
 }
@@ -333,8 +335,8 @@ is_leaving(WfSlotNo slot_no, const uint8 *secret)
 /*
  * Sleeps for a moment; raises where each might wait for the other.
  */
-static void
-wait_for_other(int64 job_id, TimestampTz since)
+void
+wf_lane_wait_for_other(int64 job_id, TimestampTz since)
 {
 	static uint32 wait_event = 0;
 
@@ -342,7 +344,7 @@ wait_for_other(int64 job_id, TimestampTz since)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("job " INT64_FORMAT " is being changed by another transaction", job_id),
-				 errdetail("That transaction has the same token and has not ended after %d ms (deadlock_timeout).", DeadlockTimeout),
+				 errdetail("That transaction has not ended after %d ms (deadlock_timeout).", DeadlockTimeout),
 				 errhint("Try again.")));
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_MS,
 					 wf_wait_event("PgWorkflowLaneJob", &wait_event));
@@ -350,8 +352,8 @@ wait_for_other(int64 job_id, TimestampTz since)
 	CHECK_FOR_INTERRUPTS();
 }
 
-pg_noreturn static void
-refuse_for_now(int64 job_id)
+void
+wf_lane_refuse_for_now(int64 job_id)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -386,8 +388,8 @@ try_to_end(WfSlotNo slot, int64 job_id, const uint8 *secret, TimestampTz now, Wf
 }
 
 /*
- * A job that another transaction takes out of the lane, because its lease is
- * extended for example, is waited for: in the table the claim may live on.
+ * A job that another transaction takes out of the lane, because a session's claim
+ * gets a lease for example, is waited for: in the table the claim may live on.
  */
 bool
 wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end)
@@ -403,11 +405,11 @@ wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end)
 		return false;
 	store = wf_store_enter();
 	if (store == NULL)
-		refuse_for_now(job_id);
+		wf_lane_refuse_for_now(job_id);
 	wf_mark_reserve(store, 1);
 	while (!(lives = try_to_end(slot, job_id, secret, now, end, &is_leaving_too)) &&
 		   is_leaving_too)
-		wait_for_other(job_id, since);
+		wf_lane_wait_for_other(job_id, since);
 
 	return lives;
 }

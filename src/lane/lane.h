@@ -9,7 +9,7 @@
  * the queue.  Two logs let it be built anew after a restart: claims, and
  * attempts.  A segment whose jobs have all ended is truncated.
  *
- * Everything unusual (a failure, a lost worker, a lease that is extended, a
+ * Everything unusual (a failure, a lost worker, a session's claim that is extended, a
  * prepared transaction) first makes the job a row of workflow.job, where it
  * stays.
  *
@@ -114,6 +114,15 @@ typedef struct WfLaneEnd
 extern bool wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end);
 
 /*
+ * Moves the end of a lease, at once and without a trace on disk; with until 0
+ * only says whether it could.  False when the token is not of a living claim with
+ * a lease of a job in a lane, or there is no memory for it.  *like: 0 at first,
+ * the same for jobs that are extended together.
+ */
+extern bool wf_lane_extend(int64 job_id, const char *token, TimestampTz now, TimestampTz until,
+						   uint32 *like);
+
+/*
  * Whether a job is in a lane of this database, and if so what is known of it.
  * Looks at all of them: for messages.
  */
@@ -133,6 +142,13 @@ extern TimestampTz wf_lane_next_end(void);
  * for lost jobs next finds them.  Neither allocates nor raises.
  */
 extern void wf_lane_disown(void);
+
+/*
+ * Lets the jobs leave that are named (their ids, in ascending order) and in a
+ * lane; returns how many are, at most as many as are named.  One that another
+ * transaction is changing is waited for, at most deadlock_timeout.
+ */
+extern int	wf_lane_end_named(const int64 *job_ids, int count, WfLaneEnd *ends);
 
 /* Lets ready jobs leave. */
 extern int	wf_lane_end_ready(WfLaneNo lane, int limit, WfLaneEnd *ends);

@@ -31,6 +31,9 @@ static WfPlan facts_plan = {
 	.sql =
 	"SELECT q.queue_no, q.paused_at IS NOT NULL, q.lease, "
 	"  q.rate_count IS NOT NULL OR q.max_running IS NOT NULL OR q.max_length IS NOT NULL "
+	"  OR q.aging IS NOT NULL OR q.fair, "
+	"  q.key_window, "
+	"  EXISTS (SELECT 1 FROM workflow.subscription AS s WHERE s.queue = q.queue) "
 	"FROM workflow.queue AS q WHERE q.queue = $1",
 };
 
@@ -69,17 +72,24 @@ begin_knowing(void)
 	CacheRegisterRelcacheCallback(forget, (Datum) 0);
 }
 
+static int64
+result_interval_us(int column)
+{
+	bool		isnull;
+	Datum		interval = wf_result_datum(0, column, &isnull);
+
+	return isnull ? 0 : wf_interval_us(DatumGetIntervalP(interval));
+}
+
 static void
 read_facts(WfQueueFacts *facts)
 {
-	Datum		lease;
-	bool		isnull;
-
 	facts->queue_no = wf_result_int4(0, 1);
 	facts->is_paused = DatumGetBool(wf_result_datum(0, 2, NULL));
-	lease = wf_result_datum(0, 3, &isnull);
-	facts->lease_us = isnull ? 0 : wf_interval_us(DatumGetIntervalP(lease));
+	facts->lease_us = result_interval_us(3);
 	facts->is_limited = DatumGetBool(wf_result_datum(0, 4, NULL));
+	facts->key_window_us = result_interval_us(5);
+	facts->has_subscribers = DatumGetBool(wf_result_datum(0, 6, NULL));
 }
 
 /*

@@ -84,6 +84,7 @@ store(const char *queue, WfLaneNo lane, const Datum *payloads, int count, Datum 
 		return false;
 	for (int i = 0; i < count; i++)
 		job_ids[i] = Int64GetDatum(ids[i]);
+	wf_pace_stored(queue, count);
 	wf_wake_waiters_at_commit(queue);
 
 	return true;
@@ -191,6 +192,7 @@ take(const WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
 	{
 		wf_claim_note_taken(WF_WAKE_TASK);
 		note_claim(is_first_write && ask.lease_until == 0);
+		wf_pace_started(claim->queue, claim->now, found, count);
 	}
 
 	for (int i = 0; i < count; i++)
@@ -347,7 +349,7 @@ bool
 wf_lanes_have_work(const WfClaim *claim)
 {
 	WfQueueFacts *facts = wf_queue_facts(claim->queue);
-	WfLaneNo	lane = facts == NULL || facts->is_limited ? 0 : wf_lane_enter(facts->queue_no);
+	WfLaneNo	lane = facts == NULL ? 0 : wf_lane_enter(facts->queue_no);
 
 	return lane != 0 && (!TIMESTAMP_IS_NOEND(wf_lane_head(lane)) ||
 						 wf_lane_next_end() <= claim->now);
@@ -367,12 +369,14 @@ wf_lanes_look(WfClaim *claim, bool *is_done)
 	List	   *jobs;
 
 	*is_done = false;
-	if (facts == NULL || facts->is_limited || facts->is_paused ||
-		(lane = wf_lane_enter(facts->queue_no)) == 0)
+	if (facts == NULL || facts->is_paused || (lane = wf_lane_enter(facts->queue_no)) == 0)
 		return NIL;
-	if (strlen(claim->worker) > WF_LANE_WORKER)
+	if (facts->is_limited || strlen(claim->worker) > WF_LANE_WORKER)
 	{
-		/* a lane has no room for the name of the worker */
+		/*
+		 * the queue has got a limit since, or a lane has no room for the name
+		 * of the worker
+		 */
 		wf_lanes_move_ready(lane, claim->limit);
 		return NIL;
 	}
@@ -426,6 +430,8 @@ TimestampTz
 wf_queue_tidy(void)
 {
 	TimestampTz again = wf_lanes_move_stragglers() > 0 ? wf_now() : wf_lane_tidy();
+
+	again = Min(again, wf_spent_sweep());
 
 	return TIMESTAMP_IS_NOEND(again) ? 0 : again;
 }

@@ -19,11 +19,12 @@
 
 #define TOKEN_BYTES 16
 
-#define TAKE_NARGS 15
+/* The most further arguments of a plan. */
+#define MARK_MORE 5
+
+#define TAKE_NARGS (WF_MARK_NARGS + 5)
 #define TAKE_TYPES \
-	TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, \
-	INT4OID, TIMESTAMPTZOID, BOOLOID, INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, \
-	INT8OID
+	WF_MARK_TYPES, INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT8OID
 #define TAKE(range) \
 	"WITH picked AS MATERIALIZED (" \
 	"  SELECT j.job_id FROM workflow.job AS j " \
@@ -32,12 +33,7 @@
 	"    AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("$15") ") " \
 	"  ORDER BY j.priority, j.run_at, j.job_id " \
 	"  LIMIT $4 FOR UPDATE OF j SKIP LOCKED) " \
-	"UPDATE workflow.job AS j SET " \
-	"  status = 'running', attempt = j.attempt + 1, worker = $5, " \
-	"  token = $6 || '.' || j.job_id::text, claimed_at = $3, lease_until = $7, " \
-	"  session_pid = $8, session_start = $9 " \
-	"WHERE j.job_id = ANY (ARRAY(SELECT p.job_id FROM picked AS p)) " \
-	"RETURNING " WF_JOB_COLUMNS ", (j.group_key IS NOT NULL OR $10) AS frees_others"
+	WF_MARK_PICKED
 
 static WfPlan take_plan = {
 	.name = "claim",
@@ -79,18 +75,34 @@ new_token(void)
 	return token;
 }
 
-static int
-in_order(const ListCell *a, const ListCell *b)
+/*
+ * Picks and marks up to limit jobs by a plan that ends with WF_MARK_PICKED; what
+ * else it picks by are its further arguments.
+ */
+List *
+wf_claim_mark(WfPlan *plan, const WfClaim *claim, int limit, const Datum *more)
 {
-	const WfJob *left = lfirst(a);
-	const WfJob *right = lfirst(b);
+	bool		has_lease = claim->lease_us > 0;
+	Datum		values[WF_MARK_NARGS + MARK_MORE] = {
+		CStringGetTextDatum(claim->kind), CStringGetTextDatum(claim->queue),
+		TimestampTzGetDatum(claim->now), Int64GetDatum(limit),
+		CStringGetTextDatum(claim->worker), CStringGetTextDatum(new_token()),
+		TimestampTzGetDatum(claim->now + claim->lease_us),
+		Int32GetDatum(MyProcPid), TimestampTzGetDatum(MyStartTimestamp),
+		BoolGetDatum(claim->max_running > 0),
+	};
+	const char *nulls = has_lease ? "       nn      " : "      n        ";
+	List	   *jobs = NIL;
+	uint64		count;
 
-	if (left->priority != right->priority)
-		return left->priority < right->priority ? -1 : 1;
-	if (left->run_at != right->run_at)
-		return left->run_at < right->run_at ? -1 : 1;
+	Assert(plan->nargs <= lengthof(values));
+	memcpy(values + WF_MARK_NARGS, more, sizeof(Datum) * (plan->nargs - WF_MARK_NARGS));
+	count = wf_plan_execute(plan, values, nulls);
+	for (uint64 i = 0; i < count; i++)
+		jobs = lappend(jobs, wf_job_from_row(i));
+	wf_claim_sort(jobs);
 
-	return left->job_id < right->job_id ? -1 : 1;
+	return jobs;
 }
 
 /*
@@ -99,28 +111,14 @@ in_order(const ListCell *a, const ListCell *b)
 static List *
 mark_in_span(const WfClaim *claim, const WfReadySpan *span, int limit)
 {
-	bool		has_lease = claim->lease_us > 0;
-	Datum		values[] = {
-		CStringGetTextDatum(claim->kind), CStringGetTextDatum(claim->queue),
-		TimestampTzGetDatum(claim->now), Int64GetDatum(limit),
-		CStringGetTextDatum(claim->worker), CStringGetTextDatum(new_token()),
-		TimestampTzGetDatum(claim->now + claim->lease_us),
-		Int32GetDatum(MyProcPid), TimestampTzGetDatum(MyStartTimestamp),
-		BoolGetDatum(claim->max_running > 0), Int32GetDatum(span->until_priority),
-		TimestampTzGetDatum(span->until), Int32GetDatum(span->from_priority),
-		TimestampTzGetDatum(span->from), Int64GetDatum(claim->grouped_from),
+	Datum		more[] = {
+		Int32GetDatum(span->until_priority), TimestampTzGetDatum(span->until),
+		Int32GetDatum(span->from_priority), TimestampTzGetDatum(span->from),
+		Int64GetDatum(claim->grouped_from)
 	};
-	const char *nulls = has_lease ? "       nn      " : "      n        ";
-	WfPlan	   *plan = span->from_priority == span->until_priority ?
-	&take_of_priority_plan : &take_plan;
-	uint64		count = wf_plan_execute(plan, values, nulls);
-	List	   *jobs = NIL;
 
-	for (uint64 i = 0; i < count; i++)
-		jobs = lappend(jobs, wf_job_from_row(i));
-	list_sort(jobs, in_order);
-
-	return jobs;
+	return wf_claim_mark(span->from_priority == span->until_priority ? &take_of_priority_plan :
+						 &take_plan, claim, limit, more);
 }
 
 /*
@@ -141,10 +139,10 @@ end_span(const WfClaim *claim, WfReadySpan *span)
 }
 
 /*
- * Picks and marks up to limit jobs.
+ * Picks and marks up to limit jobs in the order of their priorities.
  */
-List *
-wf_claim_pick(const WfClaim *claim, int limit)
+static List *
+pick_in_order(const WfClaim *claim, int limit)
 {
 	WfReadySpan spans[WF_READY_PRIORITIES];
 	int			n = wf_ready_spans(&claim->ready, claim->now, spans);
@@ -153,6 +151,22 @@ wf_claim_pick(const WfClaim *claim, int limit)
 	for (int i = 0; i < n && list_length(jobs) < limit; i++)
 		if (end_span(claim, &spans[i]))
 			jobs = list_concat(jobs, mark_in_span(claim, &spans[i], limit - list_length(jobs)));
+
+	return jobs;
+}
+
+/*
+ * Picks and marks up to limit jobs, in the order in which they are handed out.
+ */
+List *
+wf_claim_pick(WfClaim *claim, int limit)
+{
+	List	   *jobs;
+
+	if (!claim->is_fair)
+		return pick_in_order(claim, limit);
+	jobs = wf_claim_mark_fair(claim, limit);
+	wf_claim_sort(jobs);
 
 	return jobs;
 }

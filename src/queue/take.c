@@ -114,6 +114,28 @@ wf_claim_note_taken(WfWakeTopic topic)
 	claimed_topics |= 1 << topic;
 }
 
+static int
+in_order(const ListCell *a, const ListCell *b)
+{
+	const WfJob *left = lfirst(a);
+	const WfJob *right = lfirst(b);
+
+	if (left->turn != right->turn)
+		return left->turn < right->turn ? -1 : 1;
+	if (left->priority != right->priority)
+		return left->priority < right->priority ? -1 : 1;
+	if (left->run_at != right->run_at)
+		return left->run_at < right->run_at ? -1 : 1;
+
+	return left->job_id < right->job_id ? -1 : 1;
+}
+
+void
+wf_claim_sort(List *jobs)
+{
+	list_sort(jobs, in_order);
+}
+
 /*
  * Locks a group until the end of the transaction, unless somebody else has.
  */
@@ -217,6 +239,7 @@ put_back(List *jobs, const char *waiting_on)
 		};
 
 		wf_rows_add(rows, values, waiting_on == NULL ? "  n" : NULL);
+		wf_pace_put_back(job);
 	}
 	wf_rows_execute(rows);
 }
@@ -239,10 +262,12 @@ wf_queue_put_back(List *jobs, const char *waiting_on)
 	}
 }
 
-static List *
-without_losers(WfClaim *claim, List *jobs)
+/*
+ * Puts back those of the jobs that lose; returns the others.
+ */
+List *
+wf_claim_put_back(List *jobs, List *losers)
 {
-	List	   *losers = find_losers(claim, jobs);
 	List	   *winners = NIL;
 	ListCell   *cell;
 
@@ -260,6 +285,12 @@ without_losers(WfClaim *claim, List *jobs)
 	return winners;
 }
 
+List *
+wf_claim_without_losers(WfClaim *claim, List *jobs)
+{
+	return wf_claim_put_back(jobs, find_losers(claim, jobs));
+}
+
 static List *
 take(WfClaim *claim)
 {
@@ -274,10 +305,19 @@ take(WfClaim *claim)
 	}
 	if (allowed <= 0)
 		return NIL;
+	if (claim->is_rate_limited && !claim->is_fair && !claim->has_groups &&
+		!wf_claim_units_fit(claim, wf_claim_head_units(claim)))
+		return NIL;				/* without marking and putting back */
 
-	jobs = without_losers(claim, wf_claim_pick(claim, allowed));
-	if (claim->is_limited)
-		wf_claim_use_rate(claim, list_length(jobs));
+	jobs = wf_claim_pick(claim, allowed);
+	if (!claim->is_fair)
+		jobs = wf_claim_without_losers(claim, jobs);
+	if (claim->is_rate_limited)
+		jobs = wf_claim_use_rate(claim, jobs);
+	if (claim->is_tenant_rated)
+		wf_claim_note_tenant_rates(claim);
+	if (claim->is_fair)
+		wf_claim_note_turn(claim, jobs);
 
 	return jobs;
 }
@@ -343,7 +383,6 @@ List *
 wf_claim_take(WfClaim *claim)
 {
 	WfWakeTopic topic = wf_job_topic(claim->kind);
-	bool		has_groups;
 	List	   *jobs;
 
 	claim->is_contended = false;
@@ -354,14 +393,16 @@ wf_claim_take(WfClaim *claim)
 	if (wf_ready_is_none(&claim->ready, claim->now))
 		return NIL;
 
-	has_groups = wf_ready_has_groups(&claim->ready, claim->queue);
-	claim->grouped_from = has_groups ? wf_grouped_from(claim->queue) : 0;
+	claim->has_groups = wf_ready_has_groups(&claim->ready, claim->queue);
+	claim->grouped_from = claim->has_groups ? wf_grouped_from(claim->queue) : 0;
 
-	jobs = claim->is_limited || has_groups ? take_or_undo(claim) : take(claim);
+	jobs = claim->is_limited || claim->has_groups ? take_or_undo(claim) : take(claim);
 	if (jobs == NIL)
 		return NIL;
 
 	wf_claim_note_taken(topic);
+	if (claim->makes_room)
+		wf_wake_at_commit(WF_WAKE_ROOM, claim->queue);
 	if (claim->lease_us == 0)
 		wf_claim_bind_session();
 

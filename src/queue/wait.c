@@ -89,6 +89,18 @@ is_any_ready(const WfClaim *claim)
 }
 
 /*
+ * Whether the limits let the next job start; a job of the queue is ready.
+ */
+static bool
+may_start(WfClaim *claim)
+{
+	int			units = claim->is_fair ? wf_claim_next_turn(claim) :
+	wf_claim_head_units(claim);
+
+	return units > 0 && wf_claim_allowed(claim, 1) > 0 && wf_claim_units_fit(claim, units);
+}
+
+/*
  * Whether a claim would find something to do.
  */
 static bool
@@ -110,8 +122,7 @@ can_claim(WfClaim *claim)
 	if (claim->is_paused)
 		return false;
 
-	return is_lost || wf_lanes_have_work(claim) ||
-		(is_any_ready(claim) && wf_claim_allowed(claim, 1) > 0) ||
+	return is_lost || wf_lanes_have_work(claim) || (is_any_ready(claim) && may_start(claim)) ||
 		wf_claim_any_session_gone(claim->queue, claim->kind);
 }
 

@@ -28,7 +28,7 @@ static WfPlan queues_plan = {
 	.name = "claim_kind_queues",
 	.expected = SPI_OK_SELECT,
 	.sql =
-	"SELECT q.queue, q.priority, " WF_LIMIT_COLUMNS " "
+	"SELECT q.queue, q.priority, q.aging IS NOT NULL, " WF_LIMIT_COLUMNS " "
 	"FROM workflow.queue AS q WHERE q.paused_at IS NULL",
 };
 
@@ -39,7 +39,7 @@ static WfPlan head_plan = {
 	.nargs = 3,
 	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
 	.sql =
-	"SELECT j.priority, j.run_at FROM workflow.job AS j "
+	"SELECT j.priority - j.aged, j.run_at FROM workflow.job AS j "
 	"WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND j.run_at <= $3 "
 	"ORDER BY j.priority, j.run_at, j.job_id LIMIT 1",
 };
@@ -64,6 +64,7 @@ typedef struct Head
 {
 	WfClaim		claim;
 	int			priority;
+	bool		has_aging;
 	WfReadyFirst first;
 	bool		has_more;
 } Head;
@@ -112,7 +113,8 @@ find_queues(const char *kind, const char *worker, TimestampTz now)
 		head->claim.now = now;
 		head->claim.queue = wf_result_text(i, 1);
 		head->priority = wf_result_int4(i, 2);
-		wf_claim_read_limits(&head->claim, i, 3);
+		head->has_aging = DatumGetBool(wf_result_datum(i, 3, NULL));
+		wf_claim_read_limits(&head->claim, i, 4);
 		heads = lappend(heads, head);
 	}
 
@@ -137,13 +139,16 @@ search_first(Head *head)
 }
 
 /*
- * Finds the first ready job of a queue, if there is one.
+ * Finds the first ready job of a queue, if there is one.  With aging the marks
+ * have no priorities that compare with those of other queues.
  */
 static bool
 find_first(Head *head)
 {
 	WfReady		ready;
 
+	if (head->has_aging)
+		return search_first(head);
 	wf_ready_look(head->claim.queue, head->claim.kind, &ready);
 
 	return ready.is_known ? wf_ready_first(&ready, head->claim.now, &head->first) :

@@ -98,3 +98,12 @@ BEGIN
   END LOOP;
   RAISE NOTICE '% were claimed again', claimed;
 END $$;
+
+-- a queue that gets a limit gives what waits in its lane to the table
+SELECT workflow.create_queue('later', 'ops', '10 minutes', '{ops-lead}');
+SELECT cardinality(workflow.enqueue_many('later', '{1,2,3}'));
+UPDATE workflow.queue SET max_running = 2 WHERE queue = 'later';
+SELECT workflow.enqueue('later', '4') > 0 AS ok;
+CALL workflow.wait_for_job('later', '30 s');
+SELECT payload FROM workflow.claim('later', 'w', 10);
+SELECT ready, running FROM workflow.queues WHERE queue = 'later';
