@@ -13,6 +13,7 @@
 #
 #   make check-regress check-isolation check-tap   one kind of test;
 #                    TESTS="queue item" picks files by name
+#   make check-stress  queues under stress, for five minutes; STRESS=30 for half a one
 
 EXTENSION   = pg_workflow
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
@@ -76,7 +77,7 @@ TESTS =
 POINTS = build/points.so
 RUN_TESTS = PG_CONFIG='$(PG_CONFIG)' PGXS='$(PGXS)' tools/run_tests
 
-.PHONY: test installcheck check-regress check-isolation check-tap lint indent demo test-matrix bench bench-http bench-queues
+.PHONY: test installcheck check-regress check-isolation check-tap check-stress lint indent demo test-matrix bench bench-http bench-queues
 
 test:
 	@$(MAKE) -s all install
@@ -86,6 +87,11 @@ installcheck: test
 
 check-regress check-isolation check-tap: check-%: all install
 	@$(RUN_TESTS) $* $(TESTS)
+
+# Longer than the longest test may be.
+STRESS = 300
+check-stress: all install
+	@WF_STRESS=$(STRESS) WF_TAP_LIMIT=$$(($(STRESS) * 2 + 300)) $(RUN_TESTS) tap 019_stress
 
 # Lets the tests stop a process at a labelled point, see src/base/point.h.
 check-tap: $(POINTS)

@@ -10,20 +10,20 @@ AS $$
   VALUES
     ('submitter', '{submit,submit_many,send,receive,verify_webhook,input_ref,call,where_is,timeline,if_run_again}'::text[],
                   '{items,own_effects}'::text[]),
-    ('worker',    '{enqueue,enqueue_many,claim,wait_for_job,complete,complete_many,fail,
+    ('worker',    '{enqueue,enqueue_many,claim,wait_for_job,complete,complete_many,fail,fail_many,
                     extend,extend_many,release,release_many,send,begin_effect,finish_effect,input_ref,where_is,if_run_again}',
                   '{items,queues,own_effects}'),
     ('reviewer',  '{decide,decide_many,claim_review,release_review,delegate,where_is,timeline,if_run_again}',
                   '{items,review_inbox}'),
     ('operator',  '{submit,send,cancel,pause,resume,pause_workflow,resume_workflow,pause_queue,resume_queue,
                     pause_endpoint,resume_endpoint,verify_endpoint,
-                    create_queue,enqueue,replay,replay_job,give_up,resolve,resolve_many,record_evidence,
+                    create_queue,subscribe,unsubscribe,enqueue,replay,replay_job,cancel_job,cancel_jobs,give_up,resolve,resolve_many,record_evidence,
                     purge_effects,revert,compensate,
                     create_source,drop_source,receive,feed,dismiss_webhook,verify_webhook,input_ref,
                     start_workers,stop_workers,list_workers,run,document,diagram,
                     where_is,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}'),
-    ('designer',  '{define,check,document,diagram,create_queue,schema_errors,schema_valid,submit,send,call,input_ref,run,list_workers,
+    ('designer',  '{define,check,document,diagram,create_queue,subscribe,unsubscribe,schema_errors,schema_valid,submit,send,call,input_ref,run,list_workers,
                     where_is,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}'),
     ('monitor',   '{list_workers,document,diagram,where_is,timeline,if_run_again,if_run_twice,verify,health}',
@@ -60,7 +60,7 @@ BEGIN
   END LOOP;
   -- a view calls its functions as whoever reads it
   IF allowed.views && '{queues,*}' THEN
-    EXECUTE format('GRANT EXECUTE ON FUNCTION workflow._lanes() TO %I', role_name);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION workflow._queue_figures(boolean) TO %I', role_name);
   END IF;
 END
 $$;

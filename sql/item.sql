@@ -23,6 +23,21 @@ CREATE TRIGGER "~workflow_stamp" BEFORE UPDATE ON workflow.item
 CREATE TRIGGER " workflow_judge" AFTER UPDATE ON workflow.item
   FOR EACH ROW EXECUTE FUNCTION workflow._item_judge();
 
+-- Most timers are removed long before they are due; who looks begins at a low-water mark.
+CREATE FUNCTION workflow._timer_placed() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_timer_placed';
+COMMENT ON FUNCTION workflow._timer_placed() IS
+  'Inner: notes when a timer is due, for the mark at which looks at timers begin';
+
+CREATE TRIGGER "~workflow_placed" BEFORE INSERT ON workflow.timer
+  FOR EACH ROW EXECUTE FUNCTION workflow._timer_placed();
+COMMENT ON TRIGGER "~workflow_placed" ON workflow.timer IS 'Who looks for timers begins no later than at this one';
+CREATE TRIGGER workflow_placed_again AFTER UPDATE ON workflow.timer
+  FOR EACH ROW EXECUTE FUNCTION workflow._timer_placed();
+COMMENT ON TRIGGER workflow_placed_again ON workflow.timer IS 'Who looks for timers begins no later than at this one';
+ALTER TABLE workflow.timer ENABLE ALWAYS TRIGGER "~workflow_placed";
+ALTER TABLE workflow.timer ENABLE ALWAYS TRIGGER workflow_placed_again;
+
 -- ------------------------------------------------------------ inner, in C
 
 CREATE FUNCTION workflow._move(
@@ -199,10 +214,10 @@ COMMENT ON FUNCTION workflow._send_as(text, bigint, text, jsonb, text, text, boo
 -- ------------------------------------------------------------ claimed jobs
 
 CREATE FUNCTION workflow.complete(
-  job_id bigint, token text, event text DEFAULT 'ok', output jsonb DEFAULT NULL)
+  job_id bigint, token text, event text DEFAULT 'ok', output jsonb DEFAULT NULL, units int DEFAULT NULL)
 RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_complete';
-COMMENT ON FUNCTION workflow.complete(bigint, text, text, jsonb) IS
+COMMENT ON FUNCTION workflow.complete(bigint, text, text, jsonb, int) IS
   'A claimed job is done: records it and moves its item by the event, in this transaction';
 
 CREATE FUNCTION workflow.complete_many(
@@ -219,6 +234,14 @@ RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_fail';
 COMMENT ON FUNCTION workflow.fail(bigint, text, text, text, interval, jsonb) IS
   'A claimed job failed: its retry policy decides whether it runs again';
+
+CREATE FUNCTION workflow.fail_many(
+  job_ids bigint[], tokens text[], error_class text, message text DEFAULT NULL,
+  retry_after interval DEFAULT NULL, detail jsonb DEFAULT NULL)
+RETURNS int
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_fail_many';
+COMMENT ON FUNCTION workflow.fail_many(bigint[], text[], text, text, interval, jsonb) IS
+  'Fails many claimed jobs for one cause, all or none; returns their number';
 
 -- ------------------------------------------------------------- stop and go
 
@@ -524,6 +547,112 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION workflow._replay_job(text, bigint, text) IS 'Inner: replay_job()';
+
+-- The effect of a call goes with its job, where nothing of it may have been
+-- sent; another job that waits for it is told to send it.
+CREATE FUNCTION workflow._cancel_call(call workflow.job, reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  effect  workflow.effect;
+  another bigint;
+BEGIN
+  SELECT * INTO effect FROM workflow.effect AS e WHERE e.effect_id = call.effect_id FOR UPDATE;
+  IF NOT FOUND OR effect.state IN ('succeeded', 'failed', 'dead', 'cancelled') THEN
+    RETURN;
+  END IF;
+  IF effect.kind <> 'call' OR effect.state NOT IN ('pending', 'blocked') OR effect.unknown_attempts > 0 THEN
+    RAISE EXCEPTION 'job % carries an effect that may have been sent', call.job_id
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = format('Its effect %s (%s) is %s.', effect.effect_id, effect.kind, effect.state),
+            HINT = format('When it is held, SELECT workflow.resolve(%s, ''abandon'', %L) gives it up.', effect.effect_id, reason);
+  END IF;
+  SELECT j.job_id INTO another FROM workflow.job AS j
+  WHERE j.effect_id = call.effect_id AND j.job_id <> call.job_id AND j.status = 'waiting'
+  ORDER BY j.job_id LIMIT 1 FOR UPDATE SKIP LOCKED;
+  IF FOUND THEN
+    PERFORM workflow._job_again(another);
+    RETURN;
+  END IF;
+  UPDATE workflow.effect AS e
+  SET state = 'cancelled', substate = NULL, reason = coalesce(_cancel_call.reason, 'its job was cancelled'),
+      next_at = NULL, cause = NULL, finished_at = workflow._now()
+  WHERE e.effect_id = call.effect_id;
+END
+$$;
+COMMENT ON FUNCTION workflow._cancel_call(workflow.job, text) IS
+  'Inner: cancels the effect of a call whose job is cancelled, or refuses';
+
+-- False when there is no such job.
+CREATE FUNCTION workflow._cancel_alone(caller text, job_id bigint, reason text) RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  doomed workflow.job;
+BEGIN
+  SELECT * INTO doomed FROM workflow.job AS j WHERE j.job_id = _cancel_alone.job_id FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN false;
+  ELSIF doomed.item_id IS NOT NULL THEN
+    RAISE EXCEPTION 'job % belongs to item %', job_id, doomed.item_id
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'Without it the item would stand still.',
+            HINT = format('SELECT workflow.cancel(%s, %L) cancels the item.', doomed.item_id, reason);
+  ELSIF doomed.effect_id IS NOT NULL THEN
+    PERFORM workflow._cancel_call(doomed, reason);
+  END IF;
+  PERFORM workflow._drop_cancelled(job_id, reason);
+  PERFORM workflow._note(caller, 'cancel_job', NULL, 'job:' || job_id, reason,
+                         jsonb_strip_nulls(jsonb_build_object('queue', doomed.queue, 'status', doomed.status,
+                           'attempts', doomed.attempt, 'key', doomed.key, 'worker', doomed.worker)));
+  RETURN true;
+END
+$$;
+COMMENT ON FUNCTION workflow._cancel_alone(text, bigint, text) IS
+  'Inner: cancels a job of the table that stands alone; false when there is none';
+
+CREATE FUNCTION workflow.cancel_job(job_id bigint, reason text DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.cancel_job(bigint, text) IS
+  'Ends a job that stands alone, whether it waits, runs or is a dead letter; the token of a claim of it is stale then';
+
+CREATE FUNCTION workflow._cancel_job(caller text, job_id bigint, reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM workflow._require_given(job_id IS NOT NULL, 'job_id');
+  PERFORM workflow._leave_lanes(ARRAY[job_id]);
+  IF NOT workflow._cancel_alone(caller, job_id, reason) THEN
+    RAISE EXCEPTION 'job % does not exist', job_id
+      USING ERRCODE = 'WF012',
+            DETAIL = 'A job is gone once it has succeeded, or when its item has moved on.',
+            HINT = format('SELECT * FROM workflow.attempts WHERE job_id = %s shows what became of it.', job_id);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._cancel_job(text, bigint, text) IS 'Inner: cancel_job()';
+
+CREATE FUNCTION workflow.cancel_jobs(job_ids bigint[], reason text DEFAULT NULL) RETURNS int
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.cancel_jobs(bigint[], text) IS
+  'cancel_job() for those of the jobs that are still there; returns how many, or refuses them all';
+
+CREATE FUNCTION workflow._cancel_jobs(caller text, job_ids bigint[], reason text) RETURNS int LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  doomed bigint[] := ARRAY(SELECT DISTINCT u.id FROM unnest(job_ids) AS u (id) ORDER BY u.id);
+  ncancelled int := 0;
+BEGIN
+  PERFORM workflow._require_given(job_ids IS NOT NULL AND array_position(job_ids, NULL) IS NULL, 'job_ids');
+  PERFORM workflow._leave_lanes(doomed);
+  FOR i IN 1 .. cardinality(doomed) LOOP
+    ncancelled := ncancelled + workflow._cancel_alone(caller, doomed[i], reason)::int;
+  END LOOP;
+  RETURN ncancelled;
+END
+$$;
+COMMENT ON FUNCTION workflow._cancel_jobs(text, bigint[], text) IS 'Inner: cancel_jobs()';
 
 -- -------------------------------------------------------------------- verify
 

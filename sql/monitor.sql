@@ -930,37 +930,22 @@ COMMENT ON VIEW workflow.state_stats IS
   'How many items stand in each state, and for how long';
 
 CREATE VIEW workflow.queue_stats AS
-  WITH job AS (
-    SELECT j.place AS queue,
-           pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at <= n.now) AS ready,
-           pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at > n.now) AS delayed,
-           pg_catalog.count(*) FILTER (WHERE j.status = 'running') AS running,
-           pg_catalog.count(*) FILTER (WHERE j.status = 'waiting') AS waiting,
-           pg_catalog.count(*) FILTER (WHERE j.status = 'dead') AS dead,
-           n.now - pg_catalog.min(j.run_at) FILTER (WHERE j.status = 'ready' AND j.run_at <= n.now) AS oldest_ready_age
-    FROM workflow._placed_job AS j, (SELECT pg_catalog.clock_timestamp() AS now) AS n
-    GROUP BY j.place, n.now
-  ), done AS (
-    SELECT a.queue,
-           pg_catalog.sum(coalesce(pg_catalog.cardinality(a.job_ids), 1)) FILTER (WHERE a.outcome = 'ok')::bigint AS done_5m,
-           pg_catalog.count(*) FILTER (WHERE a.outcome <> 'ok') AS failed_5m
-    FROM workflow.attempt AS a
-    WHERE a.finished_at > pg_catalog.clock_timestamp() - interval '5 minutes'
-    GROUP BY a.queue
-  )
   SELECT q.queue, q.owner, q.sla, q.paused_at IS NOT NULL AS paused,
-         n.ready, coalesce(j.delayed, 0) AS delayed,
-         coalesce(j.running, 0) + coalesce(l.running, 0) AS running, coalesce(j.waiting, 0) AS waiting,
-         coalesce(j.dead, 0) AS dead,
-         greatest(j.oldest_ready_age, pg_catalog.clock_timestamp() - l.oldest_ready_at) AS oldest_ready_age,
-         coalesce(d.done_5m, 0) AS done_5m, coalesce(d.failed_5m, 0) AS failed_5m,
-         CASE WHEN n.ready = 0 THEN interval '0'
-              WHEN d.done_5m > 0 THEN interval '5 minutes' * (n.ready::double precision / d.done_5m::double precision)
-         END AS drain_estimate
+         f.ready, f.delayed, f.running, f.waiting, f.dead,
+         CASE WHEN pg_catalog.isfinite(f.oldest_ready_at) THEN pg_catalog.clock_timestamp() - f.oldest_ready_at END AS oldest_ready_age,
+         f.done_5m, f.failed_5m,
+         CASE WHEN f.ready = 0 THEN interval '0'
+              WHEN f.done_5m > 0 THEN interval '5 minutes' * (f.ready::double precision / f.done_5m::double precision)
+         END AS drain_estimate,
+         f.enqueue_rate, f.start_rate, f.finish_rate, f.fail_rate,
+         f.p50_wait, f.p95_wait, f.p50_run, f.p95_run
   FROM workflow.queue AS q
-  LEFT JOIN job AS j ON j.queue = q.queue
-  LEFT JOIN workflow._lanes() AS l ON l.queue_no = q.queue_no
-  LEFT JOIN done AS d ON d.queue = q.queue,
-  LATERAL (SELECT coalesce(j.ready, 0) + coalesce(l.ready, 0) AS ready) AS n;
+  JOIN workflow._queue_figures(true) AS f ON f.queue = q.queue;
 COMMENT ON VIEW workflow.queue_stats IS
   'What stands in each queue, whose it is, how old the oldest job is that could run, and how long the rest would take';
+COMMENT ON COLUMN workflow.queue_stats.enqueue_rate IS 'Jobs stored a second, over 1, 5 and 15 minutes; null, as all that follows, without preload';
+COMMENT ON COLUMN workflow.queue_stats.start_rate IS 'Jobs claimed a second, over 1, 5 and 15 minutes';
+COMMENT ON COLUMN workflow.queue_stats.finish_rate IS 'Jobs that succeeded a second, over 1, 5 and 15 minutes';
+COMMENT ON COLUMN workflow.queue_stats.fail_rate IS 'Attempts that failed a second, over 1, 5 and 15 minutes';
+COMMENT ON COLUMN workflow.queue_stats.p95_wait IS 'Of the jobs claimed in the last ten to fifteen minutes, 95 of 100 had waited no longer since they were due';
+COMMENT ON COLUMN workflow.queue_stats.p95_run IS 'Of the attempts that ended in the last ten to fifteen minutes, 95 of 100 took no longer';

@@ -22,9 +22,78 @@ COMMENT ON FUNCTION workflow._queue_changed() IS
 
 CREATE TRIGGER tell_sessions
   AFTER INSERT OR DELETE OR UPDATE OF queue, owner, sla, escalate_to, rate_count, rate_per, max_running,
-    max_length, priority, lease, retry, dead_letter_retention, paused_at ON workflow.queue
+    max_length, priority, lease, retry, dead_letter_retention, paused_at, on_full, key_window, aging, fair, rate_per_tenant ON workflow.queue
   FOR EACH ROW EXECUTE FUNCTION workflow._queue_changed();
 COMMENT ON TRIGGER tell_sessions ON workflow.queue IS 'Sessions keep what they know of a queue until it changes';
+
+-- Not how long a job waits now, but when it began to: of two jobs the difference
+-- is the same at any time, so that their order is known when they are stored.
+CREATE FUNCTION workflow._aged(priority int, due_at timestamptz, aging interval) RETURNS int LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN aging IS NULL THEN 0
+              ELSE greatest(least(a.aged, 1000000000, 2147483647 - priority::bigint),
+                            -1000000000, -2147483648 - priority::bigint)::int END
+  FROM (SELECT CASE WHEN isfinite(due_at)
+                    THEN floor((extract(epoch FROM due_at) - 946684800) / extract(epoch FROM aging))
+                    WHEN due_at > now() THEN 1000000000 ELSE -1000000000 END) AS a (aged)
+$$;
+COMMENT ON FUNCTION workflow._aged(int, timestamptz, interval) IS
+  'Inner: how much less urgent a job counts than one that was due in 2000; 0 without aging';
+
+-- So that jobs of before and after a change of aging compare.
+CREATE FUNCTION workflow._age_jobs_anew() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  UPDATE workflow.job AS j
+  SET priority = j.priority - j.aged + workflow._aged(j.priority - j.aged, j.run_at, NEW.aging),
+      aged = workflow._aged(j.priority - j.aged, j.run_at, NEW.aging)
+  WHERE j.queue = NEW.queue;
+  PERFORM workflow._wake_queue(NEW.queue);
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION workflow._age_jobs_anew() IS
+  'Inner: the aging of a queue has changed, so its jobs count anew';
+
+CREATE TRIGGER age_jobs_anew
+  AFTER UPDATE OF aging ON workflow.queue
+  FOR EACH ROW WHEN (old.aging IS DISTINCT FROM new.aging) EXECUTE FUNCTION workflow._age_jobs_anew();
+COMMENT ON TRIGGER age_jobs_anew ON workflow.queue IS 'Jobs that were stored under another aging count as under this one';
+
+-- So that jobs of before the change take turns, too.
+CREATE FUNCTION workflow._name_tenants() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  UPDATE workflow.job AS j SET tenant = '' WHERE j.queue = NEW.queue AND j.tenant IS NULL;
+  PERFORM workflow._wake_queue(NEW.queue);
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION workflow._name_tenants() IS 'Inner: a queue has become fair, so each of its jobs has a tenant';
+
+CREATE TRIGGER name_tenants
+  AFTER UPDATE OF fair ON workflow.queue
+  FOR EACH ROW WHEN (new.fair AND NOT old.fair) EXECUTE FUNCTION workflow._name_tenants();
+COMMENT ON TRIGGER name_tenants ON workflow.queue IS 'Jobs that were stored before the queue was fair take turns, too';
+
+-- Scans of the jobs of a queue begin at low-water marks, which the commit of a job that stands before lowers.
+CREATE FUNCTION workflow._job_placed() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_job_placed';
+COMMENT ON FUNCTION workflow._job_placed() IS
+  'Inner: notes where a job stands, for the marks at which claims begin to look';
+
+CREATE TRIGGER "~workflow_placed" BEFORE INSERT ON workflow.job
+  FOR EACH ROW EXECUTE FUNCTION workflow._job_placed();
+COMMENT ON TRIGGER "~workflow_placed" ON workflow.job IS 'Claims begin to look no later than at this job';
+CREATE TRIGGER workflow_placed_again AFTER UPDATE ON workflow.job
+  FOR EACH ROW WHEN (new.status IN ('ready', 'running') OR new.group_key IS NOT NULL)
+  EXECUTE FUNCTION workflow._job_placed();
+COMMENT ON TRIGGER workflow_placed_again ON workflow.job IS 'Claims begin to look no later than at this job';
+ALTER TABLE workflow.job ENABLE ALWAYS TRIGGER "~workflow_placed";
+ALTER TABLE workflow.job ENABLE ALWAYS TRIGGER workflow_placed_again;
 
 CREATE FUNCTION workflow._lanes_restored() RETURNS trigger
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_lane_restored';
@@ -49,10 +118,11 @@ $restored$;
 -- ---------------------------------------------------------------- enqueue
 
 CREATE FUNCTION workflow.enqueue(queue text, payload jsonb, key text DEFAULT NULL, group_key text DEFAULT NULL,
-                                 priority int DEFAULT 0, run_at timestamptz DEFAULT NULL) RETURNS bigint
+                                 priority int DEFAULT 0, run_at timestamptz DEFAULT NULL,
+                                 tenant text DEFAULT NULL, units int DEFAULT 1) RETURNS bigint
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_enqueue';
-COMMENT ON FUNCTION workflow.enqueue(text, jsonb, text, text, int, timestamptz) IS
-  'Stores a job in the caller''s transaction and returns its id; with a key that a living job of the queue has, the id of that job';
+COMMENT ON FUNCTION workflow.enqueue(text, jsonb, text, text, int, timestamptz, text, int) IS
+  'Stores a job in the caller''s transaction and returns its id; with a key that another job of the queue has, the id of that job';
 
 CREATE FUNCTION workflow.enqueue_many(queue text, payloads jsonb[]) RETURNS bigint[]
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_enqueue_many';
@@ -104,6 +174,16 @@ LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_queue_job_again';
 COMMENT ON FUNCTION workflow._job_again(bigint) IS
   'Inner: a dead or waiting job is ready again, with all its attempts';
 
+CREATE FUNCTION workflow._leave_lanes(job_ids bigint[]) RETURNS void
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_queue_leave_lanes';
+COMMENT ON FUNCTION workflow._leave_lanes(bigint[]) IS
+  'Inner: those of the jobs, in ascending order, that are in lanes become rows of the table';
+
+CREATE FUNCTION workflow._drop_cancelled(job_id bigint, reason text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_queue_drop_cancelled';
+COMMENT ON FUNCTION workflow._drop_cancelled(bigint, text) IS
+  'Inner: removes a job of the table; the attempt "cancelled" stays on record';
+
 -- Raises invalid_parameter_value for whatever is wrong with the options of a queue.
 CREATE FUNCTION workflow._check_queue(wanted workflow.queue) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -119,10 +199,19 @@ DECLARE
       THEN format('a step of the escalation path of queue "%s" is empty', wanted.queue)
     WHEN wanted.max_running < 1 THEN format('max_running of queue "%s" must be at least 1', wanted.queue)
     WHEN wanted.max_length < 1 THEN format('max_length of queue "%s" must be at least 1', wanted.queue)
+    WHEN wanted.on_full NOT IN ('refuse', 'block') THEN format('on_full of queue "%s" must be refuse or block', wanted.queue)
+    WHEN wanted.on_full = 'block' AND wanted.max_length IS NULL
+      THEN format('queue "%s" has no max_length, so it is never full', wanted.queue)
     WHEN wanted.lease <= interval '0' THEN format('the lease of queue "%s" must be longer than zero', wanted.queue)
     WHEN wanted.dead_letter_retention <= interval '0'
       THEN format('dead_letter_retention of queue "%s" must be longer than zero', wanted.queue)
-    WHEN greatest(wanted.sla, wanted.lease, wanted.dead_letter_retention, wanted.rate_per) > interval '10000 years'
+    WHEN wanted.fair AND wanted.aging IS NOT NULL
+      THEN format('queue "%s" cannot be fair and have aging: turns are taken among jobs of one priority', wanted.queue)
+    WHEN wanted.rate_per_tenant AND NOT wanted.fair
+      THEN format('queue "%s" has a rate limit for each tenant, so it has to be fair', wanted.queue)
+    WHEN wanted.aging < interval '1 second' THEN format('aging of queue "%s" must be at least a second', wanted.queue)
+    WHEN wanted.key_window <= interval '0' THEN format('key_window of queue "%s" must be longer than zero', wanted.queue)
+    WHEN greatest(wanted.sla, wanted.lease, wanted.dead_letter_retention, wanted.rate_per, wanted.key_window, wanted.aging) > interval '10000 years'
       THEN format('a time of queue "%s" is longer than ten thousand years', wanted.queue)
   END;
 BEGIN
@@ -138,26 +227,29 @@ $$;
 COMMENT ON FUNCTION workflow._check_queue(workflow.queue) IS
   'Inner: raises invalid_parameter_value for whatever is wrong with the options of a queue';
 
--- A rate limit {"count": n, "per": "interval"} as its two columns.
-CREATE FUNCTION workflow._rate_limit(rate_limit jsonb, OUT rate_count int, OUT rate_per interval) LANGUAGE plpgsql
+-- A rate limit {"count": n, "per": "interval", "per_tenant": boolean} as its columns.
+CREATE FUNCTION workflow._rate_limit(rate_limit jsonb, OUT rate_count int, OUT rate_per interval,
+                                     OUT rate_per_tenant boolean) LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   fine bool := false;
 BEGIN
+  rate_per_tenant := false;
   IF rate_limit IS NULL OR rate_limit = 'null' THEN
     RETURN;
   END IF;
   BEGIN
     rate_count := (rate_limit ->> 'count')::int;
     rate_per := (rate_limit ->> 'per')::interval;
+    rate_per_tenant := coalesce((rate_limit -> 'per_tenant')::boolean, false);
     fine := coalesce(rate_count > 0 AND rate_per > interval '0', false)
-      AND (rate_limit - 'count' - 'per') = '{}';
+      AND (rate_limit - 'count' - 'per' - 'per_tenant') = '{}';
   EXCEPTION WHEN data_exception OR datatype_mismatch THEN
     fine := false;
   END;
   IF NOT fine THEN
-    RAISE EXCEPTION 'a rate limit must be {"count": number, "per": "interval"}'
+    RAISE EXCEPTION 'a rate limit must be {"count": number, "per": "interval", "per_tenant": boolean}'
       USING ERRCODE = 'invalid_parameter_value',
             DETAIL = format('It is %s.', rate_limit),
             HINT = '{"count": 50, "per": "1 second"} is an example.';
@@ -165,7 +257,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION workflow._rate_limit(jsonb) IS
-  'Inner: count and interval of a rate limit; invalid_parameter_value for anything else';
+  'Inner: count, interval and scope of a rate limit; invalid_parameter_value for anything else';
 
 -- Which options of two definitions of a queue differ, for messages.
 CREATE FUNCTION workflow._queue_differences(present workflow.queue, wanted workflow.queue) RETURNS text LANGUAGE sql
@@ -177,7 +269,7 @@ AS $$
         FROM jsonb_each_text(to_jsonb(present)) AS a
         JOIN jsonb_each_text(to_jsonb(wanted)) AS b USING (key)
         WHERE a.key IN ('owner', 'sla', 'escalate_to', 'rate_count', 'rate_per', 'max_running',
-                        'max_length', 'priority', 'lease', 'retry', 'dead_letter_retention')
+                        'max_length', 'priority', 'lease', 'retry', 'dead_letter_retention', 'on_full', 'key_window', 'aging', 'fair', 'rate_per_tenant')
           AND a.value IS DISTINCT FROM b.value) AS option
 $$;
 COMMENT ON FUNCTION workflow._queue_differences(workflow.queue, workflow.queue) IS
@@ -191,18 +283,23 @@ DECLARE
   present     workflow.queue;
   differences text;
 BEGIN
+  wanted.priority := coalesce(wanted.priority, 0);
+  wanted.on_full := coalesce(wanted.on_full, 'refuse');
+  wanted.fair := coalesce(wanted.fair, false);
+  wanted.rate_per_tenant := coalesce(wanted.rate_per_tenant, false);
   PERFORM workflow._check_queue(wanted);
   INSERT INTO workflow.queue (queue, owner, sla, escalate_to, rate_count, rate_per, max_running, max_length,
-                              priority, lease, retry, dead_letter_retention, defined_by)
+                              priority, lease, retry, dead_letter_retention, defined_by, on_full, key_window, aging, fair,
+                              rate_per_tenant)
   VALUES (wanted.queue, wanted.owner, wanted.sla, wanted.escalate_to, wanted.rate_count, wanted.rate_per,
-          wanted.max_running, wanted.max_length, coalesce(wanted.priority, 0), wanted.lease, wanted.retry,
-          wanted.dead_letter_retention, wanted.defined_by)
+          wanted.max_running, wanted.max_length, wanted.priority, wanted.lease, wanted.retry,
+          wanted.dead_letter_retention, wanted.defined_by, wanted.on_full, wanted.key_window, wanted.aging, wanted.fair,
+          wanted.rate_per_tenant)
   ON CONFLICT (queue) DO NOTHING;
   IF FOUND THEN
     RETURN true;
   END IF;
   SELECT * INTO STRICT present FROM workflow.queue AS q WHERE q.queue = wanted.queue;
-  wanted.priority := coalesce(wanted.priority, 0);
   differences := workflow._queue_differences(present, wanted);
   IF differences IS NOT NULL THEN
     RAISE EXCEPTION 'queue "%" is defined otherwise by %', wanted.queue, present.defined_by
@@ -220,14 +317,17 @@ CREATE FUNCTION workflow.create_queue(name text, owner text, sla interval, escal
                                       rate_limit jsonb DEFAULT NULL, max_running int DEFAULT NULL,
                                       max_length int DEFAULT NULL, priority int DEFAULT 0,
                                       lease interval DEFAULT NULL, retry jsonb DEFAULT NULL,
-                                      dead_letter_retention interval DEFAULT NULL) RETURNS void
+                                      dead_letter_retention interval DEFAULT NULL, on_full text DEFAULT 'refuse',
+                                      key_window interval DEFAULT NULL, aging interval DEFAULT NULL,
+                                      fair boolean DEFAULT false) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
-COMMENT ON FUNCTION workflow.create_queue(text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval) IS
+COMMENT ON FUNCTION workflow.create_queue(text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval, interval, boolean) IS
   'Makes a queue; the same definition again changes nothing, another one is an error that says who defined it';
 
 CREATE FUNCTION workflow._create_queue(caller text, name text, owner text, sla interval, escalate_to text[],
                                        rate_limit jsonb, max_running int, max_length int, priority int,
-                                       lease interval, retry jsonb, dead_letter_retention interval) RETURNS void
+                                       lease interval, retry jsonb, dead_letter_retention interval, on_full text,
+                                       key_window interval, aging interval, fair boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -238,7 +338,8 @@ BEGIN
   wanted.owner := owner;
   wanted.sla := sla;
   wanted.escalate_to := escalate_to;
-  SELECT r.rate_count, r.rate_per INTO wanted.rate_count, wanted.rate_per
+  SELECT r.rate_count, r.rate_per, r.rate_per_tenant
+  INTO wanted.rate_count, wanted.rate_per, wanted.rate_per_tenant
   FROM workflow._rate_limit(rate_limit) AS r;
   wanted.max_running := max_running;
   wanted.max_length := max_length;
@@ -246,11 +347,15 @@ BEGIN
   wanted.lease := lease;
   wanted.retry := nullif(retry, 'null');
   wanted.dead_letter_retention := dead_letter_retention;
+  wanted.on_full := on_full;
+  wanted.key_window := key_window;
+  wanted.aging := aging;
+  wanted.fair := fair;
   wanted.defined_by := 'role:' || caller;
   PERFORM workflow._put_queue(wanted);
 END
 $$;
-COMMENT ON FUNCTION workflow._create_queue(text, text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval) IS
+COMMENT ON FUNCTION workflow._create_queue(text, text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval, interval, boolean) IS
   'Inner: create_queue()';
 
 CREATE FUNCTION workflow._require_queue(name text) RETURNS void LANGUAGE plpgsql
@@ -308,13 +413,71 @@ END
 $$;
 COMMENT ON FUNCTION workflow._resume_queue(text, text, text) IS 'Inner: resume_queue()';
 
+-- ------------------------------------------------------------ subscriptions
+
+CREATE PROCEDURE workflow.subscribe(queue text, subscriber text)
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_subscribe';
+COMMENT ON PROCEDURE workflow.subscribe(text, text) IS
+  'From now on the queue "subscriber" gets a copy of each job that is enqueued in the other one; waits for transactions that have not seen that';
+
+CREATE FUNCTION workflow._subscribe(caller text, queue text, subscriber text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  PERFORM workflow._require_queue(least(queue COLLATE "C", subscriber COLLATE "C"));
+  PERFORM workflow._require_queue(greatest(queue COLLATE "C", subscriber COLLATE "C"));
+  IF queue = subscriber
+     OR EXISTS (SELECT FROM workflow.subscription AS s WHERE s.subscriber = queue OR s.queue = subscriber) THEN
+    RAISE EXCEPTION 'queue "%" cannot subscribe to queue "%"', subscriber, queue
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'A queue that subscribes to another one has no subscribers itself: copies are not copied.',
+            HINT = 'SELECT * FROM workflow.subscriptions shows the subscriptions.';
+  END IF;
+  INSERT INTO workflow.subscription (queue, subscriber, subscribed_by) VALUES (queue, subscriber, caller)
+  ON CONFLICT DO NOTHING;
+  IF FOUND THEN
+    -- sessions look at the queue anew
+    UPDATE workflow.queue AS q SET queue = q.queue WHERE q.queue = queue;
+    PERFORM workflow._note(caller, 'subscribe', NULL, 'queue:' || queue, NULL, jsonb_build_object('subscriber', subscriber));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._subscribe(text, text, text) IS 'Inner: the first half of subscribe()';
+
+CREATE FUNCTION workflow._drop_subscription(queue text, subscriber text) RETURNS boolean
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_queue_drop_subscription';
+COMMENT ON FUNCTION workflow._drop_subscription(text, text) IS
+  'Inner: removes a subscription; false when there is none';
+
+CREATE FUNCTION workflow.unsubscribe(queue text, subscriber text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.unsubscribe(text, text) IS
+  'Ends a subscription; the copies that are there stay';
+
+CREATE FUNCTION workflow._unsubscribe(caller text, queue text, subscriber text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  PERFORM workflow._require_queue(queue);
+  IF workflow._drop_subscription(queue, subscriber) IS NOT TRUE THEN
+    RAISE EXCEPTION 'queue "%" does not subscribe to queue "%"', subscriber, queue
+      USING ERRCODE = 'WF012',
+            DETAIL = 'Subscriptions are made by workflow.subscribe().',
+            HINT = 'SELECT * FROM workflow.subscriptions shows the subscriptions.';
+  END IF;
+  UPDATE workflow.queue AS q SET queue = q.queue WHERE q.queue = queue;
+  PERFORM workflow._note(caller, 'unsubscribe', NULL, 'queue:' || queue, NULL, jsonb_build_object('subscriber', subscriber));
+END
+$$;
+COMMENT ON FUNCTION workflow._unsubscribe(text, text, text) IS 'Inner: unsubscribe()';
+
 -- ------------------------------------------------------------------ views
 
-CREATE FUNCTION workflow._lanes(OUT queue_no int, OUT ready bigint, OUT running bigint,
-                                OUT oldest_ready_at timestamptz, OUT ended bigint) RETURNS SETOF record
-LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wf_lane_figures';
-COMMENT ON FUNCTION workflow._lanes() IS
-  'Inner: what the lane of each queue holds, without looking at its jobs';
+CREATE VIEW workflow.subscriptions AS
+SELECT s.queue, s.subscriber, s.since, s.subscribed_by FROM workflow.subscription AS s;
+COMMENT ON VIEW workflow.subscriptions IS 'Queues that get a copy of each job that is enqueued in another one';
 
 CREATE FUNCTION workflow._lane_jobs(OUT job_id bigint, OUT queue_no int, OUT status text, OUT stored_at timestamptz,
                                     OUT worker text, OUT claimed_at timestamptz, OUT lease_until timestamptz,
@@ -330,20 +493,80 @@ SELECT CASE WHEN j.status = 'dead' THEN coalesce(j.dead_letter, j.queue) ELSE j.
 FROM workflow.job AS j;
 COMMENT ON VIEW workflow._placed_job IS 'Inner: jobs with the queue that each stands in';
 
+CREATE VIEW workflow._scanned_queues AS
+SELECT j.place AS queue,
+       pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at <= n.now) AS ready,
+       pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at > n.now) AS delayed,
+       pg_catalog.count(*) FILTER (WHERE j.status = 'running') AS running,
+       pg_catalog.count(*) FILTER (WHERE j.status = 'waiting') AS waiting,
+       pg_catalog.count(*) FILTER (WHERE j.status = 'dead') AS dead,
+       pg_catalog.min(j.run_at) FILTER (WHERE j.status = 'ready' AND j.run_at <= n.now) AS oldest_ready_at
+FROM workflow._placed_job AS j, (SELECT pg_catalog.clock_timestamp() AS now) AS n
+GROUP BY j.place;
+COMMENT ON VIEW workflow._scanned_queues IS 'Inner: what the table of jobs holds of each queue, by looking at all of them';
+
+CREATE FUNCTION workflow._follow_job() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_figures_follow';
+COMMENT ON FUNCTION workflow._follow_job() IS
+  'Inner: notes for the figures of its queue what happens to a job';
+
+CREATE TRIGGER follow_job
+  AFTER INSERT OR DELETE OR UPDATE OF queue, status, run_at, dead_letter ON workflow.job
+  FOR EACH ROW EXECUTE FUNCTION workflow._follow_job();
+COMMENT ON TRIGGER follow_job ON workflow.job IS 'The figures of queues follow their jobs, whoever changes them';
+ALTER TABLE workflow.job ENABLE ALWAYS TRIGGER follow_job;
+
+CREATE TRIGGER follow_truncate AFTER TRUNCATE ON workflow.job
+  FOR EACH STATEMENT EXECUTE FUNCTION workflow._follow_job();
+COMMENT ON TRIGGER follow_truncate ON workflow.job IS 'The figures of queues are counted anew';
+ALTER TABLE workflow.job ENABLE ALWAYS TRIGGER follow_truncate;
+
+CREATE FUNCTION workflow._queue_figures(
+  with_pace boolean, OUT queue text, OUT ready bigint, OUT delayed bigint, OUT running bigint, OUT waiting bigint, OUT dead bigint,
+  OUT oldest_ready_at timestamptz, OUT enqueue_rate double precision[], OUT start_rate double precision[],
+  OUT finish_rate double precision[], OUT fail_rate double precision[], OUT done_5m bigint, OUT failed_5m bigint,
+  OUT p50_wait interval, OUT p95_wait interval, OUT p50_run interval, OUT p95_run interval) RETURNS SETOF record
+LANGUAGE C STRICT VOLATILE ROWS 100 AS 'MODULE_PATHNAME', 'wf_figures';
+COMMENT ON FUNCTION workflow._queue_figures(boolean) IS
+  'Inner: what each queue holds, and with_pace how fast it moves; from shared memory if the library is preloaded, else by looking at all jobs';
+
+-- Empty where the figures are true, while nobody changes jobs.
+CREATE FUNCTION workflow._wrong_figures()
+RETURNS TABLE (queue text, kept bigint[], found bigint[])
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  WITH lane AS (
+    SELECT l.queue_no, count(*) FILTER (WHERE l.status = 'ready') AS ready, count(*) FILTER (WHERE l.status = 'running') AS running
+    FROM workflow._lane_jobs() AS l GROUP BY l.queue_no
+  ), counts AS (
+    SELECT f.queue, ARRAY[f.ready, f.delayed, f.running, f.waiting, f.dead] AS kept,
+           ARRAY[coalesce(s.ready, 0) + coalesce(l.ready, 0), coalesce(s.delayed, 0), coalesce(s.running, 0) + coalesce(l.running, 0),
+                 coalesce(s.waiting, 0), coalesce(s.dead, 0)] AS found
+    FROM workflow._queue_figures(false) AS f
+    JOIN workflow.queue AS q ON q.queue = f.queue
+    LEFT JOIN workflow._scanned_queues AS s ON s.queue = f.queue
+    LEFT JOIN lane AS l ON l.queue_no = q.queue_no
+  )
+  SELECT c.queue, c.kept, c.found FROM counts AS c WHERE c.kept <> c.found
+$$;
+COMMENT ON FUNCTION workflow._wrong_figures() IS
+  'Inner: queues whose figures differ from what a look at all jobs finds (ready, delayed, running, waiting, dead); jobs that change meanwhile make some differ';
+
 CREATE VIEW workflow.queues AS
 SELECT q.queue,
        q.owner,
        q.sla,
        q.escalate_to,
        q.paused_at IS NOT NULL AS paused,
-       coalesce(c.ready, 0) + coalesce(l.ready, 0) AS ready,
-       coalesce(c.delayed, 0) AS delayed,
-       coalesce(c.running, 0) + coalesce(l.running, 0) AS running,
-       coalesce(c.waiting, 0) AS waiting,
-       coalesce(c.dead, 0) AS dead,
-       least(c.oldest_ready_at, l.oldest_ready_at) AS oldest_ready_at,
-       pg_catalog.clock_timestamp() - least(c.oldest_ready_at, l.oldest_ready_at) AS oldest_ready_age,
-       coalesce(least(c.oldest_ready_at, l.oldest_ready_at) + q.sla < pg_catalog.clock_timestamp(), false) AS sla_breached,
+       f.ready,
+       f.delayed,
+       f.running,
+       f.waiting,
+       f.dead,
+       f.oldest_ready_at,
+       CASE WHEN pg_catalog.isfinite(f.oldest_ready_at) THEN pg_catalog.clock_timestamp() - f.oldest_ready_at END AS oldest_ready_age,
+       coalesce(f.oldest_ready_at + q.sla < pg_catalog.clock_timestamp(), false) AS sla_breached,
        q.paused_at,
        q.paused_by,
        q.pause_reason,
@@ -356,19 +579,14 @@ SELECT q.queue,
        q.retry,
        q.dead_letter_retention,
        q.defined_by,
-       q.created_at
+       q.created_at,
+       q.on_full,
+       q.key_window,
+       q.aging,
+       q.fair,
+       q.rate_per_tenant
 FROM workflow.queue AS q
-LEFT JOIN workflow._lanes() AS l ON l.queue_no = q.queue_no
-LEFT JOIN (
-  SELECT j.place AS queue,
-         pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at <= pg_catalog.clock_timestamp()) AS ready,
-         pg_catalog.count(*) FILTER (WHERE j.status = 'ready' AND j.run_at > pg_catalog.clock_timestamp()) AS delayed,
-         pg_catalog.count(*) FILTER (WHERE j.status = 'running') AS running,
-         pg_catalog.count(*) FILTER (WHERE j.status = 'waiting') AS waiting,
-         pg_catalog.count(*) FILTER (WHERE j.status = 'dead') AS dead,
-         pg_catalog.min(j.run_at) FILTER (WHERE j.status = 'ready' AND j.run_at <= pg_catalog.clock_timestamp()) AS oldest_ready_at
-  FROM workflow._placed_job AS j
-  GROUP BY j.place) AS c ON c.queue = q.queue;
+JOIN workflow._queue_figures(false) AS f ON f.queue = q.queue;
 COMMENT ON VIEW workflow.queues IS 'Each queue with its owner, what it holds, and whether its oldest job that could start is past the SLA';
 
 CREATE VIEW workflow.attempts AS

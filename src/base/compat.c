@@ -75,7 +75,7 @@ large_block(const char *name, Size size, void (*init) (void *block))
 static shmem_request_hook_type previous_request_hook = NULL;
 
 /* What was asked for while the library was loaded. */
-#define MAX_REQUESTS 4
+#define MAX_REQUESTS 8
 static Size (*requests[MAX_REQUESTS]) (void);
 static int	n_requests = 0;
 

@@ -105,6 +105,14 @@ wf_my_proc_number(void)
 	list_free(ExecInsertIndexTuples(result, row, estate, false, false, NULL, NIL))
 #endif
 
+#if PG_VERSION_NUM >= 180000
+#define wf_index_beginscan(table, index, snapshot, nkeys) \
+	index_beginscan(table, index, snapshot, NULL, nkeys, 0)
+#else
+#define wf_index_beginscan(table, index, snapshot, nkeys) \
+	index_beginscan(table, index, snapshot, nkeys, 0)
+#endif
+
 /* The parts of a possibly qualified name. */
 static inline struct List *
 wf_parse_qualified_name(const char *name)

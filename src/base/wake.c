@@ -18,8 +18,7 @@
  * is told to look again until prepared transactions are gone.
  *
  * Who has claimed with a lease is waited for until that ends.  Each waiter says in
- * its slot until when it sleeps; a commit wakes those who would sleep for longer,
- * so that they look until when the lease goes, and nobody else.
+ * its slot until when it sleeps; a commit wakes those who would sleep for longer.
  *
  * How often the claims of a queue had a reason to look into the table of jobs
  * is counted, too: whoever has found nothing there need not look again before
@@ -63,6 +62,7 @@ typedef struct WakeBlock
 	LWLock		lock;
 	int			tranche;		/* set once */
 	int			used_slots;		/* slots beyond were never used */
+	pg_atomic_uint32 listeners[WF_WAKE_TOPICS]; /* slots in use, by topic */
 	pg_atomic_uint64 all_queues;	/* wakings of every queue at once */
 	pg_atomic_uint64 queues[QUEUE_COUNTS];	/* by the hash of the name */
 	Slot		slots[FLEXIBLE_ARRAY_MEMBER];
@@ -101,6 +101,8 @@ init_block(void *memory)
 	new_block->tranche = LWLockNewTrancheId();
 	LWLockInitialize(&new_block->lock, new_block->tranche);
 	pg_atomic_init_u64(&new_block->all_queues, 0);
+	for (int i = 0; i < WF_WAKE_TOPICS; i++)
+		pg_atomic_init_u32(&new_block->listeners[i], 0);
 	for (int i = 0; i < QUEUE_COUNTS; i++)
 		pg_atomic_init_u64(&new_block->queues[i], 0);
 	for (int i = 0; i < ProcGlobal->allProcCount; i++)
@@ -151,6 +153,10 @@ wake_listeners(WfWakeTopic topic, uint32 queue_hash, uint32 missed)
 {
 	int			woken = 0;
 
+	/* who begins to listen after this sees what was committed before it */
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&block->listeners[topic]) == 0)
+		return 0;
 	LWLockAcquire(&block->lock, LW_SHARED);
 	for (int i = 0; i < block->used_slots; i++)
 	{
@@ -229,6 +235,7 @@ wake_pending(void)
 	count_change(WF_WAKE_TASK, 0);
 	for (int topic = WF_WAKE_TASK; topic <= WF_WAKE_MAINTENANCE; topic++)
 		wake_topic(topic, 0);
+	wake_topic(WF_WAKE_ROOM, 0);
 }
 
 static void
@@ -415,6 +422,14 @@ unlisten_at_exit(int code, Datum arg)
 	wf_wake_unlisten();
 }
 
+static void
+count_out(Slot *slot)
+{
+	if (slot->in_use)
+		pg_atomic_fetch_sub_u32(&block->listeners[slot->topic], 1);
+	slot->in_use = false;
+}
+
 /*
  * Registers this process as waiting for a topic (and queue, or NULL for any).
  * Look for work only after this call; then sleep on MyLatch.
@@ -422,22 +437,43 @@ unlisten_at_exit(int code, Datum arg)
 void
 wf_wake_listen(WfWakeTopic topic, const char *queue)
 {
-	int			me = wf_my_proc_number();
-	Slot	   *slot;
+	(void) wf_wake_listen_instead(topic, queue);
+}
 
-	slot = &wake_block()->slots[me];
+WfWakeSeat
+wf_wake_listen_instead(WfWakeTopic topic, const char *queue)
+{
+	WfWakeSeat	wanted = {.in_use = true,.topic = topic,.queue_hash = hash_queue(queue)};
+	Slot	   *slot = &wake_block()->slots[wf_my_proc_number()];
+	WfWakeSeat	before = {
+		.in_use = slot->in_use,.topic = slot->topic,.queue_hash = slot->queue_hash
+	};
+
 	if (!exit_hook_set)
 	{
 		before_shmem_exit(unlisten_at_exit, (Datum) 0);
 		exit_hook_set = true;
 	}
+	wf_wake_listen_again(wanted);
+
+	return before;
+}
+
+void
+wf_wake_listen_again(WfWakeSeat seat)
+{
+	int			me = wf_my_proc_number();
+	Slot	   *slot = &wake_block()->slots[me];
 
 	LWLockAcquire(&block->lock, LW_EXCLUSIVE);
-	slot->topic = topic;
+	count_out(slot);
+	if (seat.in_use)
+		pg_atomic_fetch_add_u32(&block->listeners[seat.topic], 1);
+	slot->topic = seat.topic;
 	slot->database = MyDatabaseId;
-	slot->queue_hash = hash_queue(queue);
+	slot->queue_hash = seat.queue_hash;
 	pg_atomic_write_u64(&slot->until, (uint64) DT_NOEND);
-	slot->in_use = true;
+	slot->in_use = seat.in_use;
 	block->used_slots = Max(block->used_slots, me + 1);
 	LWLockRelease(&block->lock);
 }
@@ -454,7 +490,7 @@ wf_wake_unlisten(void)
 		return;
 	slot = &block->slots[wf_my_proc_number()];
 	LWLockAcquire(&block->lock, LW_EXCLUSIVE);
-	slot->in_use = false;
+	count_out(slot);
 	LWLockRelease(&block->lock);
 	pg_atomic_write_u32(&slot->missed, 0);
 }

@@ -14,7 +14,9 @@ typedef enum WfWakeTopic
 	WF_WAKE_HTTP,				/* http workers */
 	WF_WAKE_MAINTENANCE,		/* timers, leases; starts missing workers */
 	WF_WAKE_LAUNCHER,			/* cluster-wide: databases to look at */
+	WF_WAKE_ROOM,				/* who waits for room in a queue */
 } WfWakeTopic;
+#define WF_WAKE_TOPICS (WF_WAKE_ROOM + 1)
 
 extern void wf_wake_init(void);
 
@@ -30,6 +32,20 @@ extern void wf_wake_now(WfWakeTopic topic, const char *queue);
 extern void wf_wake_listen(WfWakeTopic topic, const char *queue);
 extern void wf_wake_sleep_until(TimestampTz until);
 extern void wf_wake_unlisten(void);
+
+/*
+ * For who waits in the middle of something: listens to another topic, and then
+ * to what was listened to before.
+ */
+typedef struct WfWakeSeat
+{
+	bool		in_use;
+	WfWakeTopic topic;
+	uint32		queue_hash;
+} WfWakeSeat;
+
+extern WfWakeSeat wf_wake_listen_instead(WfWakeTopic topic, const char *queue);
+extern void wf_wake_listen_again(WfWakeSeat seat);
 extern uint32 wf_wake_take_missed(void);
 extern void wf_wake_workers_everywhere(void);
 extern bool wf_wake_anyone_listens(WfWakeTopic topic, Oid database);

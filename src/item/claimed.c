@@ -1,6 +1,7 @@
 /*
  * claimed.c
- *	  What whoever claimed a job says of it: complete() and fail().
+ *	  What whoever claimed a job says of it: complete() and fail(), and the
+ *	  same for many.
  *
  * The job is read without a lock to find its item, the item is locked, and
  * then the job is locked with its token: an event that moves the item takes
@@ -43,23 +44,45 @@ lock_claimed(int64 job_id, const char *token)
 	return wf_queue_lock_claimed(job_id, token);
 }
 
+static void
+require_units(FunctionCallInfo fcinfo)
+{
+	if (!PG_ARGISNULL(4) && PG_GETARG_INT32(4) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("units must not be negative"),
+				 errdetail("They are %d.", PG_GETARG_INT32(4)),
+				 errhint("Pass what the job has really taken of the rate limit.")));
+}
+
 /*
- * complete(job_id, token, event, output)
+ * complete(job_id, token, event, output, units)
  */
 WF_PUBLIC_FUNCTION(wf_complete)
 {
-	char	   *actor = wf_role_name(GetUserId());
 	char	   *token = wf_argument_text(fcinfo, 1, "token");
 	char	   *event = wf_argument_text(fcinfo, 2, "event");
 	Jsonb	   *output = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);
+	bool		is_ok = strcmp(event, "ok") == 0;
+	char	   *actor;
 	WfCaller	caller;
 
 	wf_require_argument(fcinfo, 0, "job_id");
+	require_units(fcinfo);
+	if (is_ok && wf_queue_complete_at_once(PG_GETARG_INT64(0), token, output))
+		PG_RETURN_VOID();
+
+	actor = wf_role_name(GetUserId());
 	wf_enter_owner(&caller);
 	SPI_connect();
-	if (strcmp(event, "ok") != 0 ||
-		!wf_queue_complete_in_lane(PG_GETARG_INT64(0), token, output))
-		wf_item_complete_job(lock_claimed(PG_GETARG_INT64(0), token), event, output, actor);
+	if (!is_ok || !wf_queue_complete_in_lane(PG_GETARG_INT64(0), token, output))
+	{
+		WfJob	   *job = lock_claimed(PG_GETARG_INT64(0), token);
+
+		wf_item_complete_job(job, event, output, actor);
+		if (!PG_ARGISNULL(4))
+			wf_queue_settle_units(job, PG_GETARG_INT32(4));
+	}
 	SPI_finish();
 	wf_leave_owner(&caller);
 
@@ -102,7 +125,7 @@ require_no_nulls(const bool *nulls, int count)
 }
 
 static Claims
-read_claims(FunctionCallInfo fcinfo)
+read_claims(FunctionCallInfo fcinfo, bool has_outputs)
 {
 	Claims		claims = {0};
 	bool	   *id_nulls;
@@ -114,8 +137,13 @@ read_claims(FunctionCallInfo fcinfo)
 	wf_require_argument(fcinfo, 1, "tokens");
 	claims.count = read_array(fcinfo, 0, INT8OID, &claims.job_ids, &id_nulls);
 	ntokens = read_array(fcinfo, 1, TEXTOID, &claims.tokens, &token_nulls);
-	noutputs = PG_ARGISNULL(3) ? claims.count :
+	noutputs = !has_outputs || PG_ARGISNULL(3) ? claims.count :
 		read_array(fcinfo, 3, JSONBOID, &claims.outputs, &claims.output_nulls);
+	if (!has_outputs && ntokens != claims.count)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("job_ids and tokens must have the same length"),
+				 errdetail("There are %d job_ids and %d tokens.", claims.count, ntokens)));
 	if (ntokens != claims.count || noutputs != claims.count)
 		ereport(ERROR,
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
@@ -146,7 +174,7 @@ WF_PUBLIC_FUNCTION(wf_complete_many)
 {
 	char	   *actor = wf_role_name(GetUserId());
 	char	   *event = wf_argument_text(fcinfo, 2, "event");
-	Claims		claims = read_claims(fcinfo);
+	Claims		claims = read_claims(fcinfo, true);
 	bool	   *done = palloc0(sizeof(bool) * Max(claims.count, 1));
 	WfCaller	caller;
 
@@ -166,25 +194,55 @@ WF_PUBLIC_FUNCTION(wf_complete_many)
 }
 
 /*
- * fail(job_id, token, error_class, message, retry_after, detail)
+ * Fails claims as the arguments from error_class on say.
  */
-WF_PUBLIC_FUNCTION(wf_fail)
+static void
+fail(FunctionCallInfo fcinfo, const Claims *claims)
 {
 	char	   *actor = wf_role_name(GetUserId());
-	char	   *token = wf_argument_text(fcinfo, 1, "token");
 	char	   *error_class = wf_argument_text(fcinfo, 2, "error_class");
 	char	   *message = wf_optional_text(fcinfo, 3);
 	int64		retry_after_us = PG_ARGISNULL(4) ? -1 : wf_interval_us(PG_GETARG_INTERVAL_P(4));
 	Jsonb	   *detail = PG_ARGISNULL(5) ? NULL : PG_GETARG_JSONB_P(5);
 	WfCaller	caller;
 
-	wf_require_argument(fcinfo, 0, "job_id");
 	wf_enter_owner(&caller);
 	SPI_connect();
-	wf_item_fail_job(lock_claimed(PG_GETARG_INT64(0), token), error_class, message,
-					 retry_after_us, detail, actor);
+	for (int i = 0; i < claims->count; i++)
+		wf_item_fail_job(lock_claimed(DatumGetInt64(claims->job_ids[i]),
+									  TextDatumGetCString(claims->tokens[i])),
+						 error_class, message, retry_after_us, detail, actor);
 	SPI_finish();
 	wf_leave_owner(&caller);
+}
+
+/*
+ * fail(job_id, token, error_class, message, retry_after, detail)
+ */
+WF_PUBLIC_FUNCTION(wf_fail)
+{
+	Datum		job_id = PG_GETARG_DATUM(0);
+	Datum		token = PG_GETARG_DATUM(1);
+	Claims		claims = {.count = 1,.job_ids = &job_id,.tokens = &token};
+
+	wf_require_argument(fcinfo, 0, "job_id");
+	wf_require_argument(fcinfo, 1, "token");
+	fail(fcinfo, &claims);
 
 	PG_RETURN_VOID();
+}
+
+/*
+ * fail_many(job_ids, tokens, error_class, message, retry_after, detail) returns
+ * their number
+ *
+ * All or none: a stale token refuses the whole call.
+ */
+WF_PUBLIC_FUNCTION(wf_fail_many)
+{
+	Claims		claims = read_claims(fcinfo, false);
+
+	fail(fcinfo, &claims);
+
+	PG_RETURN_INT32(claims.count);
 }

@@ -171,4 +171,7 @@ extern const WfItem *wf_item_fire_kept_event(const WfVisit *visit);
 /* who moves items when no role does */
 #define WF_ACTOR_ENGINE "pg_workflow maintenance"
 
+/* timer_mark.c */
+extern TimestampTz wf_timers_from(void);
+
 #endif							/* WF_ITEM_INTERNAL_H */

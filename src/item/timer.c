@@ -352,30 +352,33 @@ fire_alone(DueTimer *timer)
 static WfPlan due_plan = {
 	.name = "due timers",
 	.expected = SPI_OK_SELECT,
-	.nargs = 2,
-	.argtypes = {TIMESTAMPTZOID, INT4OID},
+	.by_index = true,
+	.nargs = 3,
+	.argtypes = {TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
 	.sql = "SELECT t.item_id, t.seq, t.kind, t.event " DUE_FROM
-	"AND t.due_at <= $1 ORDER BY t.due_at LIMIT $2",
+	"AND t.due_at >= $3 AND t.due_at <= $1 ORDER BY t.due_at LIMIT $2",
 };
 
 static WfPlan own_due_plan = {
 	.name = "own due timers",
 	.expected = SPI_OK_SELECT,
-	.nargs = 2,
-	.argtypes = {TIMESTAMPTZOID, INT4OID},
+	.by_index = true,
+	.nargs = 3,
+	.argtypes = {TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
 	.sql = "SELECT t.item_id, t.seq, t.kind, t.event " DUE_FROM
-	"AND t.due_at <= $1 AND workflow._is_own(t.xmin) ORDER BY t.due_at LIMIT $2",
+	"AND t.due_at >= $3 AND t.due_at <= $1 AND workflow._is_own(t.xmin) ORDER BY t.due_at LIMIT $2",
 };
 
 static List *
 due_timers(WfPlan *plan, int limit, const char *actor)
 {
-	Datum		values[2];
+	Datum		values[3];
 	List	   *timers = NIL;
 	uint64		found;
 
 	values[0] = TimestampTzGetDatum(wf_now());
 	values[1] = Int32GetDatum(limit);
+	values[2] = TimestampTzGetDatum(wf_timers_from());
 	found = wf_plan_execute(plan, values, NULL);
 	for (uint64 row = 0; row < found; row++)
 	{
@@ -431,11 +434,16 @@ wf_item_next_timer(void)
 	static WfPlan plan = {
 		.name = "next timer",
 		.expected = SPI_OK_SELECT,
+		.by_index = true,
+		.nargs = 1,
+		.argtypes = {TIMESTAMPTZOID},
 		.sql = "SELECT t.due_at " DUE_FROM
-		"AND t.due_at < 'infinity' ORDER BY t.due_at LIMIT 1",
+		"AND t.due_at >= $1 AND t.due_at < 'infinity' ORDER BY t.due_at LIMIT 1",
 	};
 
-	if (wf_plan_execute(&plan, NULL, NULL) == 0)
+	Datum		from = TimestampTzGetDatum(wf_timers_from());
+
+	if (wf_plan_execute(&plan, &from, NULL) == 0)
 		return 0;
 
 	return DatumGetTimestampTz(wf_result_datum(0, 1, NULL));

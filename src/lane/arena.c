@@ -88,6 +88,12 @@ wf_arena_page(WfPageNo page)
 	return (WfPage *) ((char *) arena + (Size) page * WF_ARENA_PAGE);
 }
 
+WfPageNo
+wf_arena_number(const WfPage *page)
+{
+	return ((const char *) page - (const char *) arena) / WF_ARENA_PAGE;
+}
+
 /*
  * Whether there is such a page, used so.
  */

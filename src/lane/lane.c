@@ -4,10 +4,12 @@
  */
 #include "postgres.h"
 
+#include "lane/figure.h"
 #include "lane_internal.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -18,6 +20,7 @@ void
 wf_lane_init(void)
 {
 	wf_arena_init();
+	wf_figures_init();
 	wf_mark_init();
 	wf_store_init();
 }
@@ -28,6 +31,26 @@ wf_lane_enter(int queue_no)
 	WfStore    *store = wf_store_enter();
 
 	return store == NULL ? 0 : wf_store_lane(store, queue_no);
+}
+
+bool
+wf_lane_enter_built(void)
+{
+	return wf_store_enter_built() != NULL;
+}
+
+WfLaneNo
+wf_lane_of_built(int queue_no, WfLaneNo known)
+{
+	WfStore    *store = wf_store_enter_built();
+
+	if (store == NULL)
+		return 0;
+	if (known != 0 && wf_lane_at(known)->store == store->self &&
+		wf_lane_at(known)->queue_no == queue_no)
+		return known;
+
+	return wf_store_lane(store, queue_no);
 }
 
 /*
@@ -163,7 +186,7 @@ new_claim(WfStore *store, const WfLaneAsk *ask)
 	if (claim == 0)
 		return 0;
 	entry = wf_claim_at(claim);
-	if (!pg_strong_random(entry->secret, WF_LANE_SECRET))
+	if (!wf_token_draw(entry->secret))
 	{
 		wf_claim_give(store, claim);
 		return 0;
@@ -178,7 +201,7 @@ new_claim(WfStore *store, const WfLaneAsk *ask)
 }
 
 /*
- * Locks and reads the rows of what was taken; puts back what could not be
+ * Reads the rows of what was taken; puts back those that somebody else has
  * locked.  Returns how many are left.
  */
 static int
@@ -186,7 +209,7 @@ read_taken(WfLane *lane, WfLaneJob *jobs, int count)
 {
 	int			kept = 0;
 
-	wf_segment_lock(jobs, count);
+	wf_segment_take(jobs, count);
 	for (int i = 0; i < count; i++)
 	{
 		if (jobs[i].payload != NULL)
@@ -221,6 +244,7 @@ wf_lane_claim(WfLaneNo lane_no, const WfLaneAsk *ask, WfLaneJob *jobs, uint8 *se
 	WfClaimNo	claim;
 	int			count;
 
+	PreventCommandIfReadOnly("workflow.claim()");
 	wf_mark_reserve(store, ask->limit);
 	claim = new_claim(store, ask);
 	if (claim == 0)
@@ -311,8 +335,8 @@ is_leaving(WfSlotNo slot_no, const uint8 *secret)
 /*
  * Sleeps for a moment; raises where each might wait for the other.
  */
-static void
-wait_for_other(int64 job_id, TimestampTz since)
+void
+wf_lane_wait_for_other(int64 job_id, TimestampTz since)
 {
 	static uint32 wait_event = 0;
 
@@ -320,7 +344,7 @@ wait_for_other(int64 job_id, TimestampTz since)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("job " INT64_FORMAT " is being changed by another transaction", job_id),
-				 errdetail("That transaction has the same token and has not ended after %d ms (deadlock_timeout).", DeadlockTimeout),
+				 errdetail("That transaction has not ended after %d ms (deadlock_timeout).", DeadlockTimeout),
 				 errhint("Try again.")));
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_MS,
 					 wf_wait_event("PgWorkflowLaneJob", &wait_event));
@@ -328,8 +352,8 @@ wait_for_other(int64 job_id, TimestampTz since)
 	CHECK_FOR_INTERRUPTS();
 }
 
-pg_noreturn static void
-refuse_for_now(int64 job_id)
+void
+wf_lane_refuse_for_now(int64 job_id)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -364,8 +388,8 @@ try_to_end(WfSlotNo slot, int64 job_id, const uint8 *secret, TimestampTz now, Wf
 }
 
 /*
- * A job that another transaction takes out of the lane, because its lease is
- * extended for example, is waited for: in the table the claim may live on.
+ * A job that another transaction takes out of the lane, because a session's claim
+ * gets a lease for example, is waited for: in the table the claim may live on.
  */
 bool
 wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end)
@@ -381,11 +405,11 @@ wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end)
 		return false;
 	store = wf_store_enter();
 	if (store == NULL)
-		refuse_for_now(job_id);
+		wf_lane_refuse_for_now(job_id);
 	wf_mark_reserve(store, 1);
 	while (!(lives = try_to_end(slot, job_id, secret, now, end, &is_leaving_too)) &&
 		   is_leaving_too)
-		wait_for_other(job_id, since);
+		wf_lane_wait_for_other(job_id, since);
 
 	return lives;
 }

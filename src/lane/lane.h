@@ -9,7 +9,7 @@
  * the queue.  Two logs let it be built anew after a restart: claims, and
  * attempts.  A segment whose jobs have all ended is truncated.
  *
- * Everything unusual (a failure, a lost worker, a lease that is extended, a
+ * Everything unusual (a failure, a lost worker, a session's claim that is extended, a
  * prepared transaction) first makes the job a row of workflow.job, where it
  * stays.
  *
@@ -48,6 +48,14 @@ extern void wf_lane_init(void);
 extern WfLaneNo wf_lane_enter(int queue_no);
 
 /*
+ * Enters the store if it has not first to be read from the tables: no statement
+ * is run.  The lane of a queue, then, or 0; known: which one it was the last
+ * time, or 0.
+ */
+extern bool wf_lane_enter_built(void);
+extern WfLaneNo wf_lane_of_built(int queue_no, WfLaneNo known);
+
+/*
  * Stores jobs; false when there is no memory for them, and then nothing is
  * stored.
  */
@@ -81,6 +89,9 @@ extern int	wf_lane_claim(WfLaneNo lane, const WfLaneAsk *ask, WfLaneJob *jobs,
 
 extern char *wf_lane_token(const uint8 *secret, WfSlotNo slot);
 
+/* Whether a token looks like one of a lane's jobs. */
+extern bool wf_lane_has_token(const char *token);
+
 /* A job that leaves a lane when the transaction commits. */
 typedef struct WfLaneEnd
 {
@@ -103,6 +114,15 @@ typedef struct WfLaneEnd
 extern bool wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end);
 
 /*
+ * Moves the end of a lease, at once and without a trace on disk; with until 0
+ * only says whether it could.  False when the token is not of a living claim with
+ * a lease of a job in a lane, or there is no memory for it.  *like: 0 at first,
+ * the same for jobs that are extended together.
+ */
+extern bool wf_lane_extend(int64 job_id, const char *token, TimestampTz now, TimestampTz until,
+						   uint32 *like);
+
+/*
  * Whether a job is in a lane of this database, and if so what is known of it.
  * Looks at all of them: for messages.
  */
@@ -122,6 +142,13 @@ extern TimestampTz wf_lane_next_end(void);
  * for lost jobs next finds them.  Neither allocates nor raises.
  */
 extern void wf_lane_disown(void);
+
+/*
+ * Lets the jobs leave that are named (their ids, in ascending order) and in a
+ * lane; returns how many are, at most as many as are named.  One that another
+ * transaction is changing is waited for, at most deadlock_timeout.
+ */
+extern int	wf_lane_end_named(const int64 *job_ids, int count, WfLaneEnd *ends);
 
 /* Lets ready jobs leave. */
 extern int	wf_lane_end_ready(WfLaneNo lane, int limit, WfLaneEnd *ends);

@@ -13,6 +13,7 @@
 #ifndef WF_LANE_INTERNAL_H
 #define WF_LANE_INTERNAL_H
 
+#include "access/transam.h"
 #include "base/compat.h"
 #include "lane/lane.h"
 #include "port/atomics.h"
@@ -34,6 +35,7 @@ typedef enum WfPageUse
 	WF_PAGE_LANES,
 	WF_PAGE_SLOTS,
 	WF_PAGE_CLAIMS,
+	WF_PAGE_FIGURES,
 } WfPageUse;
 
 /* How every page begins. */
@@ -47,6 +49,7 @@ extern void wf_arena_init(void);
 extern bool wf_arena_attach(void);
 extern int	wf_arena_tranche(void);
 extern WfPage *wf_arena_page(WfPageNo page);
+extern WfPageNo wf_arena_number(const WfPage *page);
 extern bool wf_arena_is(WfPageNo page, WfPageUse use);
 extern WfPageNo wf_arena_take(WfPageUse use);
 extern void wf_arena_give(WfPageNo page);
@@ -92,6 +95,7 @@ typedef struct WfSlotPage
 	uint16		used;			/* slots given away */
 	uint16		ready;
 	uint16		alive;			/* not ended */
+	uint16		first_ready;	/* no slot before it is ready */
 	uint64		sequence;		/* order of the lane's pages */
 	TimestampTz first_stored;
 	WfSlot		slots[FLEXIBLE_ARRAY_MEMBER];
@@ -166,6 +170,23 @@ typedef enum WfStoreState
 	WF_STORE_BUILT,
 } WfStoreState;
 
+/* Most transactions that may be running while jobs are counted. */
+#define WF_FIGURE_RUNNING_MAX 1024
+
+/* The figures of a database, see figure_root.c. */
+typedef struct WfFigureRoot
+{
+	LWLock		lock;
+	int			state;
+	WfPageNo	first;			/* of the pages; only ever added to */
+	uint32		counting;		/* how often the jobs were counted */
+	FullTransactionId end;		/* xmax and xip of the snapshot that they were */
+	int			n_running;		/* counted with */
+	TransactionId running[WF_FIGURE_RUNNING_MAX];
+	int			n_prepared;
+	TransactionId prepared[64]; /* that have changed jobs */
+} WfFigureRoot;
+
 typedef struct WfStore
 {
 	WfPage		page;
@@ -190,6 +211,7 @@ typedef struct WfStore
 	bool		is_empty[WF_LANE_SEGMENTS]; /* and to be turned to */
 	TimestampTz idle_since[WF_LANE_SEGMENTS];	/* for who truncates; 0: not */
 	TransactionId idle_before[WF_LANE_SEGMENTS];	/* the next one then */
+	WfFigureRoot figures;
 } WfStore;
 
 /* store.c */
@@ -199,6 +221,7 @@ extern WfStore *wf_store_known(void);
 extern void wf_store_init(void);
 pg_noreturn extern void wf_store_distrust(WfStore *store, int64 job_id);
 extern WfStore *wf_store_enter(void);
+extern WfStore *wf_store_enter_built(void);
 extern void wf_store_leave(WfStore *store);
 extern void wf_store_set_lease_end(WfStore *store, TimestampTz end);
 extern void wf_store_lower_lease_end(WfStore *store, TimestampTz end);
@@ -248,13 +271,17 @@ extern void wf_segment_store(int segment, int queue_no, const int64 *job_ids,
 extern void wf_segment_store_claim(int segment, int queue_no, const WfLaneClaim *claim,
 								   const int64 *job_ids, int count);
 extern void wf_segment_read(WfLaneJob *jobs, int count);
-extern void wf_segment_lock(WfLaneJob *jobs, int count);
+extern void wf_segment_take(WfLaneJob *jobs, int count);
 extern void wf_segment_scan(int segment, Oid *file,
 							void (*take) (const WfSegmentRow *row, void *argument),
 							void *argument);
 
 /* rotate.c */
 extern void wf_segment_turn(WfStore *store, int segment, const ItemPointerData *place);
+
+/* figure_root.c */
+extern void wf_figure_root_init(WfStore *store);
+extern void wf_figure_root_wipe(WfStore *store);
 
 /* slot.c */
 extern WfLane *wf_lane_at(WfLaneNo lane);
@@ -271,10 +298,13 @@ extern void wf_slot_wipe(WfLane *lane);
 extern WfSlotNo wf_slot_first_ready(WfLane *lane);
 
 /* token.c */
+extern bool wf_token_draw(uint8 *secret);
 extern bool wf_token_read(const char *token, uint8 *secret, WfSlotNo *slot);
 
 /* lane.c */
 extern void wf_lane_end_slot(WfLane *lane, WfSlotNo slot, struct WfLaneEnd *end);
+pg_noreturn extern void wf_lane_refuse_for_now(int64 job_id);
+extern void wf_lane_wait_for_other(int64 job_id, TimestampTz since);
 
 /* claims.c */
 extern WfLaneClaim *wf_claim_at(WfClaimNo claim);

@@ -2,7 +2,7 @@
  * search.c
  *	  Jobs that are searched for in all lanes: those whose claims have ended by
  *	  themselves, with their lease or with the session that they were bound to,
- *	  and those that alone keep a segment.
+ *	  those that alone keep a segment, and those that somebody names.
  *
  * Whether a session lives is asked with no lock held, before the lanes are
  * searched.  A session that ends in between is found the next time; it lets
@@ -29,6 +29,10 @@ typedef struct Search
 	TimestampTz now;
 	bool		is_own_session; /* only its claims */
 	int			segment;		/* stragglers of it, instead of lost jobs */
+	const int64 *named;			/* or these, in ascending order */
+	int			nnamed;
+	int64		busy;			/* one of these that another transaction is
+								 * changing */
 	List	   *gone;			/* Session * */
 	int			limit;
 	int			count;
@@ -147,16 +151,54 @@ is_straggler(const WfSlot *slot, const Search *search)
 		(slot->state == WF_SLOT_CLAIMED && wf_claim_at(slot->owner)->segment == search->segment);
 }
 
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		left = *(const int64 *) a;
+	int64		right = *(const int64 *) b;
+
+	return left < right ? -1 : left > right;
+}
+
+/*
+ * Whether a job is named and this transaction may let it leave.
+ */
+static bool
+is_named(WfSlotNo slot_no, Search *search)
+{
+	const WfSlot *slot = wf_slot_at(slot_no);
+	bool		is_own = false;
+
+	if (slot->state == WF_SLOT_ENDED ||
+		bsearch(&slot->job_id, search->named, search->nnamed, sizeof(int64), compare_ids) == NULL)
+		return false;
+	if (slot->state == WF_SLOT_READY || slot->state == WF_SLOT_CLAIMED)
+		return true;
+	if (slot->state == WF_SLOT_STORED)
+		return slot->owner == (uint32) wf_my_proc_number() + 1;
+	if (slot->state == WF_SLOT_TAKEN)
+		is_own = wf_claim_is_own(wf_claim_at(slot->owner));
+	else if (wf_mark_is_ending(slot_no))
+		return false;
+	if (!is_own)
+		search->busy = slot->job_id;
+
+	return is_own;
+}
+
 /*
  * Whether a job is to leave.  What a transaction is changing, and what leaves
  * now, may be as before when that transaction is rolled back: it is looked at
  * again.
  */
 static bool
-is_wanted(const WfSlot *slot, Search *search)
+is_wanted(WfSlotNo slot_no, Search *search)
 {
+	const WfSlot *slot = wf_slot_at(slot_no);
 	bool		lost;
 
+	if (search->named != NULL)
+		return is_named(slot_no, search);
 	if (search->segment != 0)
 		return is_straggler(slot, search);
 	if (slot->owner == 0 || !wf_slot_has_claim(slot->state))
@@ -175,9 +217,10 @@ search_page(WfLane *lane, WfPageNo page_no, Search *search)
 
 	for (uint32 i = 0; i < page->used && search->count < search->limit; i++)
 	{
-		if (is_wanted(&page->slots[i], search))
-			wf_lane_end_slot(lane, page_no * WF_SLOTS_IN_PAGE + i,
-							 &search->ends[search->count++]);
+		WfSlotNo	slot = page_no * WF_SLOTS_IN_PAGE + i;
+
+		if (is_wanted(slot, search))
+			wf_lane_end_slot(lane, slot, &search->ends[search->count++]);
 	}
 }
 
@@ -186,7 +229,7 @@ search_lane(WfLane *lane, Search *search)
 {
 	LWLockAcquire(&lane->lock, LW_EXCLUSIVE);
 	if (lane->count[WF_SLOT_CLAIMED] + lane->count[WF_SLOT_TAKEN] +
-		lane->count[WF_SLOT_ENDING] > 0 || search->segment != 0)
+		lane->count[WF_SLOT_ENDING] > 0 || search->segment != 0 || search->named != NULL)
 		for (WfPageNo page_no = lane->first; page_no != 0;
 			 page_no = wf_arena_page(page_no)->next)
 			search_page(lane, page_no, search);
@@ -286,4 +329,27 @@ wf_lane_end_stragglers(int limit, WfLaneEnd *ends)
 	search_store(store, &search);
 
 	return search.count;
+}
+
+int
+wf_lane_end_named(const int64 *job_ids, int count, WfLaneEnd *ends)
+{
+	WfStore    *store = wf_store_enter();
+	TimestampTz since = GetCurrentTimestamp();
+	Search		search = {.named = job_ids,.nnamed = count,.limit = count,.ends = ends,
+	.next_end = DT_NOEND};
+
+	if (count > 0 && store == NULL && wf_store_find() != NULL)
+		wf_lane_refuse_for_now(job_ids[0]);
+	if (count == 0 || store == NULL)
+		return 0;
+	wf_mark_reserve(store, count);
+	for (;;)
+	{
+		search.busy = 0;
+		search_store(store, &search);
+		if (search.busy == 0)
+			return search.count;
+		wf_lane_wait_for_other(search.busy, since);
+	}
 }

@@ -2,17 +2,19 @@
  * segment.c
  *	  Rows of segments: jobs and claims, which are only ever inserted.
  *
- * Rows are read by their place; a job's row is locked, with SKIP LOCKED, by
- * whoever claims it.  Nothing reads a segment by a scan but the building of a
+ * Rows are read by their place; a claim passes by those that somebody else has
+ * locked.  Nothing reads a segment by a scan but the building of a
  * store.  Space in the middle of a segment is not looked for: what comes later
  * is stored behind.
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
+#include "base/table.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "lane_internal.h"
@@ -20,23 +22,18 @@
 #include "storage/bufmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+
+static WfTable segments[WF_LANE_SEGMENTS] = {
+	{"segment_1"}, {"segment_2"}, {"segment_3"}, {"segment_4"},
+	{"segment_5"}, {"segment_6"}, {"segment_7"}, {"segment_8"},
+};
 
 Oid
 wf_segment_oid(int segment)
 {
-	char		name[NAMEDATALEN];
-	Oid			schema = get_namespace_oid("workflow", false);
-	Oid			oid;
-
-	snprintf(name, sizeof(name), "segment_%d", segment);
-	oid = get_relname_relid(name, schema);
-	if (!OidIsValid(oid))
-		elog(ERROR, "table workflow.%s is missing", name);
-
-	return oid;
+	return wf_table_oid(&segments[segment - 1]);
 }
 
 /*
@@ -181,7 +178,8 @@ turn_to(Reading *reading, int segment, int64 job_id)
 		return;
 	end_reading(reading);
 	reading->segment = segment;
-	reading->relation = table_open(wf_segment_oid(segment), RowShareLock);
+	/* the lock that a claim's own row needs, too */
+	reading->relation = table_open(wf_segment_oid(segment), RowExclusiveLock);
 	if (wf_relation_file(reading->relation) != wf_mark_store()->file[segment - 1])
 		wf_store_distrust(wf_mark_store(), job_id);
 	reading->row = table_slot_create(reading->relation, NULL);
@@ -210,30 +208,58 @@ wf_segment_read(WfLaneJob *jobs, int count)
 }
 
 /*
- * Locks the rows of jobs and reads their payloads; FOR UPDATE SKIP LOCKED.
- * What somebody else has locked is left without a payload.
+ * Whether nobody has ever locked or deleted a row that was just read.
+ */
+static bool
+is_untouched(Relation relation, TupleTableSlot *row)
+{
+	if (relation->rd_tableam != GetHeapamTableAmRoutine() || !TTS_IS_BUFFERTUPLE(row))
+		return false;
+
+	return (((BufferHeapTupleTableSlot *) row)->base.tuple->t_data->t_infomask &
+			HEAP_XMAX_INVALID) != 0;
+}
+
+/*
+ * Reads a row if it is free; there is but one version of it, so no snapshot has
+ * to choose.
+ */
+static bool
+take_row(const Reading *reading, ItemPointerData tid, CommandId command)
+{
+	TM_FailureData failure;
+
+	if (table_tuple_fetch_row_version(reading->relation, &tid, SnapshotAny, reading->row) &&
+		is_untouched(reading->relation, reading->row))
+		return true;
+	ExecClearTuple(reading->row);
+
+	return table_tuple_lock(reading->relation, &tid, SnapshotAny, reading->row, command,
+							LockTupleExclusive, LockWaitSkip, 0, &failure) == TM_Ok;
+}
+
+/*
+ * Reads the payloads of jobs that are being claimed, as FOR UPDATE SKIP LOCKED
+ * would: what somebody else has locked is left without a payload.  Claims know
+ * of each other by the slots, so that a row is locked only where somebody else
+ * has been at it.
  */
 void
-wf_segment_lock(WfLaneJob *jobs, int count)
+wf_segment_take(WfLaneJob *jobs, int count)
 {
 	Reading		reading = {0};
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	CommandId	command = GetCurrentCommandId(true);
 
 	for (int i = 0; i < count; i++)
 	{
 		WfSlot	   *slot = wf_slot_at(jobs[i].slot);
-		TM_FailureData failure;
-		ItemPointerData tid = slot->tid;
 
 		turn_to(&reading, slot->segment, jobs[i].job_id);
-		if (table_tuple_lock(reading.relation, &tid, snapshot, reading.row, command,
-							 LockTupleExclusive, LockWaitSkip, 0, &failure) == TM_Ok)
+		if (take_row(&reading, slot->tid, command))
 			read_payload(reading.row, &jobs[i]);
 		ExecClearTuple(reading.row);
 	}
 	end_reading(&reading);
-	UnregisterSnapshot(snapshot);
 }
 
 static Datum

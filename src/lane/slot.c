@@ -156,8 +156,9 @@ count_slot(WfLane *lane, WfSlotPage *page, WfSlotState state, int by)
 }
 
 static void
-move_head_back(WfLane *lane, WfPageNo page_no)
+move_head_back(WfLane *lane, WfPageNo page_no, uint32 index)
 {
+	slot_page(page_no)->first_ready = Min(slot_page(page_no)->first_ready, index);
 	if (lane->head == 0 ||
 		slot_page(lane->head)->sequence > slot_page(page_no)->sequence)
 		lane->head = page_no;
@@ -199,7 +200,7 @@ wf_slot_push(WfLane *lane, WfLaneNo lane_no, const WfSlot *new_slot, TimestampTz
 	slot->stored_ms = (now - page->first_stored) / 1000;
 	count_slot(lane, page, slot->state, 1);
 	if (slot->state == WF_SLOT_READY)
-		move_head_back(lane, lane->last);
+		move_head_back(lane, lane->last, page->used);
 
 	return lane->last * WF_SLOTS_IN_PAGE + page->used++;
 }
@@ -220,9 +221,21 @@ wf_slot_set(WfLane *lane, WfSlotNo slot_no, WfSlotState state, uint32 owner)
 	slot->owner = owner;
 	count_slot(lane, page, state, 1);
 	if (state == WF_SLOT_READY)
-		move_head_back(lane, page_no);
+		move_head_back(lane, page_no, slot_no % WF_SLOTS_IN_PAGE);
 	if (page->alive == 0 && (page->used == WF_SLOTS_IN_PAGE || page_no != lane->last))
 		unlink_page(lane, page_no);
+}
+
+/*
+ * The first ready slot of a page that has one; the next look begins there.
+ */
+static uint32
+first_ready(WfSlotPage *page)
+{
+	while (page->slots[page->first_ready].state != WF_SLOT_READY)
+		page->first_ready++;
+
+	return page->first_ready;
 }
 
 /*
@@ -244,7 +257,7 @@ wf_slot_find(WfLane *lane, int limit, TimestampTz before, uint32 own, WfSlotNo *
 			lane->head = page->page.next;
 		if (page->ready == 0 && own == 0)
 			continue;
-		for (uint32 i = 0; i < page->used && count < limit; i++)
+		for (uint32 i = own == 0 ? first_ready(page) : 0; i < page->used && count < limit; i++)
 		{
 			WfSlot	   *slot = &page->slots[i];
 
@@ -272,11 +285,6 @@ wf_slot_first_ready(WfLane *lane)
 	while (page_no != 0 && slot_page(page_no)->ready == 0)
 		page_no = slot_page(page_no)->page.next;
 	lane->head = page_no;
-	if (page_no == 0)
-		return 0;
-	for (uint32 i = 0; i < slot_page(page_no)->used; i++)
-		if (slot_page(page_no)->slots[i].state == WF_SLOT_READY)
-			return page_no * WF_SLOTS_IN_PAGE + i;
 
-	return 0;
+	return page_no == 0 ? 0 : page_no * WF_SLOTS_IN_PAGE + first_ready(slot_page(page_no));
 }

@@ -14,6 +14,7 @@
 #include "access/xact.h"
 #include "base/compat.h"
 #include "base/plan.h"
+#include "base/wake.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "lane_internal.h"
@@ -56,6 +57,7 @@ set_up(WfPage *page, WfPageNo self)
 	LWLockInitialize(&store->lock, wf_arena_tranche());
 	LWLockInitialize(&store->claim_lock, wf_arena_tranche());
 	ConditionVariableInit(&store->changed);
+	wf_figure_root_init(store);
 	for (int i = 0; i < WF_LANE_SEGMENTS; i++)
 		pg_atomic_init_u64(&store->alive[i], 0);
 }
@@ -83,6 +85,7 @@ free_if_gone(WfPage *page)
 	if (store->database == MyDatabaseId ? store->table == wanted_table :
 		SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(store->database)))
 		return;
+	wf_figure_root_wipe(store); /* who changes jobs has a lock on them */
 	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
 	is_free = store->n_open == 0 && store->state == WF_STORE_BUILT;
 	if (is_free)
@@ -138,6 +141,9 @@ build(WfStore *store)
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(give_up_building, PointerGetDatum(store));
 	set_state(store, WF_STORE_BUILT);	/* stale, if rows came meanwhile */
+	/* it may have looked before anybody knew of the claims */
+	if (!TIMESTAMP_IS_NOEND(store->next_lease_end))
+		wf_wake_now(WF_WAKE_MAINTENANCE, NULL);
 }
 
 typedef enum Entry
@@ -202,6 +208,33 @@ wf_store_enter(void)
 	}
 	ConditionVariableCancelSleep();
 	if (entry == ENTRY_NONE)
+		return NULL;
+	wf_mark_reserve(store, 0);
+
+	return store;
+}
+
+/*
+ * Enters the store for the rest of the transaction, unless it has to be built
+ * first, or there is no memory for it: NULL.
+ */
+WfStore *
+wf_store_enter_built(void)
+{
+	WfStore    *store = wf_mark_store();
+	bool		is_inside;
+
+	if (store != NULL)
+		return store;
+	store = wf_store_find();
+	if (store == NULL)
+		return NULL;
+	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
+	is_inside = store->state == WF_STORE_BUILT;
+	if (is_inside)
+		store->n_open++;
+	LWLockRelease(&store->lock);
+	if (!is_inside)
 		return NULL;
 	wf_mark_reserve(store, 0);
 

@@ -5,10 +5,35 @@
 #include "postgres.h"
 
 #include "lane_internal.h"
+#include "port.h"
 
 /* Tells the tokens of lanes from those of the table. */
 #define TOKEN_PREFIX 'L'
 #define TOKEN_SECRET_DIGITS (2 * WF_LANE_SECRET)
+
+#define SECRETS_DRAWN 64
+
+/*
+ * Draws the secret of a new claim; false when the operating system has no
+ * random numbers.  It is asked for many at once, for that takes as long as for
+ * one.
+ */
+bool
+wf_token_draw(uint8 *secret)
+{
+	static uint8 drawn[SECRETS_DRAWN * WF_LANE_SECRET];
+	static int	n_left = 0;
+
+	if (n_left == 0)
+	{
+		if (!pg_strong_random(drawn, sizeof(drawn)))
+			return false;
+		n_left = SECRETS_DRAWN;
+	}
+	memcpy(secret, drawn + --n_left * WF_LANE_SECRET, WF_LANE_SECRET);
+
+	return true;
+}
 
 char *
 wf_lane_token(const uint8 *secret, WfSlotNo slot)
@@ -25,6 +50,12 @@ wf_lane_token(const uint8 *secret, WfSlotNo slot)
 	snprintf(token + 1 + TOKEN_SECRET_DIGITS, 14, ".%x", slot);
 
 	return token;
+}
+
+bool
+wf_lane_has_token(const char *token)
+{
+	return token[0] == TOKEN_PREFIX;
 }
 
 static int

@@ -32,14 +32,13 @@
 static WfPlan look_plan = {
 	.name = "claim_look",
 	.expected = SPI_OK_SELECT,
-	.nargs = 3,
-	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	.by_index = true,
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.sql =
 	"SELECT q.paused_at IS NOT NULL, q.lease, "
 	"  EXISTS (SELECT 1 FROM workflow.job AS j WHERE j.queue = q.queue "
-	"    AND j.status = 'running' AND j.lease_until <= $3 AND j.kind = $2), "
-	"  EXISTS (SELECT 1 FROM workflow.job AS j "
-	"    WHERE j.queue = q.queue AND j.group_key IS NOT NULL), "
+	"    AND j.status = 'running' AND j.lease_until >= $4 AND j.lease_until <= $3 AND j.kind = $2), "
 	WF_LIMIT_COLUMNS " "
 	"FROM workflow.queue AS q WHERE q.queue = $1",
 };
@@ -47,15 +46,17 @@ static WfPlan look_plan = {
 static WfPlan next_due_plan = {
 	.name = "claim_next_due",
 	.expected = SPI_OK_SELECT,
-	.nargs = 3,
-	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	.by_index = true,
+	.nargs = 5,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, TIMESTAMPTZOID},
 	.sql =
 	"SELECT LEAST("
 	"  (SELECT j.run_at FROM workflow.job AS j "
-	"   WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'ready' AND j.run_at > $3 "
+	"   WHERE $4 AND j.kind = $2 AND j.queue = $1 AND j.status = 'ready' AND j.run_at > $3 "
 	"   ORDER BY j.run_at LIMIT 1), "
 	"  (SELECT j.lease_until FROM workflow.job AS j "
-	"   WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'running' AND j.lease_until > $3 "
+	"   WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'running' "
+	"     AND j.lease_until > $3 AND j.lease_until >= $5 "
 	"   ORDER BY j.lease_until LIMIT 1))",
 };
 
@@ -70,19 +71,22 @@ static WfPlan held_plan = {
 	"SELECT 1 FROM workflow.job AS j "
 	"WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'ready' AND j.run_at <= $3 "
 	"  AND j.job_id <> ALL ($4) "
-	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY ") LIMIT 1",
+	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("0") ") LIMIT 1",
 };
 
 static void
 read_queue(WfClaim *claim)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(claim->queue), CStringGetTextDatum(claim->kind),
-		TimestampTzGetDatum(claim->now)
-	};
+	Datum		values[4];
+	WfRunning	running;
 	bool		isnull;
 	Datum		lease;
 
+	wf_running_look(claim->queue, &running);
+	values[0] = CStringGetTextDatum(claim->queue);
+	values[1] = CStringGetTextDatum(claim->kind);
+	values[2] = TimestampTzGetDatum(claim->now);
+	values[3] = TimestampTzGetDatum(running.lease_until);
 	if (wf_plan_execute(&look_plan, values, NULL) == 0)
 		wf_job_refuse_queue(claim->queue);
 	claim->is_paused = DatumGetBool(wf_result_datum(0, 1, NULL));
@@ -90,8 +94,7 @@ read_queue(WfClaim *claim)
 	if (!claim->is_lease_asked)
 		claim->lease_us = isnull ? 0 : wf_interval_us(DatumGetIntervalP(lease));
 	claim->has_lost = DatumGetBool(wf_result_datum(0, 3, NULL));
-	claim->has_groups = DatumGetBool(wf_result_datum(0, 4, NULL));
-	wf_claim_read_limits(claim, 0, 5);
+	wf_claim_read_limits(claim, 0, 4);
 }
 
 /*
@@ -129,6 +132,16 @@ wf_claim_look_into_table(WfClaim *claim)
 }
 
 /*
+ * Who sleeps longer than a lease lasts has to look when it ends.
+ */
+static void
+tell_of_lease(const WfClaim *claim, List *jobs)
+{
+	if (jobs != NIL && claim->lease_us > 0)
+		wf_wake_by_at_commit(claim->queue, GetCurrentTimestamp() + claim->lease_us);
+}
+
+/*
  * One look at a queue, its lane and its jobs in the table.
  */
 List *
@@ -145,8 +158,7 @@ wf_claim_look(WfClaim *claim)
 		claim->until_run_at = 0;
 		jobs = wf_claim_look_into_table(claim);
 	}
-	if (jobs != NIL && claim->lease_us > 0)
-		wf_wake_by_at_commit(claim->queue, GetCurrentTimestamp() + claim->lease_us);
+	tell_of_lease(claim, jobs);
 
 	return jobs;
 }
@@ -162,9 +174,31 @@ wf_claim_is_held(const WfClaim *claim)
 		CStringGetTextDatum(claim->queue), CStringGetTextDatum(claim->kind),
 		TimestampTzGetDatum(claim->now), wf_claim_refused()
 	};
+	WfReady		ready;
 
-	return !claim->is_full && claim->rate_opens_at == 0 &&
+	if (claim->is_full || claim->rate_opens_at != 0)
+		return false;
+	wf_ready_look(claim->queue, claim->kind, &ready);
+
+	return !wf_ready_is_none(&ready, claim->now) &&
 		wf_plan_execute(&held_plan, values, NULL) > 0;
+}
+
+static Datum
+search_next_due(const WfClaim *claim, bool is_ready_wanted, bool *isnull)
+{
+	Datum		values[5];
+	WfRunning	running;
+
+	wf_running_look(claim->queue, &running);
+	values[0] = CStringGetTextDatum(claim->queue);
+	values[1] = CStringGetTextDatum(claim->kind);
+	values[2] = TimestampTzGetDatum(claim->now);
+	values[3] = BoolGetDatum(is_ready_wanted);
+	values[4] = TimestampTzGetDatum(running.lease_until);
+	wf_plan_execute(&next_due_plan, values, NULL);
+
+	return wf_result_datum(0, 1, isnull);
 }
 
 /*
@@ -174,17 +208,17 @@ wf_claim_is_held(const WfClaim *claim)
 TimestampTz
 wf_claim_next_due(const WfClaim *claim)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(claim->queue), CStringGetTextDatum(claim->kind),
-		TimestampTzGetDatum(claim->now)
-	};
-	TimestampTz due;
+	WfReady		ready;
+	TimestampTz due = DT_NOEND;
+	TimestampTz found;
 	bool		isnull;
 
-	wf_plan_execute(&next_due_plan, values, NULL);
-	due = DatumGetTimestampTz(wf_result_datum(0, 1, &isnull));
+	wf_ready_look(claim->queue, claim->kind, &ready);
+	if (ready.is_known)
+		due = wf_ready_next_due(&ready, claim->queue, claim->kind, claim->now);
+	found = DatumGetTimestampTz(search_next_due(claim, !ready.is_known, &isnull));
 
-	return isnull ? DT_NOEND : due;
+	return isnull ? due : Min(due, found);
 }
 
 /*
@@ -343,6 +377,7 @@ WF_PUBLIC_FUNCTION(wf_claim)
 	WfCaller	caller;
 	int64		wait_us = PG_ARGISNULL(4) ? 0 : wf_interval_us(PG_GETARG_INTERVAL_P(4));
 	List	   *jobs;
+	bool		is_done;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -361,6 +396,13 @@ WF_PUBLIC_FUNCTION(wf_claim)
 	require_lease(&claim);
 	require_wait(wait_us);
 	InitMaterializedSRF(fcinfo, 0);
+	jobs = wf_lanes_look_at_once(&claim, &is_done);
+	if (is_done && (jobs != NIL || wait_us == 0))
+	{
+		tell_of_lease(&claim, jobs);
+		return_jobs(fcinfo, jobs);
+		PG_RETURN_NULL();
+	}
 
 	wf_enter_owner(&caller);
 	SPI_connect();

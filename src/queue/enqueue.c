@@ -4,18 +4,14 @@
  *
  * The usual job costs one statement.  A key deduplicates through the unique
  * index on (queue, key), concurrent callers included: the loser of a race
- * waits for the winner and then finds its job.
- *
- * A queue with max_length counts its ready jobs before it stores.  Far from
- * the limit nobody waits for anybody; near it callers take turns on the
- * queue's row, so that together they do not pass the limit.
+ * waits for the winner and then finds its job.  Of a job that has succeeded, the
+ * key may be kept for a time (spent.c).
  */
 #include "postgres.h"
 
 #include "base/clock.h"
 #include "base/context.h"
 #include "base/owner.h"
-#include "base/sqlstate.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -24,20 +20,19 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* Within so many jobs of max_length callers take turns. */
-#define TURNS_MARGIN 64
-
 static WfPlan insert_plan = {
 	.name = "enqueue",
 	.expected = SPI_OK_INSERT_RETURNING,
-	.nargs = 15,
+	.nargs = 17,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID,
 		INT8OID, TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID,
-	JSONBOID, BOOLOID},
+	JSONBOID, BOOLOID, TEXTOID, INT4OID},
 	.sql =
 	"INSERT INTO workflow.job (queue, kind, status, waiting_on, priority, run_at, "
-	"  item_id, state, seq, effect_id, key, group_key, created_at, payload) "
-	"SELECT q.queue, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 "
+	"  item_id, state, seq, effect_id, key, group_key, created_at, payload, aged, tenant, "
+	"  units) "
+	"SELECT q.queue, $2, $3, $4, $5 + " WF_AGED("$5", "$6") ", $6, "
+	"  $7, $8, $9, $10, $11, $12, $13, $14, " WF_AGED("$5", "$6") ", " WF_TENANT("$16") ", $17 "
 	"FROM workflow.queue AS q "
 	"WHERE q.queue = $1 AND (q.max_length IS NULL OR $15) "
 	"ON CONFLICT (queue, key) WHERE key IS NOT NULL DO NOTHING "
@@ -50,9 +45,11 @@ static WfPlan insert_many_plan = {
 	.nargs = 4,
 	.argtypes = {TEXTOID, JSONBARRAYOID, TIMESTAMPTZOID, BOOLOID},
 	.sql =
-	"INSERT INTO workflow.job (queue, kind, run_at, created_at, payload) "
-	"SELECT p.queue, 'task', $3, $3, p.payload "
-	"FROM (SELECT q.queue, u.payload FROM workflow.queue AS q, "
+	"INSERT INTO workflow.job (queue, kind, priority, run_at, created_at, payload, aged, "
+	"  tenant) "
+	"SELECT p.queue, 'task', p.aged, $3, $3, p.payload, p.aged, p.tenant "
+	"FROM (SELECT q.queue, u.payload, " WF_AGED("0", "$3") " AS aged, "
+	"        " WF_TENANT("NULL") " AS tenant FROM workflow.queue AS q, "
 	"        pg_catalog.unnest($2) WITH ORDINALITY AS u (payload, n) "
 	"      WHERE q.queue = $1 AND (q.max_length IS NULL OR $4) ORDER BY u.n) AS p "
 	"RETURNING job_id",
@@ -65,82 +62,6 @@ static WfPlan find_key_plan = {
 	.argtypes = {TEXTOID, TEXTOID},
 	.sql = "SELECT j.job_id FROM workflow.job AS j WHERE j.queue = $1 AND j.key = $2",
 };
-
-static WfPlan limit_plan = {
-	.name = "queue_max_length",
-	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {TEXTOID},
-	.sql = "SELECT q.max_length FROM workflow.queue AS q WHERE q.queue = $1",
-};
-
-static WfPlan turn_plan = {
-	.name = "queue_take_turns",
-	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {TEXTOID},
-	.sql =
-	"SELECT 1 FROM workflow.queue AS q WHERE q.queue = $1 FOR NO KEY UPDATE",
-};
-
-static WfPlan length_plan = {
-	.name = "queue_length",
-	.expected = SPI_OK_SELECT,
-	.nargs = 2,
-	.argtypes = {TEXTOID, INT8OID},
-	.sql =
-	"SELECT pg_catalog.count(*) FROM (SELECT 1 FROM workflow.job AS j "
-	"  WHERE j.queue = $1 AND j.status = 'ready' "
-	"    AND j.kind = ANY ('{task,sql,http,model}') LIMIT $2) AS running",
-};
-
-static int64
-queue_length(const char *queue, int64 at_most)
-{
-	Datum		values[] = {CStringGetTextDatum(queue), Int64GetDatum(at_most)};
-
-	wf_plan_execute(&length_plan, values, NULL);
-
-	return wf_result_int8(0, 1);
-}
-
-static void
-refuse_full(const char *queue, int max_length, int64 length, int added)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_WF_QUEUE_FULL),
-			 errmsg("queue \"%s\" is full", queue),
-			 errdetail("It may hold %d ready jobs; it holds " INT64_FORMAT " and %d more came.",
-					   max_length, length, added),
-			 errhint("Try again when jobs have been done, or raise max_length.")));
-}
-
-/*
- * Raises WF012 when there is no such queue and WF009 when it has no room.
- */
-static void
-require_room(const char *queue, int added)
-{
-	Datum		name = CStringGetTextDatum(queue);
-	int			max_length;
-	int64		length;
-
-	if (wf_plan_execute(&limit_plan, &name, NULL) == 0)
-		wf_job_refuse_queue(queue);
-	max_length = wf_result_int4(0, 1);
-	if (max_length == 0)
-		return;
-
-	length = queue_length(queue, max_length);
-	if (length + added + Max(added, TURNS_MARGIN) > max_length &&
-		length + added <= max_length)
-	{
-		wf_plan_execute(&turn_plan, &name, NULL);
-		length = queue_length(queue, max_length);
-	}
-	if (length + added > max_length)
-		refuse_full(queue, max_length, length, added);
-}
 
 static int64
 find_by_key(const WfNewJob *job)
@@ -157,8 +78,8 @@ find_by_key(const WfNewJob *job)
 static int64
 insert_job(const WfNewJob *job, bool has_room)
 {
-	Datum		values[15];
-	char		nulls[15];
+	Datum		values[17];
+	char		nulls[17];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = CStringGetTextDatum(job->queue);
@@ -183,30 +104,49 @@ insert_job(const WfNewJob *job, bool has_room)
 	values[13] = job->payload == NULL ? (Datum) 0 : JsonbPGetDatum(job->payload);
 	nulls[13] = WF_NULL_FLAG(job->payload);
 	values[14] = BoolGetDatum(has_room);
+	values[15] = wf_text_datum(job->tenant);
+	nulls[15] = WF_NULL_FLAG(job->tenant);
+	values[16] = Int32GetDatum(Max(job->units, 1));
 
 	return wf_plan_execute(&insert_plan, values, nulls) == 0 ? 0 : wf_result_int8(0, 1);
 }
 
-int64
-wf_queue_enqueue(const WfNewJob *job)
+/*
+ * Stores a job in the table; *is_new is false when there is one that has its
+ * key.
+ */
+static int64
+store(const WfNewJob *job, bool *is_new)
 {
 	bool		waits = job->status != NULL && strcmp(job->status, "ready") != 0;
 	bool		has_room = waits;	/* what waits for a person is never
 									 * refused */
-	int64		job_id;
+	int64		job_id = job->key == NULL ? 0 : wf_spent_find(job->queue, job->key);
 
+	*is_new = false;
+	if (job_id != 0)
+		return job_id;
 	while ((job_id = insert_job(job, has_room)) == 0)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (job->key != NULL && (job_id = find_by_key(job)) != 0)
 			return job_id;
-		require_room(job->queue, 1);
+		wf_queue_require_room(job->queue, 1, job->may_wait);
 		has_room = true;
 	}
+	*is_new = job->key == NULL || !wf_spent_judge(&job_id, job->queue, job->key);
 	if (!waits)
 		wf_wake_at_commit(wf_job_topic(job->kind), job->queue);
 
 	return job_id;
+}
+
+int64
+wf_queue_enqueue(const WfNewJob *job)
+{
+	bool		is_new;
+
+	return store(job, &is_new);
 }
 
 static void
@@ -220,17 +160,64 @@ require_argument(bool is_null, const char *function, const char *argument)
 				 errhint("Pass '{}' or 'null'::jsonb for a job that carries nothing.")));
 }
 
+static void
+require_units(int units)
+{
+	if (units < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("units of a job must be at least 1"),
+				 errdetail("They are %d.", units),
+				 errhint("Estimate how much of the rate limit the job will take; workflow.complete() settles it.")));
+}
+
+/*
+ * Stores a job where it belongs; a plain one has nothing but its payload.
+ */
+static int64
+store_anywhere(const WfNewJob *job, bool is_plain, bool *is_new)
+{
+	Datum		payload = JsonbPGetDatum(job->payload);
+	Datum		id;
+
+	*is_new = true;
+	if (is_plain && wf_lanes_store(job->queue, &payload, 1, &id))
+		return DatumGetInt64(id);
+
+	return store(job, is_new);
+}
+
+/*
+ * Stores a copy of a job for each queue that subscribes; that queue may still
+ * have a job of the same key, so a copy has none.
+ */
+static void
+store_copies_of(const WfNewJob *job, bool is_plain)
+{
+	WfNewJob	copy = *job;
+	bool		is_new;
+	ListCell   *cell;
+
+	copy.key = NULL;
+	foreach(cell, wf_queue_subscribers(job->queue))
+	{
+		copy.queue = lfirst(cell);
+		(void) store_anywhere(&copy, is_plain, &is_new);
+	}
+}
+
 /*
  * workflow.enqueue(queue text, payload jsonb, key text, group_key text,
- *		priority int, run_at timestamptz) returns bigint
+ *		priority int, run_at timestamptz, tenant text, units int) returns bigint
  */
 WF_PUBLIC_FUNCTION(wf_enqueue)
 {
 	WfNewJob	job = {0};
 	WfCaller	caller;
-	int64		job_id;
-	bool		is_plain;
 	Datum		id;
+	bool		is_plain;
+	bool		is_stored;
+	bool		is_new = true;
 
 	require_argument(PG_ARGISNULL(0), "enqueue", "queue");
 	require_argument(PG_ARGISNULL(1), "enqueue", "payload");
@@ -241,19 +228,27 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	job.group_key = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
 	job.priority = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4);
 	job.run_at = PG_ARGISNULL(5) ? wf_now() : PG_GETARG_TIMESTAMPTZ(5);
+	job.tenant = PG_ARGISNULL(6) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(6));
+	job.units = PG_ARGISNULL(7) ? 1 : PG_GETARG_INT32(7);
+	require_units(job.units);
+	job.may_wait = true;
 
-	is_plain = job.key == NULL && job.group_key == NULL && job.priority == 0 && PG_ARGISNULL(5);
+	is_plain = job.key == NULL && job.group_key == NULL && job.priority == 0 &&
+		PG_ARGISNULL(5) && job.tenant == NULL && job.units == 1;
+	is_stored = is_plain && wf_lanes_store_at_once(job.queue, &PG_GETARG_DATUM(1), 1, &id);
+	if (is_stored && !wf_queue_may_have_subscribers(job.queue))
+		PG_RETURN_DATUM(id);
 
 	wf_enter_owner(&caller);
 	SPI_connect();
-	if (is_plain && wf_lanes_store(job.queue, &PG_GETARG_DATUM(1), 1, &id))
-		job_id = DatumGetInt64(id);
-	else
-		job_id = wf_queue_enqueue(&job);
+	if (!is_stored)
+		id = Int64GetDatum(store_anywhere(&job, is_plain, &is_new));
+	if (is_new)
+		store_copies_of(&job, is_plain);
 	SPI_finish();
 	wf_leave_owner(&caller);
 
-	PG_RETURN_INT64(job_id);
+	PG_RETURN_DATUM(id);
 }
 
 /*
@@ -270,10 +265,35 @@ insert_many(const char *queue, Datum payloads, int count)
 
 	if (wf_plan_execute(&insert_many_plan, values, NULL) > 0)
 		return;
-	require_room(queue, count);
+	wf_queue_require_room(queue, count, true);
 	values[3] = BoolGetDatum(true);
 	if (wf_plan_execute(&insert_many_plan, values, NULL) != count)
 		elog(ERROR, "not all jobs were stored in queue \"%s\"", queue);
+}
+
+/*
+ * Stores a task for each payload, in the lane of the queue or in the table.
+ */
+static void
+store_many(const char *queue, ArrayType *payloads, Datum *elements, int count, Datum *ids)
+{
+	if (wf_lanes_store(queue, elements, count, ids))
+		return;
+	insert_many(queue, PointerGetDatum(payloads), count);
+	for (int i = 0; i < count; i++)
+		ids[i] = Int64GetDatum(wf_result_int8(i, 1));
+	wf_wake_at_commit(WF_WAKE_TASK, queue);
+}
+
+static void
+store_copies(const char *queue, ArrayType *payloads, Datum *elements, int count)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * count);
+	ListCell   *cell;
+
+	foreach(cell, wf_queue_subscribers(queue))
+		store_many(lfirst(cell), payloads, elements, count, ids);
+	pfree(ids);
 }
 
 /*
@@ -301,17 +321,13 @@ WF_PUBLIC_FUNCTION(wf_enqueue_many)
 
 	wf_enter_owner(&caller);
 	SPI_connect();
-	if (count > 0 && wf_lanes_store(queue, elements, count, ids))
-		;
-	else if (count > 0)
+	if (count > 0)
 	{
-		insert_many(queue, PointerGetDatum(payloads), count);
-		for (int i = 0; i < count; i++)
-			ids[i] = Int64GetDatum(wf_result_int8(i, 1));
-		wf_wake_at_commit(WF_WAKE_TASK, queue);
+		store_many(queue, payloads, elements, count, ids);
+		store_copies(queue, payloads, elements, count);
 	}
 	else
-		require_room(queue, 0);
+		wf_queue_require_room(queue, 0, false);
 	SPI_finish();
 	wf_leave_owner(&caller);
 

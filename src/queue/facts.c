@@ -10,7 +10,8 @@
 
 #include "access/xact.h"
 #include "base/clock.h"
-#include "catalog/namespace.h"
+#include "base/owner.h"
+#include "base/table.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -18,7 +19,6 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -31,6 +31,9 @@ static WfPlan facts_plan = {
 	.sql =
 	"SELECT q.queue_no, q.paused_at IS NOT NULL, q.lease, "
 	"  q.rate_count IS NOT NULL OR q.max_running IS NOT NULL OR q.max_length IS NOT NULL "
+	"  OR q.aging IS NOT NULL OR q.fair, "
+	"  q.key_window, "
+	"  EXISTS (SELECT 1 FROM workflow.subscription AS s WHERE s.queue = q.queue) "
 	"FROM workflow.queue AS q WHERE q.queue = $1",
 };
 
@@ -43,7 +46,7 @@ static WfPlan name_plan = {
 };
 
 static HTAB *known_queues = NULL;
-static Oid	queue_table = InvalidOid;
+static WfTable queue_table = {"queue"};
 static uint64 changes = 0;
 
 static void
@@ -52,7 +55,7 @@ forget(Datum arg, Oid relation)
 	HASH_SEQ_STATUS each;
 	WfQueueFacts *facts;
 
-	if (known_queues == NULL || (OidIsValid(relation) && relation != queue_table))
+	if (known_queues == NULL || (OidIsValid(relation) && relation != queue_table.oid))
 		return;
 	changes++;
 	hash_seq_init(&each, known_queues);
@@ -69,29 +72,34 @@ begin_knowing(void)
 	CacheRegisterRelcacheCallback(forget, (Datum) 0);
 }
 
+static int64
+result_interval_us(int column)
+{
+	bool		isnull;
+	Datum		interval = wf_result_datum(0, column, &isnull);
+
+	return isnull ? 0 : wf_interval_us(DatumGetIntervalP(interval));
+}
+
 static void
 read_facts(WfQueueFacts *facts)
 {
-	Datum		lease;
-	bool		isnull;
-
 	facts->queue_no = wf_result_int4(0, 1);
 	facts->is_paused = DatumGetBool(wf_result_datum(0, 2, NULL));
-	lease = wf_result_datum(0, 3, &isnull);
-	facts->lease_us = isnull ? 0 : wf_interval_us(DatumGetIntervalP(lease));
+	facts->lease_us = result_interval_us(3);
 	facts->is_limited = DatumGetBool(wf_result_datum(0, 4, NULL));
+	facts->key_window_us = result_interval_us(5);
+	facts->has_subscribers = DatumGetBool(wf_result_datum(0, 6, NULL));
 }
 
 /*
- * What is known of a queue; NULL when there is no such queue, or its name is
- * too long to be kept.
+ * The entry of a queue, whatever is in it; NULL when its name is too long to be
+ * kept.
  */
-WfQueueFacts *
-wf_queue_facts(const char *queue)
+static WfQueueFacts *
+entry_of(const char *queue)
 {
 	WfQueueFacts *facts;
-	Datum		name;
-	uint64		before;
 	bool		found;
 
 	if (strlen(queue) >= WF_FACTS_NAME)
@@ -102,45 +110,97 @@ wf_queue_facts(const char *queue)
 	facts = hash_search(known_queues, queue, HASH_ENTER, &found);
 	if (!found)
 		facts->is_known = false;
-	if (facts->is_known)
+
+	return facts;
+}
+
+/*
+ * What is known of a queue without asking a table; NULL when that is not
+ * enough.
+ */
+WfQueueFacts *
+wf_queue_facts_known(const char *queue)
+{
+	WfQueueFacts *facts = entry_of(queue);
+
+	return facts == NULL || !facts->is_known ? NULL : facts;
+}
+
+/*
+ * What is known of a queue; NULL when there is no such queue, or its name is
+ * too long to be kept.
+ */
+WfQueueFacts *
+wf_queue_facts(const char *queue)
+{
+	WfQueueFacts *facts = entry_of(queue);
+	Datum		name;
+	uint64		before;
+
+	if (facts == NULL || facts->is_known)
 		return facts;
 
-	queue_table = get_relname_relid("queue", get_namespace_oid("workflow", false));
+	(void) wf_table_oid(&queue_table);
 	before = changes;
 	name = CStringGetTextDatum(queue);
 	if (wf_plan_execute(&facts_plan, &name, NULL) == 0)
 		return NULL;
 	read_facts(facts);
 	facts->table_due = 0;
+	facts->lane = 0;
 	facts->is_known = before == changes && !IsolationUsesXactSnapshot();
 
 	return facts;
 }
 
+static char *
+known_name(int queue_no)
+{
+	static WfQueueFacts *latest = NULL;
+	HASH_SEQ_STATUS each;
+	WfQueueFacts *facts;
+
+	if (latest != NULL && latest->is_known && latest->queue_no == queue_no)
+		return latest->queue;
+	if (known_queues == NULL)
+		return NULL;
+	hash_seq_init(&each, known_queues);
+	while ((facts = hash_seq_search(&each)) != NULL)
+		if (facts->is_known && facts->queue_no == queue_no)
+		{
+			hash_seq_term(&each);
+			latest = facts;
+			return facts->queue;
+		}
+
+	return NULL;
+}
+
 /*
- * The name of a queue.
+ * The name of a queue, which is known from then on.  Callers need not be
+ * connected to SPI.
  */
 char *
 wf_queue_name(int queue_no)
 {
+	MemoryContext memory = CurrentMemoryContext;
 	Datum		value = Int32GetDatum(queue_no);
-	HASH_SEQ_STATUS each;
-	WfQueueFacts *facts;
+	char	   *name = known_name(queue_no);
+	WfCaller	caller;
 
-	if (known_queues != NULL)
-	{
-		hash_seq_init(&each, known_queues);
-		while ((facts = hash_seq_search(&each)) != NULL)
-			if (facts->is_known && facts->queue_no == queue_no)
-			{
-				hash_seq_term(&each);
-				return facts->queue;
-			}
-	}
+	if (name != NULL)
+		return name;
+
+	wf_enter_owner(&caller);
+	SPI_connect();
 	if (wf_plan_execute(&name_plan, &value, NULL) == 0)
 		elog(ERROR, "queue number %d is missing", queue_no);
+	name = MemoryContextStrdup(memory, wf_result_text(0, 1));
+	(void) wf_queue_facts(name);
+	SPI_finish();
+	wf_leave_owner(&caller);
 
-	return wf_result_text(0, 1);
+	return name;
 }
 
 PG_FUNCTION_INFO_V1(wf_queue_changed);

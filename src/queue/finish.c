@@ -43,6 +43,24 @@ static WfPlan finish_plan = {
 	"WITH gone AS (DELETE FROM workflow.job WHERE job_id = $1) " ATTEMPT_INSERT,
 };
 
+/* The same of a job whose key is kept for a time. */
+static WfPlan finish_keyed_plan = {
+	.name = "finish_job_with_key",
+	.expected = SPI_OK_INSERT,
+	.passes = "job",
+	.nargs = ATTEMPT_NARGS,
+	.argtypes = {ATTEMPT_TYPES},
+	.sql =
+	"WITH gone AS (DELETE FROM workflow.job WHERE job_id = $1 RETURNING queue, key), "
+	"kept AS ("
+	"  INSERT INTO workflow.spent_key (queue, key, job_id, until) "
+	"  SELECT g.queue, g.key, $1, $9 + q.key_window "
+	"  FROM gone AS g JOIN workflow.queue AS q ON q.queue = g.queue "
+	"  WHERE g.key IS NOT NULL AND q.key_window IS NOT NULL "
+	"  ON CONFLICT (queue, key) DO UPDATE SET job_id = excluded.job_id, until = excluded.until) "
+	ATTEMPT_INSERT,
+};
+
 static WfPlan delete_plan = {
 	.name = "delete_job",
 	.expected = SPI_OK_DELETE_RETURNING,
@@ -224,6 +242,8 @@ end_attempt(const WfJob *job, const Ending *ending)
 	nulls[19] = ending->has_failed ? ' ' : 'n';
 	set_text(values, nulls, 20, ending->dead_letter);
 	wf_plan_execute(&end_plan, values, nulls);
+	if (ending->has_failed)
+		wf_pace_ended(job->queue, WF_FIGURE_FAILED, is_running(job) ? job->claimed_at : 0, 1);
 
 	if (is_ready && !is_paused)
 		wf_wake_at_commit(wf_job_topic(job->kind), job->queue);
@@ -238,6 +258,7 @@ wf_queue_finish(const WfJob *job, Jsonb *detail)
 	char		nulls[ATTEMPT_NARGS];
 	WfAttempt	attempt;
 
+	wf_pace_ended(job->queue, WF_FIGURE_FINISHED, is_running(job) ? job->claimed_at : 0, 1);
 	if (job->effect_id != 0 || !is_running(job))
 	{
 		wf_queue_drop(job->job_id);
@@ -246,7 +267,7 @@ wf_queue_finish(const WfJob *job, Jsonb *detail)
 	attempt = attempt_of(job, "ok");
 	attempt.detail = detail;
 	fill_attempt(values, nulls, &attempt);
-	wf_plan_execute(&finish_plan, values, nulls);
+	wf_plan_execute(wf_spent_keeps(job->queue) ? &finish_keyed_plan : &finish_plan, values, nulls);
 	wake_others(job);
 }
 
@@ -258,6 +279,22 @@ wf_queue_drop(int64 job_id)
 	if (wf_plan_execute(&delete_plan, &id, NULL) > 0 &&
 		DatumGetBool(wf_result_datum(0, 3, NULL)))
 		wf_wake_at_commit(wf_job_topic(wf_result_text(0, 2)), wf_result_text(0, 1));
+}
+
+/*
+ * Somebody has cancelled the job: the attempt that it was in, or waited for, is
+ * on record.
+ */
+void
+wf_job_cancel(const WfJob *job, const char *reason)
+{
+	WfAttempt	attempt = attempt_of(job, "cancelled");
+
+	attempt.message = reason;
+	if (job->effect_id == 0)
+		wf_queue_record_attempt(&attempt);
+	wf_queue_drop(job->job_id);
+	wf_wake_at_commit(WF_WAKE_ROOM, job->queue);
 }
 
 /*

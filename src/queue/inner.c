@@ -5,9 +5,12 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lane/lane.h"
+#include "marks.h"
 #include "queue_internal.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 
 void
@@ -17,6 +20,7 @@ wf_queue_init(void)
 	 * what is registered last is called first: claims wake when lanes are
 	 * done
 	 */
+	wf_marks_init();
 	wf_claim_init();
 	wf_lane_init();
 	wf_lanes_init();
@@ -47,6 +51,50 @@ wf_queue_job_again(PG_FUNCTION_ARGS)
 {
 	SPI_connect();
 	wf_queue_unpark(PG_GETARG_INT64(0), wf_now(), true);
+	SPI_finish();
+
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(wf_queue_leave_lanes);
+
+/*
+ * workflow._leave_lanes(job_ids bigint[]) returns void
+ */
+Datum
+wf_queue_leave_lanes(PG_FUNCTION_ARGS)
+{
+	Datum	   *ids;
+	int64	   *job_ids;
+	int			count;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, &ids, NULL, &count);
+	job_ids = palloc(sizeof(int64) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		job_ids[i] = DatumGetInt64(ids[i]);
+	SPI_connect();
+	wf_lanes_move_named(job_ids, count);
+	SPI_finish();
+
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(wf_queue_drop_cancelled);
+
+/*
+ * workflow._drop_cancelled(job_id bigint, reason text) returns void
+ */
+Datum
+wf_queue_drop_cancelled(PG_FUNCTION_ARGS)
+{
+	char	   *reason = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	WfJob	   *job;
+
+	SPI_connect();
+	job = wf_queue_lock(PG_GETARG_INT64(0));
+	if (job != NULL)
+		wf_job_cancel(job, reason);
 	SPI_finish();
 
 	PG_RETURN_VOID();

@@ -34,6 +34,8 @@ enum JobColumn
 	COLUMN_GROUP_KEY,
 	COLUMN_PRIORITY,
 	COLUMN_RUN_AT,
+	COLUMN_TENANT,
+	COLUMN_UNITS,
 	COLUMN_FREES_OTHERS,
 };
 
@@ -121,6 +123,8 @@ wf_job_from_row(uint64 row)
 	job->group_key = wf_result_text(row, COLUMN_GROUP_KEY);
 	job->priority = wf_result_int4(row, COLUMN_PRIORITY);
 	job->run_at = result_time(row, COLUMN_RUN_AT);
+	job->tenant = wf_result_text(row, COLUMN_TENANT);
+	job->units = wf_result_int4(row, COLUMN_UNITS);
 	job->frees_others = DatumGetBool(wf_result_datum(row, COLUMN_FREES_OTHERS, NULL));
 
 	return job;

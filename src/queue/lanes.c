@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/owner.h"
-#include "catalog/namespace.h"
+#include "base/table.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "lane/lane.h"
@@ -23,8 +23,6 @@
 #include "queue_internal.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -34,6 +32,7 @@
 static WfPlan head_plan = {
 	.name = "table_head",
 	.expected = SPI_OK_SELECT,
+	.by_index = true,
 	.nargs = 3,
 	.argtypes = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.sql =
@@ -46,10 +45,49 @@ static WfPlan head_plan = {
 static int64
 next_job_id(void)
 {
-	Oid			sequence = get_relname_relid("job_job_id_seq",
-											 get_namespace_oid("workflow", false));
+	static WfTable sequence = {"job_job_id_seq"};
 
-	return nextval_internal(sequence, false);
+	return nextval_internal(wf_table_oid(&sequence), false);
+}
+
+/*
+ * The lane of a queue, entered without running a statement; 0 when that is not
+ * possible.
+ */
+static WfLaneNo
+lane_of_built(WfQueueFacts *facts)
+{
+	WfLaneNo	lane = wf_lane_of_built(facts->queue_no, facts->lane);
+
+	facts->lane = lane;
+
+	return lane;
+}
+
+static bool
+takes_jobs(const WfQueueFacts *facts)
+{
+	return facts != NULL && !facts->is_limited && wf_clock_setting[0] == '\0';
+}
+
+static bool
+store(const char *queue, WfLaneNo lane, const Datum *payloads, int count, Datum *job_ids)
+{
+	int64	   *ids;
+
+	if (lane == 0)
+		return false;
+	ids = palloc(sizeof(int64) * count);
+	for (int i = 0; i < count; i++)
+		ids[i] = next_job_id();
+	if (!wf_lane_store(lane, ids, payloads, count, wf_now()))
+		return false;
+	for (int i = 0; i < count; i++)
+		job_ids[i] = Int64GetDatum(ids[i]);
+	wf_pace_stored(queue, count);
+	wf_wake_waiters_at_commit(queue);
+
+	return true;
 }
 
 /*
@@ -60,24 +98,21 @@ bool
 wf_lanes_store(const char *queue, const Datum *payloads, int count, Datum *job_ids)
 {
 	WfQueueFacts *facts = wf_queue_facts(queue);
-	int64	   *ids;
-	WfLaneNo	lane;
 
-	if (facts == NULL || facts->is_limited || wf_clock_setting[0] != '\0')
-		return false;
-	lane = wf_lane_enter(facts->queue_no);
-	if (lane == 0)
-		return false;
-	ids = palloc(sizeof(int64) * count);
-	for (int i = 0; i < count; i++)
-		ids[i] = next_job_id();
-	if (!wf_lane_store(lane, ids, payloads, count, wf_now()))
-		return false;
-	for (int i = 0; i < count; i++)
-		job_ids[i] = Int64GetDatum(ids[i]);
-	wf_wake_waiters_at_commit(queue);
+	return takes_jobs(facts) &&
+		store(queue, wf_lane_enter(facts->queue_no), payloads, count, job_ids);
+}
 
-	return true;
+/*
+ * The same where all is known that is needed, so that no statement is run; the
+ * caller need not be anybody special.  False says nothing.
+ */
+bool
+wf_lanes_store_at_once(const char *queue, const Datum *payloads, int count, Datum *job_ids)
+{
+	WfQueueFacts *facts = wf_queue_facts_known(queue);
+
+	return takes_jobs(facts) && store(queue, lane_of_built(facts), payloads, count, job_ids);
 }
 
 /* -------------------------------------------------------------------- commit */
@@ -91,12 +126,22 @@ static XLogRecPtr claimed_until = InvalidXLogRecPtr;
  * for the disk.  One that has given a lease must: leases outlive the server.
  */
 static void
-before_commit(XactEvent event, void *arg)
+around_commit(XactEvent event, void *arg)
 {
+	static int	asked_for = SYNCHRONOUS_COMMIT_OFF;
+
 	if (event == XACT_EVENT_PRE_COMMIT && claimed_until != InvalidXLogRecPtr &&
 		claimed_until == XactLastRecEnd && synchronous_commit > SYNCHRONOUS_COMMIT_OFF)
-		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_LOCAL, true, 0, false);
+	{
+		/* by the variable itself: to set it by its name costs as much again */
+		asked_for = synchronous_commit;
+		synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
+	}
+	else if (asked_for != SYNCHRONOUS_COMMIT_OFF)
+	{
+		synchronous_commit = asked_for;
+		asked_for = SYNCHRONOUS_COMMIT_OFF;
+	}
 	claimed_until = InvalidXLogRecPtr;
 }
 
@@ -147,6 +192,7 @@ take(const WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
 	{
 		wf_claim_note_taken(WF_WAKE_TASK);
 		note_claim(is_first_write && ask.lease_until == 0);
+		wf_pace_started(claim->queue, claim->now, found, count);
 	}
 
 	for (int i = 0; i < count; i++)
@@ -170,7 +216,7 @@ typedef struct TableHead
  * beyond: behind the place of a lane's job that was stored then; 0: of all.
  */
 static TableHead
-table_head(const WfClaim *claim, TimestampTz beyond)
+search_table_head(const WfClaim *claim, TimestampTz beyond)
 {
 	Datum		values[] = {
 		CStringGetTextDatum(claim->queue), TimestampTzGetDatum(claim->now),
@@ -187,10 +233,42 @@ table_head(const WfClaim *claim, TimestampTz beyond)
 	return head;
 }
 
+/*
+ * The same, from low-water marks where there are some.  A job of priority 0
+ * before "beyond" was looked for; what is known of that priority begins there.
+ */
+static TableHead
+table_head(const WfClaim *claim, TimestampTz beyond)
+{
+	TableHead	head = {0};
+	WfReady		ready;
+
+	wf_ready_look(claim->queue, claim->kind, &ready);
+	if (!ready.is_known)
+		return search_table_head(claim, beyond);
+	for (int i = 0; i < ready.n && !head.is_there; i++)
+	{
+		WfReadyFirst *first = &ready.firsts[i];
+
+		if (beyond != 0 && first->priority < 0)
+			continue;
+		if (first->priority == 0 && first->run_at <= beyond)
+			first->run_at = wf_ready_after(claim->queue, claim->kind, 0, beyond);
+		if (first->run_at <= claim->now)
+			head = (TableHead)
+		{
+			true, first->priority, first->run_at
+		};
+	}
+
+	return head;
+}
+
 static bool
 comes_first(const TableHead *head, TimestampTz lane_head)
 {
-	return head->priority < 0 || (head->priority == 0 && head->run_at <= lane_head);
+	return TIMESTAMP_IS_NOEND(lane_head) || head->priority < 0 ||
+		(head->priority == 0 && head->run_at <= lane_head);
 }
 
 /*
@@ -271,7 +349,7 @@ bool
 wf_lanes_have_work(WfClaim *claim)
 {
 	WfQueueFacts *facts = wf_queue_facts(claim->queue);
-	WfLaneNo	lane = facts == NULL || facts->is_limited ? 0 : wf_lane_enter(facts->queue_no);
+	WfLaneNo	lane = facts == NULL ? 0 : wf_lane_enter(facts->queue_no);
 
 	claim->has_lane = lane != 0;
 
@@ -293,12 +371,14 @@ wf_lanes_look(WfClaim *claim, bool *is_done)
 	List	   *jobs;
 
 	*is_done = claim->has_lane = false;
-	if (facts == NULL || facts->is_limited || facts->is_paused ||
-		(lane = wf_lane_enter(facts->queue_no)) == 0)
+	if (facts == NULL || facts->is_paused || (lane = wf_lane_enter(facts->queue_no)) == 0)
 		return NIL;
-	if (strlen(claim->worker) > WF_LANE_WORKER)
+	if (facts->is_limited || strlen(claim->worker) > WF_LANE_WORKER)
 	{
-		/* a lane has no room for the name of the worker */
+		/*
+		 * the queue has got a limit since, or a lane has no room for the name
+		 * of the worker
+		 */
 		wf_lanes_move_ready(lane, claim->limit);
 		return NIL;
 	}
@@ -324,10 +404,37 @@ wf_lanes_look(WfClaim *claim, bool *is_done)
 	return jobs;
 }
 
+/*
+ * The same look where nothing but the lane is to be looked into, and all is
+ * known that is needed: no statement is run.  *is_done is false when that is
+ * not so.
+ */
+List *
+wf_lanes_look_at_once(WfClaim *claim, bool *is_done)
+{
+	WfQueueFacts *facts = wf_queue_facts_known(claim->queue);
+	WfLaneNo	lane;
+
+	claim->now = wf_now();
+	*is_done = facts != NULL && !facts->is_limited && !facts->is_paused &&
+		strlen(claim->worker) <= WF_LANE_WORKER &&
+		(lane = lane_of_built(facts)) != 0 && wf_lane_next_end() > claim->now &&
+		!table_may_have(claim, facts);
+	claim->has_lane = *is_done;
+	if (!*is_done)
+		return NIL;
+	if (!claim->is_lease_asked)
+		claim->lease_us = facts->lease_us;
+
+	return take(claim, lane, claim->limit, DT_NOEND);
+}
+
 TimestampTz
 wf_queue_tidy(void)
 {
 	TimestampTz again = wf_lanes_move_stragglers() > 0 ? wf_now() : wf_lane_tidy();
+
+	again = Min(again, wf_spent_sweep());
 
 	return TIMESTAMP_IS_NOEND(again) ? 0 : again;
 }
@@ -335,6 +442,6 @@ wf_queue_tidy(void)
 void
 wf_lanes_init(void)
 {
-	RegisterXactCallback(before_commit, NULL);
+	RegisterXactCallback(around_commit, NULL);
 	wf_lane_set_prepare_hook(wf_lanes_move_prepared);
 }

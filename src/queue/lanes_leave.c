@@ -25,8 +25,12 @@ static WfPlan move_plan = {
 	TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, JSONBOID},
 	.sql =
 	"INSERT INTO workflow.job (job_id, queue, status, run_at, created_at, attempt, token, worker, "
-	"  claimed_at, lease_until, session_pid, session_start, payload) "
-	"VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+	"  claimed_at, lease_until, session_pid, session_start, payload, priority, aged, "
+	"  tenant) "
+	"SELECT $1, q.queue, $3, $4, $4, $5, $6, $7, $8, $9, $10, $11, $12, a.aged, a.aged, "
+	"  CASE WHEN q.fair THEN '' END "
+	"FROM workflow.queue AS q, LATERAL (SELECT " WF_AGED("0", "$4") ") AS a (aged) "
+	"WHERE q.queue = $2",
 };
 
 static Datum
@@ -65,6 +69,7 @@ move(const WfLaneEnd *end)
 	values[11] = JsonbPGetDatum(end->job.payload);
 	nulls[11] = WF_NULL_FLAG(end->job.payload);
 	wf_plan_execute(&move_plan, values, nulls);
+	wf_pace_stored(wf_queue_name(end->queue_no), -1);	/* it was stored before */
 	if (!end->is_claimed)
 		wf_wake_at_commit(WF_WAKE_TASK, wf_queue_name(end->queue_no));
 }
@@ -93,6 +98,19 @@ wf_lanes_move_claimed(int64 job_id, const char *token)
 	move_all(&end, 1);
 
 	return true;
+}
+
+/*
+ * Makes those of the jobs that are in a lane, and are named in ascending
+ * order, rows of the table.
+ */
+void
+wf_lanes_move_named(const int64 *job_ids, int count)
+{
+	WfLaneEnd  *ends = palloc(sizeof(WfLaneEnd) * Max(count, 1));
+
+	move_all(ends, wf_lane_end_named(job_ids, count, ends));
+	pfree(ends);
 }
 
 #define MOVE_LIMIT 1000
@@ -148,8 +166,11 @@ wf_lanes_move_stragglers(void)
 void
 wf_lanes_move_ready(WfLaneNo lane, int limit)
 {
-	WfLaneEnd  *ends = palloc(sizeof(WfLaneEnd) * limit);
+	WfLaneEnd  *ends;
 
+	if (TIMESTAMP_IS_NOEND(wf_lane_head(lane)))
+		return;
+	ends = palloc(sizeof(WfLaneEnd) * limit);
 	move_all(ends, wf_lane_end_ready(lane, limit, ends));
 	pfree(ends);
 }
@@ -174,7 +195,7 @@ belongs(const Success *success, const WfLaneEnd *end)
 }
 
 static void
-log_success(const WfLaneEnd *end, ArrayType *job_ids, int64 last_job, Jsonb *detail)
+log_success(const WfLaneEnd *end, int count, ArrayType *job_ids, int64 last_job, Jsonb *detail)
 {
 	WfLaneAttempt attempt = {
 		.queue = wf_queue_name(end->queue_no),.worker = end->worker,
@@ -183,6 +204,7 @@ log_success(const WfLaneEnd *end, ArrayType *job_ids, int64 last_job, Jsonb *det
 	};
 
 	wf_attempt_log(&attempt);
+	wf_pace_ended(attempt.queue, WF_FIGURE_FINISHED, end->claimed_at, count);
 }
 
 static void
@@ -195,7 +217,14 @@ record(const Success *success)
 	if (success->count > 1)
 		job_ids = construct_array(success->job_ids, success->count, INT8OID, sizeof(int64),
 								  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
-	log_success(success->first, job_ids, success->last_job, NULL);
+	log_success(success->first, success->count, job_ids, success->last_job, NULL);
+}
+
+bool
+wf_queue_complete_at_once(int64 job_id, const char *token, Jsonb *detail)
+{
+	return wf_lane_has_token(token) && wf_lane_enter_built() &&
+		wf_queue_complete_in_lane(job_id, token, detail);
 }
 
 bool
@@ -205,7 +234,7 @@ wf_queue_complete_in_lane(int64 job_id, const char *token, Jsonb *detail)
 
 	if (!wf_lane_end(job_id, token, wf_now(), &end))
 		return false;
-	log_success(&end, NULL, job_id, detail);
+	log_success(&end, 1, NULL, job_id, detail);
 
 	return true;
 }

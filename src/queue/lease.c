@@ -12,6 +12,7 @@
 #include "base/owner.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "lane/lane.h"
 #include "queue_internal.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -58,8 +59,11 @@ lease_end(TimestampTz now, const Interval *lease)
 	return now + lease_us;
 }
 
+/*
+ * Extends a lease in the table, where a claim goes that is bound to its session.
+ */
 static void
-extend_one(int64 job_id, const char *token, TimestampTz now, TimestampTz until)
+extend_in_table(int64 job_id, const char *token, TimestampTz now, TimestampTz until)
 {
 	Datum		values[] = {
 		Int64GetDatum(job_id), CStringGetTextDatum(token), TimestampTzGetDatum(now),
@@ -73,6 +77,27 @@ extend_one(int64 job_id, const char *token, TimestampTz now, TimestampTz until)
 		(void) wf_queue_lock_claimed(job_id, token);	/* says what is wrong */
 		elog(ERROR, "lease of job " INT64_FORMAT " could not be extended", job_id);
 	}
+}
+
+/*
+ * Extends many leases, all or none: what is done in memory cannot be undone, and
+ * comes last.
+ */
+static void
+extend(const Datum *ids, char **tokens, int count, TimestampTz now, TimestampTz until)
+{
+	bool	   *in_lane = palloc(sizeof(bool) * Max(count, 1));
+	uint32		like = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		in_lane[i] = wf_lane_extend(DatumGetInt64(ids[i]), tokens[i], now, 0, &like);
+		if (!in_lane[i])
+			extend_in_table(DatumGetInt64(ids[i]), tokens[i], now, until);
+	}
+	for (int i = 0; i < count; i++)
+		if (in_lane[i] && !wf_lane_extend(DatumGetInt64(ids[i]), tokens[i], now, until, &like))
+			extend_in_table(DatumGetInt64(ids[i]), tokens[i], now, until);
 }
 
 static void
@@ -119,13 +144,17 @@ WF_PUBLIC_FUNCTION(wf_extend)
 	WfCaller	caller;
 	TimestampTz now = wf_now();
 	TimestampTz until;
+	Datum		id;
+	char	   *token;
 
 	require_arguments(fcinfo, "extend");
 	until = lease_end(now, PG_GETARG_INTERVAL_P(2));
 
 	wf_enter_owner(&caller);
 	SPI_connect();
-	extend_one(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), now, until);
+	id = PG_GETARG_DATUM(0);
+	token = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	extend(&id, &token, 1, now, until);
 	SPI_finish();
 	wf_leave_owner(&caller);
 
@@ -143,6 +172,7 @@ WF_PUBLIC_FUNCTION(wf_extend_many)
 	TimestampTz until;
 	Datum	   *ids;
 	Datum	   *tokens;
+	char	  **texts;
 	int			count;
 
 	require_arguments(fcinfo, "extend_many");
@@ -151,8 +181,10 @@ WF_PUBLIC_FUNCTION(wf_extend_many)
 
 	wf_enter_owner(&caller);
 	SPI_connect();
+	texts = palloc(sizeof(char *) * Max(count, 1));
 	for (int i = 0; i < count; i++)
-		extend_one(DatumGetInt64(ids[i]), TextDatumGetCString(tokens[i]), now, until);
+		texts[i] = TextDatumGetCString(tokens[i]);
+	extend(ids, texts, count, now, until);
 	SPI_finish();
 	wf_leave_owner(&caller);
 

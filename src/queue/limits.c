@@ -3,9 +3,12 @@
  *	  How many jobs of a queue may start now: rate limit and max_running.
  *
  * The rate is a GCRA: one timestamp, the theoretical arrival time, in the
- * queue's row.  Each job moves it ahead by per / count; it may be ahead of the
- * clock by "per" at most.  So a rested queue may start "count" jobs at once,
- * and then one each per / count.
+ * queue's row.  Each unit of a job moves it ahead by per / count; it may be
+ * ahead of the clock by "per" at most.  So a rested queue may start "count"
+ * units at once, and then one each per / count.  A job of more units than that
+ * waits until the queue is rested.  What a job has really taken is settled when
+ * it is completed.  Of each tenant by itself there is such a timestamp, too
+ * (rates.c).
  *
  * Both limits hold across concurrent claims because a claim of a limited
  * queue locks the queue's row until it commits.  A client that finds it locked
@@ -52,19 +55,16 @@ static WfPlan try_lock_queue_plan = {
 static WfPlan running_plan = {
 	.name = "claim_count_running",
 	.expected = SPI_OK_SELECT,
-	.nargs = 2,
-	.argtypes = {TEXTOID, INT8OID},
+	.by_index = true,
+	.nargs = 4,
+	.argtypes = {TEXTOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.sql =
-	"SELECT pg_catalog.count(*) FROM (SELECT 1 FROM workflow.job AS j "
-	"  WHERE j.queue = $1 AND j.status = 'running' LIMIT $2) AS running",
-};
-
-static WfPlan use_rate_plan = {
-	.name = "claim_use_rate",
-	.expected = SPI_OK_UPDATE,
-	.nargs = 2,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID},
-	.sql = "UPDATE workflow.queue SET rate_next_at = $2 WHERE queue = $1",
+	"SELECT pg_catalog.count(*) FROM ("
+	"  (SELECT 1 FROM workflow.job AS j WHERE j.queue = $1 AND j.status = 'running' "
+	"     AND j.lease_until >= $3 LIMIT $2) "
+	"  UNION ALL "
+	"  (SELECT 1 FROM workflow.job AS j WHERE j.queue = $1 AND j.status = 'running' "
+	"     AND j.lease_until IS NULL AND j.claimed_at >= $4 LIMIT $2)) AS running",
 };
 
 /*
@@ -73,11 +73,17 @@ static WfPlan use_rate_plan = {
 void
 wf_claim_read_limits(WfClaim *claim, uint64 row, int column)
 {
-	claim->is_rate_limited = !wf_result_is_null(row, column);
+	bool		has_rate = !wf_result_is_null(row, column);
+
+	claim->is_tenant_rated = has_rate && DatumGetBool(wf_result_datum(row, column + 7, NULL));
+	claim->is_rate_limited = has_rate && !claim->is_tenant_rated;
 	claim->max_running = wf_result_int4(row, column + 3);
-	claim->is_limited = claim->is_rate_limited || claim->max_running > 0;
+	claim->makes_room = DatumGetBool(wf_result_datum(row, column + 4, NULL));
+	claim->is_fair = DatumGetBool(wf_result_datum(row, column + 5, NULL));
+	claim->fair_last = wf_result_is_null(row, column + 6) ? "" : wf_result_text(row, column + 6);
+	claim->is_limited = claim->is_rate_limited || claim->max_running > 0 || claim->is_fair;
 	claim->rate_next_at = claim->now;
-	if (!claim->is_rate_limited)
+	if (!has_rate)
 		return;
 
 	claim->rate_burst_us =
@@ -157,10 +163,14 @@ wf_claim_rate_is_closed(WfClaim *claim)
 static int
 allowed_by_max_running(const WfClaim *claim, int wanted)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(claim->queue), Int64GetDatum(claim->max_running)
-	};
+	Datum		values[4];
+	WfRunning	running;
 
+	wf_running_look(claim->queue, &running);
+	values[0] = CStringGetTextDatum(claim->queue);
+	values[1] = Int64GetDatum(claim->max_running);
+	values[2] = TimestampTzGetDatum(running.lease_until);
+	values[3] = TimestampTzGetDatum(running.claimed_at);
 	wf_plan_execute(&running_plan, values, NULL);
 
 	return Min(wanted, claim->max_running - (int) wf_result_int8(0, 1));
@@ -180,20 +190,4 @@ wf_claim_allowed(WfClaim *claim, int wanted)
 		wanted = allowed_by_max_running(claim, wanted);
 
 	return wanted;
-}
-
-/*
- * Charges the rate with the jobs that were taken.
- */
-void
-wf_claim_use_rate(const WfClaim *claim, int taken)
-{
-	Datum		values[] = {
-		CStringGetTextDatum(claim->queue),
-		TimestampTzGetDatum(claim->rate_next_at +
-							(TimestampTz) ceil(taken * claim->rate_interval_us)),
-	};
-
-	if (claim->is_rate_limited && taken > 0)
-		wf_plan_execute(&use_rate_plan, values, NULL);
 }

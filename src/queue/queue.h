@@ -26,7 +26,10 @@ typedef struct WfNewJob
 	int64		effect_id;		/* 0: none */
 	const char *key;
 	const char *group_key;
+	const char *tenant;			/* or NULL */
+	int			units;			/* of the rate limit; 0: one */
 	Jsonb	   *payload;
+	bool		may_wait;		/* for room, where the queue says so */
 } WfNewJob;
 
 typedef struct WfJob
@@ -48,6 +51,10 @@ typedef struct WfJob
 	const char *group_key;		/* or NULL */
 	int			priority;
 	TimestampTz run_at;
+	const char *tenant;			/* or NULL */
+	int			units;			/* of the rate limit */
+	int			turn;			/* of a claim of a fair queue: whose turn it
+								 * was */
 	bool		frees_others;	/* its end may let another job start: that of
 								 * its group, or one that max_running held
 								 * back */
@@ -92,6 +99,12 @@ extern bool wf_queue_exists(int64 job_id);
  * the table.
  */
 extern bool wf_queue_complete_in_lane(int64 job_id, const char *token, Jsonb *detail);
+
+/*
+ * The same without running a statement: for callers that are nobody special and
+ * not connected to SPI.  False says nothing.
+ */
+extern bool wf_queue_complete_at_once(int64 job_id, const char *token, Jsonb *detail);
 extern void wf_queue_complete_many_in_lanes(const Datum *job_ids, const Datum *tokens,
 											int count, bool *done);
 
@@ -101,6 +114,12 @@ extern void wf_queue_complete_many_in_lanes(const Datum *job_ids, const Datum *t
  * effect room records.
  */
 extern void wf_queue_finish(const WfJob *job, Jsonb *detail);
+
+/*
+ * A job that has been charged with its units turns out to have taken others:
+ * the rate limit of its queue is charged, or given back, the difference.
+ */
+extern void wf_queue_settle_units(const WfJob *job, int units);
 
 typedef enum WfFailure
 {

@@ -8,14 +8,26 @@
 #include "base/compat.h"
 #include "base/plan.h"
 #include "base/wake.h"
+#include "lane/figure.h"
 #include "queue/queue.h"
 
 /* Columns of a job aliased j, in the order that wf_job_from_row() reads. */
 #define WF_JOB_COLUMNS \
 	"j.job_id, j.queue, j.kind, j.status, j.item_id, j.state, j.seq, " \
 	"j.effect_id, j.attempt, j.token, j.worker, j.claimed_at, j.lease_until, " \
-	"j.payload, j.group_key, j.priority, j.run_at"
-#define WF_JOB_NCOLUMNS 17
+	"j.payload, j.group_key, j.priority, j.run_at, j.tenant, j.units"
+#define WF_JOB_NCOLUMNS 19
+
+/*
+ * How much less urgent a job of that priority and due time counts in queue q,
+ * because others have waited for longer.
+ */
+#define WF_AGED(priority, run_at) \
+	"CASE WHEN q.aging IS NULL THEN 0 ELSE " \
+	"workflow._aged(" priority ", " run_at ", q.aging) END"
+
+/* The tenant of a job in queue q. */
+#define WF_TENANT(tenant) "CASE WHEN q.fair THEN COALESCE(" tenant ", '') ELSE " tenant " END"
 
 /* How the message of an attempt begins that ended with its claimer's session. */
 #define WF_SESSION_ENDED "the session ended"
@@ -26,11 +38,32 @@
 	"  (j.group_key IS NOT NULL OR q.max_running IS NOT NULL) AS frees_others " \
 	"FROM workflow.job AS j LEFT JOIN workflow.queue AS q ON q.queue = j.queue "
 
-/* Whether a job of its group stands before j. */
-#define WF_GROUP_IS_BUSY \
-	"EXISTS (SELECT 1 FROM workflow.job AS o " \
-	"  WHERE o.queue = j.queue AND o.group_key = j.group_key AND o.job_id <> j.job_id " \
-	"    AND (o.status = 'running' OR (o.job_id < j.job_id AND o.status <> 'dead')))"
+/*
+ * Whether a job of its group stands before j: one that runs, or was stored
+ * before.  Each is a look at an index of its own, however long the group is.
+ * "from": the parameter with wf_grouped_from().  The expressions of status keep
+ * the looks from indexes that have all groups of the queue in one line.
+ */
+#define WF_GROUP_IS_BUSY(from) \
+	"(EXISTS (SELECT 1 FROM workflow.job AS o " \
+	"    WHERE o.queue = j.queue AND o.group_key = j.group_key AND o.job_id <> j.job_id " \
+	"      AND o.job_id >= " from " AND o.status || '' = 'running') " \
+	"  OR EXISTS (SELECT 1 FROM workflow.job AS o " \
+	"    WHERE o.queue = j.queue AND o.group_key = j.group_key AND o.job_id < j.job_id " \
+	"      AND o.job_id >= " from " AND o.status || '' <> 'dead'))"
+
+/* Marks the jobs of "picked" as claimed; see wf_claim_mark() for the arguments. */
+#define WF_MARK_NARGS 10
+#define WF_MARK_TYPES \
+	TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, \
+	INT4OID, TIMESTAMPTZOID, BOOLOID
+#define WF_MARK_PICKED \
+	"UPDATE workflow.job AS j SET " \
+	"  status = 'running', attempt = j.attempt + 1, worker = $5, " \
+	"  token = $6 || '.' || j.job_id::text, claimed_at = $3, lease_until = $7, " \
+	"  session_pid = $8, session_start = $9 " \
+	"WHERE j.job_id = ANY (ARRAY(SELECT p.job_id FROM picked AS p)) " \
+	"RETURNING " WF_JOB_COLUMNS ", (j.group_key IS NOT NULL OR $10) AS frees_others"
 
 /* Whether the end of a deleted job j may let another one start. */
 #define WF_FREES_OTHERS \
@@ -44,12 +77,45 @@ typedef struct WfQueueFacts
 	bool		is_known;
 	int			queue_no;
 	bool		is_paused;
-	bool		is_limited;		/* by rate, max_running or max_length */
+	bool		is_limited;		/* by rate, max_running or max_length, or in
+								 * another order: it has no lane */
 	int64		lease_us;		/* of claims that name none; 0: none */
+	bool		has_subscribers;
+	int64		key_window_us;	/* 0: keys are free when their jobs end */
 	uint64		table_count;	/* wf_wake_count() of when the table was
 								 * looked into */
 	TimestampTz table_due;		/* until then there is nothing in it to claim */
+	uint32		lane;			/* WfLaneNo, where it was last; 0: not asked */
 } WfQueueFacts;
+
+#define WF_READY_PRIORITIES 32
+
+typedef struct WfReadyFirst
+{
+	int			priority;
+	TimestampTz run_at;
+} WfReadyFirst;
+
+/*
+ * For each priority no ready job of which this transaction might want stands
+ * before run_at.
+ */
+typedef struct WfReady
+{
+	bool		is_known;		/* else they have to be looked for */
+	bool		has_groups;		/* perhaps */
+	int			n;
+	WfReadyFirst firsts[WF_READY_PRIORITIES];	/* by priority */
+} WfReady;
+
+/* A range of the index job_ready, both ends included. */
+typedef struct WfReadySpan
+{
+	int			from_priority;
+	TimestampTz from;
+	int			until_priority;
+	TimestampTz until;
+} WfReadySpan;
 
 /* What a claim wants, and what it has to know for the next one. */
 typedef struct WfClaim
@@ -65,11 +131,18 @@ typedef struct WfClaim
 	/* filled by the look at the queue */
 	bool		is_paused;
 	bool		has_lost;		/* leases that have ended */
-	bool		has_groups;
+	WfReady		ready;			/* when the claim last took */
+	bool		has_groups;		/* perhaps; the same */
+	int64		grouped_from;	/* wf_grouped_from(), where there are groups */
 	bool		is_rate_limited;
-	bool		is_limited;		/* a rate or max_running */
+	bool		is_limited;		/* a rate, max_running, or turns of tenants */
+	bool		makes_room;		/* that somebody may wait for */
+	bool		is_tenant_rated;	/* the rate is of each tenant by itself,
+									 * and the claim not is_rate_limited */
+	bool		is_fair;		/* tenants take turns */
+	const char *fair_last;		/* whose turn was the last */
 	int			max_running;	/* 0: no limit */
-	double		rate_interval_us;	/* time that one job takes of the rate */
+	double		rate_interval_us;	/* time that one unit takes of the rate */
 	double		rate_burst_us;	/* how far ahead of time the rate may be */
 	TimestampTz rate_next_at;
 
@@ -108,40 +181,106 @@ extern void wf_attempt_log(const WfLaneAttempt *attempt);
 
 /* facts.c */
 extern WfQueueFacts *wf_queue_facts(const char *queue);
+extern WfQueueFacts *wf_queue_facts_known(const char *queue);
 extern char *wf_queue_name(int queue_no);
+
+/* spent.c */
+extern int64 wf_spent_find(const char *queue, const char *key);
+extern bool wf_spent_judge(int64 *job_id, const char *queue, const char *key);
+extern bool wf_spent_keeps(const char *queue);
+extern TimestampTz wf_spent_sweep(void);
+
+/* subscribe.c */
+extern bool wf_queue_may_have_subscribers(const char *queue);
+extern List *wf_queue_subscribers(const char *queue);
+
+/* room.c */
+extern void wf_queue_require_room(const char *queue, int added, bool may_wait);
 
 /* lanes_leave.c */
 struct WfLaneEnd;
 extern int	wf_lanes_move_stragglers(void);
 extern void wf_lanes_move_ready(uint32 lane, int limit);
+extern void wf_lanes_move_named(const int64 *job_ids, int count);
 extern void wf_lanes_move_prepared(struct WfLaneEnd *ends, int count);
 
 /* lanes.c */
 extern bool wf_lanes_store(const char *queue, const Datum *payloads, int count, Datum *job_ids);
+extern bool wf_lanes_store_at_once(const char *queue, const Datum *payloads, int count,
+								   Datum *job_ids);
 extern bool wf_lanes_have_work(WfClaim *claim);
 extern List *wf_lanes_look(WfClaim *claim, bool *is_done);
+extern List *wf_lanes_look_at_once(WfClaim *claim, bool *is_done);
 extern bool wf_lanes_move_claimed(int64 job_id, const char *token);
 extern int	wf_lanes_move_lost(bool is_own_session);
 extern void wf_lanes_init(void);
+
+/* pace.c */
+struct WfLaneJob;
+extern void wf_pace_stored(const char *queue, int64 count);
+extern void wf_pace_started(const char *queue, TimestampTz claimed_at,
+							const struct WfLaneJob *jobs, int count);
+extern void wf_pace_put_back(const WfJob *job);
+extern void wf_pace_ended(const char *queue, WfFigure event, TimestampTz claimed_at, int64 count);
 
 /* limits.c */
 extern void wf_claim_read_limits(WfClaim *claim, uint64 row, int column);
 extern bool wf_claim_lock_limits(WfClaim *claim);
 extern bool wf_claim_rate_is_closed(WfClaim *claim);
 extern int	wf_claim_allowed(WfClaim *claim, int wanted);
-extern void wf_claim_use_rate(const WfClaim *claim, int taken);
-#define WF_LIMIT_COLUMNS "q.rate_count, q.rate_per, q.rate_next_at, q.max_running"
+extern List *wf_claim_use_rate(WfClaim *claim, List *jobs);
+extern List *wf_claim_use_tenant_rates(WfClaim *claim, List *jobs);
+extern bool wf_claim_units_fit(WfClaim *claim, int units);
+extern int	wf_claim_head_units(const WfClaim *claim);
+extern void wf_claim_note_tenant_rates(WfClaim *claim);
+#define WF_LIMIT_COLUMNS \
+	"q.rate_count, q.rate_per, q.rate_next_at, q.max_running, q.on_full = 'block', " \
+	"q.fair, q.fair_last, q.rate_per_tenant"
+
+/* fair.c */
+extern List *wf_claim_mark_fair(WfClaim *claim, int limit);
+extern int	wf_claim_next_turn(WfClaim *claim);
+extern void wf_claim_note_turn(const WfClaim *claim, List *jobs);
+
+/* ready.c */
+extern void wf_ready_look(const char *queue, const char *kind, WfReady *ready);
+extern bool wf_ready_is_none(const WfReady *ready, TimestampTz now);
+extern bool wf_ready_has_groups(const WfReady *ready, const char *queue);
+extern bool wf_ready_first(const WfReady *ready, TimestampTz now, WfReadyFirst *first);
+extern int	wf_ready_spans(const WfReady *ready, TimestampTz now, WfReadySpan *spans);
+extern TimestampTz wf_ready_after(const char *queue, const char *kind, int priority,
+								  TimestampTz time);
+extern TimestampTz wf_ready_next_due(const WfReady *ready, const char *queue, const char *kind,
+									 TimestampTz after);
+
+/* running.c */
+
+/* Where the running jobs of a queue begin. */
+typedef struct WfRunning
+{
+	bool		is_known;		/* else the two are the least there is */
+	TimestampTz lease_until;	/* infinity: no lease runs */
+	TimestampTz claimed_at;		/* of those bound to sessions; infinity: none */
+} WfRunning;
+
+extern void wf_running_look(const char *queue, WfRunning *running);
+extern int64 wf_grouped_from(const char *queue);
+
+/* pick.c */
+extern List *wf_claim_pick(WfClaim *claim, int limit);
+extern List *wf_claim_mark(WfPlan *plan, const WfClaim *claim, int limit, const Datum *more);
 
 /* take.c */
 extern List *wf_claim_take(WfClaim *claim);
+extern void wf_claim_sort(List *jobs);
+extern List *wf_claim_put_back(List *jobs, List *losers);
+extern List *wf_claim_without_losers(WfClaim *claim, List *jobs);
 extern void wf_claim_note_taken(WfWakeTopic topic);
 extern void wf_claim_init(void);
 
 /* refuse.c */
 
-/* Marks up to limit jobs as claimed, or that one (0: any). */
-typedef List *(*WfMark) (const WfClaim *claim, int limit, int64 job_id);
-extern List *wf_claim_mark(const WfClaim *claim, int limit, WfMark mark);
+extern List *wf_claim_pick_willing(WfClaim *claim, int limit);
 extern Datum wf_claim_refused(void);
 extern bool wf_claim_has_refused(void);
 
@@ -178,6 +317,7 @@ extern bool wf_job_tell_spent(const WfJob *job, const char *error_class,
 extern void wf_job_lost(const WfJob *job, const char *error_class, const char *message,
 						int64 delay_us);
 extern void wf_job_release(const WfJob *job);
+extern void wf_job_cancel(const WfJob *job, const char *reason);
 extern Jsonb *wf_job_queue_policy(const char *queue);
 
 #endif							/* WF_QUEUE_INTERNAL_H */

@@ -44,10 +44,11 @@
 static WfPlan ended_leases_plan = {
 	.name = "reclaim_ended_leases",
 	.expected = SPI_OK_SELECT,
-	.nargs = 5,
-	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID},
+	.by_index = true,
+	.nargs = 6,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID, TIMESTAMPTZOID},
 	.sql =
-	LOST_SELECT "AND j.queue = $1 AND j.lease_until <= $3 " IS_RECLAIMED_KIND
+	LOST_SELECT "AND j.queue = $1 AND j.lease_until >= $6 AND j.lease_until <= $3 " IS_RECLAIMED_KIND
 	"AND j.job_id <> ALL ($5) "
 	"ORDER BY j.lease_until LIMIT $4 FOR UPDATE OF j SKIP LOCKED",
 };
@@ -55,12 +56,13 @@ static WfPlan ended_leases_plan = {
 static WfPlan sessions_plan = {
 	.name = "reclaim_sessions",
 	.expected = SPI_OK_SELECT,
-	.nargs = 3,
-	.argtypes = {TEXTOID, TEXTOID, INT4OID},
+	.by_index = true,
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID},
 	.sql =
 	"SELECT DISTINCT j.session_pid, j.session_start FROM workflow.job AS j "
 	"WHERE j.status = 'running' AND j.queue = $1 AND j.lease_until IS NULL "
-	"  AND j.session_pid <> $3 " IS_RECLAIMED_KIND,
+	"  AND j.claimed_at >= $4 AND j.session_pid <> $3 " IS_RECLAIMED_KIND,
 };
 
 static WfPlan session_jobs_plan = {
@@ -87,23 +89,19 @@ static WfPlan still_lost_plan = {
 static WfPlan queues_plan = {
 	.name = "reclaim_queues",
 	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {TIMESTAMPTZOID},
-	.sql =
-	"SELECT q.queue FROM workflow.queue AS q WHERE EXISTS ("
-	"  SELECT 1 FROM workflow.job AS j WHERE j.queue = q.queue AND j.status = 'running' "
-	"    AND (j.lease_until <= $1 OR j.lease_until IS NULL) AND j.kind IN ('task', 'sql'))",
+	.sql = "SELECT q.queue FROM workflow.queue AS q",
 };
 
-static WfPlan next_end_plan = {
-	.name = "next_lease_end",
+static WfPlan first_lease_plan = {
+	.name = "first_lease_end",
 	.expected = SPI_OK_SELECT,
+	.by_index = true,
+	.nargs = 1,
+	.argtypes = {TEXTOID},
 	.sql =
-	"SELECT pg_catalog.min(first.lease_until) "
-	"FROM workflow.queue AS q, LATERAL ("
-	"  SELECT j.lease_until FROM workflow.job AS j "
-	"  WHERE j.queue = q.queue AND j.status = 'running' AND j.lease_until IS NOT NULL "
-	"  ORDER BY j.lease_until LIMIT 1) AS first",
+	"SELECT j.lease_until FROM workflow.job AS j "
+	"WHERE j.queue = $1 AND j.status = 'running' AND j.lease_until IS NOT NULL "
+	"ORDER BY j.lease_until LIMIT 1",
 };
 
 typedef struct Session
@@ -205,12 +203,20 @@ room_in(const WfSweep *sweep)
 static void
 reclaim_leases(const char *queue, const char *kind, WfSweep *sweep)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(queue), wf_text_datum(kind), TimestampTzGetDatum(wf_now()),
-		Int64GetDatum(room_in(sweep)), wf_aside_ids(&refused)
-	};
-	char		nulls[] = {' ', WF_NULL_FLAG(kind), ' ', ' ', ' '};
+	Datum		values[6];
+	char		nulls[] = {' ', WF_NULL_FLAG(kind), ' ', ' ', ' ', ' '};
+	TimestampTz now = wf_now();
+	WfRunning	running;
 
+	wf_running_look(queue, &running);
+	if (running.lease_until > now)
+		return;
+	values[0] = CStringGetTextDatum(queue);
+	values[1] = wf_text_datum(kind);
+	values[2] = TimestampTzGetDatum(now);
+	values[3] = Int64GetDatum(room_in(sweep));
+	values[4] = wf_aside_ids(&refused);
+	values[5] = TimestampTzGetDatum(running.lease_until);
 	give_back_rows(wf_plan_execute(&ended_leases_plan, values, nulls),
 				   "the lease ended", sweep);
 }
@@ -236,13 +242,20 @@ session_lives(const Session *session)
 static List *
 find_sessions(const char *queue, const char *kind)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(queue), wf_text_datum(kind), Int32GetDatum(MyProcPid)
-	};
-	char		nulls[] = {' ', WF_NULL_FLAG(kind), ' '};
-	uint64		count = wf_plan_execute(&sessions_plan, values, nulls);
+	Datum		values[4];
+	char		nulls[] = {' ', WF_NULL_FLAG(kind), ' ', ' '};
 	List	   *sessions = NIL;
+	WfRunning	running;
+	uint64		count;
 
+	wf_running_look(queue, &running);
+	if (TIMESTAMP_IS_NOEND(running.claimed_at))
+		return NIL;
+	values[0] = CStringGetTextDatum(queue);
+	values[1] = wf_text_datum(kind);
+	values[2] = Int32GetDatum(MyProcPid);
+	values[3] = TimestampTzGetDatum(running.claimed_at);
+	count = wf_plan_execute(&sessions_plan, values, nulls);
 	for (uint64 i = 0; i < count; i++)
 	{
 		Session    *session = palloc(sizeof(Session));
@@ -302,19 +315,25 @@ wf_claim_reclaim(const char *queue, const char *kind, int limit, bool sessions)
 	return sweep.n;
 }
 
+static List *
+all_queues(void)
+{
+	uint64		count = wf_plan_execute(&queues_plan, NULL, NULL);
+	List	   *queues = NIL;
+
+	for (uint64 i = 0; i < count; i++)
+		queues = lappend(queues, wf_result_text(i, 1));
+
+	return queues;
+}
+
 void
 wf_queue_reclaim_lost(WfSweep *sweep)
 {
-	Datum		now = TimestampTzGetDatum(wf_now());
-	uint64		count;
-	List	   *queues = NIL;
 	ListCell   *cell;
 
 	(void) wf_lanes_move_lost(false);
-	count = wf_plan_execute(&queues_plan, &now, NULL);
-	for (uint64 i = 0; i < count; i++)
-		queues = lappend(queues, wf_result_text(i, 1));
-	foreach(cell, queues)
+	foreach(cell, all_queues())
 	{
 		if (room_in(sweep) > 0)
 			reclaim_leases(lfirst(cell), NULL, sweep);
@@ -341,20 +360,34 @@ wf_queue_leave_aside(int64 job_id, int64 delay_us)
 	wf_aside_put(&refused, job_id, delay_us);
 }
 
+/*
+ * When the first lease of a queue ends; infinity when none runs.
+ */
+static TimestampTz
+first_lease_end(const char *queue)
+{
+	Datum		value = CStringGetTextDatum(queue);
+	WfRunning	running;
+
+	wf_running_look(queue, &running);
+	if (running.is_known)
+		return running.lease_until;
+	if (wf_plan_execute(&first_lease_plan, &value, NULL) == 0)
+		return DT_NOEND;
+
+	return DatumGetTimestampTz(wf_result_datum(0, 1, NULL));
+}
+
 TimestampTz
 wf_queue_next_lease_end(void)
 {
-	bool		isnull;
-	Datum		end;
+	TimestampTz end = wf_lane_next_end();
+	ListCell   *cell;
 
-	TimestampTz lane_end = wf_lane_next_end();
+	foreach(cell, all_queues())
+		end = Min(end, first_lease_end(lfirst(cell)));
 
-	wf_plan_execute(&next_end_plan, NULL, NULL);
-	end = wf_result_datum(0, 1, &isnull);
-	if (isnull)
-		return TIMESTAMP_IS_NOEND(lane_end) ? 0 : lane_end;
-
-	return Min(lane_end, DatumGetTimestampTz(end));
+	return TIMESTAMP_IS_NOEND(end) ? 0 : end;
 }
 
 /*

@@ -12,8 +12,9 @@
 
 #include "access/table.h"
 #include "base/sweep.h"
+#include "base/table.h"
 #include "base/try.h"
-#include "catalog/namespace.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "queue_internal.h"
 #include "storage/lockdefs.h"
@@ -35,8 +36,20 @@ static WfPlan pick_plan = {
 	"SELECT j.job_id FROM workflow.job AS j "
 	"WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND j.run_at <= $3 "
 	"  AND (j.priority, j.run_at) <= ($5, $6) AND j.job_id <> ALL ($7) "
-	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY ") "
+	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("0") ") "
 	"ORDER BY j.priority, j.run_at, j.job_id LIMIT $4 FOR UPDATE OF j SKIP LOCKED",
+};
+
+/* That one; it is locked. */
+static WfPlan take_one_plan = {
+	.name = "claim_one",
+	.expected = SPI_OK_UPDATE_RETURNING,
+	.by_index = true,
+	.nargs = WF_MARK_NARGS + 1,
+	.argtypes = {WF_MARK_TYPES, INT8OID},
+	.sql =
+	"WITH picked AS MATERIALIZED (SELECT $11 AS job_id) "
+	WF_MARK_PICKED,
 };
 
 static WfPlan note_plan = {
@@ -55,8 +68,7 @@ static WfAside refused = {0};
 
 typedef struct Marking
 {
-	const WfClaim *claim;
-	WfMark		mark;
+	WfClaim    *claim;
 	int			limit;
 	int64		job_id;			/* 0: any */
 	const char *why;			/* it refuses */
@@ -67,8 +79,10 @@ static void
 try_to_mark(void *argument)
 {
 	Marking    *marking = argument;
+	Datum		job_id = Int64GetDatum(marking->job_id);
 
-	marking->jobs = marking->mark(marking->claim, marking->limit, marking->job_id);
+	marking->jobs = marking->job_id == 0 ? wf_claim_pick(marking->claim, marking->limit) :
+		wf_claim_mark(&take_one_plan, marking->claim, 1, &job_id);
 }
 
 static void
@@ -143,37 +157,40 @@ mark_singly(Marking *marking, int limit)
 	return jobs;
 }
 
+/*
+ * Whether somebody has a trigger on updates of jobs; our own refuse nothing.
+ */
 static bool
 may_refuse(void)
 {
-	Oid			schema = get_namespace_oid("workflow", true);
-	Oid			table = OidIsValid(schema) ? get_relname_relid("job", schema) : InvalidOid;
-	Relation	job;
-	bool		has_trigger;
+	static WfTable table = {"job"};
+	Relation	job = table_open(wf_table_oid(&table), AccessShareLock);
+	bool		has_trigger = false;
 
-	if (!OidIsValid(table))
-		return false;
-	job = table_open(table, AccessShareLock);
-	has_trigger = job->trigdesc != NULL &&
-		(job->trigdesc->trig_update_before_row || job->trigdesc->trig_update_after_row ||
-		 job->trigdesc->trig_update_before_statement ||
-		 job->trigdesc->trig_update_after_statement);
+	for (int i = 0; job->trigdesc != NULL && i < job->trigdesc->numtriggers && !has_trigger; i++)
+	{
+		const Trigger *trigger = &job->trigdesc->triggers[i];
+
+		has_trigger = TRIGGER_FOR_UPDATE(trigger->tgtype) &&
+			get_func_namespace(trigger->tgfoid) != RelationGetNamespace(job);
+	}
 	table_close(job, NoLock);
 
 	return has_trigger;
 }
 
 /*
- * Marks up to limit jobs, and none that refuses.
+ * Picks and marks up to limit jobs, and none that refuses.  In a fair queue one
+ * that refuses still stops the others: marked singly they would be out of turn.
  */
 List *
-wf_claim_mark(const WfClaim *claim, int limit, WfMark mark)
+wf_claim_pick_willing(WfClaim *claim, int limit)
 {
-	Marking		marking = {.claim = claim,.mark = mark,.limit = limit};
+	Marking		marking = {.claim = claim,.limit = limit};
 	ErrorData  *error;
 
-	if (!may_refuse())
-		return mark(claim, limit, 0);
+	if (claim->is_fair || !may_refuse())
+		return wf_claim_pick(claim, limit);
 	if (wf_aside_is_empty(&refused))
 	{
 		error = wf_try(try_to_mark, &marking);

@@ -2,11 +2,6 @@
  * take.c
  *	  Taking ready jobs of one queue and kind.
  *
- * One statement picks and marks them: FOR UPDATE SKIP LOCKED lets concurrent
- * claims share a queue without waiting for each other, and the materialized
- * CTE keeps the planner from running the pick twice.  What was picked reaches
- * the UPDATE as an array, for which the planner always chooses the primary key.
- *
  * Of a group only its first job may run, and only when none of it runs.  A
  * snapshot alone cannot tell: another claim may just be taking a job of the
  * group that it does not see.  So the jobs of groups are marked first and then
@@ -35,53 +30,15 @@
 /* Tells the locks of groups from the advisory locks of users (1 and 2). */
 #define GROUP_LOCK_CLASS 3
 
-#define TOKEN_BYTES 16
-
-#define MARKED \
-	"status = 'running', attempt = j.attempt + 1, worker = $5, " \
-	"token = $6 || '.' || j.job_id::text, claimed_at = $3, lease_until = $7, " \
-	"session_pid = $8, session_start = $9 "
-#define TAKEN WF_JOB_COLUMNS ", (j.group_key IS NOT NULL OR $10) AS frees_others"
-
-static WfPlan take_plan = {
-	.name = "claim",
-	.expected = SPI_OK_UPDATE_RETURNING,
-	.by_index = true,
-	.nargs = 12,
-	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID,
-	TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, BOOLOID, INT4OID, TIMESTAMPTZOID},
-	.sql =
-	"WITH picked AS MATERIALIZED ("
-	"  SELECT j.job_id FROM workflow.job AS j "
-	"  WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND j.run_at <= $3 "
-	"    AND (j.priority, j.run_at) <= ($11, $12) "
-	"    AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY ") "
-	"  ORDER BY j.priority, j.run_at, j.job_id "
-	"  LIMIT $4 FOR UPDATE OF j SKIP LOCKED) "
-	"UPDATE workflow.job AS j SET " MARKED
-	"WHERE j.job_id = ANY (ARRAY(SELECT p.job_id FROM picked AS p)) "
-	"RETURNING " TAKEN,
-};
-
-/* $4 is the job; it is locked. */
-static WfPlan take_one_plan = {
-	.name = "claim_one",
-	.expected = SPI_OK_UPDATE_RETURNING,
-	.by_index = true,
-	.nargs = 12,
-	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID,
-	TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, BOOLOID, INT4OID, TIMESTAMPTZOID},
-	.sql = "UPDATE workflow.job AS j SET " MARKED "WHERE j.job_id = $4 RETURNING " TAKEN,
-};
-
 static WfPlan judge_plan = {
 	.name = "claim_judge_groups",
 	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {INT8ARRAYOID},
+	.by_index = true,
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, INT8OID},
 	.sql =
 	"SELECT j.job_id FROM workflow.job AS j "
-	"WHERE j.job_id = ANY ($1) AND " WF_GROUP_IS_BUSY,
+	"WHERE j.job_id = ANY ($1) AND " WF_GROUP_IS_BUSY("$2"),
 };
 
 static WfPlan put_back_plan = {
@@ -157,33 +114,14 @@ wf_claim_note_taken(WfWakeTopic topic)
 	claimed_topics |= 1 << topic;
 }
 
-/*
- * Returns a new random token, in hexadecimal digits.
- */
-static char *
-new_token(void)
-{
-	uint8		bytes[TOKEN_BYTES];
-	char	   *token = palloc(TOKEN_BYTES * 2 + 1);
-
-	if (!pg_strong_random(bytes, sizeof(bytes)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not make a random token"),
-				 errdetail("The operating system gave no random numbers."),
-				 errhint("Try again.")));
-	for (int i = 0; i < TOKEN_BYTES; i++)
-		snprintf(token + 2 * i, 3, "%02x", bytes[i]);
-
-	return token;
-}
-
 static int
 in_order(const ListCell *a, const ListCell *b)
 {
 	const WfJob *left = lfirst(a);
 	const WfJob *right = lfirst(b);
 
+	if (left->turn != right->turn)
+		return left->turn < right->turn ? -1 : 1;
 	if (left->priority != right->priority)
 		return left->priority < right->priority ? -1 : 1;
 	if (left->run_at != right->run_at)
@@ -192,32 +130,10 @@ in_order(const ListCell *a, const ListCell *b)
 	return left->job_id < right->job_id ? -1 : 1;
 }
 
-/*
- * Picks and marks up to limit jobs, or marks that one (0: any).
- */
-static List *
-mark(const WfClaim *claim, int limit, int64 job_id)
+void
+wf_claim_sort(List *jobs)
 {
-	bool		has_lease = claim->lease_us > 0;
-	bool		has_end = claim->until_run_at != 0;
-	Datum		values[] = {
-		CStringGetTextDatum(claim->kind), CStringGetTextDatum(claim->queue),
-		TimestampTzGetDatum(claim->now), Int64GetDatum(job_id == 0 ? limit : job_id),
-		CStringGetTextDatum(claim->worker), CStringGetTextDatum(new_token()),
-		TimestampTzGetDatum(claim->now + claim->lease_us),
-		Int32GetDatum(MyProcPid), TimestampTzGetDatum(MyStartTimestamp),
-		BoolGetDatum(claim->max_running > 0), Int32GetDatum(has_end ? claim->until_priority : PG_INT32_MAX),
-		TimestampTzGetDatum(has_end ? claim->until_run_at : DT_NOEND),
-	};
-	const char *nulls = has_lease ? "       nn   " : "      n     ";
-	uint64		count = wf_plan_execute(job_id == 0 ? &take_plan : &take_one_plan, values, nulls);
-	List	   *jobs = NIL;
-
-	for (uint64 i = 0; i < count; i++)
-		jobs = lappend(jobs, wf_job_from_row(i));
 	list_sort(jobs, in_order);
-
-	return jobs;
 }
 
 /*
@@ -271,7 +187,7 @@ find_losers(WfClaim *claim, List *jobs)
 	List	   *losers = NIL;
 	List	   *locked = NIL;
 	ListCell   *cell;
-	Datum		ids;
+	Datum		values[2];
 	uint64		count;
 
 	foreach(cell, jobs)
@@ -290,8 +206,9 @@ find_losers(WfClaim *claim, List *jobs)
 	if (locked == NIL)
 		return losers;
 
-	ids = job_ids(locked);
-	count = wf_plan_execute(&judge_plan, &ids, NULL);
+	values[0] = job_ids(locked);
+	values[1] = Int64GetDatum(wf_grouped_from(claim->queue));
+	count = wf_plan_execute(&judge_plan, values, NULL);
 	foreach(cell, locked)
 	{
 		WfJob	   *job = lfirst(cell);
@@ -322,6 +239,7 @@ put_back(List *jobs, const char *waiting_on)
 		};
 
 		wf_rows_add(rows, values, waiting_on == NULL ? "  n" : NULL);
+		wf_pace_put_back(job);
 	}
 	wf_rows_execute(rows);
 }
@@ -344,10 +262,12 @@ wf_queue_put_back(List *jobs, const char *waiting_on)
 	}
 }
 
-static List *
-without_losers(WfClaim *claim, List *jobs)
+/*
+ * Puts back those of the jobs that lose; returns the others.
+ */
+List *
+wf_claim_put_back(List *jobs, List *losers)
 {
-	List	   *losers = find_losers(claim, jobs);
 	List	   *winners = NIL;
 	ListCell   *cell;
 
@@ -365,6 +285,12 @@ without_losers(WfClaim *claim, List *jobs)
 	return winners;
 }
 
+List *
+wf_claim_without_losers(WfClaim *claim, List *jobs)
+{
+	return wf_claim_put_back(jobs, find_losers(claim, jobs));
+}
+
 static List *
 take(WfClaim *claim)
 {
@@ -380,10 +306,19 @@ take(WfClaim *claim)
 	claim->is_full = allowed <= 0 && claim->rate_opens_at == 0;
 	if (allowed <= 0)
 		return NIL;
+	if (claim->is_rate_limited && !claim->is_fair && !claim->has_groups &&
+		!wf_claim_units_fit(claim, wf_claim_head_units(claim)))
+		return NIL;				/* without marking and putting back */
 
-	jobs = without_losers(claim, wf_claim_mark(claim, allowed, mark));
-	if (claim->is_limited)
-		wf_claim_use_rate(claim, list_length(jobs));
+	jobs = wf_claim_pick_willing(claim, allowed);
+	if (!claim->is_fair)
+		jobs = wf_claim_without_losers(claim, jobs);
+	if (claim->is_rate_limited)
+		jobs = wf_claim_use_rate(claim, jobs);
+	if (claim->is_tenant_rated)
+		wf_claim_note_tenant_rates(claim);
+	if (claim->is_fair)
+		wf_claim_note_turn(claim, jobs);
 
 	return jobs;
 }
@@ -455,12 +390,20 @@ wf_claim_take(WfClaim *claim)
 	claim->rate_opens_at = 0;
 	if (claim->is_rate_limited && wf_claim_rate_is_closed(claim))
 		return NIL;				/* known without a lock */
+	wf_ready_look(claim->queue, claim->kind, &claim->ready);
+	if (wf_ready_is_none(&claim->ready, claim->now))
+		return NIL;
+
+	claim->has_groups = wf_ready_has_groups(&claim->ready, claim->queue);
+	claim->grouped_from = claim->has_groups ? wf_grouped_from(claim->queue) : 0;
 
 	jobs = claim->is_limited || claim->has_groups ? take_or_undo(claim) : take(claim);
 	if (jobs == NIL)
 		return NIL;
 
 	wf_claim_note_taken(topic);
+	if (claim->makes_room)
+		wf_wake_at_commit(WF_WAKE_ROOM, claim->queue);
 	if (claim->lease_us == 0)
 		wf_claim_bind_session();
 

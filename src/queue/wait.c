@@ -21,19 +21,84 @@
 static WfPlan look_plan = {
 	.name = "wait_for_job",
 	.expected = SPI_OK_SELECT,
-	.nargs = 2,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID},
+	.by_index = true,
+	.nargs = 3,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.sql =
 	"SELECT q.paused_at IS NOT NULL, EXISTS ("
 	"    SELECT 1 FROM workflow.job AS j WHERE j.kind = 'task' AND j.queue = q.queue "
-	"      AND j.status = 'ready' AND j.run_at <= $2 "
-	"      AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY ")), "
-	"  EXISTS ("
-	"    SELECT 1 FROM workflow.job AS j WHERE j.kind = 'task' AND j.queue = q.queue "
-	"      AND j.status = 'running' AND j.lease_until <= $2), "
+	"      AND j.status = 'running' AND j.lease_until >= $3 AND j.lease_until <= $2), "
 	WF_LIMIT_COLUMNS " "
 	"FROM workflow.queue AS q WHERE q.queue = $1",
 };
+
+#define READY_NARGS 7
+#define READY_TYPES \
+	TEXTOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT8OID
+#define READY(range) \
+	"SELECT 1 FROM workflow.job AS j WHERE j.kind = 'task' AND j.queue = $1 " \
+	"  AND j.status = 'ready' AND j.run_at <= $2 AND " range \
+	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("$7") ") LIMIT 1"
+
+static WfPlan ready_plan = {
+	.name = "wait_for_ready_job",
+	.expected = SPI_OK_SELECT,
+	.by_index = true,
+	.nargs = READY_NARGS,
+	.argtypes = {READY_TYPES},
+	.sql = READY("(j.priority, j.run_at) >= ($3, $4) AND (j.priority, j.run_at) <= ($5, $6) "),
+};
+
+static WfPlan ready_of_priority_plan = {
+	.name = "wait_for_ready_job_of_priority",
+	.expected = SPI_OK_SELECT,
+	.by_index = true,
+	.nargs = READY_NARGS,
+	.argtypes = {READY_TYPES},
+	.sql = READY("j.priority = $3 AND j.run_at >= $4 AND j.run_at <= $6 "),
+};
+
+/*
+ * Whether there is a ready job that no other one of its group stands before.
+ */
+static bool
+is_any_ready(const WfClaim *claim)
+{
+	WfReadySpan spans[WF_READY_PRIORITIES];
+	WfReady		ready;
+	int64		grouped_from;
+	int			n;
+
+	wf_ready_look(claim->queue, claim->kind, &ready);
+	grouped_from = wf_grouped_from(claim->queue);
+	n = wf_ready_spans(&ready, claim->now, spans);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[] = {
+			CStringGetTextDatum(claim->queue), TimestampTzGetDatum(claim->now),
+			Int32GetDatum(spans[i].from_priority), TimestampTzGetDatum(spans[i].from),
+			Int32GetDatum(spans[i].until_priority), TimestampTzGetDatum(spans[i].until),
+			Int64GetDatum(grouped_from)
+		};
+
+		if (wf_plan_execute(ready.is_known ? &ready_of_priority_plan : &ready_plan, values, NULL) > 0)
+			return true;
+	}
+
+	return false;
+}
+
+/*
+ * Whether the limits let the next job start; a job of the queue is ready.
+ */
+static bool
+may_start(WfClaim *claim)
+{
+	int			units = claim->is_fair ? wf_claim_next_turn(claim) :
+	wf_claim_head_units(claim);
+
+	return units > 0 && wf_claim_allowed(claim, 1) > 0 && wf_claim_units_fit(claim, units);
+}
 
 /*
  * Whether a claim would find something to do.
@@ -41,22 +106,23 @@ static WfPlan look_plan = {
 static bool
 can_claim(WfClaim *claim)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(claim->queue), TimestampTzGetDatum(claim->now)
-	};
-	bool		is_ready;
+	Datum		values[3];
+	WfRunning	running;
 	bool		is_lost;
 
+	wf_running_look(claim->queue, &running);
+	values[0] = CStringGetTextDatum(claim->queue);
+	values[1] = TimestampTzGetDatum(claim->now);
+	values[2] = TimestampTzGetDatum(running.lease_until);
 	if (wf_plan_execute(&look_plan, values, NULL) == 0)
 		wf_job_refuse_queue(claim->queue);
 	claim->is_paused = DatumGetBool(wf_result_datum(0, 1, NULL));
-	is_ready = DatumGetBool(wf_result_datum(0, 2, NULL));
-	is_lost = DatumGetBool(wf_result_datum(0, 3, NULL));
-	wf_claim_read_limits(claim, 0, 4);
+	is_lost = DatumGetBool(wf_result_datum(0, 2, NULL));
+	wf_claim_read_limits(claim, 0, 3);
 	if (claim->is_paused)
 		return false;
 
-	return wf_lanes_have_work(claim) || (is_ready && wf_claim_allowed(claim, 1) > 0) || is_lost ||
+	return is_lost || wf_lanes_have_work(claim) || (is_any_ready(claim) && may_start(claim)) ||
 		wf_claim_any_session_gone(claim->queue, claim->kind);
 }
 

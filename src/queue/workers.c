@@ -26,22 +26,24 @@
 /* How soon a worker looks again when another one was just claiming. */
 #define CONTENDED_US (20 * INT64CONST(1000))
 
-static WfPlan heads_plan = {
+static WfPlan queues_plan = {
 	.name = "claim_kind_queues",
 	.expected = SPI_OK_SELECT,
-	.nargs = 2,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID},
 	.sql =
-	"SELECT q.queue, q.priority, "
-	"  EXISTS (SELECT 1 FROM workflow.job AS g "
-	"    WHERE g.queue = q.queue AND g.group_key IS NOT NULL), "
-	WF_LIMIT_COLUMNS " "
-	"FROM workflow.queue AS q CROSS JOIN LATERAL ("
-	"  SELECT j.priority, j.run_at FROM workflow.job AS j "
-	"  WHERE j.kind = $1 AND j.queue = q.queue AND j.status = 'ready' AND j.run_at <= $2 "
-	"  ORDER BY j.priority, j.run_at, j.job_id LIMIT 1) AS head "
-	"WHERE q.paused_at IS NULL "
-	"ORDER BY q.priority, head.priority, head.run_at",
+	"SELECT q.queue, q.priority, q.aging IS NOT NULL, " WF_LIMIT_COLUMNS " "
+	"FROM workflow.queue AS q WHERE q.paused_at IS NULL",
+};
+
+static WfPlan head_plan = {
+	.name = "claim_kind_head",
+	.expected = SPI_OK_SELECT,
+	.by_index = true,
+	.nargs = 3,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	.sql =
+	"SELECT j.priority - j.aged, j.run_at FROM workflow.job AS j "
+	"WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND j.run_at <= $3 "
+	"ORDER BY j.priority, j.run_at, j.job_id LIMIT 1",
 };
 
 static WfPlan next_due_plan = {
@@ -55,7 +57,7 @@ static WfPlan next_due_plan = {
 	"WHERE j.status = 'ready' AND j.kind = $1 AND j.run_at > $2 "
 	"  AND NOT EXISTS (SELECT 1 FROM workflow.queue AS q "
 	"    WHERE q.queue = j.queue AND q.paused_at IS NOT NULL) "
-	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY ") "
+	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("0") ") "
 	"ORDER BY j.run_at LIMIT 1",
 };
 
@@ -64,6 +66,8 @@ typedef struct Head
 {
 	WfClaim		claim;
 	int			priority;
+	bool		has_aging;
+	WfReadyFirst first;
 	bool		has_more;
 } Head;
 
@@ -93,11 +97,13 @@ look_again_at(Look *look, TimestampTz at)
 		look->again_at = at;
 }
 
+/*
+ * All queues that are not paused.
+ */
 static List *
-find_heads(const char *kind, const char *worker, TimestampTz now)
+find_queues(const char *kind, const char *worker, TimestampTz now)
 {
-	Datum		values[] = {CStringGetTextDatum(kind), TimestampTzGetDatum(now)};
-	uint64		count = wf_plan_execute(&heads_plan, values, NULL);
+	uint64		count = wf_plan_execute(&queues_plan, NULL, NULL);
 	List	   *heads = NIL;
 
 	for (uint64 i = 0; i < count; i++)
@@ -109,10 +115,75 @@ find_heads(const char *kind, const char *worker, TimestampTz now)
 		head->claim.now = now;
 		head->claim.queue = wf_result_text(i, 1);
 		head->priority = wf_result_int4(i, 2);
-		head->claim.has_groups = DatumGetBool(wf_result_datum(i, 3, NULL));
+		head->has_aging = DatumGetBool(wf_result_datum(i, 3, NULL));
 		wf_claim_read_limits(&head->claim, i, 4);
 		heads = lappend(heads, head);
 	}
+
+	return heads;
+}
+
+static bool
+search_first(Head *head)
+{
+	const WfClaim *claim = &head->claim;
+	Datum		values[] = {
+		CStringGetTextDatum(claim->kind), CStringGetTextDatum(claim->queue),
+		TimestampTzGetDatum(claim->now)
+	};
+
+	if (wf_plan_execute(&head_plan, values, NULL) == 0)
+		return false;
+	head->first.priority = wf_result_int4(0, 1);
+	head->first.run_at = DatumGetTimestampTz(wf_result_datum(0, 2, NULL));
+
+	return true;
+}
+
+/*
+ * Finds the first ready job of a queue, if there is one.  With aging the marks
+ * have no priorities that compare with those of other queues.
+ */
+static bool
+find_first(Head *head)
+{
+	WfReady		ready;
+
+	if (head->has_aging)
+		return search_first(head);
+	wf_ready_look(head->claim.queue, head->claim.kind, &ready);
+
+	return ready.is_known ? wf_ready_first(&ready, head->claim.now, &head->first) :
+		search_first(head);
+}
+
+static int
+in_turn(const ListCell *a, const ListCell *b)
+{
+	const Head *left = lfirst(a);
+	const Head *right = lfirst(b);
+
+	if (left->priority != right->priority)
+		return left->priority < right->priority ? -1 : 1;
+	if (left->first.priority != right->first.priority)
+		return left->first.priority < right->first.priority ? -1 : 1;
+
+	return left->first.run_at < right->first.run_at ? -1 : left->first.run_at > right->first.run_at;
+}
+
+/*
+ * The queues that have ready jobs, in their order.
+ */
+static List *
+find_heads(const char *kind, const char *worker, TimestampTz now)
+{
+	List	   *heads = NIL;
+	ListCell   *cell;
+
+	foreach(cell, find_queues(kind, worker, now))
+		if (find_first(lfirst(cell)))
+		heads = lappend(heads, lfirst(cell));
+	list_sort(heads, in_turn);
 
 	return heads;
 }

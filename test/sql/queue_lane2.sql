@@ -75,6 +75,12 @@ RESET ROLE;
 DROP OWNED BY lane_monitor, lane_worker;
 DROP ROLE lane_monitor, lane_worker;
 
+-- what has the least priority is claimed when nothing else is there
+SELECT workflow.create_queue('late', 'ops', '10 minutes', '{ops-lead}');
+SELECT workflow.enqueue('late', '"last"', priority => 1) > 0 AS ok, workflow.enqueue('late', '"first"') > 0 AS ok;
+SELECT payload FROM workflow.claim('late', 'w') UNION ALL SELECT payload FROM workflow.claim('late', 'w');
+SELECT count(*) FROM workflow.claim('late', 'w');
+
 -- a session that has claimed more than it can give back as it ends
 SELECT workflow.create_queue('bulk', 'ops', '10 minutes', '{ops-lead}', retry => '{"max_attempts": 9, "backoff": {"initial": "1 ms", "max": "1 ms", "jitter": "none"}}');
 SELECT cardinality(workflow.enqueue_many('bulk', array_fill('1'::jsonb, '{1500}')));
@@ -92,3 +98,12 @@ BEGIN
   END LOOP;
   RAISE NOTICE '% were claimed again', claimed;
 END $$;
+
+-- a queue that gets a limit gives what waits in its lane to the table
+SELECT workflow.create_queue('later', 'ops', '10 minutes', '{ops-lead}');
+SELECT cardinality(workflow.enqueue_many('later', '{1,2,3}'));
+UPDATE workflow.queue SET max_running = 2 WHERE queue = 'later';
+SELECT workflow.enqueue('later', '4') > 0 AS ok;
+CALL workflow.wait_for_job('later', '30 s');
+SELECT payload FROM workflow.claim('later', 'w', 10);
+SELECT ready, running FROM workflow.queues WHERE queue = 'later';

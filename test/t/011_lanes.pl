@@ -71,7 +71,7 @@ sub start_clients
 	my ($seconds) = @_;
 	my ($in, $out) = ('', '');
 	return IPC::Run::start(
-		[ 'pgbench', '-n', '-M', 'simple', '-c', '16', '-j', '2', '-T', $seconds, '-f', $script, $node->connstr('postgres') ],
+		[ 'pgbench', '-n', '-M', 'simple', '-c', '16', '-j', '2', '-T', $seconds, '-f', $script, $node->connstr('postgres') . ' application_name=pgbench' ],
 		'<', \$in, '>', \$out, '2>', \$out);
 }
 
@@ -116,6 +116,7 @@ foreach my $gid (split /\n/, sql('SELECT gid FROM pg_prepared_xacts'))
 }
 ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'pgbench'"),
 	'the clients are gone');
+is(sql('SELECT * FROM workflow._wrong_figures()'), '', 'the figures are what a look at all jobs finds');
 sub drain
 {
 	my ($queue) = @_;

@@ -4,6 +4,7 @@
 
 use strict;
 use warnings FATAL => 'all';
+use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -28,6 +29,38 @@ $node->start;
 is(sql(q{SELECT ready, running FROM workflow.queues}), '0|1', 'a lease that was given is not forgotten');
 sql("SELECT workflow.complete($job, $token)");
 is(sql(q{SELECT ready, running FROM workflow.queues}), '0|0', 'and its holder completes the job');
+
+# A heartbeat writes nothing, and is for the jobs that it names.  After a crash
+# the lease is the one that was claimed.
+sub wal_records
+{
+	my ($statement) = @_;
+	return decode_json(sql("EXPLAIN (ANALYZE, WAL, FORMAT JSON) $statement"))->[0]{Plan}{'WAL Records'};
+}
+my $mine = q{FROM mine WHERE payload <> '3'};
+my $ready = q{SELECT ready, running FROM workflow.queues WHERE queue = 'work'};
+sql(q{
+	SELECT workflow.enqueue_many('work', '{1,2,3,4}');
+	CREATE TABLE mine AS SELECT * FROM workflow.claim('work', 'w', 3, '2 seconds')});
+is(wal_records("SELECT workflow.extend_many(array_agg(job_id), array_agg(token), '1 minute') $mine"), 0, 'heartbeats of many jobs write nothing');
+is(wal_records("SELECT workflow.extend(job_id, token, '1 hour') $mine"), 0, 'nor do those of each');
+is(wal_records(q{SELECT workflow.claim('work', 'w', 1, '1 hour')}) > 0, 1, 'which a claim does');
+is(sql('SELECT count(*) FROM workflow.job'), '0', 'and the jobs stay in their lane');
+is(sql("SELECT count(*) FROM workflow._lane_jobs() WHERE lease_until > now() + interval '50 minutes'"), '3', 'with a longer lease');
+is($node->psql('postgres', "SELECT workflow.extend_many(array_agg(job_id), array_agg(CASE payload WHEN '3' THEN 'x' ELSE token END), '1 day') FROM mine"),
+	3, 'all or none are extended');
+is(sql("SELECT count(*) FROM workflow._lane_jobs() WHERE lease_until > now() + interval '2 hours'"), '0', 'none here');
+ok($node->poll_query_until('postgres', q{SELECT payload = '3' FROM workflow.claim('work', 'next', 10, '1 hour')}), 'the job that was not extended goes to another one');
+is(sql($ready), '0|4', 'those that were do not');
+$node->stop('immediate');
+$node->start;
+ok($node->poll_query_until('postgres', q{
+	SELECT count(*) = 2 FROM (SELECT count(*) FROM workflow.claim('work', 'next', 10, '1 hour')) AS claimed, workflow.job AS j
+	WHERE j.worker = 'next' AND j.payload < '3'}), 'after a crash they do');
+is($node->psql('postgres', "SELECT workflow.complete(job_id, token) $mine LIMIT 1"), 3, 'and their first claimers are refused');
+is(sql('SELECT count(workflow.complete(job_id, token)) FROM workflow.job WHERE payload < \'3\''), '2', 'not their second');
+sql(q{SELECT workflow.complete(job_id, token) FROM workflow._lane_jobs(); SELECT workflow.complete(job_id, token) FROM workflow.job});
+is(sql($ready), '0|0', 'and all is done');
 
 # A session that cannot give its jobs back as it ends.
 sql(q{SELECT workflow.enqueue('work', '"bound"')});

@@ -171,7 +171,7 @@ sub run
 		  if $pin eq 'slot';
 
 		# The others take their time; what they show they show with one.
-		push @rows, row($bench, $_, $pin) foreach grep {
+		push @rows, map { rows($bench, $_, $pin) } grep {
 			$_->name eq 'ours'
 			  || ($pin eq 'snapshot' && $_->can('try_claim'))
 		} @{ $bench->{peers} };
@@ -181,9 +181,23 @@ sub run
 	return;
 }
 
-sub row
+# Of ours one for each sort of jobs.
+sub rows
 {
 	my ($bench, $peer, $pin) = @_;
+
+	return row($bench, $peer, $pin) if !$peer->can('store_as');
+	my @rows = map {
+		$peer->store_as($_);
+		row($bench, $peer, $pin, $_)
+	} split /,/, $bench->{option}{jobs};
+	$peer->store_as('plain');
+	return @rows;
+}
+
+sub row
+{
+	my ($bench, $peer, $pin, $jobs) = @_;
 	my $figures = measure($bench, $peer, $pin);
 	my ($first, $last) = @{ $figures->{windows} }[ 0, -1 ];
 	my $served =
@@ -193,7 +207,7 @@ sub row
 
 	return [
 		$pin_text{$pin},
-		$peer->title,
+		$peer->title . (defined $jobs ? ", $jobs" : ''),
 		sprintf('%.0f, %.0f', $first->{rate}, $last->{rate}),
 		$served,
 		sprintf('%.2f, %.2f', $first->{p99}, $last->{p99}),
@@ -205,11 +219,11 @@ sub row
 			'; ',
 			'of offered '
 			  . $bars->judge(
-				"pinned ($pin), last minute of offered",
+				"pinned ($pin, $jobs), last minute of offered",
 				'>=', 1, $served),
 			'p99 '
 			  . $bars->judge(
-				"pinned ($pin), p99 last over first",
+				"pinned ($pin, $jobs), p99 last over first",
 				'<=', 1.2, $slower))
 		: '' ];
 }

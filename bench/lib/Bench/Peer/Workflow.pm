@@ -25,10 +25,36 @@ sub install
 	return;
 }
 
+# What a job is stored with that does not stand alone, is not due at once or has
+# a priority.
+my %arguments = (
+	plain   => '',
+	keyed   => q{, key => gen_random_uuid()::text},
+	delayed =>
+	  q{, run_at => clock_timestamp() + interval '100 milliseconds'},
+	urgent => q{, priority => (random() * 4)::int - 2});
+
+# From here on its jobs are of that sort.
+sub store_as
+{
+	my ($self, $jobs) = @_;
+
+	die "no such jobs: $jobs\n" if !defined $arguments{$jobs};
+	$self->{arguments} = $arguments{$jobs};
+	return;
+}
+
 sub fill
 {
 	my ($self, $jobs) = @_;
 
+	if ($self->{arguments})
+	{
+		$self->{session}->rows(
+			qq{SELECT count(workflow.enqueue('bench', '$Bench::Peer::payload'$self->{arguments}))
+			   FROM generate_series(1, $jobs)});
+		return;
+	}
 	$self->{session}->rows(
 		qq{SELECT count(workflow.enqueue_many('bench',
 			 array_fill('$Bench::Peer::payload'::jsonb, ARRAY[least(1000, $jobs - first)])))
@@ -38,7 +64,11 @@ sub fill
 
 sub enqueue
 {
-	return q{SELECT workflow.enqueue('bench', :payload);};
+	my ($self) = @_;
+
+	return
+	  sprintf q{SELECT workflow.enqueue('bench', :payload%s);},
+	  $self->{arguments} // '';
 }
 
 sub claim

@@ -1,0 +1,48 @@
+/*
+ * figure.h
+ *	  What stands in each queue and how fast it moves, counted as it changes.
+ *
+ * Where the library is preloaded, shared memory has a page of figures for each
+ * queue.  A transaction notes what it changes and adds it when it has
+ * committed; who reads the figures looks at no job.
+ */
+#ifndef WF_LANE_FIGURE_H
+#define WF_LANE_FIGURE_H
+
+typedef enum WfFigure
+{
+	/* how many there are, in the table of jobs */
+	WF_FIGURE_READY,			/* at: its run_at */
+	WF_FIGURE_RUNNING,
+	WF_FIGURE_WAITING,
+	WF_FIGURE_DEAD,
+
+	/* how many there were lately, in the table and in lanes */
+	WF_FIGURE_ENQUEUED,
+	WF_FIGURE_STARTED,
+	WF_FIGURE_FINISHED,
+	WF_FIGURE_FAILED,
+
+	/* how long it took, in microseconds */
+	WF_FIGURE_WAIT,				/* at: from when it could start until it did */
+	WF_FIGURE_RUN,				/* at: an attempt */
+} WfFigure;
+
+/* The figures of a queue: a page of the arena; 0: none are kept. */
+typedef uint32 WfFigures;
+
+/* Whether figures are kept at all. */
+extern bool wf_figures_are_kept(void);
+
+extern WfFigures wf_figures_of(const char *queue, int length);
+
+/* Notes a change of the present transaction; none where figures is 0. */
+extern void wf_figure_note(WfFigures figures, WfFigure figure, int64 at, int64 by);
+
+/* The present transaction has changed jobs and cannot say how. */
+extern void wf_figures_lose(void);
+
+/* Called when the library is loaded. */
+extern void wf_figures_init(void);
+
+#endif							/* WF_LANE_FIGURE_H */

@@ -1,0 +1,138 @@
+/*
+ * list.c
+ *	  The jobs that are in lanes, one by one.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "base/owner.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "lane_internal.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* A job as it is listed. */
+typedef struct Listed
+{
+	int64		job_id;
+	WfSlotState state;
+	TimestampTz stored_at;
+	WfSlotNo	slot;
+	WfLaneClaim claim;
+} Listed;
+
+static void
+put_job(int queue_no, const Listed *job, ReturnSetInfo *result)
+{
+	bool		is_claimed = job->state == WF_SLOT_CLAIMED;
+	bool		has_lease = is_claimed && job->claim.lease_until != 0;
+	Datum		values[] = {
+		Int64GetDatum(job->job_id), Int32GetDatum(queue_no),
+		CStringGetTextDatum(is_claimed ? "running" : "ready"),
+		TimestampTzGetDatum(job->stored_at),
+		is_claimed ? CStringGetTextDatum(job->claim.worker) : (Datum) 0,
+		is_claimed ? TimestampTzGetDatum(job->claim.claimed_at) : (Datum) 0,
+		has_lease ? TimestampTzGetDatum(job->claim.lease_until) : (Datum) 0,
+		is_claimed ? CStringGetTextDatum(wf_lane_token(job->claim.secret, job->slot)) : (Datum) 0
+	};
+	bool		nulls[] = {
+		false, false, false, false, !is_claimed, !is_claimed, !has_lease, !is_claimed
+	};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/*
+ * Copies the jobs of a page; returns how many, and the next page.  The caller
+ * holds the lane's lock.
+ */
+static int
+copy_page(WfPageNo page_no, Listed *jobs)
+{
+	WfSlotPage *page = (WfSlotPage *) wf_arena_page(page_no);
+	int			count = 0;
+
+	for (uint32 i = 0; i < page->used; i++)
+	{
+		WfSlot	   *slot = &page->slots[i];
+		Listed	   *job = &jobs[count];
+
+		if (slot->state != WF_SLOT_READY && slot->state != WF_SLOT_CLAIMED)
+			continue;
+		job->slot = page_no * WF_SLOTS_IN_PAGE + i;
+		job->job_id = slot->job_id;
+		job->state = slot->state;
+		job->stored_at = wf_slot_stored_at(job->slot);
+		if (slot->state == WF_SLOT_CLAIMED)
+			job->claim = *wf_claim_at(slot->owner);
+		count++;
+	}
+
+	return count;
+}
+
+/*
+ * The first page of a lane from a sequence on; 0: none.
+ */
+static WfPageNo
+page_from(WfLane *lane, uint64 sequence)
+{
+	WfPageNo	page_no = lane->first;
+
+	while (page_no != 0 && ((WfSlotPage *) wf_arena_page(page_no))->sequence < sequence)
+		page_no = wf_arena_page(page_no)->next;
+
+	return page_no;
+}
+
+static void
+put_jobs(WfLane *lane, ReturnSetInfo *result)
+{
+	Listed	   *jobs = palloc(sizeof(Listed) * WF_SLOTS_IN_PAGE);
+	uint64		sequence = 0;
+	WfPageNo	page_no;
+
+	do
+	{
+		int			count = 0;
+
+		LWLockAcquire(&lane->lock, LW_EXCLUSIVE);
+		page_no = page_from(lane, sequence);
+		if (page_no != 0)
+		{
+			count = copy_page(page_no, jobs);
+			sequence = ((WfSlotPage *) wf_arena_page(page_no))->sequence + 1;
+		}
+		LWLockRelease(&lane->lock);
+		for (int i = 0; i < count; i++)
+			put_job(lane->queue_no, &jobs[i], result);
+	} while (page_no != 0);
+	pfree(jobs);
+}
+
+PG_FUNCTION_INFO_V1(wf_lane_jobs);
+
+/*
+ * _lane_jobs(out job_id, out queue_no, out status, out stored_at, out worker,
+ *		out claimed_at, out lease_until, out token)
+ */
+Datum
+wf_lane_jobs(PG_FUNCTION_ARGS)
+{
+	WfCaller	caller;
+	WfStore    *store = NULL;
+	WfLaneNo	lane = 0;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!RecoveryInProgress())
+	{
+		wf_enter_owner(&caller);
+		store = wf_store_enter();
+		wf_leave_owner(&caller);
+	}
+	while (store != NULL && (lane = wf_store_next_lane(store, lane)) != 0)
+		put_jobs(wf_lane_at(lane), (ReturnSetInfo *) fcinfo->resultinfo);
+
+	PG_RETURN_NULL();
+}

@@ -1,0 +1,291 @@
+/*
+ * fair.c
+ *	  Taking ready jobs of a fair queue: one of each tenant in turn.
+ *
+ * Among the jobs of the most urgent priority tenants take turns, whatever each
+ * has waiting.  Whose turn was the last is a column of the queue's row, which a
+ * claim of a fair queue locks, as that of a limited one does.  The tenants are
+ * found by an index on (queue, kind, priority, tenant, run_at): each costs one
+ * look, and no more are looked for than jobs are wanted; how many jobs they have
+ * does not matter.
+ *
+ * A job without a tenant is one of the tenant '', so that it takes turns, too.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "queue_internal.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#define OF_LEVEL \
+	"j.queue = $2 AND j.kind = $1 AND j.status = 'ready' AND j.tenant IS NOT NULL " \
+	"AND j.priority = $3 "
+#define FIRST_TENANT(where) \
+	"SELECT j.tenant FROM workflow.job AS j WHERE " OF_LEVEL where \
+	" ORDER BY j.tenant LIMIT 1"
+
+static WfPlan level_plan = {
+	.name = "fair_level",
+	.expected = SPI_OK_SELECT,
+	.by_index = true,
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID},
+	.sql =
+	"SELECT j.priority FROM workflow.job AS j "
+	"WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND j.priority >= $3 "
+	"  AND j.run_at <= $4 "
+	"ORDER BY j.priority, j.run_at LIMIT 1",
+};
+
+/*
+ * The tenants behind the last one, and then, from the first one on, up to it,
+ * and the units of the first job of each; not those whose rate is closed to it.
+ * A join (EXISTS) might be made in any order; a subquery for each is not.
+ */
+static WfPlan ring_plan = {
+	.name = "fair_ring",
+	.expected = SPI_OK_SELECT,
+	.by_index = true,
+	.nargs = 9,
+	.argtypes = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, INT8OID, BOOLOID, FLOAT8OID,
+	FLOAT8OID},
+	.sql =
+	"WITH RECURSIVE behind (tenant) AS ("
+	"  (" FIRST_TENANT("AND j.tenant > $5") ") "
+	"  UNION ALL "
+	"  SELECT (" FIRST_TENANT("AND j.tenant > b.tenant") ") "
+	"  FROM behind AS b WHERE b.tenant IS NOT NULL), "
+	"before (tenant) AS ("
+	"  (" FIRST_TENANT("AND j.tenant <= $5") ") "
+	"  UNION ALL "
+	"  SELECT (" FIRST_TENANT("AND j.tenant > b.tenant AND j.tenant <= $5") ") "
+	"  FROM before AS b WHERE b.tenant IS NOT NULL) "
+	"SELECT h.tenant, h.units FROM ("
+	"  SELECT r.tenant, (SELECT j.units FROM workflow.job AS j "
+	"    WHERE " OF_LEVEL "AND j.tenant = r.tenant AND j.run_at <= $4 "
+	"    ORDER BY j.run_at, j.job_id LIMIT 1) AS units "
+	"  FROM (SELECT tenant FROM behind UNION ALL SELECT tenant FROM before) AS r "
+	"  WHERE r.tenant IS NOT NULL OFFSET 0) AS h "
+	"WHERE h.units IS NOT NULL AND (NOT $7 OR (SELECT true FROM workflow.tenant_rate AS l "
+	"  WHERE l.queue = $2 AND l.tenant = h.tenant AND l.next_at > "
+	"    $4 + ($9 - LEAST(h.units * $8, $9)) * interval '1 microsecond') IS NULL) "
+	"LIMIT $6",
+};
+
+/* Of each of the tenants as many, as far as there are. */
+static WfPlan take_plan = {
+	.name = "claim_fair",
+	.expected = SPI_OK_UPDATE_RETURNING,
+	.by_index = true,
+	.nargs = WF_MARK_NARGS + 3,
+	.argtypes = {WF_MARK_TYPES, INT4OID, TEXTARRAYOID, INT8OID},
+	.sql =
+	"WITH picked AS MATERIALIZED ("
+	"  SELECT p.job_id FROM pg_catalog.unnest($12) WITH ORDINALITY AS t (tenant, n), "
+	"  LATERAL (SELECT j.job_id FROM workflow.job AS j "
+	"    WHERE j.queue = $2 AND j.kind = $1 AND j.status = 'ready' AND j.tenant IS NOT NULL "
+	"      AND j.priority = $11 AND j.tenant = t.tenant AND j.run_at <= $3 "
+	"      AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("$13") ") "
+	"    ORDER BY j.run_at, j.job_id "
+	"    LIMIT GREATEST(1, $4 / pg_catalog.cardinality($12)) FOR UPDATE OF j SKIP LOCKED) AS p "
+	"  ORDER BY t.n LIMIT $4) "
+	WF_MARK_PICKED,
+};
+
+static WfPlan note_plan = {
+	.name = "fair_note_turn",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID},
+	.sql = "UPDATE workflow.queue SET fair_last = $2 WHERE queue = $1",
+};
+
+/* How far a claim has come. */
+typedef struct Ring
+{
+	WfClaim    *claim;
+	int			priority;		/* of the level */
+	const char *last;			/* whose turn was the last */
+	int			turns;			/* that were taken */
+	Datum	   *tenants;		/* whose turns are next, in order */
+	int			ntenants;
+	int			head_units;		/* of the next job */
+} Ring;
+
+/*
+ * Finds the first level from the present one on that has a job due.
+ */
+static bool
+find_level(Ring *ring)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(ring->claim->kind), CStringGetTextDatum(ring->claim->queue),
+		Int32GetDatum(ring->priority), TimestampTzGetDatum(ring->claim->now)
+	};
+
+	if (wf_plan_execute(&level_plan, values, NULL) == 0)
+		return false;
+	ring->priority = wf_result_int4(0, 1);
+
+	return true;
+}
+
+/*
+ * Finds whose turns are next, at most so many.
+ */
+static void
+find_tenants(Ring *ring, int at_most)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(ring->claim->kind), CStringGetTextDatum(ring->claim->queue),
+		Int32GetDatum(ring->priority), TimestampTzGetDatum(ring->claim->now),
+		CStringGetTextDatum(ring->last), Int64GetDatum(at_most),
+		BoolGetDatum(ring->claim->is_tenant_rated),
+		Float8GetDatum(ring->claim->rate_interval_us), Float8GetDatum(ring->claim->rate_burst_us)
+	};
+
+	ring->ntenants = (int) wf_plan_execute(&ring_plan, values, NULL);
+	ring->head_units = ring->ntenants == 0 ? 0 : wf_result_int4(0, 2);
+	ring->tenants = palloc(sizeof(Datum) * Max(ring->ntenants, 1));
+	for (int i = 0; i < ring->ntenants; i++)
+		ring->tenants[i] = CStringGetTextDatum(wf_result_text(i, 1));
+}
+
+static int
+turn_of(const Ring *ring, const char *tenant)
+{
+	for (int i = 0; i < ring->ntenants; i++)
+		if (strcmp(TextDatumGetCString(ring->tenants[i]), tenant) == 0)
+			return i + 1;
+	elog(ERROR, "a job of tenant \"%s\" was taken out of turn", tenant);
+}
+
+/*
+ * Takes jobs of those tenants, of each as many.
+ */
+static List *
+take_turns(Ring *ring, int wanted)
+{
+	Datum		tenants = PointerGetDatum(construct_array(ring->tenants, ring->ntenants, TEXTOID,
+														  -1, false, TYPALIGN_INT));
+	Datum		more[] = {
+		Int32GetDatum(ring->priority), tenants, Int64GetDatum(ring->claim->grouped_from)
+	};
+	List	   *jobs = wf_claim_mark(&take_plan, ring->claim, wanted, more);
+	int			furthest = 0;
+	ListCell   *cell;
+
+	foreach(cell, jobs)
+	{
+		WfJob	   *job = lfirst(cell);
+		int			turn = turn_of(ring, job->tenant);
+
+		if (turn > furthest)
+		{
+			furthest = turn;
+			ring->last = job->tenant;
+		}
+		job->turn = ring->turns + turn;
+	}
+	ring->turns += ring->ntenants;
+	wf_claim_sort(jobs);
+
+	return jobs;
+}
+
+/*
+ * Takes jobs of a level until there are as many as wanted, or none is free.
+ */
+static List *
+take_level(Ring *ring, int wanted)
+{
+	List	   *jobs = NIL;
+	int			at_most = wanted;
+
+	while (list_length(jobs) < wanted)
+	{
+		List	   *found;
+
+		find_tenants(ring, at_most);
+		found = ring->ntenants == 0 ? NIL : take_turns(ring, wanted - list_length(jobs));
+		found = wf_claim_without_losers(ring->claim, found);
+		if (ring->claim->is_tenant_rated)
+			found = wf_claim_use_tenant_rates(ring->claim, found);
+		if (found == NIL && ring->ntenants < at_most)
+			break;
+		if (found == NIL)
+			at_most *= 2;		/* what these have is held, waits for its
+								 * group or is too much for the rate */
+		jobs = list_concat(jobs, found);
+	}
+
+	return jobs;
+}
+
+/*
+ * Picks and marks up to limit jobs of a fair queue whose row is locked.
+ */
+List *
+wf_claim_mark_fair(WfClaim *claim, int limit)
+{
+	Ring		ring = {.claim = claim,.priority = PG_INT32_MIN,.last = claim->fair_last};
+	List	   *jobs = NIL;
+
+	while (list_length(jobs) < limit && find_level(&ring))
+	{
+		jobs = list_concat(jobs, take_level(&ring, limit - list_length(jobs)));
+		if (ring.priority == PG_INT32_MAX)
+			break;
+		ring.priority++;
+	}
+
+	return jobs;
+}
+
+/*
+ * The units of the job whose turn is next; 0 when there is none that may start.
+ */
+int
+wf_claim_next_turn(WfClaim *claim)
+{
+	Ring		ring = {.claim = claim,.priority = PG_INT32_MIN,.last = claim->fair_last};
+
+	while (find_level(&ring))
+	{
+		find_tenants(&ring, 1);
+		if (ring.ntenants > 0)
+			return ring.head_units;
+		if (ring.priority++ == PG_INT32_MAX)
+			break;
+	}
+	if (claim->is_tenant_rated)
+		wf_claim_note_tenant_rates(claim);
+
+	return 0;
+}
+
+/*
+ * Notes whose turn was the last among the jobs that were taken.
+ */
+void
+wf_claim_note_turn(const WfClaim *claim, List *jobs)
+{
+	const WfJob *last = NULL;
+	ListCell   *cell;
+
+	foreach(cell, jobs)
+	{
+		const WfJob *job = lfirst(cell);
+
+		if (last == NULL || job->turn > last->turn)
+			last = job;
+	}
+	if (last != NULL)
+	{
+		Datum		values[] = {CStringGetTextDatum(claim->queue), CStringGetTextDatum(last->tenant)};
+
+		wf_plan_execute(&note_plan, values, NULL);
+	}
+}

@@ -1,0 +1,108 @@
+/*
+ * marks.h
+ *	  Low-water marks: where scans of the table of jobs may begin.
+ *
+ * While somebody holds an old snapshot, nothing that is finished is removed
+ * from an index, and a scan for the first of many walks over all of it.  A
+ * mark says that no row stands before a position, so that a scan begins there.
+ *
+ * A track is one range of an index, named by its kind and queue; a shelf is
+ * the part of it with one number (a priority), in which rows stand in the order of
+ * their positions (times).  A mark is kept for each shelf.
+ *
+ *	  The promise: every row that a transaction to come could want stands at
+ *	  its mark or behind it, or its writer has yet to end.
+ *
+ * Whoever wants to raise a mark asks first what it is (wf_marks_ask), takes a
+ * snapshot then, and tells what he has found (wf_marks_tell).  Whoever writes a
+ * row notes it (wf_marks_note); his commit lowers the mark, after the row is
+ * visible.  What was lowered meanwhile bounds what is told.
+ */
+#ifndef WF_QUEUE_MARKS_H
+#define WF_QUEUE_MARKS_H
+
+#include "access/transam.h"
+#include "utils/snapshot.h"
+
+/* Most shelves of a track that are told apart. */
+#define WF_MARK_SHELVES 16
+
+/* The mark of a shelf on which there is nothing. */
+#define WF_MARK_NONE PG_INT64_MAX
+
+/*
+ * Tracks of the table of jobs: ready jobs by their kind, with a shelf for each
+ * priority; and two more.  No kind of job is named so.
+ */
+#define WF_TRACK_RUNNING "running"	/* index job_running */
+#define WF_RUNNING_LEASE 0		/* lease_until */
+#define WF_RUNNING_SESSION 1	/* claimed_at, bound to sessions */
+#define WF_TRACK_GROUPED "grouped"	/* index job_grouped: job_id */
+
+/* Names of tracks are only compared by 128 bits of hash. */
+typedef struct WfTrackKey
+{
+	Oid			database;
+	Oid			table;			/* of this installation */
+	uint64		hash[2];
+} WfTrackKey;
+
+extern WfTrackKey wf_track_key(Oid table, const char *kind, const char *queue);
+extern bool wf_track_key_is(const WfTrackKey *a, const WfTrackKey *b);
+
+typedef struct WfShelf
+{
+	int32		number;
+	int64		from;			/* the mark */
+	int64		found;			/* the first row, or WF_MARK_NONE; the mark
+								 * until it is told */
+	bool		is_told;
+} WfShelf;
+
+typedef struct WfMarks
+{
+	WfTrackKey	key;
+	bool		is_known;		/* the marks hold, and there is nothing but on
+								 * these shelves */
+	bool		has_groups;		/* perhaps; with is_known */
+	int			n;				/* more than there is room for: too many */
+	WfShelf		shelves[WF_MARK_SHELVES];	/* in the order of their numbers */
+
+	/* for wf_marks_tell() */
+	uint64		generation;
+	uint32		life;
+	uint64		epoch;
+	bool		may_tell;
+	bool		is_worth_telling;	/* it is time to find out */
+} WfMarks;
+
+/* False: there are no marks; scan everything. */
+extern bool wf_marks_ask(const WfTrackKey *key, WfMarks *marks);
+
+/*
+ * snapshot: one that was taken after wf_marks_ask(), and shows nothing of
+ * the present transaction.
+ */
+extern void wf_marks_tell(WfMarks *marks, Snapshot snapshot);
+
+/* Where a row is put. */
+typedef struct WfMarkNote
+{
+	WfTrackKey	key;
+	int32		shelf;
+	int64		position;
+	bool		is_grouped;
+} WfMarkNote;
+
+/* notes.c: what the present transaction puts somewhere; the i-th and next of a track. */
+extern void wf_marks_note(const WfMarkNote *note);
+extern const WfMarkNote *wf_marks_own(const WfTrackKey *key, int *i);
+extern void wf_notes_init(void);
+
+/* For notes.c. */
+extern bool wf_marks_attach(void);
+extern void wf_marks_lower(const WfMarkNote *note, TransactionId held_by);
+
+extern void wf_marks_init(void);
+
+#endif							/* WF_QUEUE_MARKS_H */

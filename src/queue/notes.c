@@ -1,0 +1,98 @@
+/*
+ * notes.c
+ *	  What the end of the present transaction does to low-water marks.
+ *
+ * What was noted under a savepoint that is undone stays noted: a mark that is
+ * lower than it need be does no harm.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "marks.h"
+#include "utils/memutils.h"
+
+/* Of so many notes the last are looked at for one that can be used again. */
+#define LOOK_BACK 32
+
+static WfMarkNote *notes = NULL;	/* in TopTransactionContext */
+static int	n_notes = 0;
+static int	max_notes = 0;
+
+static void
+lower_marks(TransactionId held_by)
+{
+	for (int i = 0; i < n_notes; i++)
+		wf_marks_lower(&notes[i], held_by);
+}
+
+/*
+ * After a commit the rows are visible; nobody can end a transaction that is being
+ * prepared before it is held.
+ */
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	if (n_notes == 0)
+		return;
+	if (event == XACT_EVENT_COMMIT)
+		lower_marks(InvalidTransactionId);
+	else if (event == XACT_EVENT_PREPARE)
+		lower_marks(GetTopTransactionIdIfAny());
+	else if (event != XACT_EVENT_ABORT)
+		return;
+	notes = NULL;
+	n_notes = max_notes = 0;
+}
+
+void
+wf_notes_init(void)
+{
+	RegisterXactCallback(on_transaction_end, NULL);
+}
+
+static void
+reserve_note(void)
+{
+	if (n_notes < max_notes)
+		return;
+	max_notes = Max(16, 2 * max_notes);
+	notes = notes == NULL ?
+		MemoryContextAllocHuge(TopTransactionContext, sizeof(WfMarkNote) * max_notes) :
+		repalloc_huge(notes, sizeof(WfMarkNote) * max_notes);
+}
+
+/*
+ * One note for each shelf is enough; that there are more does no harm.
+ */
+void
+wf_marks_note(const WfMarkNote *new_note)
+{
+	if (!wf_marks_attach())
+		return;
+	for (int i = n_notes - 1; i >= Max(0, n_notes - LOOK_BACK); i--)
+	{
+		WfMarkNote *note = &notes[i];
+
+		if (note->shelf != new_note->shelf || !wf_track_key_is(&note->key, &new_note->key))
+			continue;
+		note->position = Min(note->position, new_note->position);
+		note->is_grouped |= new_note->is_grouped;
+		return;
+	}
+	reserve_note();
+	notes[n_notes++] = *new_note;
+}
+
+const WfMarkNote *
+wf_marks_own(const WfTrackKey *key, int *i)
+{
+	while (*i < n_notes)
+	{
+		const WfMarkNote *note = &notes[(*i)++];
+
+		if (wf_track_key_is(&note->key, key))
+			return note;
+	}
+
+	return NULL;
+}

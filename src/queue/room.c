@@ -1,0 +1,265 @@
+/*
+ * room.c
+ *	  Whether a queue with max_length has room for more jobs.
+ *
+ * Who stores counts the ready jobs before.  Far from the limit nobody waits
+ * for anybody; near it callers take turns, so that together they do not pass
+ * it.
+ *
+ * Without room the job is refused, or its caller waits (on_full), as one waits
+ * for a lock: until claims have made room, or lock_timeout has passed.  Every
+ * look has a new snapshot, and no turn is kept meanwhile.  Nobody waits for
+ * what would never come: in a transaction with one snapshot, for more jobs
+ * than the queue may ever hold, or for jobs that the transaction itself has
+ * stored.  A background worker does not wait either, for it has others to
+ * serve.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "base/sqlstate.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "queue_internal.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* Within so many jobs of max_length callers take turns. */
+#define TURNS_MARGIN 64
+
+/* Tells these locks from the advisory locks of users and from those of groups. */
+#define TURN_LOCK_CLASS 4
+
+/* What made room without a word (a hand, an item that left) is seen so soon. */
+#define LOOK_EVERY_US USECS_PER_SEC
+
+static WfPlan limit_plan = {
+	.name = "queue_max_length",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {TEXTOID},
+	.sql =
+	"SELECT q.max_length, q.on_full = 'block' FROM workflow.queue AS q WHERE q.queue = $1",
+};
+
+static WfPlan length_plan = {
+	.name = "queue_length",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.argtypes = {TEXTOID, INT8OID},
+	.sql =
+	"SELECT pg_catalog.count(*) FROM (SELECT 1 FROM workflow.job AS j "
+	"  WHERE j.queue = $1 AND j.status = 'ready' "
+	"    AND j.kind = ANY ('{task,sql,http,model}') LIMIT $2) AS ready",
+};
+
+typedef struct Room
+{
+	const char *queue;
+	int			max_length;
+	int			added;
+	int64		length;			/* when last looked */
+} Room;
+
+/* ------------------------------------------------------------ own jobs */
+
+/* How many jobs the transaction has stored in a queue with max_length. */
+typedef struct Own
+{
+	int64		count;
+	char		queue[FLEXIBLE_ARRAY_MEMBER];
+} Own;
+
+static List *own_jobs = NIL;	/* Own *, in TopTransactionContext */
+static TransactionId own_transaction = InvalidTransactionId;
+
+/*
+ * What is noted of the queue; NULL when nothing is.  Jobs that were stored in
+ * a savepoint and rolled back are still counted: that makes a refusal of what
+ * might have waited.
+ */
+static Own *
+find_own(const char *queue)
+{
+	ListCell   *cell;
+
+	if (own_transaction != GetTopTransactionIdIfAny())
+		return NULL;
+	foreach(cell, own_jobs)
+	{
+		Own		   *own = lfirst(cell);
+
+		if (strcmp(own->queue, queue) == 0)
+			return own;
+	}
+
+	return NULL;
+}
+
+static void
+note_own(const Room *room)
+{
+	MemoryContext previous = MemoryContextSwitchTo(TopTransactionContext);
+	Own		   *own = find_own(room->queue);
+
+	if (own_transaction != GetTopTransactionId())
+	{
+		own_jobs = NIL;			/* went with its transaction */
+		own_transaction = GetTopTransactionId();
+	}
+	if (own == NULL)
+	{
+		own = palloc0(offsetof(Own, queue) + strlen(room->queue) + 1);
+		strcpy(own->queue, room->queue);
+		own_jobs = lappend(own_jobs, own);
+	}
+	own->count += room->added;
+	MemoryContextSwitchTo(previous);
+}
+
+/* --------------------------------------------------------------- looking */
+
+static int64
+queue_length(const Room *room)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(room->queue), Int64GetDatum(room->max_length)
+	};
+
+	wf_plan_execute(&length_plan, values, NULL);
+
+	return wf_result_int8(0, 1);
+}
+
+static bool
+fits(const Room *room)
+{
+	return room->length + room->added <= room->max_length;
+}
+
+static LOCKTAG
+turn_of(const Room *room)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0,
+						 hash_bytes((const unsigned char *) room->queue, strlen(room->queue)),
+						 TURN_LOCK_CLASS);
+
+	return tag;
+}
+
+/*
+ * Whether there is room; near the limit it is the caller's until its
+ * transaction ends.
+ */
+static bool
+has_room(Room *room)
+{
+	LOCKTAG		turn = turn_of(room);
+
+	room->length = queue_length(room);
+	if (!fits(room) || room->length + room->added + Max(room->added, TURNS_MARGIN) <= room->max_length)
+		return fits(room);
+
+	(void) LockAcquire(&turn, ExclusiveLock, false, false);
+	room->length = queue_length(room);
+	if (!fits(room))
+		LockRelease(&turn, ExclusiveLock, false);
+
+	return fits(room);
+}
+
+/* --------------------------------------------------------------- waiting */
+
+pg_noreturn static void
+refuse(const Room *room, const char *why)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_WF_QUEUE_FULL),
+			 errmsg("queue \"%s\" is full", room->queue),
+			 errdetail("It may hold %d ready jobs; it holds " INT64_FORMAT " and %d more came%s.",
+					   room->max_length, room->length, room->added, why),
+			 errhint("Try again when jobs have been done, or raise max_length.")));
+}
+
+static void
+require_hope(const Room *room)
+{
+	const Own  *own = find_own(room->queue);
+
+	if (room->added > room->max_length)
+		refuse(room, ", more than it may ever hold");
+	if (own != NULL && own->count + room->added > room->max_length)
+		refuse(room, psprintf("; " INT64_FORMAT " are of this transaction, and nobody can claim them before it commits",
+							  own->count));
+	if (IsolationUsesXactSnapshot())
+		refuse(room, "; a REPEATABLE READ or SERIALIZABLE transaction would not see that there is room");
+	if (MyBgworkerEntry != NULL)
+		refuse(room, "; a background worker does not wait for room");
+}
+
+static void
+look_until_there_is(Room *room)
+{
+	TimestampTz deadline = LockTimeout > 0 ?
+	TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LockTimeout) : DT_NOEND;
+
+	while (!has_room(room))
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		if (now >= deadline)
+			refuse(room, psprintf("; it was waited for for %d ms (lock_timeout)", LockTimeout));
+		wf_claim_sleep(Min(deadline, now + LOOK_EVERY_US));
+	}
+}
+
+static void
+wait_for_room(Room *room)
+{
+	WfWakeSeat	seat = wf_wake_listen_instead(WF_WAKE_ROOM, room->queue);
+
+	PG_TRY();
+	{
+		look_until_there_is(room);
+	}
+	PG_FINALLY();
+	{
+		wf_wake_listen_again(seat);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * Raises WF012 when there is no such queue and WF009 when it has no room and
+ * nobody is to wait.
+ */
+void
+wf_queue_require_room(const char *queue, int added, bool may_wait)
+{
+	Datum		name = CStringGetTextDatum(queue);
+	Room		room = {.queue = queue,.added = added};
+	bool		blocks;
+
+	if (wf_plan_execute(&limit_plan, &name, NULL) == 0)
+		wf_job_refuse_queue(queue);
+	room.max_length = wf_result_int4(0, 1);
+	blocks = DatumGetBool(wf_result_datum(0, 2, NULL));
+	if (room.max_length == 0 || added == 0)
+		return;
+
+	if (!has_room(&room))
+	{
+		if (!blocks || !may_wait)
+			refuse(&room, "");
+		require_hope(&room);
+		wait_for_room(&room);
+	}
+	note_own(&room);
+}

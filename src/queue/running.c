@@ -1,0 +1,79 @@
+/*
+ * running.c
+ *	  Where the running jobs of a queue begin, and those of groups that live.
+ *
+ * As in ready.c, from low-water marks; here a queue has one or two.
+ */
+#include "postgres.h"
+
+#include "look.h"
+#include "marks.h"
+#include "queue_internal.h"
+#include "utils/fmgroids.h"
+#include "utils/timestamp.h"
+
+/* Columns of job_running behind queue; of job_grouped the second one is job_id. */
+enum
+{
+	RUNNING_LEASE_UNTIL = 2,
+	RUNNING_CLAIMED_AT,
+};
+#define GROUPED_JOB_ID 2
+
+static int64
+first_running(WfLook *look, int32 shelf, int64 from)
+{
+	int			column = shelf == WF_RUNNING_LEASE ? RUNNING_LEASE_UNTIL : RUNNING_CLAIMED_AT;
+	int64		position;
+
+	if (shelf == WF_RUNNING_SESSION)
+		wf_look_null_key(look, RUNNING_LEASE_UNTIL);
+	wf_look_key(look, column, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
+				TimestampTzGetDatum(from));
+
+	return wf_look_first(look, column, look->snapshot, column, &position, 0, NULL) ?
+		position : WF_MARK_NONE;
+}
+
+static int64
+first_grouped(WfLook *look, int32 shelf, int64 from)
+{
+	int64		position;
+
+	wf_look_key(look, GROUPED_JOB_ID, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));
+
+	return wf_look_first(look, GROUPED_JOB_ID, look->snapshot, GROUPED_JOB_ID, &position, 0, NULL) ?
+		position : WF_MARK_NONE;
+}
+
+void
+wf_running_look(const char *queue, WfRunning *running)
+{
+	int64		found[2];
+
+	WfWalk		walk = {
+		.table = "job",.index = "job_running",.track = WF_TRACK_RUNNING,.queue = queue,
+		.n_shelves = 2,.find_first = first_running
+	};
+
+	running->is_known = wf_look_walk(&walk, found);
+	running->lease_until = found[WF_RUNNING_LEASE];
+	running->claimed_at = found[WF_RUNNING_SESSION];
+}
+
+/*
+ * No living job of a group stands in the queue before the one returned.
+ */
+int64
+wf_grouped_from(const char *queue)
+{
+	WfWalk		walk = {
+		.table = "job",.index = "job_grouped",.track = WF_TRACK_GROUPED,.queue = queue,
+		.n_shelves = 1,.find_first = first_grouped
+	};
+	int64		job_id;
+
+	(void) wf_look_walk(&walk, &job_id);
+
+	return job_id;
+}
