@@ -23,10 +23,7 @@
  * How often the claims of a queue had a reason to look into the table of jobs
  * is counted, too: whoever has found nothing there need not look again before
  * the count has changed.
- *
- * The registrations live in a block of shared memory with a slot for each
- * process of the server.  A slot is written by its own process only, under the
- * lock; "missed" is written by others with atomics, "until" is read so.
+ * The registrations themselves are in listen.c.
  */
 #include "postgres.h"
 
@@ -34,7 +31,7 @@
 #include "access/xact.h"
 #include "base/compat.h"
 #include "base/wake.h"
-#include "common/hashfn.h"
+#include "base/wake_internal.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
@@ -42,31 +39,8 @@
 #include "utils/timestamp.h"
 #include "utils/resowner.h"
 
-typedef struct Slot
-{
-	bool		in_use;
-	uint8		topic;			/* WfWakeTopic */
-	Oid			database;
-	uint32		queue_hash;		/* 0: any queue */
-	pg_atomic_uint32 missed;	/* bits of WfWakeTopic nobody listened to */
-	pg_atomic_uint64 until;		/* when it wakes by itself */
-} Slot;
-
-#define QUEUE_COUNTS 256
-
 /* In a count: of a transaction that has stored something itself. */
 #define OWN_CHANGES (UINT64CONST(1) << 63)
-
-typedef struct WakeBlock
-{
-	LWLock		lock;
-	int			tranche;		/* set once */
-	int			used_slots;		/* slots beyond were never used */
-	pg_atomic_uint32 listeners[WF_WAKE_TOPICS]; /* slots in use, by topic */
-	pg_atomic_uint64 all_queues;	/* wakings of every queue at once */
-	pg_atomic_uint64 queues[QUEUE_COUNTS];	/* by the hash of the name */
-	Slot		slots[FLEXIBLE_ARRAY_MEMBER];
-} WakeBlock;
 
 /* What the present transaction will wake. */
 #define MAX_PENDING 16
@@ -77,7 +51,7 @@ typedef struct Pending
 	bool		counts;			/* there is something new in the table */
 } Pending;
 
-static WakeBlock *block = NULL;
+static WakeBlock *block = NULL; /* once wake_block() was called */
 static Pending pending[MAX_PENDING];
 static int	n_pending = 0;
 static bool pending_all_queues = false; /* more queues than we can tell apart */
@@ -85,63 +59,13 @@ static TimestampTz pending_end = DT_NOEND;	/* the first lease of the
 											 * transaction that ends */
 static uint32 pending_end_queue = 0;
 static bool has_committed = false;	/* the transaction that is about to end */
-static bool exit_hook_set = false;
-
-static Size
-block_size(void)
-{
-	return offsetof(WakeBlock, slots) + sizeof(Slot) * ProcGlobal->allProcCount;
-}
-
-static void
-init_block(void *memory)
-{
-	WakeBlock  *new_block = memory;
-
-	new_block->tranche = LWLockNewTrancheId();
-	LWLockInitialize(&new_block->lock, new_block->tranche);
-	pg_atomic_init_u64(&new_block->all_queues, 0);
-	for (int i = 0; i < WF_WAKE_TOPICS; i++)
-		pg_atomic_init_u32(&new_block->listeners[i], 0);
-	for (int i = 0; i < QUEUE_COUNTS; i++)
-		pg_atomic_init_u64(&new_block->queues[i], 0);
-	for (int i = 0; i < ProcGlobal->allProcCount; i++)
-	{
-		pg_atomic_init_u32(&new_block->slots[i].missed, 0);
-		pg_atomic_init_u64(&new_block->slots[i].until, (uint64) DT_NOEND);
-	}
-}
 
 static WakeBlock *
 wake_block(void)
 {
-	if (block == NULL)
-	{
-		block = wf_shared_block("pg_workflow wake", block_size(), init_block);
-		LWLockRegisterTranche(block->tranche, "pg_workflow wake");
-	}
+	block = wf_wake_block();
 
 	return block;
-}
-
-static uint32
-hash_queue(const char *queue)
-{
-	uint32		hash;
-
-	if (queue == NULL)
-		return 0;
-	hash = hash_bytes((const unsigned char *) queue, strlen(queue));
-
-	return hash == 0 ? 1 : hash;
-}
-
-static bool
-slot_listens(const Slot *slot, WfWakeTopic topic, uint32 queue_hash, Oid database)
-{
-	return slot->in_use && slot->topic == topic &&
-		(topic == WF_WAKE_LAUNCHER || slot->database == database) &&
-		(slot->queue_hash == 0 || queue_hash == 0 || slot->queue_hash == queue_hash);
 }
 
 /*
@@ -162,7 +86,7 @@ wake_listeners(WfWakeTopic topic, uint32 queue_hash, uint32 missed)
 	{
 		Slot	   *slot = &block->slots[i];
 
-		if (!slot_listens(slot, topic, queue_hash, MyDatabaseId))
+		if (!wf_wake_slot_listens(slot, topic, queue_hash, MyDatabaseId))
 			continue;
 		if (missed != 0)
 			pg_atomic_fetch_or_u32(&slot->missed, missed);
@@ -212,8 +136,8 @@ wake_long_sleepers(uint32 queue_hash, TimestampTz end)
 		if (!slot->in_use || (TimestampTz) pg_atomic_read_u64(&slot->until) <= end)
 			continue;
 		LWLockAcquire(&block->lock, LW_SHARED);
-		if (slot_listens(slot, WF_WAKE_TASK, queue_hash, MyDatabaseId) ||
-			slot_listens(slot, WF_WAKE_MAINTENANCE, 0, MyDatabaseId))
+		if (wf_wake_slot_listens(slot, WF_WAKE_TASK, queue_hash, MyDatabaseId) ||
+			wf_wake_slot_listens(slot, WF_WAKE_MAINTENANCE, 0, MyDatabaseId))
 			SetLatch(&ProcGlobal->allProcs[i].procLatch);
 		LWLockRelease(&block->lock);
 	}
@@ -307,7 +231,7 @@ wf_wake_prepare(void)
 static void
 note(WfWakeTopic topic, const char *queue, bool counts)
 {
-	uint32		queue_hash = hash_queue(queue);
+	uint32		queue_hash = wf_wake_hash(queue);
 
 	(void) wake_block();		/* the transaction's end must not allocate */
 	for (int i = 0; i < n_pending; i++)
@@ -351,7 +275,7 @@ wf_wake_waiters_at_commit(const char *queue)
 void
 wf_wake_by_at_commit(const char *queue, TimestampTz end)
 {
-	uint32		queue_hash = hash_queue(queue);
+	uint32		queue_hash = wf_wake_hash(queue);
 
 	(void) wake_block();
 	if (TIMESTAMP_IS_NOEND(pending_end))
@@ -362,16 +286,6 @@ wf_wake_by_at_commit(const char *queue, TimestampTz end)
 }
 
 /*
- * Until when this process, which listens, is going to sleep.  Before it looks, it
- * says DT_NOEND: so that it wakes for what it did not see.
- */
-void
-wf_wake_sleep_until(TimestampTz until)
-{
-	pg_atomic_write_u64(&wake_block()->slots[wf_my_proc_number()].until, (uint64) until);
-}
-
-/*
  * How often there was something new in the table of jobs for the claims of a
  * queue; names with the same hash count together.  What this transaction has
  * stored itself makes it another number.
@@ -379,7 +293,7 @@ wf_wake_sleep_until(TimestampTz until)
 uint64
 wf_wake_count(const char *queue)
 {
-	uint32		hash = hash_queue(queue);
+	uint32		hash = wf_wake_hash(queue);
 	uint64		count = pg_atomic_read_u64(&wake_block()->all_queues) +
 	pg_atomic_read_u64(&wake_block()->queues[hash % QUEUE_COUNTS]);
 
@@ -398,8 +312,8 @@ void
 wf_wake_now(WfWakeTopic topic, const char *queue)
 {
 	(void) wake_block();
-	count_change(topic, hash_queue(queue));
-	wake_topic(topic, hash_queue(queue));
+	count_change(topic, wf_wake_hash(queue));
+	wake_topic(topic, wf_wake_hash(queue));
 }
 
 /*
@@ -414,108 +328,4 @@ wf_wake_workers_everywhere(void)
 			(block->slots[i].topic == WF_WAKE_SQL || block->slots[i].topic == WF_WAKE_HTTP))
 			SetLatch(&ProcGlobal->allProcs[i].procLatch);
 	LWLockRelease(&block->lock);
-}
-
-static void
-unlisten_at_exit(int code, Datum arg)
-{
-	wf_wake_unlisten();
-}
-
-static void
-count_out(Slot *slot)
-{
-	if (slot->in_use)
-		pg_atomic_fetch_sub_u32(&block->listeners[slot->topic], 1);
-	slot->in_use = false;
-}
-
-/*
- * Registers this process as waiting for a topic (and queue, or NULL for any).
- * Look for work only after this call; then sleep on MyLatch.
- */
-void
-wf_wake_listen(WfWakeTopic topic, const char *queue)
-{
-	(void) wf_wake_listen_instead(topic, queue);
-}
-
-WfWakeSeat
-wf_wake_listen_instead(WfWakeTopic topic, const char *queue)
-{
-	WfWakeSeat	wanted = {.in_use = true,.topic = topic,.queue_hash = hash_queue(queue)};
-	Slot	   *slot = &wake_block()->slots[wf_my_proc_number()];
-	WfWakeSeat	before = {
-		.in_use = slot->in_use,.topic = slot->topic,.queue_hash = slot->queue_hash
-	};
-
-	if (!exit_hook_set)
-	{
-		before_shmem_exit(unlisten_at_exit, (Datum) 0);
-		exit_hook_set = true;
-	}
-	wf_wake_listen_again(wanted);
-
-	return before;
-}
-
-void
-wf_wake_listen_again(WfWakeSeat seat)
-{
-	int			me = wf_my_proc_number();
-	Slot	   *slot = &wake_block()->slots[me];
-
-	LWLockAcquire(&block->lock, LW_EXCLUSIVE);
-	count_out(slot);
-	if (seat.in_use)
-		pg_atomic_fetch_add_u32(&block->listeners[seat.topic], 1);
-	slot->topic = seat.topic;
-	slot->database = MyDatabaseId;
-	slot->queue_hash = seat.queue_hash;
-	pg_atomic_write_u64(&slot->until, (uint64) DT_NOEND);
-	slot->in_use = seat.in_use;
-	block->used_slots = Max(block->used_slots, me + 1);
-	LWLockRelease(&block->lock);
-}
-
-/*
- * Ends the registration of this process; harmless when there is none.
- */
-void
-wf_wake_unlisten(void)
-{
-	Slot	   *slot;
-
-	if (block == NULL)
-		return;
-	slot = &block->slots[wf_my_proc_number()];
-	LWLockAcquire(&block->lock, LW_EXCLUSIVE);
-	count_out(slot);
-	LWLockRelease(&block->lock);
-	pg_atomic_write_u32(&slot->missed, 0);
-}
-
-/*
- * Returns and forgets the topics (as bits) that nobody listened to.
- */
-uint32
-wf_wake_take_missed(void)
-{
-	return pg_atomic_exchange_u32(&wake_block()->slots[wf_my_proc_number()].missed, 0);
-}
-
-/*
- * Tells whether some process of the database listens to a topic now.
- */
-bool
-wf_wake_anyone_listens(WfWakeTopic topic, Oid database)
-{
-	bool		found = false;
-
-	LWLockAcquire(&wake_block()->lock, LW_SHARED);
-	for (int i = 0; i < block->used_slots && !found; i++)
-		found = slot_listens(&block->slots[i], topic, 0, database);
-	LWLockRelease(&block->lock);
-
-	return found;
 }

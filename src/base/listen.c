@@ -1,0 +1,189 @@
+/*
+ * listen.c
+ *	  Registering what a process waits for, so that commits wake it.
+ */
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "base/wake.h"
+#include "base/wake_internal.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+static WakeBlock *block = NULL;
+static bool exit_hook_set = false;
+
+static Size
+block_size(void)
+{
+	return offsetof(WakeBlock, slots) + sizeof(Slot) * ProcGlobal->allProcCount;
+}
+
+static void
+init_block(void *memory)
+{
+	WakeBlock  *new_block = memory;
+
+	new_block->tranche = LWLockNewTrancheId();
+	LWLockInitialize(&new_block->lock, new_block->tranche);
+	pg_atomic_init_u64(&new_block->all_queues, 0);
+	for (int i = 0; i < WF_WAKE_TOPICS; i++)
+		pg_atomic_init_u32(&new_block->listeners[i], 0);
+	for (int i = 0; i < QUEUE_COUNTS; i++)
+		pg_atomic_init_u64(&new_block->queues[i], 0);
+	for (int i = 0; i < ProcGlobal->allProcCount; i++)
+	{
+		pg_atomic_init_u32(&new_block->slots[i].missed, 0);
+		pg_atomic_init_u64(&new_block->slots[i].until, (uint64) DT_NOEND);
+	}
+}
+
+WakeBlock *
+wf_wake_block(void)
+{
+	if (block == NULL)
+	{
+		block = wf_shared_block("pg_workflow wake", block_size(), init_block);
+		LWLockRegisterTranche(block->tranche, "pg_workflow wake");
+	}
+
+	return block;
+}
+
+uint32
+wf_wake_hash(const char *queue)
+{
+	uint32		hash;
+
+	if (queue == NULL)
+		return 0;
+	hash = hash_bytes((const unsigned char *) queue, strlen(queue));
+
+	return hash == 0 ? 1 : hash;
+}
+
+bool
+wf_wake_slot_listens(const Slot *slot, WfWakeTopic topic, uint32 queue_hash, Oid database)
+{
+	return slot->in_use && slot->topic == topic &&
+		(topic == WF_WAKE_LAUNCHER || slot->database == database) &&
+		(slot->queue_hash == 0 || queue_hash == 0 || slot->queue_hash == queue_hash);
+}
+
+/*
+ * Until when this process, which listens, is going to sleep.  Before it looks, it
+ * says DT_NOEND: so that it wakes for what it did not see.
+ */
+void
+wf_wake_sleep_until(TimestampTz until)
+{
+	pg_atomic_write_u64(&wf_wake_block()->slots[wf_my_proc_number()].until, (uint64) until);
+}
+
+static void
+unlisten_at_exit(int code, Datum arg)
+{
+	wf_wake_unlisten();
+}
+
+static void
+count_out(Slot *slot)
+{
+	if (slot->in_use)
+		pg_atomic_fetch_sub_u32(&block->listeners[slot->topic], 1);
+	slot->in_use = false;
+}
+
+/*
+ * Registers this process as waiting for a topic (and queue, or NULL for any).
+ * Look for work only after this call; then sleep on MyLatch.
+ */
+void
+wf_wake_listen(WfWakeTopic topic, const char *queue)
+{
+	(void) wf_wake_listen_instead(topic, queue);
+}
+
+WfWakeSeat
+wf_wake_listen_instead(WfWakeTopic topic, const char *queue)
+{
+	WfWakeSeat	wanted = {.in_use = true,.topic = topic,.queue_hash = wf_wake_hash(queue)};
+	Slot	   *slot = &wf_wake_block()->slots[wf_my_proc_number()];
+	WfWakeSeat	before = {
+		.in_use = slot->in_use,.topic = slot->topic,.queue_hash = slot->queue_hash
+	};
+
+	if (!exit_hook_set)
+	{
+		before_shmem_exit(unlisten_at_exit, (Datum) 0);
+		exit_hook_set = true;
+	}
+	wf_wake_listen_again(wanted);
+
+	return before;
+}
+
+void
+wf_wake_listen_again(WfWakeSeat seat)
+{
+	int			me = wf_my_proc_number();
+	Slot	   *slot = &wf_wake_block()->slots[me];
+
+	LWLockAcquire(&block->lock, LW_EXCLUSIVE);
+	count_out(slot);
+	if (seat.in_use)
+		pg_atomic_fetch_add_u32(&block->listeners[seat.topic], 1);
+	slot->topic = seat.topic;
+	slot->database = MyDatabaseId;
+	slot->queue_hash = seat.queue_hash;
+	pg_atomic_write_u64(&slot->until, (uint64) DT_NOEND);
+	slot->in_use = seat.in_use;
+	block->used_slots = Max(block->used_slots, me + 1);
+	LWLockRelease(&block->lock);
+}
+
+/*
+ * Ends the registration of this process; harmless when there is none.
+ */
+void
+wf_wake_unlisten(void)
+{
+	Slot	   *slot;
+
+	if (block == NULL)
+		return;
+	slot = &block->slots[wf_my_proc_number()];
+	LWLockAcquire(&block->lock, LW_EXCLUSIVE);
+	count_out(slot);
+	LWLockRelease(&block->lock);
+	pg_atomic_write_u32(&slot->missed, 0);
+}
+
+/*
+ * Returns and forgets the topics (as bits) that nobody listened to.
+ */
+uint32
+wf_wake_take_missed(void)
+{
+	return pg_atomic_exchange_u32(&wf_wake_block()->slots[wf_my_proc_number()].missed, 0);
+}
+
+/*
+ * Tells whether some process of the database listens to a topic now.
+ */
+bool
+wf_wake_anyone_listens(WfWakeTopic topic, Oid database)
+{
+	bool		found = false;
+
+	LWLockAcquire(&wf_wake_block()->lock, LW_SHARED);
+	for (int i = 0; i < block->used_slots && !found; i++)
+		found = wf_wake_slot_listens(&block->slots[i], topic, 0, database);
+	LWLockRelease(&block->lock);
+
+	return found;
+}

@@ -1,0 +1,44 @@
+/*
+ * wake_internal.h
+ *	  The registrations of who waits for what, shared by listen.c and wake.c.
+ *
+ * The registrations live in a block of shared memory with a slot for each
+ * process of the server.  A slot is written by its own process only, under the
+ * lock; "missed" is written by others with atomics, "until" is read so.
+ */
+#ifndef WF_BASE_WAKE_INTERNAL_H
+#define WF_BASE_WAKE_INTERNAL_H
+
+#include "base/wake.h"
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+
+typedef struct Slot
+{
+	bool		in_use;
+	uint8		topic;			/* WfWakeTopic */
+	Oid			database;
+	uint32		queue_hash;		/* 0: any queue */
+	pg_atomic_uint32 missed;	/* bits of WfWakeTopic nobody listened to */
+	pg_atomic_uint64 until;		/* when it wakes by itself */
+} Slot;
+
+#define QUEUE_COUNTS 256
+
+typedef struct WakeBlock
+{
+	LWLock		lock;
+	int			tranche;		/* set once */
+	int			used_slots;		/* slots beyond were never used */
+	pg_atomic_uint32 listeners[WF_WAKE_TOPICS]; /* slots in use, by topic */
+	pg_atomic_uint64 all_queues;	/* wakings of every queue at once */
+	pg_atomic_uint64 queues[QUEUE_COUNTS];	/* by the hash of the name */
+	Slot		slots[FLEXIBLE_ARRAY_MEMBER];
+} WakeBlock;
+
+extern WakeBlock *wf_wake_block(void);
+extern uint32 wf_wake_hash(const char *queue);
+extern bool wf_wake_slot_listens(const Slot *slot, WfWakeTopic topic, uint32 queue_hash,
+								 Oid database);
+
+#endif							/* WF_BASE_WAKE_INTERNAL_H */
