@@ -7,6 +7,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "base/context.h"
+#include "nodes/parsenodes.h"
 #include "utils/lsyscache.h"
 
 /* Marks, in a context, where the lines of inner functions end. */
@@ -164,4 +165,11 @@ wf_at_border(PGFunction function, FunctionCallInfo fcinfo)
 	PG_END_TRY();
 
 	return result;
+}
+
+bool
+wf_may_commit(FunctionCallInfo fcinfo)
+{
+	return fcinfo->context != NULL && IsA(fcinfo->context, CallContext) &&
+		!castNode(CallContext, fcinfo->context)->atomic;
 }

@@ -19,6 +19,11 @@
 extern Datum wf_at_border(PGFunction function, FunctionCallInfo fcinfo);
 
 /*
+ * Whether a procedure was called on its own, so that it may commit.
+ */
+extern bool wf_may_commit(FunctionCallInfo fcinfo);
+
+/*
  * Defines a public function whose body follows.
  */
 #define WF_PUBLIC_FUNCTION(name) \

@@ -14,13 +14,13 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/context.h"
 #include "base/owner.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lane/lane.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
 #include "queue_internal.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -115,8 +115,7 @@ wait_for_writers(const char *table)
 static void
 require_no_transaction_block(FunctionCallInfo fcinfo)
 {
-	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
-		castNode(CallContext, fcinfo->context)->atomic)
+	if (!wf_may_commit(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("workflow.subscribe() cannot run inside a transaction block"),

@@ -9,10 +9,10 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/context.h"
 #include "base/owner.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "nodes/parsenodes.h"
 #include "queue_internal.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -168,8 +168,7 @@ wait_until(const char *queue, TimestampTz deadline)
 static void
 require_no_transaction_block(FunctionCallInfo fcinfo)
 {
-	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
-		castNode(CallContext, fcinfo->context)->atomic)
+	if (!wf_may_commit(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("workflow.wait_for_job() cannot run inside a transaction block"),

@@ -14,6 +14,7 @@
 #include "access/xact.h"
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/context.h"
 #include "base/owner.h"
 #include "base/plan.h"
 #include "catalog/pg_type.h"
@@ -21,7 +22,6 @@
 #include "fmgr.h"
 #include "item/item.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -290,13 +290,6 @@ run_own(Run *run)
 	} while (n > 0 && !time_is_over(run));
 }
 
-static bool
-may_commit(FunctionCallInfo fcinfo)
-{
-	return fcinfo->context != NULL && IsA(fcinfo->context, CallContext) &&
-		!castNode(CallContext, fcinfo->context)->atomic;
-}
-
 PG_FUNCTION_INFO_V1(wf_run);
 
 /*
@@ -305,7 +298,7 @@ PG_FUNCTION_INFO_V1(wf_run);
 Datum
 wf_run(PG_FUNCTION_ARGS)
 {
-	bool		commits = may_commit(fcinfo);
+	bool		commits = wf_may_commit(fcinfo);
 	Run			run = {.by = {.actor = "pg_workflow run",.in_session = true}};
 
 	wf_item_require_no_activity();
