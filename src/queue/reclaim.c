@@ -21,16 +21,15 @@
 #include "base/owner.h"
 #include "base/session.h"
 #include "base/try.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "lane/lane.h"
+#include "look.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -398,11 +397,10 @@ static bool
 lock_tables_now(void)
 {
 	static const char *const tables[] = {"job", "attempt", "queue", "item", "definition"};
-	Oid			schema = get_namespace_oid("workflow", true);
 
 	for (int i = 0; i < lengthof(tables); i++)
 	{
-		Oid			table = OidIsValid(schema) ? get_relname_relid(tables[i], schema) : InvalidOid;
+		Oid			table = wf_look_relation(tables[i]);
 
 		if (!OidIsValid(table) || !ConditionalLockRelationOid(table, RowExclusiveLock))
 			return false;

@@ -16,15 +16,14 @@
 #include "access/xact.h"
 #include "base/context.h"
 #include "base/owner.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lane/lane.h"
+#include "look.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
 static WfPlan subscribers_plan = {
@@ -55,15 +54,22 @@ static WfPlan drop_plan = {
 };
 
 /*
+ * Facts may be as old as the snapshot of a transaction that keeps one.
+ */
+static bool
+may_have_subscribers(const WfQueueFacts *facts)
+{
+	return facts == NULL || facts->has_subscribers || IsolationUsesXactSnapshot();
+}
+
+/*
  * Whether queues may subscribe to a queue in which the present transaction has
  * just stored something.  Runs no statement.
  */
 bool
 wf_queue_may_have_subscribers(const char *queue)
 {
-	WfQueueFacts *facts = wf_queue_facts_known(queue);
-
-	return facts == NULL || facts->has_subscribers || IsolationUsesXactSnapshot();
+	return may_have_subscribers(wf_queue_facts_known(queue));
 }
 
 /*
@@ -73,12 +79,11 @@ wf_queue_may_have_subscribers(const char *queue)
 List *
 wf_queue_subscribers(const char *queue)
 {
-	WfQueueFacts *facts = wf_queue_facts(queue);
 	Datum		name = CStringGetTextDatum(queue);
 	List	   *subscribers = NIL;
 	uint64		count;
 
-	if (facts != NULL && !facts->has_subscribers && !IsolationUsesXactSnapshot())
+	if (!may_have_subscribers(wf_queue_facts(queue)))
 		return NIL;
 	PushActiveSnapshot(GetLatestSnapshot());
 	count = wf_plan_execute(&subscribers_plan, &name, NULL);
@@ -105,10 +110,9 @@ subscribe(const char *actor, FunctionCallInfo fcinfo)
 static void
 wait_for_writers(const char *table)
 {
-	Oid			relation = get_relname_relid(table, get_namespace_oid("workflow", false));
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relation);
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, wf_look_relation(table));
 	WaitForLockers(tag, ShareLock, false);
 }
 
