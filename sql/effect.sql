@@ -212,6 +212,14 @@ COMMENT ON FUNCTION workflow._note_duplicate(bigint, text) IS
 
 -- -------------------------------------------------------------------- people
 
+CREATE FUNCTION workflow._is_open(effect workflow.effect) RETURNS bool LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT effect.state IN ('claimed', 'sending', 'unknown', 'held') OR effect.state = 'pending' AND effect.unknown_attempts > 0
+$$;
+COMMENT ON FUNCTION workflow._is_open(workflow.effect) IS
+  'Inner: whether an effect is under way, or may have been applied and nobody knows';
+
 -- A guard's sender says how it went and not how far; what is known of the others is in
 -- the detail.  A row without an exchange that was held at once tells of no send.
 CREATE FUNCTION workflow._was_sent(attempt workflow.attempt) RETURNS bool LANGUAGE sql IMMUTABLE

@@ -38,6 +38,27 @@ COMMENT ON TRIGGER workflow_placed_again ON workflow.timer IS 'Who looks for tim
 ALTER TABLE workflow.timer ENABLE ALWAYS TRIGGER "~workflow_placed";
 ALTER TABLE workflow.timer ENABLE ALWAYS TRIGGER workflow_placed_again;
 
+-- A guard has no job that could be told of it.
+CREATE FUNCTION workflow._revive_timeout() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF NOT workflow._is_open(NEW) THEN
+    UPDATE workflow.timer AS t SET due_at = workflow._now()
+    WHERE t.item_id = NEW.item_id AND t.kind = 'timeout' AND t.due_at = 'infinity';
+    PERFORM workflow._wake('maintenance') WHERE FOUND;
+  END IF;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION workflow._revive_timeout() IS
+  'Inner: a state''s timeout that waits for a guard of the item is due when that is settled';
+
+CREATE TRIGGER revive_timeout AFTER UPDATE OF state ON workflow.effect FOR EACH ROW
+  WHEN (new.kind = 'guard' AND new.item_id IS NOT NULL AND old.state <> new.state)
+  EXECUTE FUNCTION workflow._revive_timeout();
+COMMENT ON TRIGGER revive_timeout ON workflow.effect IS 'A timeout that waits for a guard goes on when that is settled';
+
 -- ------------------------------------------------------------ inner, in C
 
 CREATE FUNCTION workflow._move(

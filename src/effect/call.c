@@ -160,6 +160,26 @@ item_argument(FunctionCallInfo fcinfo, int argument, bool by_key)
 }
 
 /*
+ * Whoever moves the item waits until the guard is begun, or was there before: a
+ * timeout would pass by what it cannot see yet.
+ */
+static void
+hold_item(int64 item_id)
+{
+	static WfPlan plan = {
+		.name = "hold item of guard",
+		.expected = SPI_OK_SELECT,
+		.nargs = 1,
+		.argtypes = {INT8OID},
+		.sql = "SELECT FROM workflow.item WHERE item_id = $1 FOR SHARE",
+	};
+	Datum		value = Int64GetDatum(item_id);
+
+	if (item_id != 0)
+		wf_plan_execute(&plan, &value, NULL);
+}
+
+/*
  * The caller's USAGE has been checked: it acts for itself, whoever intended the
  * effect first.
  */
@@ -223,6 +243,7 @@ begin_effect(FunctionCallInfo fcinfo, bool by_key)
 
 	connect_as_owner(&caller);
 	intent.item_id = item_argument(fcinfo, 3, by_key);
+	hold_item(intent.item_id);
 	verdict = guard(&intent, &effect_id, &wire, &response);
 	MemoryContextSwitchTo(result_memory);
 	values[0] = Int64GetDatum(effect_id);

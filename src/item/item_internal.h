@@ -79,7 +79,13 @@ extern void wf_item_require_right(const WfItem *item, const WfState *state, cons
 extern bool wf_item_event_is_outcome(const WfState *state, const char *event);
 
 /* open.c */
-extern bool wf_item_visit_is_open(int64 item_id, int seq);
+typedef enum WfOpen
+{
+	WF_OPEN_NOT,
+	WF_OPEN,					/* until the effect is settled */
+	WF_OPEN_SHORTLY,			/* it is settled, and who did it has to say so */
+} WfOpen;
+extern WfOpen wf_item_visit_is_open(const WfItem *item);
 extern void wf_item_require_known_outcome(const WfItem *item, const WfState *state,
 										  const char *event);
 extern List *wf_item_accepted_events(const WfItem *item);

@@ -20,7 +20,7 @@ typedef struct OpenEffect
 {
 	int64		effect_id;
 	const char *state;
-	bool		is_guards;		/* of a task: its worker tells of it, in time */
+	bool		is_guards;		/* of a task: its worker tells of it */
 } OpenEffect;
 
 #define EFFECT_OF_VISIT \
@@ -67,21 +67,30 @@ find_in_job(WfPlan *plan, int64 item_id, int seq, OpenEffect *open)
 	return false;
 }
 
+/*
+ * A guard that is known to be applied moves nothing by itself: whoever works on
+ * the task is about to say so.
+ */
+static WfPlan guard_plan = {
+	.name = "open guard of visit",
+	.expected = SPI_OK_SELECT,
+	.nargs = 3,
+	.argtypes = {INT8OID, INT4OID, TIMESTAMPTZOID},
+	.sql = "SELECT e.effect_id, e.state FROM workflow.effect AS e "
+	"WHERE e.item_id = $1 AND e.kind = 'guard' AND e.sending_at >= $3 "
+	"AND (workflow._is_open(e) OR e.state = 'succeeded' AND EXISTS ("
+	"SELECT FROM workflow.job AS j WHERE j.item_id = $1 AND j.seq = $2 AND j.status = 'running')) "
+	"ORDER BY e.state = 'succeeded', e.effect_id LIMIT 1",
+};
+
 static bool
 find_guard(const WfItem *item, OpenEffect *open)
 {
-	static WfPlan plan = {
-		.name = "open guard of visit",
-		.expected = SPI_OK_SELECT,
-		.nargs = 2,
-		.argtypes = {INT8OID, TIMESTAMPTZOID},
-		.sql = "SELECT effect_id, state FROM workflow.effect "
-		"WHERE item_id = $1 AND kind = 'guard' AND state IN ('unknown', 'held') "
-		"AND sending_at >= $2 ORDER BY effect_id LIMIT 1",
+	Datum		values[3] = {
+		Int64GetDatum(item->item_id), Int32GetDatum(item->seq), TimestampTzGetDatum(item->since)
 	};
-	Datum		values[2] = {Int64GetDatum(item->item_id), TimestampTzGetDatum(item->since)};
 
-	if (wf_plan_execute(&plan, values, NULL) == 0)
+	if (wf_plan_execute(&guard_plan, values, NULL) == 0)
 		return false;
 	open->effect_id = wf_result_int8(0, 1);
 	open->state = wf_result_text(0, 2);
@@ -106,31 +115,48 @@ is_timeout(const WfState *state, const char *event)
 		(state->timeout_us > 0 && strcmp(event, state->timeout_event) == 0);
 }
 
+static bool
+is_known(const OpenEffect *open)
+{
+	return strcmp(open->state, "succeeded") == 0;
+}
+
 /*
- * Whether the event has to wait for the outcome.  The timeout of a task does
- * not wait for a guard.
+ * Whether the event has to wait for the outcome.  What its worker may be about to
+ * tell by complete() it may tell by send(), too.
  */
 static bool
 waits_for(const OpenEffect *open, const WfState *state, const char *event)
 {
-	return wf_item_event_is_outcome(state, event) ||
-		(!open->is_guards && is_timeout(state, event));
+	if (is_timeout(state, event))
+		return true;
+
+	return wf_item_event_is_outcome(state, event) && !(open->is_guards && is_known(open));
 }
 
 /*
- * Whether the outcome of the visit's action is open.
+ * How the visit's action stands in the way of the state's timeout.
  */
-bool
-wf_item_visit_is_open(int64 item_id, int seq)
+WfOpen
+wf_item_visit_is_open(const WfItem *item)
 {
+	const WfGraph *graph = wf_graph(item->workflow, item->version);
 	OpenEffect	open = {0};
 
-	return find_in_job(&read_plan, item_id, seq, &open);
+	if (!find_open(&read_plan, item, wf_item_state(graph, item->state), &open))
+		return WF_OPEN_NOT;
+
+	return open.is_guards && is_known(&open) ? WF_OPEN_SHORTLY : WF_OPEN;
 }
 
 static char *
 what_to_do(const OpenEffect *open)
 {
+	if (open->is_guards && is_known(open))
+		return pstrdup("Its worker tells so by workflow.complete(), or its lease ends.");
+	if (open->is_guards && strcmp(open->state, "sending") == 0)
+		return psprintf("Its worker tells by workflow.finish_effect(" INT64_FORMAT ", token, outcome).",
+						open->effect_id);
 	if (open->is_guards)
 		return psprintf("SELECT workflow.resolve(" INT64_FORMAT ", 'applied', 'how you know'); "
 						"or 'not_applied' says what became of it.", open->effect_id);

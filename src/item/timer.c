@@ -5,8 +5,9 @@
  * The maintenance worker sleeps until the earliest one and fires what is due.
  * A state's timeout does not interrupt an outside action whose outcome is
  * open (open.c): the timer is put to infinity and set again when the job has
- * been told.  That is judged under the locks of the job and the effect, because
- * a worker may be about to begin it.
+ * been told, or the guard of a task is settled (sql/item.sql).  That is judged
+ * under the locks of the job and the effect, because a worker may be about to
+ * begin it.
  * Timers of paused items do not count.
  */
 #include "postgres.h"
@@ -169,6 +170,34 @@ hold_effect(const DueTimer *timer)
 		wf_effect_hold_standing(effect_id).disposition != WF_EFFECT_BUSY;
 }
 
+/*
+ * The same of guards.  Who begins one holds the item; who settles one finds
+ * that the timeout waits for it, or is waited for here.
+ */
+static bool
+hold_guards(const WfItem *item)
+{
+	static WfPlan plan = {
+		.name = "guards of visit",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {INT8OID, TIMESTAMPTZOID},
+		.sql = "SELECT e.effect_id FROM workflow.effect AS e "
+		"WHERE e.item_id = $1 AND e.kind = 'guard' AND e.sending_at >= $2 AND workflow._is_open(e)",
+	};
+	Datum		values[2] = {Int64GetDatum(item->item_id), TimestampTzGetDatum(item->since)};
+	uint64		found = wf_plan_execute(&plan, values, NULL);
+	int64	   *ids = palloc(sizeof(int64) * (found + 1));
+
+	for (uint64 row = 0; row < found; row++)
+		ids[row] = wf_result_int8(row, 1);
+	for (uint64 i = 0; i < found; i++)
+		if (wf_effect_hold_standing(ids[i]).disposition == WF_EFFECT_BUSY)
+			return false;
+
+	return true;
+}
+
 static void
 delete_timer(const DueTimer *timer)
 {
@@ -238,14 +267,15 @@ raise_event(const WfItem *item, const DueTimer *timer)
  * whether it has to; it is put off then.
  */
 static bool
-must_wait(const DueTimer *timer)
+must_wait(const WfItem *item, const DueTimer *timer)
 {
-	if (!hold_effect(timer))
-		change_due(timer, wf_now() + RETRY_DELAY_US);
-	else if (wf_item_visit_is_open(timer->item_id, timer->seq))
-		change_due(timer, DT_NOEND);
-	else
+	WfOpen		open = WF_OPEN_SHORTLY;
+
+	if (hold_effect(timer) && hold_guards(item))
+		open = wf_item_visit_is_open(item);
+	if (open == WF_OPEN_NOT)
 		return false;
+	change_due(timer, open == WF_OPEN ? DT_NOEND : wf_now() + RETRY_DELAY_US);
 
 	return true;
 }
@@ -256,11 +286,13 @@ must_wait(const DueTimer *timer)
 static void
 fire_locked(const WfItem *item, const DueTimer *timer)
 {
-	if (strcmp(timer->kind, "timeout") == 0 && must_wait(timer))
+	bool		is_over = item->seq != timer->seq;
+
+	if (!is_over && strcmp(timer->kind, "timeout") == 0 && must_wait(item, timer))
 		return;
 	delete_timer(timer);
-	if (item->seq != timer->seq)
-		return;					/* the visit is over */
+	if (is_over)
+		return;
 
 	if (strcmp(timer->kind, "start") == 0)
 		begin_visit(item, timer->actor);
