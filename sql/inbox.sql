@@ -99,6 +99,34 @@ $$;
 COMMENT ON FUNCTION workflow._check_feed_workflow(text, jsonb) IS
   'Inner: raises WF012 for a part of a rule that names a workflow which does not exist';
 
+-- Where evidence goes, and what it may say.  The keys of an endpoint whose server is gone are still known.
+CREATE FUNCTION workflow._check_feed_evidence(path text, part jsonb) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  name text := part ->> 'endpoint';
+  wrapper text := (SELECT w.fdwname FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw WHERE s.srvname = name);
+BEGIN
+  IF part ->> 'says' !~ '[${\\]' AND part ->> 'says' NOT IN ('applied', 'not_applied') THEN
+    PERFORM workflow._refuse_feed(path || '.says', 'it is neither applied nor not_applied, nor selected');
+  END IF;
+  IF wrapper = 'workflow_http' OR EXISTS (SELECT FROM workflow.endpoint AS p WHERE p.endpoint = name) THEN
+    RETURN;
+  END IF;
+  RAISE EXCEPTION '%', CASE WHEN wrapper IS NULL THEN format('endpoint "%s" does not exist', name)
+                            ELSE format('foreign server "%s" is not an endpoint', name) END
+    USING ERRCODE = 'WF010',
+          DETAIL = format('%s of the feed names it.%s', path, ' It belongs to the foreign data wrapper ' || wrapper || '.'),
+          HINT = format('Make it before the source, by CREATE SERVER ... FOREIGN DATA WRAPPER workflow_http; there are: %s.',
+                        coalesce((SELECT string_agg(e.endpoint, ', ' ORDER BY e.endpoint)
+                                  FROM (SELECT s.srvname::text AS endpoint
+                                        FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw
+                                        WHERE w.fdwname = 'workflow_http' ORDER BY s.srvname LIMIT 10) AS e), 'none'));
+END
+$$;
+COMMENT ON FUNCTION workflow._check_feed_evidence(text, jsonb) IS
+  'Inner: raises WF010 for evidence about an endpoint which does not exist';
+
 CREATE FUNCTION workflow._check_rule(path text, rule jsonb) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -121,6 +149,7 @@ BEGIN
   END IF;
   IF rule ? 'evidence' THEN
     PERFORM workflow._check_feed_part(path || '.evidence', rule -> 'evidence', '{endpoint,key,says,reference}', '{endpoint,key}');
+    PERFORM workflow._check_feed_evidence(path || '.evidence', rule -> 'evidence');
   END IF;
 END
 $$;

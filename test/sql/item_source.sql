@@ -16,6 +16,20 @@ SELECT workflow.create_source('shop', 'none', feed => '{"send": {"item": "orders
 \set VERBOSITY default
 SELECT count(*) AS sources FROM workflow.sources;
 
+-- so is an endpoint that does not exist, or a server that is none, and what evidence cannot say
+CREATE SERVER pay FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://pay.example.com', dedup 'key');
+CREATE FOREIGN DATA WRAPPER regress_other;
+CREATE SERVER elsewhere FOREIGN DATA WRAPPER regress_other;
+SELECT workflow.create_source('bank', 'none', feed => '[{"when": "$.body.a", "evidence": {"endpoint": "pay", "key": "$.body.k"}}, {"evidence": {"endpoint": "pya", "key": "$.body.k"}}]');
+SELECT workflow.create_source('bank', 'none', feed => '{"evidence": {"endpoint": "elsewhere", "key": "$.body.k"}}');
+SELECT workflow.create_source('bank', 'none', feed => '{"evidence": {"endpoint": "pay", "key": "$.body.k", "says": "done"}}');
+SELECT workflow.create_source('bank', 'none', feed => '[{"when": "$.body.a", "evidence": {"endpoint": "pay", "key": "$.body.k", "says": "$.body.says"}},
+  {"when": "$.body.b", "evidence": {"endpoint": "pay", "key": "$.body.k", "says": "not_applied"}}, {"evidence": {"endpoint": "pay", "key": "$.body.k", "says": "{$.body.not}applied"}}]');
+-- a server that is gone leaves its keys, and with them what may still be evidence
+SELECT workflow.call('pay', 'POST', '/', '{}', 'k') > 0 AS called;
+DROP SERVER pay;
+SELECT workflow.create_source('bank', 'none', feed => '{"evidence": {"endpoint": "pay", "key": "$.body.k"}}');
+
 -- by its definition, or by the webhook
 SELECT workflow.create_source('shop', 'none', feed => '[
   {"when": "$.body.number", "send": {"item": "order:{$.body.number}", "event": "paid"}}, {"when": "$.body.key", "send": {"workflow": "order", "key": "$.body.key", "event": "paid"}},
