@@ -18,26 +18,40 @@
 #include "utils/timestamp.h"
 
 /*
- * What another job waits for is not cancelled with this visit.  What may have
- * been applied is not forgotten: "abandoned" says so; and what was applied, and
- * is sent again for its answer only, has succeeded.
+ * What may have been applied is not forgotten: "abandoned" says so; and what was
+ * applied, and is sent again for its answer only, has succeeded.  At time $1.
+ */
+#define GIVE_UP \
+	"UPDATE workflow.effect AS e SET " \
+	"(state, substate) = (SELECT CASE WHEN w.done THEN 'succeeded' ELSE 'cancelled' END, " \
+	"CASE WHEN w.done THEN 'no_body' WHEN e.unknown_attempts > 0 THEN 'abandoned' END " \
+	"FROM (SELECT e.unknown_attempts > 0 " \
+	"AND workflow._was_answered_with_success(e.effect_id)) AS w (done)), " \
+	"reason = 'the item moved on', next_at = NULL, cause = NULL, " \
+	"finished_at = $1::timestamptz "
+
+/*
+ * What another job waits for is not cancelled with this visit.
  */
 static WfPlan cancel_visit_plan = {
 	.name = "cancel effects of a visit",
 	.expected = SPI_OK_UPDATE,
 	.nargs = 3,
-	.argtypes = {INT8OID, INT4OID, TIMESTAMPTZOID},
-	.sql = "UPDATE workflow.effect AS e SET "
-	"(state, substate) = (SELECT CASE WHEN w.done THEN 'succeeded' ELSE 'cancelled' END, "
-	"CASE WHEN w.done THEN 'no_body' WHEN e.unknown_attempts > 0 THEN 'abandoned' END "
-	"FROM (SELECT e.unknown_attempts > 0 "
-	"AND workflow._was_answered_with_success(e.effect_id)) AS w (done)), "
-	"reason = 'the item moved on', next_at = NULL, cause = NULL, "
-	"finished_at = $3::timestamptz "
-	"WHERE e.item_id = $1::int8 AND e.item_seq = $2::int4 "
+	.argtypes = {TIMESTAMPTZOID, INT8OID, INT4OID},
+	.sql = GIVE_UP
+	"WHERE e.item_id = $2::int8 AND e.item_seq = $3::int4 "
 	"AND e.state IN ('pending', 'claimed', 'unknown', 'blocked') "
 	"AND NOT EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = e.effect_id "
-	"AND (j.item_id, j.seq) IS DISTINCT FROM ($1::int8, $2::int4))",
+	"AND (j.item_id, j.seq) IS DISTINCT FROM ($2::int8, $3::int4))",
+};
+
+static WfPlan give_up_plan = {
+	.name = "give up what nobody wants",
+	.expected = SPI_OK_UPDATE,
+	.by_index = true,
+	.nargs = 2,
+	.argtypes = {TIMESTAMPTZOID, INT8OID},
+	.sql = GIVE_UP "WHERE e.effect_id = $2::int8",
 };
 
 static WfPlan doubts_plan = {
@@ -109,9 +123,9 @@ static WfPlan orphans_plan = {
 	.nargs = 2,
 	.argtypes = {INT4OID, INT8ARRAYOID},
 	.sql = "SELECT e.effect_id FROM workflow.effect AS e "
-	"WHERE (e.kind IN ('http', 'model') AND e.state IN ('pending', 'blocked') "
-	"AND e.unknown_attempts = 0 "
-	"OR e.kind = 'http' AND e.state = 'unknown' AND e.unknown_attempts > 0 AND e.token IS NULL) "
+	"WHERE e.kind IN ('http', 'model') AND (e.state = 'pending' "
+	"OR e.state = 'blocked' AND e.unknown_attempts = 0 "
+	"OR e.state = 'unknown' AND e.unknown_attempts > 0 AND e.token IS NULL) "
 	"AND e.effect_id <> ALL ($2) "
 	"AND NOT EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = e.effect_id) "
 	"LIMIT $1::int4",
@@ -160,7 +174,7 @@ void
 wf_effect_cancel_visit(int64 item_id, int seq)
 {
 	Datum		values[3] = {
-		Int64GetDatum(item_id), Int32GetDatum(seq), TimestampTzGetDatum(wf_now())
+		TimestampTzGetDatum(wf_now()), Int64GetDatum(item_id), Int32GetDatum(seq)
 	};
 
 	look_up_doubts(item_id, seq);
@@ -183,23 +197,37 @@ wf_effect_is_wanted(int64 effect_id)
 	return wf_plan_execute(&wanted_plan, &id, NULL) > 0;
 }
 
+/*
+ * Ends what may have been applied, or has it looked up; where neither can be, a
+ * person is asked.
+ */
+static void
+settle_doubt(const WfEffect *effect)
+{
+	WfEndpoint *endpoint = where_to_look_up(effect);
+	Datum		values[2] = {TimestampTzGetDatum(wf_now()), Int64GetDatum(effect->effect_id)};
+
+	if (wf_was_answered_with_success(effect))
+		wf_plan_execute(&give_up_plan, values, NULL);
+	else if (endpoint != NULL)
+		look_up(effect, endpoint);
+	else
+		wf_plan_execute(&hold_plan, &values[1], NULL);
+}
+
 bool
 wf_effect_settle_unwanted(int64 effect_id)
 {
-	Datum		id = Int64GetDatum(effect_id);
 	WfEffect   *effect = wf_effect_try_lock(effect_id);
-	WfEndpoint *endpoint;
 
 	if (effect == NULL)
 		return false;
-	if (wf_effect_cancel_unwanted(effect_id) || strcmp(effect->kind, "http") != 0 ||
-		effect->unknown_attempts == 0 || effect->token != NULL)
+	if (wf_effect_cancel_unwanted(effect_id))
 		return true;
-	endpoint = where_to_look_up(effect);
-	if (endpoint != NULL && (wf_effect_is(effect, "unknown") || wf_effect_is(effect, "pending")))
-		look_up(effect, endpoint);
-	else if (wf_effect_is(effect, "unknown"))
-		wf_plan_execute(&hold_plan, &id, NULL);
+	if ((strcmp(effect->kind, "http") == 0 || strcmp(effect->kind, "model") == 0) &&
+		effect->unknown_attempts > 0 && effect->token == NULL &&
+		(wf_effect_is(effect, "unknown") || wf_effect_is(effect, "pending")))
+		settle_doubt(effect);
 
 	return true;
 }

@@ -5,7 +5,8 @@
 #       '/path' => sub { my ($times, $request) = @_; return "HTTP/1.1 ..." });
 #   $server->port; $server->count('/path'); $server->stop;
 #
-# undef as an answer: hang up; '': never answer.
+# undef as an answer: hang up; '': never answer; a reference to bytes: send them
+# and hang up.
 
 package RawServer;
 
@@ -55,8 +56,11 @@ sub serve
 			my $request = read_request($socket);
 			my $answer  = defined $request ? reply($answers, \%times, $request) : undef;
 
-			if (defined $answer) { syswrite $socket, $answer if length $answer }
-			else                 { $select->remove($socket); close $socket }
+			my $hangs_up = !defined $answer || ref $answer;
+
+			$answer = $$answer if ref $answer;
+			syswrite $socket, $answer if length($answer // '');
+			if ($hangs_up) { $select->remove($socket); close $socket }
 		}
 	}
 	require POSIX;
