@@ -45,8 +45,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT e FROM workflow.effect AS e
   WHERE e.item_id = item.item_id
-    AND CASE WHEN item.outcome IS NOT NULL THEN e.kind <> 'revert' AND e.state IN ('sending', 'unknown', 'held')
-             ELSE e.kind = 'guard' AND e.state IN ('unknown', 'held') AND e.sending_at >= item.since END
+    AND CASE WHEN item.outcome IS NOT NULL THEN e.kind <> 'revert' AND workflow._is_open(e)
+             ELSE e.kind = 'guard' AND workflow._is_open(e) AND e.state <> 'sending' AND e.sending_at >= item.since END
   ORDER BY e.state <> 'held', e.effect_id LIMIT 1
 $$;
 COMMENT ON FUNCTION workflow._open_effect(workflow.item) IS
@@ -197,7 +197,7 @@ BEGIN
   ELSIF effect.state = 'blocked' OR job.waiting_on = 'blocked' THEN
     waiting_on := 'blocked';
     waiting_detail := coalesce(effect.reason, job.error_message, request);
-  ELSIF job.status = 'waiting' OR effect.state IN ('sending', 'unknown', 'held') THEN
+  ELSIF job.status = 'waiting' OR effect.state IN ('sending', 'unknown', 'held') OR job.job_id IS NULL AND workflow._is_open(effect) THEN
     waiting_on := 'effect';
     waiting_detail := format('%s: %s%s', effect.state, request, coalesce(' (' || effect.reason || ')', ''));
   ELSIF job.status = 'ready' AND queue.paused_at IS NOT NULL THEN
@@ -305,7 +305,7 @@ BEGIN
     waiting_detail := concat_ws('; ', waiting_detail, s.endpoint_owner || ' is asked');
   END IF;
   IF outcome IS NOT NULL THEN
-    IF (s.e).state IN ('sending', 'unknown', 'held') THEN
+    IF workflow._is_open(s.e) THEN
       waiting_detail := format('ended: %s, but %s', outcome, waiting_detail);
       owner := coalesce(s.endpoint_owner, owner);
     ELSIF back.detail IS NOT NULL THEN
@@ -323,6 +323,9 @@ BEGIN
       waiting_detail := 'ended: ' || outcome;
     END IF;
     RETURN;
+  END IF;
+  IF (s.e).kind = 'guard' AND waiting_on <> 'effect' THEN
+    waiting_detail := concat_ws('; ', waiting_detail, format('effect %s, key %s, may have been applied (%s)', (s.e).effect_id, (s.e).key, (s.e).reason));
   END IF;
   waiting_detail := concat_ws('; ', waiting_detail, back.detail);
   waiting_detail := concat_ws('; kept: ', waiting_detail, (

@@ -217,6 +217,14 @@ AS $$
              WHERE e.state IN ('held', 'unknown', 'blocked') GROUP BY e.state) AS e (state, n)
     ON e.state = s.state
   UNION ALL
+  SELECT 'effects_in_doubt', count(*) = 0, 'warning',
+         format('%s effects may have been applied, and nobody has come to do them again.', count(*)),
+         CASE WHEN count(*) > 0 THEN
+           format('workflow.begin_effect() with the same key does it again, SELECT workflow.resolve(%s, ''applied'' or ''not_applied'', ''how you know''); ends it; SELECT * FROM workflow.effects WHERE state = ''pending'' AND kind = ''guard'' shows them.', min(e.effect_id)) END
+  FROM workflow.effect AS e
+  WHERE e.state = 'pending' AND e.unknown_attempts > 0 AND coalesce(e.next_at, e.sending_at) < workflow._now() - interval '1 minute'
+    AND NOT EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = e.effect_id)
+  UNION ALL
   SELECT 'timers', t.n = 0, 'error',
          CASE WHEN t.n = 0 THEN 'All could fire.'
               ELSE format('%s timers could not fire and are tried each minute; one of item %s: %s',

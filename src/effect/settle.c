@@ -364,6 +364,22 @@ has_target_changed(const WfNews *news)
 }
 
 /*
+ * Nobody sends a guard's action again but its caller; who reads of one that may
+ * have been applied learns what ends it.
+ */
+static char *
+add_what_ends_it(const WfEffect *effect, const WfNews *news, WfDisposition decided, char *message)
+{
+	if (strcmp(effect->kind, "guard") != 0 || decided != WF_EFFECT_AGAIN ||
+		news->verdict.evidence != WF_NOT_KNOWN)
+		return message;
+
+	return psprintf("%s: workflow.begin_effect() with the same key does it again, or "
+					"SELECT workflow.resolve(%lld, 'applied' or 'not_applied', 'how you know')",
+					message, (long long) effect->effect_id);
+}
+
+/*
  * Adds what the news of an attempt make of its effect, and returns what its job
  * is to do.
  */
@@ -383,7 +399,7 @@ wf_effect_settle_on(WfLedgerPage *page, const WfEffect *effect, const WfEndpoint
 	outcome.charged = settlement.is_charged;
 	outcome.error_class = settlement.disposition == WF_EFFECT_SUCCEEDED ? NULL :
 		news->verdict.error_class;
-	outcome.message = conclusion == NULL ? message : conclusion;
+	outcome.message = conclusion == NULL ? add_what_ends_it(effect, news, decided, message) : conclusion;
 	outcome.model_output_id = news->model_output_id;
 	if (outcome.disposition == WF_EFFECT_AGAIN || outcome.disposition == WF_EFFECT_UNKNOWN)
 		outcome.next_at = wf_now() + settlement.delay_us;
