@@ -131,13 +131,6 @@ extern void wf_item_effect_settled(int64 effect_id, const char *actor);
 extern void wf_item_run_sql(const WfJob *job, const char *actor);
 
 /*
- * At the end of a step of a transaction that has nothing but steps of the
- * engine: fires what others' triggers have put off, so that what they refuse
- * is the end of this step, and not of the transaction at its commit.
- */
-extern void wf_item_fire_steps_deferred(void);
-
-/*
  * Raises inside an activity: it must not run those of others.
  */
 extern void wf_item_require_no_activity(void);

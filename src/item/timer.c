@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/deferred.h"
 #include "base/plan.h"
 #include "base/try.h"
 #include "base/wake.h"
@@ -312,7 +313,7 @@ fire(void *argument)
 		change_due(timer, wf_now() + RETRY_DELAY_US);
 	else if (!item->is_paused)
 		fire_locked(item, timer);
-	wf_item_fire_steps_deferred();
+	wf_deferred_fire_steps();
 }
 
 static void

@@ -6,11 +6,13 @@
  * the claim of all: of this one, and of the next, for ever.  Where there is such
  * a trigger jobs are marked in a subtransaction; when that fails they are marked
  * one by one, and the one that refuses says why in its row and is left alone by
- * this process for a while.  Without such a trigger nothing of it is done.
+ * this process for a while.  Without such a trigger nothing of it is done.  To a
+ * worker it is the same whether a trigger refuses at once or at the commit.
  */
 #include "postgres.h"
 
 #include "access/table.h"
+#include "base/deferred.h"
 #include "base/sweep.h"
 #include "base/table.h"
 #include "base/try.h"
@@ -75,6 +77,17 @@ typedef struct Marking
 	List	   *jobs;
 } Marking;
 
+/*
+ * A worker's transaction is its own, and what it has put off may fire now.  What
+ * a caller has put off is not ours to fire.
+ */
+static void
+fire_deferred(const Marking *marking)
+{
+	if (strcmp(marking->claim->kind, "task") != 0)
+		wf_deferred_fire_steps();
+}
+
 static void
 try_to_mark(void *argument)
 {
@@ -83,6 +96,7 @@ try_to_mark(void *argument)
 
 	marking->jobs = marking->job_id == 0 ? wf_claim_pick(marking->claim, marking->limit) :
 		wf_claim_mark(&take_one_plan, marking->claim, 1, &job_id);
+	fire_deferred(marking);
 }
 
 static void
@@ -94,6 +108,7 @@ try_to_note(void *argument)
 	};
 
 	wf_plan_execute(&note_plan, values, NULL);
+	fire_deferred(marking);
 }
 
 static void

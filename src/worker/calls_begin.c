@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/commit.h"
+#include "base/deferred.h"
 #include "base/point.h"
 #include "miscadmin.h"
 #include "utils/timestamp.h"
@@ -33,6 +34,7 @@ begin_send(void *argument)
 	call->wire = wf_effect_begin_send(call->effect_id, call->calls->by->worker, &outcome);
 	call->not_before = outcome.next_at;
 	call->waiting_on = outcome.waiting_on;
+	wf_deferred_fire_steps();
 }
 
 /*
@@ -95,6 +97,7 @@ begin_many(void *argument)
 	Beginning  *beginning = argument;
 
 	wf_effect_begin_many(beginning->starts, beginning->n, beginning->calls->by->worker);
+	wf_deferred_fire_steps();
 }
 
 /*
@@ -333,6 +336,7 @@ wf_calls_look_for_jobs(WfCalls *calls)
 		return;
 	choose_aside(calls);
 	wanted = wanted_jobs(calls);
+	wf_deferred_fire_steps();	/* what was recorded is no fault of a claim */
 	calls->ngiven_back = 0;
 	calls->found_others = false;
 	calls->nclaimed = claim_kind(calls, kinds[first], wanted);

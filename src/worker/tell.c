@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/deferred.h"
 #include "base/sweep.h"
 #include "base/plan.h"
 #include "catalog/pg_type.h"
@@ -36,7 +37,7 @@ follow(void *argument)
 	Telling    *telling = argument;
 
 	telling->followed = wf_item_follow_effect(&telling->follow, telling->job);
-	wf_item_fire_steps_deferred();
+	wf_deferred_fire_steps();
 }
 
 static void
