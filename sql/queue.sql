@@ -164,6 +164,11 @@ COMMENT ON FUNCTION workflow.release_many(bigint[], text[]) IS
 
 -- ----------------------------------------------------------------- queues
 
+CREATE FUNCTION workflow._is_held(job tid) RETURNS bool
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_queue_is_held';
+COMMENT ON FUNCTION workflow._is_held(tid) IS
+  'Inner: whether somebody has locked, or is changing, the row of a job';
+
 CREATE FUNCTION workflow._wake_queue(queue text) RETURNS void
 LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_queue_wake';
 COMMENT ON FUNCTION workflow._wake_queue(text) IS

@@ -343,7 +343,8 @@ table_may_have(const WfClaim *claim, const WfQueueFacts *facts)
 }
 
 /*
- * Whether a claim would find a job in the lane of its queue.
+ * Whether a claim would find a job in the lane of its queue.  What was lost in any
+ * lane is given back, as by a claim: there may be nothing of this queue in it.
  */
 bool
 wf_lanes_have_work(WfClaim *claim)
@@ -351,10 +352,11 @@ wf_lanes_have_work(WfClaim *claim)
 	WfQueueFacts *facts = wf_queue_facts(claim->queue);
 	WfLaneNo	lane = facts == NULL ? 0 : wf_lane_enter(facts->queue_no);
 
-	claim->has_lane = lane != 0;
+	claim->has_lane = lane != 0 && !facts->is_limited;
+	if (claim->has_lane && wf_lane_next_end() <= claim->now && wf_lanes_move_lost(false) > 0)
+		claim->has_changed = true;
 
-	return lane != 0 && (!TIMESTAMP_IS_NOEND(wf_lane_head(lane)) ||
-						 wf_lane_next_end() <= claim->now);
+	return lane != 0 && !TIMESTAMP_IS_NOEND(wf_lane_head(lane));
 }
 
 /*

@@ -155,6 +155,7 @@ typedef struct WfClaim
 
 	/* filled when there was less to take than wanted */
 	bool		is_contended;	/* somebody else is claiming: look again soon */
+	bool		is_lost_held;	/* so with a job whose lease has ended */
 	bool		is_full;		/* max_running */
 	bool		has_lane;		/* which was looked into */
 	TimestampTz rate_opens_at;	/* 0: the rate does not hold anything back */

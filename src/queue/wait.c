@@ -25,9 +25,9 @@ static WfPlan look_plan = {
 	.nargs = 3,
 	.argtypes = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.sql =
-	"SELECT q.paused_at IS NOT NULL, EXISTS ("
-	"    SELECT 1 FROM workflow.job AS j WHERE j.kind = 'task' AND j.queue = q.queue "
-	"      AND j.status = 'running' AND j.lease_until >= $3 AND j.lease_until <= $2), "
+	"SELECT q.paused_at IS NOT NULL, (SELECT bool_or(NOT workflow._is_held(l.row)) FROM ("
+	"    SELECT j.ctid AS row FROM workflow.job AS j WHERE j.kind = 'task' AND j.queue = q.queue "
+	"      AND j.status = 'running' AND j.lease_until >= $3 AND j.lease_until <= $2 LIMIT 100) AS l), "
 	WF_LIMIT_COLUMNS " "
 	"FROM workflow.queue AS q WHERE q.queue = $1",
 };
@@ -38,7 +38,8 @@ static WfPlan look_plan = {
 #define READY(range) \
 	"SELECT 1 FROM workflow.job AS j WHERE j.kind = 'task' AND j.queue = $1 " \
 	"  AND j.status = 'ready' AND j.run_at <= $2 AND " range \
-	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("$7") ") LIMIT 1"
+	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("$7") ") " \
+	"  AND NOT workflow._is_held(j.ctid) LIMIT 1"
 
 static WfPlan ready_plan = {
 	.name = "wait_for_ready_job",
@@ -59,7 +60,8 @@ static WfPlan ready_of_priority_plan = {
 };
 
 /*
- * Whether there is a ready job that no other one of its group stands before.
+ * Whether there is a ready job that no other one of its group stands before, and
+ * whose row nobody holds: a claim passes by what is held.
  */
 static bool
 is_any_ready(const WfClaim *claim)
@@ -109,6 +111,7 @@ can_claim(WfClaim *claim)
 	Datum		values[3];
 	WfRunning	running;
 	bool		is_lost;
+	bool		isnull;
 
 	wf_running_look(claim->queue, &running);
 	values[0] = CStringGetTextDatum(claim->queue);
@@ -117,7 +120,8 @@ can_claim(WfClaim *claim)
 	if (wf_plan_execute(&look_plan, values, NULL) == 0)
 		wf_job_refuse_queue(claim->queue);
 	claim->is_paused = DatumGetBool(wf_result_datum(0, 1, NULL));
-	is_lost = DatumGetBool(wf_result_datum(0, 2, NULL));
+	is_lost = DatumGetBool(wf_result_datum(0, 2, &isnull));
+	claim->is_lost_held = !isnull && !is_lost;
 	wf_claim_read_limits(claim, 0, 3);
 	if (claim->is_paused)
 		return false;
@@ -144,6 +148,11 @@ look(const char *queue, TimestampTz deadline, TimestampTz *next_look)
 	wf_enter_owner(&caller);
 	found = can_claim(&claim);
 	*next_look = found ? deadline : wf_claim_next_look(&claim, deadline);
+	if (claim.has_changed)
+		*next_look = GetCurrentTimestamp(); /* others see it then, and so do
+											 * we */
+	else if (claim.is_lost_held)
+		*next_look = Min(*next_look, GetCurrentTimestamp() + WF_HELD_US);
 	wf_leave_owner(&caller);
 
 	return found;

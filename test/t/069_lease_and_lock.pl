@@ -78,6 +78,41 @@ foreach my $with ('without workers', 'with workers')
 	$admin->query_safe('ROLLBACK');
 	gets($waiter, time, 1, "a row that is unlocked is taken, $with");
 	end_all();
+
+	# who waits by a procedure does not return for what cannot be had, and does not spin
+	query("SELECT workflow.enqueue('table', '{}', key => 'k')");
+	$admin->query_safe('BEGIN; SELECT FROM workflow.job FOR UPDATE');
+	my $caller = $node->background_psql('postgres', on_error_die => 1);
+	my $pid = $caller->query_safe('SELECT pg_backend_pid()');
+	$caller->query_until(qr/waiting/, "\\echo waiting\nCALL workflow.wait_for_job('table', '60 s');\n\\echo done\n");
+	wait_for("wait_event = 'PgWorkflowClaim' OR wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $pid", "wait_for_job() waits for a row that is locked, $with");
+	my $began = time;
+	$admin->query_safe('ROLLBACK');
+	$caller->query_until(qr/done/, '');
+	cmp_ok(time - $began, '<', 15, "until that is unlocked, $with");
+	$admin->query_safe('BEGIN; SELECT FROM workflow.job FOR UPDATE');
+	query("SELECT workflow.enqueue('table', '{}', key => 'l')");
+	$caller->query_safe("CALL workflow.wait_for_job('table', '60 s')");
+	is($caller->query_safe("SELECT count(*) FROM workflow.claim('table', 'caller', 5, '1 hour')"), 1, "or another one comes, $with");
+	end_all();
+	$admin->query_safe('ROLLBACK');
+	query("SELECT workflow.complete(job_id, token) FROM workflow.claim('table', 'end', 5)");
+
+	# the end of a lease is nothing to claim either while its row is locked
+	if ($with eq 'without workers')
+	{
+		enqueue('table');
+		query("SELECT FROM workflow.claim('table', 'thief', 1, '1 ms')");
+		$admin->query_safe('BEGIN; SELECT FROM workflow.job FOR UPDATE');
+		$caller->query_until(qr/waiting/, "\\echo waiting\nCALL workflow.wait_for_job('table', '60 s');\n\\echo done\n");
+		wait_for("wait_event = 'PgWorkflowClaim' OR wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $pid", 'nor does it return for a lease that nobody can end');
+		$began = time;
+		$admin->query_safe('ROLLBACK');
+		$caller->query_until(qr/done/, '');
+		cmp_ok(time - $began, '<', 15, 'until somebody can');
+		query("SELECT workflow.complete(job_id, token) FROM workflow.claim('table', 'end')");
+	}
+	$caller->quit;
 	$admin->quit;
 }
 
