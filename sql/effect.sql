@@ -133,6 +133,10 @@ CREATE TRIGGER bind_submitter BEFORE INSERT OR UPDATE OF submitted_by ON workflo
   FOR EACH ROW EXECUTE FUNCTION workflow._bind_submitter();
 COMMENT ON TRIGGER bind_submitter ON workflow.effect IS 'Binds an effect to the role that its submitter''s name means';
 
+CREATE TRIGGER bind_submitter BEFORE INSERT OR UPDATE OF submitted_by ON workflow.effect_part
+  FOR EACH ROW EXECUTE FUNCTION workflow._bind_submitter();
+COMMENT ON TRIGGER bind_submitter ON workflow.effect_part IS 'Binds a part in an effect to the role that its submitter''s name means';
+
 CREATE FUNCTION workflow._reserve_effect(submitted_by text, endpoint text, kind text, key text,
                                          request jsonb, item bigint, reverts bigint,
                                          OUT effect_id bigint, OUT is_new boolean)
@@ -1219,9 +1223,14 @@ COMMENT ON VIEW workflow.effects IS
 COMMENT ON COLUMN workflow.effects.owner IS 'Owner of the endpoint: who is asked where an outcome is not known';
 
 -- For who calls, and may not read the ledger.  Whose an effect is says the oid of the role, as for sending.
+-- Who met the effect of another role with the same request has part in its result, not in what it is for.
 CREATE VIEW workflow.own_effects WITH (security_barrier) AS
-SELECT v.*
-FROM workflow.effects AS v JOIN workflow.effect AS e ON e.effect_id = v.effect_id
-WHERE pg_catalog.pg_has_role(e.submitted_oid, 'USAGE');
+SELECT v.effect_id, v.endpoint, v.key, v.state, CASE WHEN o.is_own THEN v.item_id END AS item_id, v.method, v.path, v.attempts, v.status,
+       v.external_id, CASE WHEN o.is_own THEN v.previous END AS previous, v.response, v.error_class, v.reason, v.next_at, v.created_at, v.finished_at,
+       v.kind, v.reverts, v.owner, v.substate
+FROM workflow.effects AS v JOIN workflow.effect AS e ON e.effect_id = v.effect_id,
+     LATERAL (SELECT pg_catalog.pg_has_role(e.submitted_oid, 'USAGE')) AS o (is_own)
+WHERE o.is_own
+   OR EXISTS (SELECT FROM workflow.effect_part AS p WHERE p.effect_id = e.effect_id AND pg_catalog.pg_has_role(p.submitted_oid, 'USAGE'));
 COMMENT ON VIEW workflow.own_effects IS
-  'The same of the effects that the reader, or a role that he is a member of, has submitted: what became of one''s own calls';
+  'The same of the effects that the reader, or a role that he is a member of, has submitted or met with the same request: what became of one''s own calls';

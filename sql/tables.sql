@@ -526,6 +526,16 @@ COMMENT ON COLUMN workflow.effect.purged_at IS 'When its body, headers, answer a
 COMMENT ON COLUMN workflow.effect.earlier IS 'How it ended before it was reserved again, by a replay or another item: {item_id, seq, reserved_by, state, status, reason, finished_at, reserved_again_at}, the oldest first';
 COMMENT ON COLUMN workflow.effect.previous IS 'Value read before the first send; captured once';
 
+CREATE TABLE workflow.effect_part (
+  effect_id    bigint NOT NULL,
+  submitted_by text NOT NULL,
+  submitted_oid oid,
+  at           timestamptz NOT NULL,
+  PRIMARY KEY (effect_id, submitted_by)
+);
+COMMENT ON TABLE workflow.effect_part IS 'Roles beside submitted_by that have wanted the same effect: they see what becomes of it';
+COMMENT ON COLUMN workflow.effect_part.submitted_oid IS 'The role that submitted_by named when the row was written, as in workflow.effect';
+
 CREATE TABLE workflow.verification (
   effect_id    bigint PRIMARY KEY,
   endpoint_id  int NOT NULL,

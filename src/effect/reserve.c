@@ -270,6 +270,32 @@ key_is_free_for_another(const WfEffect *effect)
 	return has_ended_without_success(effect) && !may_be_applied(effect);
 }
 
+static WfPlan note_part_plan = {
+	.name = "note part in effect",
+	.expected = SPI_OK_INSERT,
+	.nargs = 3,
+	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID},
+	.sql = "INSERT INTO workflow.effect_part AS p (effect_id, submitted_by, at) "
+	"VALUES ($1::int8, $2::text, $3::timestamptz) "
+	"ON CONFLICT (effect_id, submitted_by) DO UPDATE SET submitted_by = excluded.submitted_by "
+	"WHERE p.submitted_oid IS DISTINCT FROM excluded.submitted_oid",
+};
+
+/*
+ * Two roles want the same: whoever is not the submitter now has part in it.
+ */
+static void
+note_part(const WfEffect *effect, const WfIntent *intent, bool is_revived)
+{
+	const char *other = is_revived ? effect->submitted_by : intent->submitted_by;
+	Datum		values[3] = {
+		Int64GetDatum(effect->effect_id), CStringGetTextDatum(other), TimestampTzGetDatum(wf_now())
+	};
+
+	if (strcmp(effect->submitted_by, intent->submitted_by) != 0 && strcmp(other, WF_NO_ROLE) != 0)
+		wf_plan_execute(&note_part_plan, values, NULL);
+}
+
 /*
  * A role that may not use the endpoint has no part in what another one does
  * there, nor in its result.
@@ -309,6 +335,7 @@ find_or_insert(const Prepared *prepared, int64 *effect_id, WfReservation *reserv
 		if (same_request(effect, prepared))
 		{
 			*reservation = meet_again(effect, prepared);
+			note_part(effect, prepared->intent, has_ended_without_success(effect));
 			return true;
 		}
 		if (!key_is_free_for_another(effect))

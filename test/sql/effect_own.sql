@@ -47,7 +47,33 @@ SELECT key, kind, state FROM workflow.own_effects;
 SET ROLE regress_own_team;
 SELECT key FROM workflow.own_effects;
 RESET ROLE;
+-- who meets another role's effect with the same request sees what becomes of it, and not what was before or for whom it is
+SET ROLE regress_own_bob;
+SELECT workflow.call('shop', 'POST', '/orders', '{"n": 1}', 'ann:1') = :ann AS met;
+RESET ROLE;
+SELECT workflow.grant_role('regress_own_bob', 'worker');
+SET ROLE regress_own_bob;
+SELECT verdict FROM workflow.begin_effect('shop', 'guard:1', '{"n": 3}');
+RESET ROLE;
+UPDATE workflow.effect SET previous = '{"body": "secret"}' WHERE effect_id = :ann;
+SET ROLE regress_own_bob;
+SELECT key, state, status, external_id, response, previous, item_id FROM workflow.own_effects ORDER BY key;
+-- with another request he has no part in it
+\set VERBOSITY sqlstate
+SELECT workflow.call('shop', 'POST', '/orders', '{"n": 5}', 'ann:2');
+SET ROLE regress_own_ann;
+SELECT workflow.call('shop', 'POST', '/orders', '{"n": 4}', 'ann:2');
+\set VERBOSITY default
+SELECT key FROM workflow.own_effects ORDER BY key;
+-- who wanted it first sees it still when somebody else has it done again
+RESET ROLE;
+UPDATE workflow.effect SET state = 'failed', reason = 'no' WHERE effect_id = :ann;
+SET ROLE regress_own_bob;
+SELECT workflow.call('shop', 'POST', '/orders', '{"n": 1}', 'ann:1') = :ann AS met;
+SET ROLE regress_own_ann;
+SELECT key, state, previous FROM workflow.own_effects WHERE effect_id = :ann;
 -- somebody new with the name of one who is gone does not
+RESET ROLE;
 DROP OWNED BY regress_own_bob;
 DROP ROLE regress_own_bob;
 CREATE ROLE regress_own_bob;
