@@ -108,6 +108,24 @@ cut_at_border(ErrorData *error)
 	return is_ours;
 }
 
+static const char *
+where_one_may_write(void)
+{
+	return RecoveryInProgress() ? "Call it on the primary server." :
+		"Call it in a transaction that may write: BEGIN READ WRITE;";
+}
+
+void
+wf_require_writable(const char *name)
+{
+	if (XactReadOnly)
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot execute workflow.%s() in a read-only transaction", name),
+				 errdetail("It writes to the tables of pg_workflow."),
+				 errhint("%s", where_one_may_write())));
+}
+
 /*
  * name: of the public function, in a transaction that may not write; else NULL.
  */
@@ -122,8 +140,7 @@ rethrow(const char *name)
 	{
 		error->message = psprintf("cannot execute workflow.%s() in a read-only transaction", name);
 		error->detail = pstrdup("It writes to the tables of pg_workflow.");
-		error->hint = pstrdup(RecoveryInProgress() ? "Call it on the primary server." :
-							  "Call it in a transaction that may write: BEGIN READ WRITE;");
+		error->hint = pstrdup(where_one_may_write());
 	}
 	ReThrowError(error);
 }

@@ -19,6 +19,11 @@
 extern Datum wf_at_border(PGFunction function, FunctionCallInfo fcinfo);
 
 /*
+ * Raises 25006 for the public function of that name where nothing can be written.
+ */
+extern void wf_require_writable(const char *name);
+
+/*
  * Whether a procedure was called on its own, so that it may commit.
  */
 extern bool wf_may_commit(FunctionCallInfo fcinfo);

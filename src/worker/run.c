@@ -302,6 +302,7 @@ wf_run(PG_FUNCTION_ARGS)
 	Run			run = {.by = {.actor = "pg_workflow run",.in_session = true}};
 
 	wf_item_require_no_activity();
+	wf_require_writable("run");
 	if (!PG_ARGISNULL(0))
 		run.end_at = GetCurrentTimestamp() + wf_interval_us(PG_GETARG_INTERVAL_P(0));
 	if (SPI_connect_ext(commits ? SPI_OPT_NONATOMIC : 0) != SPI_OK_CONNECT)

@@ -27,6 +27,7 @@ $primary->safe_psql(
 	  "states": {"RESTING": {"wait": {"for": "1 second"}, "on": {"ok": "WORKING"}},
 	             "WORKING": {"sql": {"function": "public.step", "queue": "work"}, "on": {"ok": "DONE", "error": "FAILED"}},
 	             "DONE": {"final": "success"}, "FAILED": {"final": "failure"}}}');
+	CREATE SERVER hooks FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://hooks.example.com', dedup 'key');
 	SELECT workflow.stop_workers();
 	SELECT workflow.submit('steps', '{}')});
 $primary->wait_for_catchup($standby);
@@ -50,6 +51,19 @@ is( $standby->safe_psql(
 		       (SELECT ok FROM workflow.verify(item_id))
 		FROM workflow.items}),
 	'timer|1|would run,would run|unsafe,safe|t', 'and answers what it waits for, what happened and what if');
+
+# what would write says where it can, whichever way it is made
+foreach (["submit('steps', '{}')", 'submit'], ["send(1, 'ok')", 'send'], ["claim('work', 'me')", 'claim'], ["enqueue('work', '{}')", 'enqueue'],
+	["call('hooks', 'POST', '/', '{}', 'k')", 'call'], ["begin_effect('hooks', 'k', '{}')", 'begin_effect'],
+	["cancel(1, 'over')", 'cancel'], ["create_queue('other', 'me', '1 hour', '{you}')", 'create_queue'])
+{
+	my ($call, $name) = @$_;
+	(undef, undef, $err) = $standby->psql('postgres', "\\set VERBOSITY verbose\nSELECT workflow.$call");
+	like($err, qr/ERROR:  25006: cannot execute workflow\.$name\(\) in a read-only transaction\nDETAIL:  It writes to the tables of pg_workflow\.\nHINT:  Call it on the primary server\./,
+		"$name() on a standby says where it may be called");
+}
+(undef, undef, $err) = $standby->psql('postgres', "\\set VERBOSITY verbose\nCALL workflow.run('1 s')");
+like($err, qr/ERROR:  25006: cannot execute workflow\.run\(\) in a read-only transaction.*HINT:  Call it on the primary server\./s, 'run(), too');
 
 $primary->stop('immediate');
 $standby->promote;
