@@ -279,19 +279,19 @@ $$;
 COMMENT ON FUNCTION workflow._lock_effect(bigint) IS 'Inner: locks and returns an effect; WF012 when there is none';
 
 -- Items come first, then their jobs, then the effect: whoever moves an item takes them in this order.
-CREATE FUNCTION workflow._lock_jobs_of_effect(effect_id bigint) RETURNS void LANGUAGE plpgsql
+CREATE FUNCTION workflow._lock_jobs_of_effects(effect_ids bigint[]) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
   PERFORM FROM workflow.item AS i
-  WHERE i.item_id IN (SELECT j.item_id FROM workflow.job AS j WHERE j.effect_id = effect_id AND j.status <> 'dead')
+  WHERE i.item_id IN (SELECT j.item_id FROM workflow.job AS j WHERE j.effect_id = ANY (effect_ids) AND j.status <> 'dead')
   ORDER BY i.item_id FOR NO KEY UPDATE;
-  PERFORM FROM workflow.job AS j WHERE j.effect_id = effect_id ORDER BY j.job_id FOR UPDATE;
+  PERFORM FROM workflow.job AS j WHERE j.effect_id = ANY (effect_ids) ORDER BY j.job_id FOR UPDATE;
 END
 $$;
-COMMENT ON FUNCTION workflow._lock_jobs_of_effect(bigint) IS
-  'Inner: locks what moves when an effect is settled by hand; the effect is locked after it';
+COMMENT ON FUNCTION workflow._lock_jobs_of_effects(bigint[]) IS
+  'Inner: locks what moves when effects are settled by hand; the effects are locked after it';
 
 -- Of a revert that a compensation could not make there is nothing that could be sent.
 CREATE FUNCTION workflow._lacks_request(effect workflow.effect) RETURNS boolean LANGUAGE sql IMMUTABLE
@@ -384,7 +384,7 @@ AS $$
 DECLARE
   effect workflow.effect;
 BEGIN
-  PERFORM workflow._lock_jobs_of_effect(effect_id);
+  PERFORM workflow._lock_jobs_of_effects(ARRAY[effect_id]);
   effect := workflow._lock_effect(effect_id);
   IF resolution IS NULL OR resolution NOT IN ('applied', 'not_applied', 'abandon') THEN
     RAISE EXCEPTION 'resolution "%" is not known', coalesce(resolution, 'null')
@@ -430,10 +430,7 @@ DECLARE
   ids bigint[] := ARRAY(SELECT DISTINCT i.id FROM unnest(effect_ids) AS i (id) WHERE i.id IS NOT NULL ORDER BY i.id);
   id  bigint;
 BEGIN
-  PERFORM FROM workflow.item AS i
-  WHERE i.item_id IN (SELECT j.item_id FROM workflow.job AS j WHERE j.effect_id = ANY (ids) AND j.status <> 'dead')
-  ORDER BY i.item_id FOR NO KEY UPDATE;
-  PERFORM FROM workflow.job AS j WHERE j.effect_id = ANY (ids) ORDER BY j.job_id FOR UPDATE;
+  PERFORM workflow._lock_jobs_of_effects(ids);
   FOREACH id IN ARRAY ids LOOP
     PERFORM workflow._resolve(caller, id, resolution, note, NULL);
   END LOOP;
@@ -487,7 +484,7 @@ AS $$
 DECLARE
   effect workflow.effect;
 BEGIN
-  PERFORM workflow._lock_jobs_of_effect(f.effect_id)
+  PERFORM workflow._lock_jobs_of_effects(ARRAY[f.effect_id])
   FROM workflow.effect AS f JOIN workflow.endpoint AS p USING (endpoint_id)
   WHERE p.endpoint = endpoint AND f.key = key;
   SELECT f.* INTO effect
@@ -520,6 +517,44 @@ CREATE FUNCTION workflow.record_evidence(endpoint text, key text, evidence text,
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.record_evidence(text, text, text, text) IS
   'Tells, from a webhook or a search, that an effect was applied or not_applied; settles it when its outcome is not known';
+
+-- Items first, then jobs, then effects in the order of their ids, as resolve_many does; unknown ones before all.
+CREATE FUNCTION workflow._record_evidence_many(caller text, endpoint text, keys text[], evidence text, evidence_references text[])
+RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  told record;
+BEGIN
+  IF cardinality(evidence_references) IS DISTINCT FROM cardinality(keys) THEN
+    RAISE EXCEPTION 'there must be a reference for each key'
+      USING ERRCODE = '22023',
+            DETAIL = format('There are %s keys and %s references.', coalesce(cardinality(keys), 0), coalesce(cardinality(evidence_references), 0)),
+            HINT = 'Give arrays of one length; a reference may be null.';
+  END IF;
+  PERFORM workflow._lock_jobs_of_effects(ARRAY(
+    SELECT f.effect_id FROM workflow.effect AS f JOIN workflow.endpoint AS p USING (endpoint_id)
+    WHERE p.endpoint = endpoint AND f.key = ANY (keys)));
+  FOR told IN
+    SELECT t.key, t.reference
+    FROM unnest(keys, evidence_references) AS t (key, reference)
+    LEFT JOIN (workflow.effect AS f JOIN workflow.endpoint AS p ON p.endpoint_id = f.endpoint_id AND p.endpoint = endpoint)
+      ON f.key = t.key
+    ORDER BY f.effect_id NULLS FIRST
+  LOOP
+    PERFORM workflow._record_evidence(caller, endpoint, told.key, evidence, told.reference);
+  END LOOP;
+  RETURN cardinality(keys);
+END
+$$;
+COMMENT ON FUNCTION workflow._record_evidence_many(text, text, text[], text, text[]) IS
+  'Inner: records evidence about several effects, all or none';
+
+CREATE FUNCTION workflow.record_evidence_many(endpoint text, keys text[], evidence text, evidence_references text[]) RETURNS bigint
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.record_evidence_many(text, text[], text, text[]) IS
+  'The same of several effects of an endpoint, with a reference for each key, all or none; returns how many';
 
 -- -------------------------------------------------------------------- revert
 
@@ -797,7 +832,7 @@ DECLARE
 BEGIN
   SELECT r.* INTO revert FROM workflow.effect AS r WHERE r.reverts = effect_id ORDER BY r.effect_id DESC LIMIT 1;
   IF FOUND THEN
-    PERFORM workflow._lock_jobs_of_effect(revert.effect_id);
+    PERFORM workflow._lock_jobs_of_effects(ARRAY[revert.effect_id]);
     revert := workflow._lock_effect(revert.effect_id);
   END IF;
   RETURN revert;

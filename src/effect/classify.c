@@ -222,18 +222,18 @@ key_verdict(const WfFacts *facts, const WfEndpoint *endpoint, WfVerdict *verdict
 {
 	if (endpoint->dedup != WF_DEDUP_KEY || facts->kind != WF_EXCHANGE_ACTION)
 		return false;
+	if (facts->is_other_request || list_member_int(endpoint->mismatch, facts->status))
+	{
+		*verdict = make_verdict(WF_NOT_APPLIED, WF_ACT_FAIL, "conflict",
+								"the receiver knows the key with another request");
+		return true;
+	}
 	if (list_member_int(endpoint->in_progress, facts->status))
 	{
 		*verdict = make_verdict(WF_NOT_KNOWN, WF_ACT_RETRY, "unknown_outcome",
 								"the same key is being worked on");
 		verdict->is_charged = false;
 		verdict->substate = "in_progress";
-		return true;
-	}
-	if (list_member_int(endpoint->mismatch, facts->status))
-	{
-		*verdict = make_verdict(WF_NOT_APPLIED, WF_ACT_FAIL, "conflict",
-								"the receiver knows the key with another request");
 		return true;
 	}
 

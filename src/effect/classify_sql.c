@@ -57,6 +57,7 @@ wf_inner_classify(PG_FUNCTION_ARGS)
 		.body_truncated = strstr(flags, "truncated") != NULL,
 		.says_when = strstr(flags, "retry_after") != NULL,
 		.is_replayed = strstr(flags, "replayed") != NULL,
+		.is_other_request = strstr(flags, "mismatch") != NULL,
 		.is_out_of_quota = strstr(flags, "quota") != NULL,
 		.advice = strstr(flags, "should_not_retry") != NULL ? WF_ADVICE_STOP :
 		strstr(flags, "should_retry") != NULL ? WF_ADVICE_RETRY : WF_ADVICE_NONE,

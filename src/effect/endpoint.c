@@ -120,6 +120,8 @@ read_key_option(WfEndpoint *endpoint, const char *name, const char *value)
 		endpoint->in_progress = wf_option_statuses(name, value);
 	else if (strcmp(name, "mismatch") == 0)
 		endpoint->mismatch = wf_option_statuses(name, value);
+	else if (strcmp(name, "mismatch_codes") == 0)
+		endpoint->mismatch_codes = wf_option_list(value);
 	else if (strcmp(name, "already_done") == 0)
 		endpoint->already_done = wf_option_statuses(name, value);
 	else if (strcmp(name, "rejects") == 0)
@@ -250,6 +252,7 @@ read_server(const ForeignServer *server)
 	endpoint->breaker_window_us = DEFAULT_BREAKER_WINDOW_US;
 	endpoint->breaker_cooldown_us = DEFAULT_BREAKER_COOLDOWN_US;
 	endpoint->quota_codes = wf_default_quota_codes();
+	endpoint->mismatch_codes = wf_default_mismatch_codes();
 	foreach(cell, server->options)
 	{
 		DefElem    *option = lfirst(cell);

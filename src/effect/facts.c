@@ -18,28 +18,46 @@ static const char *const quota_codes[] = {
 	"billing_error", "credit_balance_too_low", "quota_exceeded_permanently",
 };
 
+/* Codes of well-known services for a key that they know with another request. */
+static const char *const mismatch_codes[] = {
+	"idempotency_error", "idempotency_key_reused", "IDEMPOTENCY_KEY_REUSED",
+	"idempotency_key_mismatch", "IdempotentParameterMismatch",
+};
+
 /* Where services put such a code. */
 static const char *const code_paths[] = {
 	"$.error.code", "$.error.type", "$.error.details.error_code", "$.code", "$.type",
 };
 
-List *
-wf_default_quota_codes(void)
+static List *
+list_of(const char *const *names, int n)
 {
 	List	   *codes = NIL;
 
-	for (int i = 0; i < lengthof(quota_codes); i++)
-		codes = lappend(codes, pstrdup(quota_codes[i]));
+	for (int i = 0; i < n; i++)
+		codes = lappend(codes, pstrdup(names[i]));
 
 	return codes;
 }
 
+List *
+wf_default_quota_codes(void)
+{
+	return list_of(quota_codes, lengthof(quota_codes));
+}
+
+List *
+wf_default_mismatch_codes(void)
+{
+	return list_of(mismatch_codes, lengthof(mismatch_codes));
+}
+
 static bool
-is_quota_code(const char *code, const WfEndpoint *endpoint)
+is_one_of(const char *code, List *codes)
 {
 	ListCell   *cell;
 
-	foreach(cell, endpoint->quota_codes)
+	foreach(cell, codes)
 	{
 		if (strcmp(lfirst(cell), code) == 0)
 			return true;
@@ -48,8 +66,11 @@ is_quota_code(const char *code, const WfEndpoint *endpoint)
 	return false;
 }
 
+/*
+ * Whether an answer's body has one of the codes.
+ */
 static bool
-names_quota(Jsonb *body, const WfEndpoint *endpoint)
+names_code(Jsonb *body, List *codes)
 {
 	if (body == NULL)
 		return false;
@@ -59,7 +80,7 @@ names_quota(Jsonb *body, const WfEndpoint *endpoint)
 		JsonbValue	value;
 
 		if (found != NULL && JsonbExtractScalar(&found->root, &value) &&
-			value.type == jbvString && is_quota_code(wf_jsonb_value_text(&value), endpoint))
+			value.type == jbvString && is_one_of(wf_jsonb_value_text(&value), codes))
 			return true;
 	}
 
@@ -94,7 +115,9 @@ wf_facts_of(const WfExchange *exchange, const WfEndpoint *endpoint, Jsonb *body)
 		wf_limits_wait_us(exchange, wf_now()) > 0,
 		.kind = exchange->kind,
 		.is_replayed = wf_has_marker(exchange->headers, endpoint->replay_marker),
-		.is_out_of_quota = exchange->status == 429 && names_quota(body, endpoint),
+		.is_out_of_quota = exchange->status == 429 && names_code(body, endpoint->quota_codes),
+		.is_other_request = exchange->status >= 400 && exchange->status < 500 &&
+		names_code(body, endpoint->mismatch_codes),
 		.advice = advice_of(exchange, endpoint),
 	};
 

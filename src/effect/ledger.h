@@ -114,6 +114,8 @@ typedef struct WfEndpoint
 	int64		breaker_cooldown_us;
 	WfFlow		flow;
 	const char *retry_header;	/* says whether to try again; or NULL */
+	List	   *mismatch_codes; /* of char *: in the body of a 4xx, the key is
+								 * known with another request */
 	List	   *quota_codes;	/* of char *: in the body of a 429, money is
 								 * missing */
 	bool		accepted_is_open;	/* a 202 is looked up until it is done */
@@ -277,6 +279,8 @@ typedef struct WfFacts
 	bool		says_when;		/* a Retry-After came */
 	WfExchangeKind kind;
 	bool		is_replayed;	/* an answer that was given before */
+	bool		is_other_request;	/* the receiver knows the key with another
+									 * one */
 	bool		is_out_of_quota;	/* it is money that is missing, not time */
 	WfAdvice	advice;			/* by the endpoint's retry_header */
 } WfFacts;
@@ -365,6 +369,7 @@ extern Jsonb *wf_model_read(const WfEffect *effect, const WfAnswer *answer,
 
 /* facts.c */
 extern List *wf_default_quota_codes(void);
+extern List *wf_default_mismatch_codes(void);
 extern WfFacts wf_facts_of(const WfExchange *exchange, const WfEndpoint *endpoint,
 						   Jsonb *body);
 

@@ -13,8 +13,8 @@
 
 /* Only a receiver that knows keys has these. */
 static const char *const key_options[] = {
-	"key_header", "key_pointer", "key_format", "key_ttl", "in_progress", "mismatch", "on_5xx",
-	"replay_marker", "ignored_marker",
+	"key_header", "key_pointer", "key_format", "key_ttl", "in_progress", "mismatch", "mismatch_codes",
+	"on_5xx", "replay_marker", "ignored_marker",
 };
 
 static const char *const lookup_options[] = {

@@ -302,6 +302,7 @@ static const OptionRule server_rules[] = {
 	{"key_ttl", check_interval, false},
 	{"in_progress", check_statuses, false},
 	{"mismatch", check_statuses, false},
+	{"mismatch_codes", check_label, false},
 	{"replay_marker", wf_check_marker, false},
 	{"ignored_marker", wf_check_marker, false},
 	{"already_done", check_statuses, false},

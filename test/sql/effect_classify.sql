@@ -65,6 +65,10 @@ FROM unnest(ARRAY[500, 502, 503]) AS s (status), workflow._classify('answered', 
 SELECT f.flags, r.* FROM unnest(ARRAY['', 'retry_after', 'quota', 'quota retry_after']) AS f (flags),
      workflow._classify('answered', 0, 429, 'none', 'unknown', f.flags) AS r;
 
+-- a code in the body says that the key is known with another request, whatever the status says elsewhere
+SELECT d.dedup, s.status, r.* FROM unnest(ARRAY['key', 'none']) AS d (dedup), unnest(ARRAY[400, 409]) AS s (status),
+     workflow._classify('answered', 0, s.status, d.dedup, 'unknown', 'mismatch') AS r;
+
 -- statuses that an endpoint declares as answered before any work (a CDN that did not reach it)
 SELECT s.status, r.evidence, r.action, r.error_class
 FROM unnest(ARRAY[503, 520, 521, 522, 523, 524, 525, 526]) AS s (status),

@@ -45,3 +45,8 @@ SELECT workflow.resolve_many(array_agg(effect_id) || array_agg(effect_id), 'appl
 FROM workflow.effects WHERE key IN ('k3', 'k6');
 SELECT key, state, reason FROM workflow.effects WHERE key IN ('k3', 'k5', 'k6') ORDER BY key;
 SELECT workflow.resolve_many('{}', 'applied', 'nothing');
+-- and so is evidence recorded
+SELECT workflow.record_evidence_many('bank', '{k6,none}', 'applied', '{tx-6,tx-7}');
+SELECT workflow.record_evidence_many('bank', '{k6}', 'applied', '{}');
+SELECT workflow.record_evidence_many('bank', '{k3,k6,k5}', 'applied', '{tx-3,tx-6,null}');
+SELECT key, state, reason, external_id FROM workflow.effects WHERE key IN ('k3', 'k5', 'k6') ORDER BY key;

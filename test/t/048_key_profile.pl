@@ -26,6 +26,8 @@ my $server = RawServer->new(
 	'/ignored' => one_after_the_other(RawServer::answer(500, '{}', $ignored), RawServer::answer(200, '{}')),
 	'/twice' => one_after_the_other(undef, RawServer::answer(200, '{}', $ignored)),
 	'/poor' => one_after_the_other(RawServer::answer(429, '{"error": {"type": "insufficient_quota", "code": "insufficient_quota"}}', 'Retry-After: 0'), RawServer::answer(200, '{}')),
+	'/reused' => sub { return RawServer::answer(400, '{"error": {"type": "idempotency_error"}}') },
+	'/reused-there' => sub { return RawServer::answer(409, '{"code": "key_taken"}') },
 	'/own-code' => sub { return RawServer::answer(429, '{"code": "no_credit"}') },
 	'/told' => one_after_the_other(RawServer::answer(400, '{}', 'X-Should-Retry: true'), RawServer::answer(429, '{}', 'X-Should-Retry: false')),
 	'/body' => sub { return RawServer::answer(200, $_[1] =~ /^idempotency-key/im ? '{"header": true}' : ($_[1] =~ /\r\n\r\n(.*)/s)[0], 'Content-Type: application/json') });
@@ -89,6 +91,14 @@ becomes('succeeded', 'poor', 'and lets it go on');
 $node->safe_psql('postgres', "ALTER SERVER keyed OPTIONS (ADD quota_codes 'no_credit', ADD retry_header 'X-Should-Retry')");
 call('keyed', 'own-code');
 becomes('blocked', 'own-code', 'an endpoint may have a code of its own for that');
+call('keyed', 'reused');
+becomes('failed', 'reused', 'a key that is known with another request is not sent again');
+is(query("reason FROM workflow.effects WHERE key = 'reused'"),
+	'HTTP 400: the receiver knows the key with another request', 'also where only the body says so');
+$node->safe_psql('postgres', "ALTER SERVER keyed OPTIONS (ADD mismatch_codes 'key_taken')");
+call('keyed', 'reused-there');
+becomes('failed', 'reused-there', 'and where the status would be that of a key being worked on');
+is($server->count('/reused-there'), 1, 'once');
 call('keyed', 'told');
 becomes('failed', 'told', 'a receiver that says whether to try again is obeyed');
 is($server->count('/told'), 2, 'both ways');
