@@ -176,6 +176,30 @@ wf_was_answered_with_success(const WfEffect *effect)
 	return DatumGetBool(wf_result_datum(0, 1, NULL));
 }
 
+static WfPlan known_success_plan = {
+	.name = "known success",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "SELECT workflow._known_success(e.effect_id), e.evidence ->> 'reference' "
+	"FROM workflow.effect AS e WHERE e.effect_id = $1::int8",
+};
+
+/*
+ * The substate of an effect that is known to be applied, whatever its last send
+ * came to, and what evidence refers to; NULL when that is not known.
+ */
+const char *
+wf_known_success(const WfEffect *effect, char **reference)
+{
+	Datum		id = Int64GetDatum(effect->effect_id);
+
+	wf_plan_execute(&known_success_plan, &id, NULL);
+	*reference = wf_result_text(0, 2);
+
+	return wf_result_text(0, 1);
+}
+
 /*
  * A send was answered with success.  Where another one was, too, the thing may
  * have been done twice, unless the receiver knows the key: then it is the same

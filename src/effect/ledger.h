@@ -292,6 +292,8 @@ typedef struct WfSettlement
 	int64		delay_us;		/* with WF_EFFECT_AGAIN */
 	int			unknown_attempts;
 	const char *substate;		/* NULL: the verdict's */
+	const char *external_id;	/* NULL: the exchange's */
+	const char *message;		/* NULL: the verdict's */
 } WfSettlement;
 
 extern WfSettlement wf_settle(const WfVerdict *verdict, const WfEndpoint *endpoint,
@@ -375,6 +377,7 @@ extern bool wf_has_marker(Jsonb *headers, const char *marker);
 extern void wf_endpoint_ignore_keys(WfEndpoint *endpoint);
 extern void wf_note_duplicate(const WfEffect *effect, const char *why);
 extern bool wf_was_answered_with_success(const WfEffect *effect);
+extern const char *wf_known_success(const WfEffect *effect, char **reference);
 extern void wf_note_second_success(const WfEffect *effect, const WfEndpoint *endpoint,
 								   const WfExchange *exchange);
 extern void wf_heed_ignored_key(WfEffect *effect, WfEndpoint *endpoint,
