@@ -389,16 +389,11 @@ $$;
 COMMENT ON FUNCTION workflow._awaits_resolution(workflow.effect, text) IS
   'Inner: whether a person, or evidence, may say of an effect what became of it';
 
-CREATE FUNCTION workflow._resolve(caller text, effect_id bigint, resolution text, note text, external_id text)
+CREATE FUNCTION workflow._require_resolution(effect_id bigint, resolution text, note text, external_id text)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_variable
-DECLARE
-  effect workflow.effect;
 BEGIN
-  PERFORM workflow._lock_jobs_of_effect(effect_id);
-  effect := workflow._lock_effect(effect_id);
   IF resolution IS NULL OR resolution NOT IN ('applied', 'not_applied', 'abandon') THEN
     RAISE EXCEPTION 'resolution "%" is not known', coalesce(resolution, 'null')
       USING ERRCODE = '22023',
@@ -417,6 +412,22 @@ BEGIN
             DETAIL = format('The resolution is %s and external_id is "%s".', resolution, external_id),
             HINT = format('SELECT workflow.resolve(%s, ''applied'', ''how you know'', ''id at the receiver'');', effect_id);
   END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_resolution(bigint, text, text, text) IS
+  'Inner: raises 22023 for a resolution that is none, that has no note, or that has an external id of nothing';
+
+CREATE FUNCTION workflow._resolve(caller text, effect_id bigint, resolution text, note text, external_id text)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  effect workflow.effect;
+BEGIN
+  PERFORM workflow._lock_jobs_of_effect(effect_id);
+  effect := workflow._lock_effect(effect_id);
+  PERFORM workflow._require_resolution(effect_id, resolution, note, external_id);
   IF NOT workflow._awaits_resolution(effect, resolution) THEN
     RAISE EXCEPTION 'effect % is % and needs no resolution', effect_id, effect.state
       USING ERRCODE = '55000',
@@ -440,9 +451,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-  ids bigint[] := ARRAY(SELECT DISTINCT i.id FROM unnest(effect_ids) AS i (id) WHERE i.id IS NOT NULL ORDER BY i.id);
+  ids bigint[] := ARRAY(SELECT DISTINCT i.id FROM unnest(effect_ids) AS i (id) ORDER BY i.id);
   id  bigint;
 BEGIN
+  PERFORM workflow._require_resolution(coalesce(ids[1], 17), resolution, note, NULL);
+  PERFORM workflow._require_given(array_position(effect_ids, NULL) IS NULL, 'effect_ids');
   PERFORM FROM workflow.item AS i
   WHERE i.item_id IN (SELECT j.item_id FROM workflow.job AS j WHERE j.effect_id = ANY (ids) AND j.status <> 'dead')
   ORDER BY i.item_id FOR NO KEY UPDATE;

@@ -620,6 +620,10 @@ DECLARE
   cause text := coalesce(effect.reason, effect.error_class, 'no reason given');
   may_be_applied boolean := effect.state IN ('sending', 'unknown') OR effect.unknown_attempts > 0;
   is_forgotten boolean := dedup = 'key' AND effect.first_sent_at + key_ttl * 0.9 < workflow._now();
+  taken_back text := (SELECT format('; %s back by effect %s', CASE r.state WHEN 'succeeded' THEN 'taken' ELSE 'being taken' END, r.effect_id)
+                      FROM workflow.effect AS r
+                      WHERE r.reverts = effect.effect_id AND r.state NOT IN ('failed', 'dead', 'cancelled')
+                      ORDER BY r.effect_id DESC LIMIT 1);
 BEGIN
   verdict := CASE
     WHEN effect.state = 'succeeded' THEN 'already done'
@@ -632,7 +636,8 @@ BEGIN
     ELSE 'would be held' END;
   why := CASE
     WHEN effect.state = 'succeeded' THEN concat('succeeded at ', effect.finished_at, ', external id ' || effect.external_id,
-                                                '; the stored result is used, nothing is sent')
+                                                taken_back, '; the stored result is used, nothing is sent',
+                                                CASE WHEN taken_back IS NOT NULL THEN ', to do it anew takes another key' END)
     WHEN effect.state = 'held' THEN 'a person decides first: workflow.resolve() says whether it was applied'
     WHEN effect.state = 'blocked' THEN 'it waits until its cause changes: ' || cause
     WHEN effect.state = 'failed' THEN 'refused by the receiver, proven not applied: ' || cause

@@ -45,3 +45,10 @@ SELECT workflow.resolve_many(array_agg(effect_id) || array_agg(effect_id), 'appl
 FROM workflow.effects WHERE key IN ('k3', 'k6');
 SELECT key, state, reason FROM workflow.effects WHERE key IN ('k3', 'k5', 'k6') ORDER BY key;
 SELECT workflow.resolve_many('{}', 'applied', 'nothing');
+-- also where there are none it has to be a resolution, and a null is nobody's id
+\set VERBOSITY terse
+\set SHOW_CONTEXT never
+SELECT workflow.resolve_many('{}', 'perhaps', 'nothing');
+SELECT workflow.resolve_many('{}', 'applied', '');
+SELECT workflow.resolve_many('{NULL}', 'applied', 'nothing');
+SELECT workflow.resolve_many(NULL, 'applied', 'nothing');
