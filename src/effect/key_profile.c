@@ -166,8 +166,8 @@ static WfPlan answered_before_plan = {
 	.sql = "SELECT workflow._was_answered_with_success($1::int8)",
 };
 
-bool
-wf_was_answered_with_success(const WfEffect *effect)
+static bool
+was_answered_with_success(const WfEffect *effect)
 {
 	Datum		id = Int64GetDatum(effect->effect_id);
 
@@ -215,7 +215,7 @@ wf_note_second_success(const WfEffect *effect, const WfEndpoint *endpoint,
 
 	if (may_be_second && effect->attempts > 1 && exchange->kind == WF_EXCHANGE_ACTION &&
 		!wf_effect_is_verification(effect) &&
-		wf_was_answered_with_success(effect))
+		was_answered_with_success(effect))
 		wf_note_duplicate(effect, "two sends were answered with success");
 }
 
