@@ -206,8 +206,9 @@ settle_doubt(const WfEffect *effect)
 {
 	WfEndpoint *endpoint = where_to_look_up(effect);
 	Datum		values[2] = {TimestampTzGetDatum(wf_now()), Int64GetDatum(effect->effect_id)};
+	char	   *reference;
 
-	if (wf_was_answered_with_success(effect))
+	if (wf_known_success(effect, &reference) != NULL)
 		wf_plan_execute(&give_up_plan, values, NULL);
 	else if (endpoint != NULL)
 		look_up(effect, endpoint);
