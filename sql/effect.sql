@@ -247,6 +247,18 @@ $$;
 COMMENT ON FUNCTION workflow._was_answered_with_success(bigint) IS
   'Inner: whether a send of an effect was answered with success, so that it was applied';
 
+-- How an effect has succeeded of which the sends say nothing: its answer broke off, or evidence came
+-- while it was under way.
+CREATE FUNCTION workflow._known_success(effect_id bigint) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN workflow._was_answered_with_success(e.effect_id) THEN 'no_body'
+              WHEN e.evidence IS NOT NULL THEN 'resolved' END
+  FROM workflow.effect AS e WHERE e.effect_id = _known_success.effect_id
+$$;
+COMMENT ON FUNCTION workflow._known_success(bigint) IS
+  'Inner: the substate of an effect that is known to be applied, whatever its last send came to; null when it is not known';
+
 -- A 202 of an endpoint whose 202 is looked up: with accepted 'success' it is evidence of success.
 CREATE FUNCTION workflow._was_accepted(effect_id bigint) RETURNS bool LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -343,6 +355,7 @@ BEGIN
                  ELSE 'resolved' END,
       unknown_attempts = CASE resolution WHEN 'abandon' THEN e.unknown_attempts ELSE 0 END,
       charged = CASE resolution WHEN 'not_applied' THEN 0 ELSE e.charged END,
+      evidence = CASE WHEN resolution <> 'not_applied' THEN e.evidence END,
       next_at = NULL, cause = NULL, token = NULL, session_pid = NULL, session_start = NULL,
       external_id = coalesce(external_id, e.external_id),
       error_class = CASE resolution WHEN 'abandon' THEN coalesce(e.error_class, 'permanent') END,
@@ -376,16 +389,11 @@ $$;
 COMMENT ON FUNCTION workflow._awaits_resolution(workflow.effect, text) IS
   'Inner: whether a person, or evidence, may say of an effect what became of it';
 
-CREATE FUNCTION workflow._resolve(caller text, effect_id bigint, resolution text, note text, external_id text)
+CREATE FUNCTION workflow._require_resolution(effect_id bigint, resolution text, note text, external_id text)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_variable
-DECLARE
-  effect workflow.effect;
 BEGIN
-  PERFORM workflow._lock_jobs_of_effects(ARRAY[effect_id]);
-  effect := workflow._lock_effect(effect_id);
   IF resolution IS NULL OR resolution NOT IN ('applied', 'not_applied', 'abandon') THEN
     RAISE EXCEPTION 'resolution "%" is not known', coalesce(resolution, 'null')
       USING ERRCODE = '22023',
@@ -404,6 +412,22 @@ BEGIN
             DETAIL = format('The resolution is %s and external_id is "%s".', resolution, external_id),
             HINT = format('SELECT workflow.resolve(%s, ''applied'', ''how you know'', ''id at the receiver'');', effect_id);
   END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_resolution(bigint, text, text, text) IS
+  'Inner: raises 22023 for a resolution that is none, that has no note, or that has an external id of nothing';
+
+CREATE FUNCTION workflow._resolve(caller text, effect_id bigint, resolution text, note text, external_id text)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  effect workflow.effect;
+BEGIN
+  PERFORM workflow._lock_jobs_of_effects(ARRAY[effect_id]);
+  effect := workflow._lock_effect(effect_id);
+  PERFORM workflow._require_resolution(effect_id, resolution, note, external_id);
   IF NOT workflow._awaits_resolution(effect, resolution) THEN
     RAISE EXCEPTION 'effect % is % and needs no resolution', effect_id, effect.state
       USING ERRCODE = '55000',
@@ -427,9 +451,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-  ids bigint[] := ARRAY(SELECT DISTINCT i.id FROM unnest(effect_ids) AS i (id) WHERE i.id IS NOT NULL ORDER BY i.id);
+  ids bigint[] := ARRAY(SELECT DISTINCT i.id FROM unnest(effect_ids) AS i (id) ORDER BY i.id);
   id  bigint;
 BEGIN
+  PERFORM workflow._require_resolution(coalesce(ids[1], 17), resolution, note, NULL);
+  PERFORM workflow._require_given(array_position(effect_ids, NULL) IS NULL, 'effect_ids');
   PERFORM workflow._lock_jobs_of_effects(ids);
   FOREACH id IN ARRAY ids LOOP
     PERFORM workflow._resolve(caller, id, resolution, note, NULL);
@@ -506,6 +532,11 @@ BEGIN
     PERFORM workflow._settle_by_hand(caller, effect, evidence, 'evidence: ' || coalesce(reference, '-'),
                                      CASE evidence WHEN 'applied' THEN reference END);
   ELSE
+    -- a receiver may tell of it before it answers, and not yet know of what it is about to do
+    IF effect.state = 'sending' AND evidence = 'applied' THEN
+      UPDATE workflow.effect AS e SET evidence = jsonb_build_object('reference', reference)
+      WHERE e.effect_id = effect.effect_id;
+    END IF;
     PERFORM workflow._note(caller, 'evidence', effect.item_id, 'effect:' || effect.effect_id, reference,
                            jsonb_build_object('evidence', evidence, 'state', effect.state));
   END IF;

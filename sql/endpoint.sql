@@ -182,7 +182,11 @@ SELECT s.srvname::text AS endpoint, o.dedup, o.owner, p.paused_at, p.paused_by, 
        coalesce(n.in_flight, 0) AS in_flight, coalesce(n.waiting, 0) AS waiting,
        coalesce(n.held, 0) AS held, coalesce(n.blocked, 0) AS blocked, o.url,
        workflow._on_unknown(s.srvoptions) AS on_unknown,
-       v.verification, v.verified_at, v.detail AS verification_detail
+       CASE WHEN o.dedup = 'none' THEN NULL
+            WHEN v.verdict IN ('verified', 'refuted') THEN v.verdict
+            ELSE 'declared, not verified' END AS verification,
+       CASE WHEN v.verdict IN ('verified', 'refuted') THEN v.concluded_at END AS verified_at,
+       v.detail AS verification_detail
 FROM pg_catalog.pg_foreign_server AS s
 JOIN pg_catalog.pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw AND w.fdwname = 'workflow_http'
 CROSS JOIN LATERAL (
@@ -194,7 +198,8 @@ LEFT JOIN LATERAL (
   SELECT e.* FROM workflow.endpoint AS e
   WHERE e.endpoint = s.srvname::text OR e.server_oid = s.oid
   ORDER BY e.endpoint <> s.srvname::text LIMIT 1) AS p ON true
-CROSS JOIN LATERAL workflow._verification_of(p.endpoint_id, s.srvoptions) AS v
+LEFT JOIN workflow._counting_verification AS v
+  ON v.endpoint_id = p.endpoint_id AND v.profile = workflow._key_profile(s.srvoptions)
 LEFT JOIN (
   SELECT e.endpoint_id,
          pg_catalog.count(*) FILTER (WHERE e.state IN ('claimed', 'sending')) AS in_flight,

@@ -59,9 +59,18 @@ BEGIN
     EXECUTE format('GRANT SELECT ON %s TO %I', object.name, role_name);
   END LOOP;
   -- a view calls its functions as whoever reads it
-  IF allowed.views && '{queues,*}' THEN
-    EXECUTE format('GRANT EXECUTE ON FUNCTION workflow._queue_figures(boolean) TO %I', role_name);
-  END IF;
+  FOR object IN
+    SELECT DISTINCT d.refobjid::regprocedure AS name
+    FROM pg_depend AS d
+    JOIN pg_rewrite AS r ON r.oid = d.objid
+    JOIN pg_class AS c ON c.oid = r.ev_class
+    JOIN pg_proc AS p ON p.oid = d.refobjid
+    WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_proc'::regclass
+      AND p.pronamespace = 'workflow'::regnamespace AND c.relnamespace = 'workflow'::regnamespace
+      AND (c.relname = ANY (allowed.views) OR allowed.views = '{*}')
+  LOOP
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', object.name, role_name);
+  END LOOP;
 END
 $$;
 COMMENT ON FUNCTION workflow._grant_kind(text, text) IS 'Inner: gives a role the privileges of a kind';

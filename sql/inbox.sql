@@ -543,6 +543,13 @@ BEGIN
             DETAIL = format('The %s is null.', CASE WHEN body IS NULL THEN 'body' ELSE 'event id' END),
             HINT = 'Give the id by which the sender tells its repetitions; an empty text for a body without content.';
   END IF;
+  IF octet_length(webhook.event_id) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'unacceptable event id of a webhook of source "%"', sender.source
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('It has %s bytes; 1 to 1000 are allowed. Nothing was stored.', octet_length(webhook.event_id)),
+            HINT = 'Give the id by which the sender tells its repetitions, or null where the webhook carries it; '
+                   'where it has none, a digest of the body: encode(sha256(...), ''hex'').';
+  END IF;
   SELECT w.* INTO stored FROM workflow._store_webhook(webhook) AS w;
   duplicate := stored.duplicate;
   same_body := stored.same_body;

@@ -265,6 +265,27 @@ $$;
 COMMENT ON FUNCTION workflow._kept_for(workflow.item, text) IS
   'Inner: the states where an event that is kept for an item would fire, as text; null when none can be reached any more';
 
+-- A call needs its job and its effect to be due.  A timeout waits for an outcome that is open, and one that
+-- has come meanwhile has no date.
+CREATE FUNCTION workflow._next_action_at(
+  job workflow.job, effect workflow.effect, timer workflow.timer, review workflow.review, is_paused boolean)
+RETURNS timestamptz LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE
+    WHEN job.status = 'running' AND is_paused THEN job.lease_until
+    WHEN is_paused THEN NULL
+    ELSE least(
+      CASE WHEN job.status = 'ready' AND job.effect_id = effect.effect_id THEN greatest(job.run_at, effect.next_at)
+           WHEN job.status = 'ready' THEN job.run_at
+           WHEN job.status = 'running' THEN least(job.lease_until, effect.next_at)
+           ELSE effect.next_at END,
+      CASE WHEN timer.kind <> 'timeout' OR effect.state IS DISTINCT FROM 'held' THEN nullif(timer.due_at, 'infinity') END,
+      review.due_at) END
+$$;
+COMMENT ON FUNCTION workflow._next_action_at(workflow.job, workflow.effect, workflow.timer, workflow.review, boolean) IS
+  'Inner: when something happens to an item without anybody; null when nothing does';
+
 CREATE FUNCTION workflow._where_is(
   caller text, item bigint,
   OUT item_id bigint, OUT workflow text, OUT version int, OUT key text, OUT state text,
@@ -341,10 +362,8 @@ BEGIN
     max_attempts := workflow._state_max_attempts(workflow, version, state,
       (SELECT own.retry FROM workflow.queue AS own WHERE own.queue = (s.j).queue));
   END IF;
-  next_action_at := least(
-    CASE WHEN (s.j).status = 'ready' THEN (s.j).run_at
-         WHEN (s.j).status = 'running' THEN (s.j).lease_until END,
-    (s.e).next_at, (s.t).due_at, (s.r).due_at);
+  next_action_at := workflow._next_action_at(s.j, s.e, s.t, s.r,
+    (s.i).paused_at IS NOT NULL OR s.workflow_paused IS NOT NULL);
   sla_due_at := coalesce((s.r).due_at,
     CASE WHEN (s.j).status = 'dead' THEN (s.j).failed_at
          WHEN (s.j).attempt = 0 AND (s.j).error_class IS NULL AND (s.j).waiting_on IS NULL
@@ -601,6 +620,10 @@ DECLARE
   cause text := coalesce(effect.reason, effect.error_class, 'no reason given');
   may_be_applied boolean := effect.state IN ('sending', 'unknown') OR effect.unknown_attempts > 0;
   is_forgotten boolean := dedup = 'key' AND effect.first_sent_at + key_ttl * 0.9 < workflow._now();
+  taken_back text := (SELECT format('; %s back by effect %s', CASE r.state WHEN 'succeeded' THEN 'taken' ELSE 'being taken' END, r.effect_id)
+                      FROM workflow.effect AS r
+                      WHERE r.reverts = effect.effect_id AND r.state NOT IN ('failed', 'dead', 'cancelled')
+                      ORDER BY r.effect_id DESC LIMIT 1);
 BEGIN
   verdict := CASE
     WHEN effect.state = 'succeeded' THEN 'already done'
@@ -613,7 +636,8 @@ BEGIN
     ELSE 'would be held' END;
   why := CASE
     WHEN effect.state = 'succeeded' THEN concat('succeeded at ', effect.finished_at, ', external id ' || effect.external_id,
-                                                '; the stored result is used, nothing is sent')
+                                                taken_back, '; the stored result is used, nothing is sent',
+                                                CASE WHEN taken_back IS NOT NULL THEN ', to do it anew takes another key' END)
     WHEN effect.state = 'held' THEN 'a person decides first: workflow.resolve() says whether it was applied'
     WHEN effect.state = 'blocked' THEN 'it waits until its cause changes: ' || cause
     WHEN effect.state = 'failed' THEN 'refused by the receiver, proven not applied: ' || cause

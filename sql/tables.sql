@@ -497,6 +497,7 @@ CREATE TABLE workflow.effect (
   earlier      jsonb NOT NULL DEFAULT '[]',
   submitted_oid oid,
   sent_to      text COLLATE "C",
+  evidence     jsonb,
   UNIQUE (endpoint_id, key)
 ) WITH (fillfactor = 70);
 CREATE INDEX effect_item ON workflow.effect (item_id) WHERE item_id IS NOT NULL;
@@ -522,6 +523,7 @@ COMMENT ON COLUMN workflow.effect.model_output_id IS 'Row of workflow.model_outp
 COMMENT ON COLUMN workflow.effect.unknown_at IS 'When, in real time, the outcome of the last send became unknown; a lookup that finds nothing counts only some time after that';
 COMMENT ON COLUMN workflow.effect.key_ignored IS 'The receiver has said that it ignored the key: a second copy would be a second action';
 COMMENT ON COLUMN workflow.effect.sent_to IS 'Url of the endpoint that the last send went to, or the first one whose outcome is not known; while there is such a one, nothing is sent to another url';
+COMMENT ON COLUMN workflow.effect.evidence IS 'What showed that it was applied while it was under way, {reference}: it counts where the outcome of the send is not known';
 COMMENT ON COLUMN workflow.effect.purged_at IS 'When its body, headers, answer and value before were removed; the rest is its tombstone';
 COMMENT ON COLUMN workflow.effect.earlier IS 'How it ended before it was reserved again, by a replay or another item: {item_id, seq, reserved_by, state, status, reason, finished_at, reserved_again_at}, the oldest first';
 COMMENT ON COLUMN workflow.effect.previous IS 'Value read before the first send; captured once';

@@ -276,25 +276,16 @@ $$;
 COMMENT ON FUNCTION workflow._note_verification(bigint, jsonb, text, text, text) IS
   'Inner: takes note of what a step of a verification showed, and says whether it goes on';
 
--- Of the verdicts under the present options a refutation counts most: what went well once does not show
+-- Of the verdicts under some options a refutation counts most: what went well once does not show
 -- that it always will.  Only what was verified after somebody had said what was mended is a new beginning.
-CREATE FUNCTION workflow._verification_of(
-  endpoint_id int, options text[], OUT verification text, OUT verified_at timestamptz, OUT detail text)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT CASE WHEN d.dedup = 'none' THEN NULL
-              WHEN v.verdict IN ('verified', 'refuted') THEN v.verdict
-              ELSE 'declared, not verified' END,
-         CASE WHEN v.verdict IN ('verified', 'refuted') THEN v.concluded_at END,
-         v.detail
-  FROM (SELECT p.profile, p.profile ->> 'dedup' FROM workflow._key_profile(options) AS p (profile)) AS d (profile, dedup)
-  LEFT JOIN LATERAL (SELECT o.verdict, o.concluded_at, o.detail FROM workflow.verification AS o
-                     WHERE o.endpoint_id = _verification_of.endpoint_id AND o.profile = d.profile AND o.verdict IS NOT NULL
-                       AND NOT EXISTS (SELECT FROM workflow.verification AS m
-                                       WHERE m.endpoint_id = o.endpoint_id AND m.profile = o.profile AND m.verdict = 'verified'
-                                         AND m.mended IS NOT NULL AND m.effect_id > o.effect_id)
-                     ORDER BY o.verdict = 'open', o.verdict = 'verified', o.effect_id DESC LIMIT 1) AS v ON true
-$$;
-COMMENT ON FUNCTION workflow._verification_of(int, text[]) IS
-  'Inner: whether what an endpoint declares now was verified, when, and by what';
+-- A view and no function: who reads endpoints has no right of his own to what is read here.
+CREATE VIEW workflow._counting_verification AS
+SELECT DISTINCT ON (o.endpoint_id, o.profile) o.endpoint_id, o.profile, o.verdict, o.concluded_at, o.detail
+FROM workflow.verification AS o
+WHERE o.verdict IS NOT NULL
+  AND NOT EXISTS (SELECT FROM workflow.verification AS m
+                  WHERE m.endpoint_id = o.endpoint_id AND m.profile = o.profile AND m.verdict = 'verified'
+                    AND m.mended IS NOT NULL AND m.effect_id > o.effect_id)
+ORDER BY o.endpoint_id, o.profile, o.verdict = 'open', o.verdict = 'verified', o.effect_id DESC;
+COMMENT ON VIEW workflow._counting_verification IS
+  'Inner: the verification that counts, of each endpoint and the options under which it was made';

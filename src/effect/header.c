@@ -6,6 +6,7 @@
 
 #include "base/jsonb.h"
 #include "effect/ledger.h"
+#include "effect/option.h"
 
 /* Written by the client itself, or changing what a message means. */
 static const char *const protocol_headers[] = {
@@ -16,6 +17,11 @@ static const char *const protocol_headers[] = {
 /* Owned by user mappings and by the ledger, whatever the endpoint says. */
 static const char *const reserved_headers[] = {
 	"authorization", "cookie", "webhook-id", "webhook-timestamp", "webhook-signature",
+};
+
+/* Those that say something about the request or the answer. */
+static const char *const spoken_headers[] = {
+	"content-type", "content-encoding", "accept", "accept-encoding", "user-agent", "range",
 };
 
 static bool
@@ -39,6 +45,29 @@ bool
 wf_header_is_reserved(const char *name)
 {
 	return is_one_of(name, reserved_headers, lengthof(reserved_headers));
+}
+
+void
+wf_check_header_name(const char *name, const char *value)
+{
+	if (*value == '\0' || strspn(value, "abcdefghijklmnopqrstuvwxyz"
+								 "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != strlen(value))
+		wf_option_refuse(name, value, "the name of a header");
+}
+
+/*
+ * In a header that has another meaning, or another writer, a key would not
+ * arrive as one, and a second copy would be a second action.
+ */
+void
+wf_check_key_header(const char *name, const char *value)
+{
+	wf_check_header_name(name, value);
+	if (wf_header_is_protocol(value) || wf_header_is_reserved(value) ||
+		pg_strncasecmp(value, "if-", 3) == 0 ||
+		is_one_of(value, spoken_headers, lengthof(spoken_headers)))
+		wf_option_refuse(name, value,
+						 "a header that has no other meaning, such as Idempotency-Key");
 }
 
 /*

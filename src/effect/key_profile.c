@@ -166,14 +166,38 @@ static WfPlan answered_before_plan = {
 	.sql = "SELECT workflow._was_answered_with_success($1::int8)",
 };
 
-bool
-wf_was_answered_with_success(const WfEffect *effect)
+static bool
+was_answered_with_success(const WfEffect *effect)
 {
 	Datum		id = Int64GetDatum(effect->effect_id);
 
 	wf_plan_execute(&answered_before_plan, &id, NULL);
 
 	return DatumGetBool(wf_result_datum(0, 1, NULL));
+}
+
+static WfPlan known_success_plan = {
+	.name = "known success",
+	.expected = SPI_OK_SELECT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "SELECT workflow._known_success(e.effect_id), e.evidence ->> 'reference' "
+	"FROM workflow.effect AS e WHERE e.effect_id = $1::int8",
+};
+
+/*
+ * The substate of an effect that is known to be applied, whatever its last send
+ * came to, and what evidence refers to; NULL when that is not known.
+ */
+const char *
+wf_known_success(const WfEffect *effect, char **reference)
+{
+	Datum		id = Int64GetDatum(effect->effect_id);
+
+	wf_plan_execute(&known_success_plan, &id, NULL);
+	*reference = wf_result_text(0, 2);
+
+	return wf_result_text(0, 1);
 }
 
 /*
@@ -191,7 +215,7 @@ wf_note_second_success(const WfEffect *effect, const WfEndpoint *endpoint,
 
 	if (may_be_second && effect->attempts > 1 && exchange->kind == WF_EXCHANGE_ACTION &&
 		!wf_effect_is_verification(effect) &&
-		wf_was_answered_with_success(effect))
+		was_answered_with_success(effect))
 		wf_note_duplicate(effect, "two sends were answered with success");
 }
 

@@ -144,12 +144,6 @@ extern int	wf_option_http_version(const char *value);
 
 /* profile.c: options that say how a receiver treats repetitions */
 extern const char *wf_option_value(List *options, const char *name);
-extern void wf_check_lookup_path(const char *name, const char *value);
-extern void wf_check_lookup_method(const char *name, const char *value);
-extern void wf_check_pointer(const char *name, const char *value);
-extern void wf_check_marker(const char *name, const char *value);
-extern void wf_check_accepted(const char *name, const char *value);
-extern void wf_check_on_unknown(const char *name, const char *value);
 extern void wf_check_profile(List *options);
 
 /* endpoint.c */
@@ -296,6 +290,8 @@ typedef struct WfSettlement
 	int64		delay_us;		/* with WF_EFFECT_AGAIN */
 	int			unknown_attempts;
 	const char *substate;		/* NULL: the verdict's */
+	const char *external_id;	/* NULL: the exchange's */
+	const char *message;		/* NULL: the verdict's */
 } WfSettlement;
 
 extern WfSettlement wf_settle(const WfVerdict *verdict, const WfEndpoint *endpoint,
@@ -379,7 +375,7 @@ extern bytea *wf_body_with_key(const WfIntent *intent, const WfEndpoint *endpoin
 extern bool wf_has_marker(Jsonb *headers, const char *marker);
 extern void wf_endpoint_ignore_keys(WfEndpoint *endpoint);
 extern void wf_note_duplicate(const WfEffect *effect, const char *why);
-extern bool wf_was_answered_with_success(const WfEffect *effect);
+extern const char *wf_known_success(const WfEffect *effect, char **reference);
 extern void wf_note_second_success(const WfEffect *effect, const WfEndpoint *endpoint,
 								   const WfExchange *exchange);
 extern void wf_heed_ignored_key(WfEffect *effect, WfEndpoint *endpoint,

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "effect/ledger.h"
+#include "effect/option.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -254,4 +255,39 @@ wf_option_header_name(const char *suffix)
 			*c = '-';
 
 	return name;
+}
+
+/*
+ * Whether what follows the scheme of a URL begins with a host, and a port if any.
+ */
+static bool
+has_host(const char *rest)
+{
+	const char *end = rest + strcspn(rest, "/");
+	const char *port = rest + strcspn(rest, ":/");
+
+	if (*rest == '[')
+	{
+		port = rest + strcspn(rest, "]/");
+		if (*port != ']' || port == rest + 1)
+			return false;
+		port++;
+	}
+	if (port == rest || port == end)
+		return port != rest;
+
+	return *port == ':' && end - port > 1 && end - port < 7 &&
+		strspn(port + 1, "0123456789") == end - port - 1 &&
+		atoi(port + 1) > 0 && atoi(port + 1) <= 65535;
+}
+
+void
+wf_check_url(const char *name, const char *value)
+{
+	int			scheme = strncmp(value, "https://", 8) == 0 ? 8 :
+	strncmp(value, "http://", 7) == 0 ? 7 : 0;
+
+	if (scheme == 0 || strpbrk(value, " \t\r\n#?@\\") != NULL || !has_host(value + scheme))
+		wf_option_refuse(name, value,
+						 "a URL such as https://host/base, without user, query or fragment");
 }

@@ -10,6 +10,7 @@
 
 #include "commands/defrem.h"
 #include "effect/ledger.h"
+#include "effect/option.h"
 
 /* Only a receiver that knows keys has these. */
 static const char *const key_options[] = {

@@ -59,7 +59,8 @@ static WfPlan insert_effect_plan = {
 	"'it may have been applied before it was given up' || coalesce(' (' || reason || ')', '') || " \
 	"', and a second copy could be a second action' END, " \
 	"next_at = NULL, finished_at = NULL, token = NULL, " \
-	"status = NULL, response = NULL, response_raw = NULL "
+	"status = NULL, response = NULL, response_raw = NULL, " \
+	"evidence = CASE WHEN unknown_attempts > 0 THEN evidence END "
 
 static WfPlan revive_effect_plan = {
 	.name = "revive effect",

@@ -109,7 +109,8 @@ state_of(WfDisposition disposition)
 static const char *
 attempt_outcome(WfDisposition disposition, WfEvidence evidence)
 {
-	if (disposition == WF_EFFECT_AGAIN && evidence == WF_NOT_KNOWN)
+	if (evidence == WF_NOT_KNOWN &&
+		(disposition == WF_EFFECT_AGAIN || disposition == WF_EFFECT_SUCCEEDED))
 		return "unknown";
 	for (int i = 0; i < lengthof(dispositions); i++)
 		if (dispositions[i].disposition == disposition)
@@ -251,6 +252,8 @@ add_settlement(WfLedgerPage *page, const WfEffect *effect, const char *cause,
 {
 	const char *substate = settlement->substate != NULL ? settlement->substate :
 	new_substate(news, outcome->disposition);
+	const char *external_id = news->external_id != NULL ? news->external_id :
+	settlement->external_id;
 	Datum		values[16];
 	char		nulls[17];
 
@@ -266,8 +269,8 @@ add_settlement(WfLedgerPage *page, const WfEffect *effect, const char *cause,
 	values[6] = Int32GetDatum(news->exchange == NULL || has_succeeded_before(news, outcome) ?
 							  0 : news->exchange->status);
 	nulls[6] = DatumGetInt32(values[6]) == 0 ? 'n' : ' ';
-	values[7] = wf_text_datum(news->external_id);
-	nulls[7] = WF_NULL_FLAG(news->external_id);
+	values[7] = wf_text_datum(external_id);
+	nulls[7] = WF_NULL_FLAG(external_id);
 	set_answer(effect, news, outcome, &values[8], &nulls[8]);
 	values[11] = wf_text_datum(outcome->error_class);
 	nulls[11] = WF_NULL_FLAG(outcome->error_class);
@@ -308,22 +311,48 @@ settle_absent(const WfEffect *effect, const WfRetryPolicy *policy)
 }
 
 /*
- * What was once answered with success was applied, whatever comes of the sends
- * and lookups that were to fetch the answer, which had broken off.
+ * Whether an effect ends by a settlement, or would be sent once more although
+ * no answer is waited for.
+ */
+static bool
+ends_in_doubt(const WfEffect *effect, const WfNews *news, const WfSettlement *settlement)
+{
+	if (news->verdict.evidence == WF_APPLIED)
+		return false;
+	if (settlement->unknown_attempts == 0 && effect->unknown_attempts == 0)
+		return false;
+	if (settlement->disposition == WF_EFFECT_AGAIN)
+		return news->finding == WF_FINDING_ABSENT || strcmp(effect->kind, "guard") == 0;
+
+	return settlement->disposition == WF_EFFECT_FAILED ||
+		settlement->disposition == WF_EFFECT_DEAD || settlement->disposition == WF_EFFECT_HELD;
+}
+
+/*
+ * What was once answered with success, or shown by evidence while it was under
+ * way, was applied, whatever comes of the sends and lookups that were to fetch
+ * the answer.
  */
 static void
 remember_success(const WfEffect *effect, const WfNews *news, WfSettlement *settlement)
 {
-	bool		ends_otherwise = settlement->disposition == WF_EFFECT_FAILED ||
-	settlement->disposition == WF_EFFECT_DEAD || settlement->disposition == WF_EFFECT_HELD ||
-	(settlement->disposition == WF_EFFECT_AGAIN && news->finding == WF_FINDING_ABSENT);
+	const char *substate;
+	char	   *reference;
 
-	if (!ends_otherwise || news->verdict.evidence == WF_APPLIED ||
-		effect->unknown_attempts == 0 || !wf_was_answered_with_success(effect))
+	if (!ends_in_doubt(effect, news, settlement))
+		return;
+	substate = wf_known_success(effect, &reference);
+	if (substate == NULL ||
+		(effect->unknown_attempts == 0 && strcmp(substate, "resolved") != 0))
 		return;
 	settlement->disposition = WF_EFFECT_SUCCEEDED;
 	settlement->unknown_attempts = 0;
-	settlement->substate = "no_body";
+	settlement->substate = substate;
+	if (strcmp(substate, "resolved") == 0)
+	{
+		settlement->external_id = reference;
+		settlement->message = psprintf("evidence: %s", reference == NULL ? "-" : reference);
+	}
 }
 
 static WfSettlement
@@ -399,7 +428,9 @@ wf_effect_settle_on(WfLedgerPage *page, const WfEffect *effect, const WfEndpoint
 	outcome.charged = settlement.is_charged;
 	outcome.error_class = settlement.disposition == WF_EFFECT_SUCCEEDED ? NULL :
 		news->verdict.error_class;
-	outcome.message = conclusion == NULL ? add_what_ends_it(effect, news, decided, message) : conclusion;
+	outcome.message = conclusion != NULL ? conclusion :
+		settlement.message != NULL ? settlement.message :
+		add_what_ends_it(effect, news, decided, message);
 	outcome.model_output_id = news->model_output_id;
 	if (outcome.disposition == WF_EFFECT_AGAIN || outcome.disposition == WF_EFFECT_UNKNOWN)
 		outcome.next_at = wf_now() + settlement.delay_us;

@@ -18,15 +18,15 @@
 #include "utils/timestamp.h"
 
 /*
- * What may have been applied is not forgotten: "abandoned" says so; and what was
- * applied, and is sent again for its answer only, has succeeded.  At time $1.
+ * What may have been applied is not forgotten: "abandoned" says so; and what is
+ * known to be applied, and is sent again for its answer only, has succeeded.  At time $1.
  */
 #define GIVE_UP \
 	"UPDATE workflow.effect AS e SET " \
-	"(state, substate) = (SELECT CASE WHEN w.done THEN 'succeeded' ELSE 'cancelled' END, " \
-	"CASE WHEN w.done THEN 'no_body' WHEN e.unknown_attempts > 0 THEN 'abandoned' END " \
-	"FROM (SELECT e.unknown_attempts > 0 " \
-	"AND workflow._was_answered_with_success(e.effect_id)) AS w (done)), " \
+	"(state, substate) = (SELECT CASE WHEN w.done IS NULL THEN 'cancelled' ELSE 'succeeded' END, " \
+	"coalesce(w.done, CASE WHEN e.unknown_attempts > 0 THEN 'abandoned' END) " \
+	"FROM (SELECT CASE WHEN e.unknown_attempts > 0 " \
+	"THEN workflow._known_success(e.effect_id) END) AS w (done)), " \
 	"reason = 'the item moved on', next_at = NULL, cause = NULL, " \
 	"finished_at = $1::timestamptz "
 
@@ -64,7 +64,7 @@ static WfPlan doubts_plan = {
 	"AND e.state IN ('pending', 'unknown', 'blocked') AND e.unknown_attempts > 0 "
 	"AND NOT EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = e.effect_id "
 	"AND (j.item_id, j.seq) IS DISTINCT FROM ($1::int8, $2::int4)) "
-	"AND NOT workflow._was_answered_with_success(e.effect_id) FOR UPDATE",
+	"AND workflow._known_success(e.effect_id) IS NULL FOR UPDATE",
 };
 
 /*
@@ -206,8 +206,9 @@ settle_doubt(const WfEffect *effect)
 {
 	WfEndpoint *endpoint = where_to_look_up(effect);
 	Datum		values[2] = {TimestampTzGetDatum(wf_now()), Int64GetDatum(effect->effect_id)};
+	char	   *reference;
 
-	if (wf_was_answered_with_success(effect))
+	if (wf_known_success(effect, &reference) != NULL)
 		wf_plan_execute(&give_up_plan, values, NULL);
 	else if (endpoint != NULL)
 		look_up(effect, endpoint);

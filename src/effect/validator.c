@@ -19,6 +19,7 @@
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
 #include "effect/ledger.h"
+#include "effect/option.h"
 #include "effect/mask.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
@@ -35,17 +36,6 @@ typedef struct OptionRule
 	OptionCheck check;
 	bool		is_privileged;
 } OptionRule;
-
-static void
-check_url(const char *name, const char *value)
-{
-	bool		has_scheme = strncmp(value, "https://", 8) == 0 ||
-	strncmp(value, "http://", 7) == 0;
-
-	if (!has_scheme || strpbrk(value, " \t\r\n#?@\\") != NULL)
-		wf_option_refuse(name, value,
-						 "a URL such as https://host/base, without user, query or fragment");
-}
 
 static void
 check_dedup(const char *name, const char *value)
@@ -197,14 +187,6 @@ check_http_version(const char *name, const char *value)
 }
 
 static void
-check_header_name(const char *name, const char *value)
-{
-	if (*value == '\0' || strspn(value, "abcdefghijklmnopqrstuvwxyz"
-								 "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != strlen(value))
-		wf_option_refuse(name, value, "the name of a header");
-}
-
-static void
 check_key_format(const char *name, const char *value)
 {
 	if (strcmp(value, "raw") != 0 && strcmp(value, "string") != 0)
@@ -229,7 +211,7 @@ check_header(const char *name, const char *value)
 {
 	char	   *header = wf_option_header_name(name + strlen("header_"));
 
-	check_header_name(name, header);
+	wf_check_header_name(name, header);
 	if (wf_header_is_protocol(header))
 		refuse_header(name, "The header is written by the client.", "Leave it out.");
 	if (wf_header_is_reserved(header) || strncmp(name, "header_secret_", 14) == 0)
@@ -278,14 +260,14 @@ check_header_secret(const char *name, const char *value)
 {
 	char	   *header = wf_option_header_name(name + strlen("header_secret_"));
 
-	check_header_name(name, header);
+	wf_check_header_name(name, header);
 	if (wf_header_is_protocol(header))
 		refuse_header(name, "The header is written by the client.", "Leave it out.");
 	check_sent_secret(name, value);
 }
 
 static const OptionRule server_rules[] = {
-	{"url", check_url, false},
+	{"url", wf_check_url, false},
 	{"dedup", check_dedup, false},
 	{"owner", check_label, false},
 	{"timeout", check_timeout, false},
@@ -296,7 +278,7 @@ static const OptionRule server_rules[] = {
 	{"max_response", check_size, false},
 	{"allow_http", check_bool, true},
 	{"allow_private", check_ranges, true},
-	{"key_header", check_header_name, false},
+	{"key_header", wf_check_key_header, false},
 	{"key_pointer", wf_check_pointer, false},
 	{"key_format", check_key_format, false},
 	{"key_ttl", check_interval, false},
@@ -312,7 +294,7 @@ static const OptionRule server_rules[] = {
 	{"breaker_rate", check_percent, false},
 	{"breaker_window", check_interval, false},
 	{"breaker_cooldown", check_interval, false},
-	{"retry_header", check_header_name, false},
+	{"retry_header", wf_check_header_name, false},
 	{"quota_codes", check_label, false},
 	{"accepted", wf_check_accepted, false},
 	{"on_unknown", wf_check_on_unknown, false},

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/context.h"
+#include "base/identity.h"
 #include "base/jsonb.h"
 #include "base/owner.h"
 #include "base/plan.h"

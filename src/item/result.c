@@ -40,21 +40,6 @@ wf_same_text(const char *left, const char *right)
 	return left == NULL || right == NULL ? left == right : strcmp(left, right) == 0;
 }
 
-char *
-wf_optional_name(FunctionCallInfo fcinfo, int argument, const char *name)
-{
-	char	   *value = wf_optional_text(fcinfo, argument);
-
-	if (value != NULL && *value == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" must not be empty", name),
-				 errdetail("It tells one thing from another; '' would make them all the same."),
-				 errhint("Leave it out, or give null, where there is none.")));
-
-	return value;
-}
-
 int64
 wf_argument_item(FunctionCallInfo fcinfo, bool by_key)
 {

@@ -11,9 +11,6 @@
 extern char *wf_argument_text(FunctionCallInfo fcinfo, int argument, const char *name);
 extern char *wf_optional_text(FunctionCallInfo fcinfo, int argument);
 
-/* The same for what tells things apart: '' is refused. */
-extern char *wf_optional_name(FunctionCallInfo fcinfo, int argument, const char *name);
-
 /* NULL is the same as NULL only. */
 extern bool wf_same_text(const char *left, const char *right);
 

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/context.h"
+#include "base/identity.h"
 #include "base/jsonb.h"
 #include "base/owner.h"
 #include "base/plan.h"
@@ -111,7 +112,9 @@ choose_key(const Submission *submission)
 	if (submission->key != NULL)
 		return submission->key;
 	if (graph->nkey_parts > 0)
-		return wf_render_key(graph->key_parts, graph->nkey_parts, submission->input);
+		return wf_require_name(wf_render_key(graph->key_parts, graph->nkey_parts, submission->input),
+							   "the key of the item",
+							   "Put what identifies the case into the input, or give submit() a key.");
 	if (submission->event_id == NULL)
 		return new_uuid();
 	if (*submission->source == '\0')

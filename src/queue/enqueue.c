@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/context.h"
+#include "base/identity.h"
 #include "base/owner.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -224,11 +225,11 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	job.queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	job.kind = "task";
 	job.payload = PG_GETARG_JSONB_P(1);
-	job.key = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
-	job.group_key = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
+	job.key = wf_optional_name(fcinfo, 2, "key");
+	job.group_key = wf_optional_label(fcinfo, 3, "group_key");
 	job.priority = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4);
 	job.run_at = PG_ARGISNULL(5) ? wf_now() : PG_GETARG_TIMESTAMPTZ(5);
-	job.tenant = PG_ARGISNULL(6) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(6));
+	job.tenant = wf_optional_label(fcinfo, 6, "tenant");
 	job.units = PG_ARGISNULL(7) ? 1 : PG_GETARG_INT32(7);
 	require_units(job.units);
 	job.may_wait = true;

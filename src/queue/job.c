@@ -76,7 +76,8 @@ static WfPlan last_attempt_plan = {
 	.sql =
 	"SELECT a.attempt, a.outcome, a.finished_at, a.message FROM workflow.attempt AS a "
 	"WHERE a.job_id = $1 "
-	"   OR (a.last_job BETWEEN $1 AND $1 + 1000000 AND $1 = ANY (a.job_ids)) "
+	"   OR (a.last_job BETWEEN $1 AND least($1, 9000000000000000000) + 1000000 "
+	"       AND $1 = ANY (a.job_ids)) "
 	"ORDER BY a.attempt_id DESC LIMIT 1",
 };
 

@@ -50,3 +50,10 @@ SELECT workflow.record_evidence_many('bank', '{k6,none}', 'applied', '{tx-6,tx-7
 SELECT workflow.record_evidence_many('bank', '{k6}', 'applied', '{}');
 SELECT workflow.record_evidence_many('bank', '{k3,k6,k5}', 'applied', '{tx-3,tx-6,null}');
 SELECT key, state, reason, external_id FROM workflow.effects WHERE key IN ('k3', 'k5', 'k6') ORDER BY key;
+-- also where there are none it has to be a resolution, and a null is nobody's id
+\set VERBOSITY terse
+\set SHOW_CONTEXT never
+SELECT workflow.resolve_many('{}', 'perhaps', 'nothing');
+SELECT workflow.resolve_many('{}', 'applied', '');
+SELECT workflow.resolve_many('{NULL}', 'applied', 'nothing');
+SELECT workflow.resolve_many(NULL, 'applied', 'nothing');

@@ -30,8 +30,14 @@ CREATE FUNCTION granted(kind text) RETURNS TABLE (missing text, beyond text) LAN
   SELECT CASE WHEN wanted AND NOT has THEN name END, CASE WHEN has AND NOT wanted THEN name END
   FROM (SELECT p.oid::regprocedure::text AS name,
                has_function_privilege('wf_test_role', p.oid, 'EXECUTE') AS has,
-               p.proname = ANY (k.functions) OR (p.proname = '_queue_figures' AND k.views && '{queues,*}') AS wanted
-        FROM pg_proc AS p, workflow._role_kinds() AS k
+               p.proname = ANY (k.functions) OR called.by_view && k.views OR (called.by_view <> '{}' AND k.views = '{*}') AS wanted
+        FROM pg_proc AS p
+        CROSS JOIN LATERAL (SELECT coalesce(array_agg(v.relname::text), '{}') AS by_view
+                            FROM pg_depend AS d
+                            JOIN pg_rewrite AS r ON r.oid = d.objid JOIN pg_class AS v ON v.oid = r.ev_class
+                            WHERE d.classid = 'pg_rewrite'::regclass
+                              AND d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid) AS called
+        CROSS JOIN workflow._role_kinds() AS k
         WHERE p.pronamespace = 'workflow'::regnamespace AND k.kind = granted.kind
         UNION ALL
         SELECT c.relname,
@@ -42,10 +48,30 @@ CREATE FUNCTION granted(kind text) RETURNS TABLE (missing text, beyond text) LAN
           AND k.kind = granted.kind) AS object
   WHERE has <> wanted ORDER BY 1, 2
 $$;
+-- and reads each view of these, the functions in it included
+CREATE SERVER somewhere FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://api.example.com', dedup 'key');
+CREATE FUNCTION unreadable() RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+  readable text;
+BEGIN
+  FOR readable IN
+    SELECT c.oid::regclass FROM pg_class AS c
+    WHERE c.relnamespace = 'workflow'::regnamespace AND c.relkind = 'v' AND has_table_privilege(c.oid, 'SELECT')
+    ORDER BY c.relname
+  LOOP
+    BEGIN
+      EXECUTE 'SELECT * FROM ' || readable;
+    EXCEPTION WHEN insufficient_privilege THEN
+      RETURN NEXT readable || ': ' || SQLERRM;
+    END;
+  END LOOP;
+END
+$$;
 DO $$
 DECLARE
   of_kind text;
   wrong   record;
+  problem text;
 BEGIN
   FOR of_kind IN SELECT k.kind FROM workflow._role_kinds() AS k
   LOOP
@@ -54,6 +80,12 @@ BEGIN
     LOOP
       RAISE WARNING 'kind %: missing %, beyond %', of_kind, wrong.missing, wrong.beyond;
     END LOOP;
+    SET LOCAL ROLE wf_test_role;
+    FOR problem IN SELECT unreadable()
+    LOOP
+      RAISE WARNING 'kind %: %', of_kind, problem;
+    END LOOP;
+    RESET ROLE;
     DROP OWNED BY wf_test_role;
   END LOOP;
 END

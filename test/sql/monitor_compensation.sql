@@ -43,3 +43,13 @@ SELECT settle('revert:7:flight', 'failed', 'HTTP 400: refused');
 TABLE stands;
 SELECT settle('revert:7:flight', 'succeeded');
 TABLE stands;
+
+-- to run it again would not do it anew
+\x off
+SELECT key, verdict, regexp_replace(regexp_replace(why, 'at .* \d{4} \w+', 'at TIME'), 'effect \d+', 'effect N') AS why
+FROM workflow.if_run_again('trip:7') WHERE kind = 'http';
+SELECT state FROM workflow.submit('trip', '{"id": 8}');
+SELECT settle('8:flight', 'succeeded');
+SELECT workflow.revert((SELECT effect_id FROM workflow.effects WHERE key = '8:flight'), 'wrong day') IS NOT NULL AS reverted;
+SELECT key, verdict, regexp_replace(regexp_replace(why, 'at .* \d{4} \w+', 'at TIME'), 'effect \d+', 'effect N') AS why
+FROM workflow.if_run_again('trip:8') WHERE kind = 'http';

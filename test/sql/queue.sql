@@ -94,3 +94,8 @@ CALL workflow.wait_for_job('nowhere', '1 s');
 SELECT workflow.pause_queue('nowhere', 'x');
 SELECT workflow.resume_queue('nowhere');
 SELECT workflow.replay_job(0, 'x');
+
+-- a number that no job can have is that of none
+\set VERBOSITY terse
+\set SHOW_CONTEXT never
+SELECT workflow.complete(9223372036854775807, 'token');

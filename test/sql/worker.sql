@@ -64,6 +64,11 @@ SELECT v.ok FROM workflow.items AS i, workflow.verify(i.item_id) AS v;
 -- from a procedure and from a DO block it commits too
 DO $$ BEGIN CALL workflow.run(); END $$;
 
+-- where nothing may be written nothing can be done, and that is said
+SET default_transaction_read_only = on;
+CALL workflow.run();
+RESET default_transaction_read_only;
+
 -- what is wired up here
 SELECT "check", ok, severity, hint FROM workflow.health() WHERE "check" NOT IN ('preloaded', 'worker_processes');
 SELECT count(*) AS workers FROM workflow.workers WHERE kind <> 'launcher';
