@@ -185,7 +185,8 @@ refuse(const Room *room, const char *why)
 			 errmsg("queue \"%s\" is full", room->queue),
 			 errdetail("It may hold %d ready jobs; it holds " INT64_FORMAT " and %d more came%s.",
 					   room->max_length, room->length, room->added, why),
-			 errhint("Try again when jobs have been done, or raise max_length.")));
+			 errhint("Try again when jobs have been done, or let it hold more: SELECT workflow.alter_queue(%s, '{\"max_length\": number}');",
+					 quote_literal_cstr(room->queue))));
 }
 
 static void
