@@ -242,10 +242,10 @@ COMMENT ON FUNCTION workflow.complete(bigint, text, text, jsonb, int) IS
   'A claimed job is done: records it and moves its item by the event, in this transaction';
 
 CREATE FUNCTION workflow.complete_many(
-  job_ids bigint[], tokens text[], event text DEFAULT 'ok', outputs jsonb[] DEFAULT NULL)
+  job_ids bigint[], tokens text[], event text DEFAULT 'ok', outputs jsonb[] DEFAULT NULL, units int[] DEFAULT NULL)
 RETURNS int
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_complete_many';
-COMMENT ON FUNCTION workflow.complete_many(bigint[], text[], text, jsonb[]) IS
+COMMENT ON FUNCTION workflow.complete_many(bigint[], text[], text, jsonb[], int[]) IS
   'Completes many claimed jobs, all or none; returns their number';
 
 CREATE FUNCTION workflow.fail(

@@ -124,10 +124,12 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_enqueue';
 COMMENT ON FUNCTION workflow.enqueue(text, jsonb, text, text, int, timestamptz, text, int) IS
   'Stores a job in the caller''s transaction and returns its id; with a key that another job of the queue has, the id of that job';
 
-CREATE FUNCTION workflow.enqueue_many(queue text, payloads jsonb[]) RETURNS bigint[]
+CREATE FUNCTION workflow.enqueue_many(queue text, payloads jsonb[], keys text[] DEFAULT NULL, group_keys text[] DEFAULT NULL,
+                                      priorities int[] DEFAULT NULL, run_at timestamptz[] DEFAULT NULL,
+                                      tenants text[] DEFAULT NULL, units int[] DEFAULT NULL) RETURNS bigint[]
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_enqueue_many';
-COMMENT ON FUNCTION workflow.enqueue_many(text, jsonb[]) IS
-  'Stores a job for each payload, all or none, and returns their ids in the same order';
+COMMENT ON FUNCTION workflow.enqueue_many(text, jsonb[], text[], text[], int[], timestamptz[], text[], int[]) IS
+  'Stores a job for each payload, all or none, and returns their ids in the same order; one element of an array other than keys counts for all';
 
 -- ------------------------------------------------------------------ claim
 
@@ -215,6 +217,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT CASE
     WHEN coalesce(btrim(wanted.queue), '') = '' THEN 'a queue needs a name'
+    WHEN octet_length(wanted.queue) > 255 THEN 'the name of a queue may have 255 bytes'
     WHEN coalesce(btrim(wanted.owner), '') = '' THEN format('queue "%s" needs an owner', wanted.queue)
     WHEN wanted.sla IS NULL THEN format('queue "%s" needs an SLA', wanted.queue)
     WHEN wanted.sla <= interval '0' THEN format('the SLA of queue "%s" must be longer than zero', wanted.queue)

@@ -29,6 +29,9 @@
 /* The tenant of a job in queue q. */
 #define WF_TENANT(tenant) "CASE WHEN q.fair THEN COALESCE(" tenant ", '') ELSE " tenant " END"
 
+/* Bytes that a key, a group_key or a tenant may have, so that an index holds it. */
+#define WF_JOB_NAME_MAX 2000
+
 /* How the message of an attempt begins that ended with its claimer's session. */
 #define WF_SESSION_ENDED "the session ended"
 
@@ -186,6 +189,10 @@ extern WfQueueFacts *wf_queue_facts_known(const char *queue);
 extern char *wf_queue_name(int queue_no);
 
 /* spent.c */
+extern void wf_enqueue_require(bool is_null, const char *function, const char *argument);
+extern void wf_enqueue_require_short(const char *value, const char *argument);
+extern void wf_enqueue_require_units(int units);
+extern int64 wf_enqueue_with_copies(const WfNewJob *job);
 extern int64 wf_spent_find(const char *queue, const char *key);
 extern bool wf_spent_judge(int64 *job_id, const char *queue, const char *key);
 extern bool wf_spent_keeps(const char *queue);
