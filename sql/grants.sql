@@ -17,7 +17,7 @@ AS $$
                   '{items,review_inbox}'),
     ('operator',  '{submit,send,cancel,pause,resume,pause_workflow,resume_workflow,pause_queue,resume_queue,alter_queue,
                     pause_endpoint,resume_endpoint,verify_endpoint,
-                    create_queue,subscribe,unsubscribe,enqueue,replay,replay_job,cancel_job,cancel_jobs,give_up,resolve,resolve_many,record_evidence,
+                    create_queue,subscribe,unsubscribe,enqueue,enqueue_many,replay,replay_job,replay_jobs,reschedule_job,cancel_job,cancel_jobs,give_up,resolve,resolve_many,record_evidence,
                     purge_effects,revert,compensate,
                     create_source,drop_source,receive,feed,dismiss_webhook,verify_webhook,input_ref,
                     start_workers,stop_workers,list_workers,run,document,diagram,
@@ -61,6 +61,9 @@ BEGIN
   -- a view calls its functions as whoever reads it
   IF allowed.views && '{queues,*}' THEN
     EXECUTE format('GRANT EXECUTE ON FUNCTION workflow._queue_figures(boolean) TO %I', role_name);
+  END IF;
+  IF allowed.views = '{*}' THEN
+    EXECUTE format('GRANT EXECUTE ON FUNCTION workflow._listed_jobs(), workflow._lane_payload(int, tid, bigint) TO %I', role_name);
   END IF;
 END
 $$;

@@ -608,10 +608,23 @@ COMMENT ON VIEW workflow.subscriptions IS 'Queues that get a copy of each job th
 
 CREATE FUNCTION workflow._lane_jobs(OUT job_id bigint, OUT queue_no int, OUT status text, OUT stored_at timestamptz,
                                     OUT worker text, OUT claimed_at timestamptz, OUT lease_until timestamptz,
-                                    OUT token text) RETURNS SETOF record
+                                    OUT segment int, OUT place tid, OUT token text) RETURNS SETOF record
 LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wf_lane_jobs';
 COMMENT ON FUNCTION workflow._lane_jobs() IS
   'Inner: the jobs that are in lanes, those that can be claimed and those that are';
+
+-- For the view of jobs, whose readers have no business with tokens.
+CREATE FUNCTION workflow._listed_jobs(OUT job_id bigint, OUT queue_no int, OUT status text, OUT stored_at timestamptz,
+                                      OUT worker text, OUT claimed_at timestamptz, OUT lease_until timestamptz,
+                                      OUT segment int, OUT place tid) RETURNS SETOF record
+LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wf_lane_jobs';
+COMMENT ON FUNCTION workflow._listed_jobs() IS
+  'Inner: _lane_jobs() without the tokens';
+
+CREATE FUNCTION workflow._lane_payload(segment int, place tid, job_id bigint) RETURNS jsonb
+LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'wf_lane_payload';
+COMMENT ON FUNCTION workflow._lane_payload(int, tid, bigint) IS
+  'Inner: the payload of a job of a lane that was listed just now; null when it has gone since';
 
 -- A dead letter waits in the queue that its policy sent it to, for that queue's
 -- owner and by its SLA, and is counted there: every answer reads "place".
@@ -715,6 +728,44 @@ SELECT q.queue,
 FROM workflow.queue AS q
 JOIN workflow._queue_figures(false) AS f ON f.queue = q.queue;
 COMMENT ON VIEW workflow.queues IS 'Each queue with its owner, what it holds, and whether its oldest job that could start is past the SLA';
+
+CREATE VIEW workflow.jobs AS
+SELECT j.job_id,
+       j.place AS queue,
+       CASE WHEN j.status = 'ready' AND j.run_at > pg_catalog.clock_timestamp() THEN 'delayed' ELSE j.status END AS status,
+       j.kind,
+       j.priority - j.aged AS priority,
+       j.run_at,
+       j.attempt AS attempts,
+       j.key,
+       j.group_key,
+       j.tenant,
+       j.units,
+       j.item_id,
+       j.state,
+       j.effect_id,
+       j.waiting_on,
+       j.worker,
+       j.claimed_at,
+       j.lease_until,
+       j.error_class,
+       j.error_message,
+       j.failed_at,
+       j.queue AS from_queue,
+       j.created_at,
+       j.payload
+FROM workflow._placed_job AS j
+UNION ALL
+SELECT l.job_id, q.queue, l.status, 'task', 0, l.stored_at, CASE l.status WHEN 'running' THEN 1 ELSE 0 END, NULL, NULL, NULL, 1,
+       NULL, NULL, NULL, NULL, l.worker, l.claimed_at, l.lease_until, NULL, NULL, NULL, q.queue, l.stored_at,
+       workflow._lane_payload(l.segment, l.place, l.job_id)
+FROM workflow._listed_jobs() AS l
+JOIN workflow.queue AS q ON q.queue_no = l.queue_no;
+COMMENT ON VIEW workflow.jobs IS 'Each job that has not ended: where it stands, who has it, and how its last attempt failed';
+COMMENT ON COLUMN workflow.jobs.queue IS 'Queue that it stands in; a dead letter in the one that its policy sends it to';
+COMMENT ON COLUMN workflow.jobs.status IS 'ready, delayed, running, waiting (for a person or an effect) or dead';
+COMMENT ON COLUMN workflow.jobs.attempts IS 'Attempts that have begun and were charged, with the one that runs';
+COMMENT ON COLUMN workflow.jobs.from_queue IS 'Queue that it runs in';
 
 CREATE VIEW workflow.attempts AS
 SELECT a.attempt_id, a.job_id, a.effect_id, a.item_id, a.queue, a.kind, a.attempt, a.worker,

@@ -227,6 +227,43 @@ wf_segment_read(WfLaneJob *jobs, int count)
 	end_reading(&reading);
 }
 
+static Jsonb *
+payload_of_row(TupleTableSlot *row, int64 job_id)
+{
+	bool		isnull;
+	Datum		payload;
+
+	if (DatumGetInt64(slot_getattr(row, WF_SEGMENT_JOB_ID, &isnull)) != job_id || isnull)
+		return NULL;
+	payload = slot_getattr(row, WF_SEGMENT_PAYLOAD, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbPCopy(payload);
+}
+
+/*
+ * The payload of a job that was seen at a place a moment ago; NULL when it is
+ * not there.  While it is looked for the segment cannot be truncated.
+ */
+Jsonb *
+wf_segment_payload(int segment, ItemPointerData tid, int64 job_id)
+{
+	Relation	relation;
+	TupleTableSlot *row;
+	Jsonb	   *payload = NULL;
+
+	if (segment < 1 || segment > WF_LANE_SEGMENTS || !ItemPointerIsValid(&tid))
+		return NULL;
+	relation = table_open(wf_segment_oid(segment), AccessShareLock);
+	row = table_slot_create(relation, NULL);
+	if (ItemPointerGetBlockNumber(&tid) < RelationGetNumberOfBlocks(relation) &&
+		table_tuple_fetch_row_version(relation, &tid, SnapshotAny, row))
+		payload = payload_of_row(row, job_id);
+	ExecDropSingleTupleTableSlot(row);
+	table_close(relation, AccessShareLock);
+
+	return payload;
+}
+
 /*
  * Whether nobody has ever locked or deleted a row that was just read.
  */

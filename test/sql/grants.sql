@@ -30,7 +30,8 @@ CREATE FUNCTION granted(kind text) RETURNS TABLE (missing text, beyond text) LAN
   SELECT CASE WHEN wanted AND NOT has THEN name END, CASE WHEN has AND NOT wanted THEN name END
   FROM (SELECT p.oid::regprocedure::text AS name,
                has_function_privilege('wf_test_role', p.oid, 'EXECUTE') AS has,
-               p.proname = ANY (k.functions) OR (p.proname = '_queue_figures' AND k.views && '{queues,*}') AS wanted
+               p.proname = ANY (k.functions) OR (p.proname = '_queue_figures' AND k.views && '{queues,*}')
+                 OR (p.proname IN ('_listed_jobs', '_lane_payload') AND k.views = '{*}') AS wanted
         FROM pg_proc AS p, workflow._role_kinds() AS k
         WHERE p.pronamespace = 'workflow'::regnamespace AND k.kind = granted.kind
         UNION ALL
