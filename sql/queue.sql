@@ -260,7 +260,14 @@ BEGIN
                           ELSE format('Its options would be %s.', workflow._queue_options(wanted)) END,
             HINT = 'workflow.create_queue(''mail'', owner => ''ops'', sla => ''10 minutes'', escalate_to => ''{ops-lead}'') is an example.';
   END IF;
-  PERFORM workflow._check_retry_policy(wanted.retry);
+  BEGIN
+    PERFORM workflow._check_retry_policy(wanted.retry);
+  EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow THEN
+    RAISE EXCEPTION 'a time of the retry policy of queue "%" is no interval', wanted.queue
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('%s.', sqlerrm),
+            HINT = 'An example of a policy is {"max_attempts": 5, "timeout": "30 seconds", "backoff": {"initial": "1 second", "max": "15 minutes"}}.';
+  END;
 END
 $$;
 COMMENT ON FUNCTION workflow._check_queue(workflow.queue) IS

@@ -32,6 +32,7 @@ SELECT workflow.alter_queue('mail', '{"max_running": "many"}');
 SELECT workflow.alter_queue('mail', '{"escalate_to": "boss"}');
 SELECT workflow.alter_queue('mail', '{"rate_limit": 5}');
 SELECT workflow.alter_queue('mail', '{"retry": {"attempts": 5}}');
+SELECT workflow.alter_queue('mail', '{"retry": {"backoff": {"initial": "soon"}}}');
 
 -- another definition says how to change the one that is there
 SELECT workflow.create_queue('mail', 'ops', '10 minutes', '{b,c}', max_running => 1);
