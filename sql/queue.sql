@@ -174,7 +174,7 @@ COMMENT ON FUNCTION workflow._is_held(tid) IS
 CREATE FUNCTION workflow._wake_queue(queue text) RETURNS void
 LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_queue_wake';
 COMMENT ON FUNCTION workflow._wake_queue(text) IS
-  'Inner: wakes, at commit, whoever waits for jobs of the queue';
+  'Inner: wakes, at commit, whoever waits for jobs of the queue, or for room in it';
 
 CREATE FUNCTION workflow._job_again(job_id bigint) RETURNS void
 LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_queue_job_again';
