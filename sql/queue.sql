@@ -624,7 +624,7 @@ COMMENT ON FUNCTION workflow._lane_jobs() IS
 CREATE FUNCTION workflow._listed_jobs(OUT job_id bigint, OUT queue_no int, OUT status text, OUT stored_at timestamptz,
                                       OUT worker text, OUT claimed_at timestamptz, OUT lease_until timestamptz,
                                       OUT segment int, OUT place tid) RETURNS SETOF record
-LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wf_lane_jobs';
+LANGUAGE C VOLATILE ROWS 10000 AS 'MODULE_PATHNAME', 'wf_lane_jobs';
 COMMENT ON FUNCTION workflow._listed_jobs() IS
   'Inner: _lane_jobs() without the tokens';
 
