@@ -147,7 +147,7 @@ COMMENT ON FUNCTION workflow._look_up_endpoint(text, text) IS
 
 -- --------------------------------------------------------------------- queues
 
--- The columns of a queue that options (of a document, or of create_queue) say.
+-- The columns of a queue that the options of a document say.
 CREATE FUNCTION workflow._queue_from_options(
   name text, options jsonb, defined_by text) RETURNS workflow.queue
 LANGUAGE plpgsql STABLE
@@ -157,19 +157,8 @@ DECLARE
   queue workflow.queue;
 BEGIN
   queue.queue := name;
-  queue.owner := options ->> 'owner';
-  queue.sla := (options ->> 'sla')::interval;
-  queue.escalate_to := ARRAY(SELECT jsonb_array_elements_text(options -> 'escalate_to'));
-  queue.rate_count := (options #>> '{rate_limit,count}')::int;
-  queue.rate_per := (options #>> '{rate_limit,per}')::interval;
-  queue.max_running := (options ->> 'max_running')::int;
-  queue.max_length := (options ->> 'max_length')::int;
-  queue.priority := coalesce((options ->> 'priority')::int, 0);
-  queue.lease := (options ->> 'lease')::interval;
-  queue.retry := options -> 'retry';
-  queue.dead_letter_retention := (options ->> 'dead_letter_retention')::interval;
   queue.defined_by := defined_by;
-  RETURN queue;
+  RETURN workflow._queue_with(queue, options);
 END
 $$;
 COMMENT ON FUNCTION workflow._queue_from_options(text, jsonb, text) IS
@@ -193,7 +182,8 @@ BEGIN
   FROM jsonb_each(to_jsonb(wanted)) AS w
   JOIN jsonb_each(to_jsonb(stored)) AS s ON s.key = w.key
   WHERE w.value IS DISTINCT FROM s.value
-    AND CASE WHEN w.key IN ('rate_count', 'rate_per') THEN options ? 'rate_limit' ELSE options ? w.key END;
+    AND CASE WHEN w.key LIKE 'rate\_%' THEN options ? 'rate_limit' ELSE options ? w.key END
+    AND w.key = ANY (workflow._queue_columns());
   IF differs IS NULL THEN
     RETURN NULL;
   END IF;
@@ -212,19 +202,13 @@ DECLARE
   wanted workflow.queue := workflow._queue_from_options(name, options, defined_by);
   problem text;
 BEGIN
-  INSERT INTO workflow.queue AS q
-    (queue, owner, sla, escalate_to, rate_count, rate_per, max_running, max_length,
-     priority, lease, retry, dead_letter_retention, defined_by)
-  SELECT wanted.queue, wanted.owner, wanted.sla, wanted.escalate_to, wanted.rate_count, wanted.rate_per,
-         wanted.max_running, wanted.max_length, wanted.priority, wanted.lease, wanted.retry,
-         wanted.dead_letter_retention, wanted.defined_by
-  ON CONFLICT (queue) DO UPDATE
-    SET owner = excluded.owner, sla = excluded.sla, escalate_to = excluded.escalate_to,
-        rate_count = excluded.rate_count, rate_per = excluded.rate_per,
-        max_running = excluded.max_running, max_length = excluded.max_length,
-        priority = excluded.priority, lease = excluded.lease, retry = excluded.retry,
-        dead_letter_retention = excluded.dead_letter_retention
-    WHERE q.defined_by = excluded.defined_by;
+  PERFORM FROM workflow.queue AS q WHERE q.queue = name FOR UPDATE;
+  IF NOT FOUND THEN
+    PERFORM workflow._put_queue(wanted);
+  ELSIF EXISTS (SELECT FROM workflow.queue AS q WHERE q.queue = name AND q.defined_by = wanted.defined_by
+                AND workflow._queue_differences(q, wanted) IS NOT NULL) THEN
+    PERFORM workflow._change_queue(wanted);
+  END IF;
 
   problem := workflow._queue_conflict(name, options, defined_by);
   IF problem IS NOT NULL THEN

@@ -242,10 +242,10 @@ COMMENT ON FUNCTION workflow.complete(bigint, text, text, jsonb, int) IS
   'A claimed job is done: records it and moves its item by the event, in this transaction';
 
 CREATE FUNCTION workflow.complete_many(
-  job_ids bigint[], tokens text[], event text DEFAULT 'ok', outputs jsonb[] DEFAULT NULL)
+  job_ids bigint[], tokens text[], event text DEFAULT 'ok', outputs jsonb[] DEFAULT NULL, units int[] DEFAULT NULL)
 RETURNS int
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_complete_many';
-COMMENT ON FUNCTION workflow.complete_many(bigint[], text[], text, jsonb[]) IS
+COMMENT ON FUNCTION workflow.complete_many(bigint[], text[], text, jsonb[], int[]) IS
   'Completes many claimed jobs, all or none; returns their number';
 
 CREATE FUNCTION workflow.fail(
@@ -535,28 +535,23 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.replay_job(bigint, text) IS
   'A dead job that stands alone is ready again, with all its attempts; so is the effect of a call that ended without success';
 
-CREATE FUNCTION workflow._replay_job(caller text, job_id bigint, reason text) RETURNS void LANGUAGE plpgsql
+-- Null when there is no such job, false when it is no dead letter.
+CREATE FUNCTION workflow._replay_alone(caller text, job_id bigint, reason text) RETURNS boolean LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   dead workflow.job;
 BEGIN
-  SELECT * INTO dead FROM workflow.job AS j WHERE j.job_id = _replay_job.job_id FOR UPDATE;
+  SELECT * INTO dead FROM workflow.job AS j WHERE j.job_id = _replay_alone.job_id FOR UPDATE;
   IF NOT FOUND THEN
-    RAISE EXCEPTION 'job % does not exist', job_id
-      USING ERRCODE = 'WF012',
-            DETAIL = 'A job is gone once it has succeeded, or when its item has moved on.',
-            HINT = 'SELECT job_id, queue, error_message FROM workflow.dead_letters shows the dead letters.';
+    RETURN NULL;
   ELSIF dead.item_id IS NOT NULL THEN
     RAISE EXCEPTION 'job % belongs to item %', job_id, dead.item_id
       USING ERRCODE = 'object_not_in_prerequisite_state',
             DETAIL = 'The item decides what a replay leads to.',
             HINT = format('SELECT workflow.replay(%s, %L) replays the item.', dead.item_id, reason);
   ELSIF dead.status <> 'dead' THEN
-    RAISE EXCEPTION 'job % is no dead letter', job_id
-      USING ERRCODE = 'object_not_in_prerequisite_state',
-            DETAIL = format('It is %s.', dead.status),
-            HINT = 'SELECT job_id, queue, error_message FROM workflow.dead_letters shows the dead letters.';
+    RETURN false;
   END IF;
   IF dead.effect_id IS NOT NULL THEN
     PERFORM workflow._revive_effect(dead.effect_id);
@@ -565,9 +560,110 @@ BEGIN
   PERFORM workflow._note(caller, 'replay_job', NULL, 'job:' || dead.job_id, reason,
                          jsonb_build_object('queue', dead.queue, 'attempts', dead.attempt,
                                             'error_class', dead.error_class));
+  RETURN true;
+END
+$$;
+COMMENT ON FUNCTION workflow._replay_alone(text, bigint, text) IS
+  'Inner: replays a dead letter that stands alone; null when there is no such job, false when it is no dead letter';
+
+-- The status of a job of the table, or null.
+CREATE FUNCTION workflow._job_status(job_id bigint) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT j.status FROM workflow.job AS j WHERE j.job_id = _job_status.job_id
+$$;
+COMMENT ON FUNCTION workflow._job_status(bigint) IS 'Inner: the status of a job of the table, for messages';
+
+CREATE FUNCTION workflow._replay_job(caller text, job_id bigint, reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  is_replayed boolean := workflow._replay_alone(caller, job_id, reason);
+BEGIN
+  IF is_replayed IS NULL THEN
+    RAISE EXCEPTION 'job % does not exist', job_id
+      USING ERRCODE = 'WF012',
+            DETAIL = 'A job is gone once it has succeeded, or when its item has moved on.',
+            HINT = 'SELECT job_id, queue, error_message FROM workflow.dead_letters shows the dead letters.';
+  ELSIF NOT is_replayed THEN
+    RAISE EXCEPTION 'job % is no dead letter', job_id
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = format('It is %s.', workflow._job_status(job_id)),
+            HINT = 'SELECT job_id, queue, error_message FROM workflow.dead_letters shows the dead letters.';
+  END IF;
 END
 $$;
 COMMENT ON FUNCTION workflow._replay_job(text, bigint, text) IS 'Inner: replay_job()';
+
+CREATE FUNCTION workflow.replay_jobs(job_ids bigint[], reason text) RETURNS int
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.replay_jobs(bigint[], text) IS
+  'replay_job() for those of the jobs that are still dead letters; returns how many, or refuses them all';
+
+CREATE FUNCTION workflow._replay_jobs(caller text, job_ids bigint[], reason text) RETURNS int LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  dead bigint;
+  nreplayed int := 0;
+BEGIN
+  PERFORM workflow._require_given(job_ids IS NOT NULL AND array_position(job_ids, NULL) IS NULL, 'job_ids');
+  FOR dead IN SELECT DISTINCT u.id FROM unnest(job_ids) AS u (id) ORDER BY u.id LOOP
+    nreplayed := nreplayed + coalesce(workflow._replay_alone(caller, dead, reason), false)::int;
+  END LOOP;
+  RETURN nreplayed;
+END
+$$;
+COMMENT ON FUNCTION workflow._replay_jobs(text, bigint[], text) IS 'Inner: replay_jobs()';
+
+-- ---------------------------------------------------------------- reschedule
+
+CREATE FUNCTION workflow.reschedule_job(job_id bigint, run_at timestamptz DEFAULT NULL, priority int DEFAULT NULL,
+                                        reason text DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.reschedule_job(bigint, timestamptz, int, text) IS
+  'Another due time or priority for a job that is ready, delayed or waits for its next attempt; null leaves what is';
+
+CREATE FUNCTION workflow._reschedule_job(caller text, job_id bigint, run_at timestamptz, priority int, reason text)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  present workflow.job;
+  wanted  workflow.job;
+BEGIN
+  PERFORM workflow._require_given(job_id IS NOT NULL, 'job_id');
+  PERFORM workflow._leave_lanes(ARRAY[job_id]);
+  SELECT * INTO present FROM workflow.job AS j WHERE j.job_id = _reschedule_job.job_id FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'job % does not exist', job_id
+      USING ERRCODE = 'WF012',
+            DETAIL = 'A job is gone once it has succeeded, or when its item has moved on.',
+            HINT = format('SELECT * FROM workflow.attempts WHERE job_id = %s shows what became of it.', job_id);
+  ELSIF present.status <> 'ready' OR present.effect_id IS NOT NULL THEN
+    RAISE EXCEPTION 'job % cannot be rescheduled', job_id
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = CASE WHEN present.effect_id IS NULL THEN format('It is %s.', present.status)
+                          ELSE format('It carries effect %s, whose endpoint says when it is sent.', present.effect_id) END,
+            HINT = CASE WHEN present.status = 'dead' AND present.item_id IS NULL
+                        THEN format('SELECT workflow.replay_job(%s, ''why''); runs it again.', job_id)
+                        ELSE 'SELECT * FROM workflow.jobs shows the jobs, and what each waits for.' END;
+  END IF;
+  wanted := present;
+  wanted.run_at := coalesce(run_at, present.run_at);
+  wanted.priority := coalesce(priority, present.priority - present.aged);
+  SELECT workflow._aged(wanted.priority, wanted.run_at, q.aging) INTO wanted.aged
+  FROM workflow.queue AS q WHERE q.queue = present.queue;
+  UPDATE workflow.job AS j
+  SET run_at = wanted.run_at, priority = wanted.priority + wanted.aged, aged = wanted.aged
+  WHERE j.job_id = present.job_id;
+  PERFORM workflow._wake_queue(present.queue);
+  PERFORM workflow._note(caller, 'reschedule_job', present.item_id, 'job:' || present.job_id, reason,
+                         jsonb_build_object('queue', present.queue, 'run_at', wanted.run_at, 'priority', wanted.priority,
+                                            'before', jsonb_build_object('run_at', present.run_at, 'priority', present.priority - present.aged)));
+END
+$$;
+COMMENT ON FUNCTION workflow._reschedule_job(text, bigint, timestamptz, int, text) IS 'Inner: reschedule_job()';
 
 -- The effect of a call goes with its job, where nothing of it may have been
 -- sent; another job that waits for it is told to send it.

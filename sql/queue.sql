@@ -124,10 +124,12 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_enqueue';
 COMMENT ON FUNCTION workflow.enqueue(text, jsonb, text, text, int, timestamptz, text, int) IS
   'Stores a job in the caller''s transaction and returns its id; with a key that another job of the queue has, the id of that job';
 
-CREATE FUNCTION workflow.enqueue_many(queue text, payloads jsonb[]) RETURNS bigint[]
+CREATE FUNCTION workflow.enqueue_many(queue text, payloads jsonb[], keys text[] DEFAULT NULL, group_keys text[] DEFAULT NULL,
+                                      priorities int[] DEFAULT NULL, run_at timestamptz[] DEFAULT NULL,
+                                      tenants text[] DEFAULT NULL, units int[] DEFAULT NULL) RETURNS bigint[]
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_enqueue_many';
-COMMENT ON FUNCTION workflow.enqueue_many(text, jsonb[]) IS
-  'Stores a job for each payload, all or none, and returns their ids in the same order';
+COMMENT ON FUNCTION workflow.enqueue_many(text, jsonb[], text[], text[], int[], timestamptz[], text[], int[]) IS
+  'Stores a job for each payload, all or none, and returns their ids in the same order; one element of an array other than keys counts for all';
 
 -- ------------------------------------------------------------------ claim
 
@@ -172,7 +174,7 @@ COMMENT ON FUNCTION workflow._is_held(tid) IS
 CREATE FUNCTION workflow._wake_queue(queue text) RETURNS void
 LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_queue_wake';
 COMMENT ON FUNCTION workflow._wake_queue(text) IS
-  'Inner: wakes, at commit, whoever waits for jobs of the queue';
+  'Inner: wakes, at commit, whoever waits for jobs of the queue, or for room in it';
 
 CREATE FUNCTION workflow._job_again(job_id bigint) RETURNS void
 LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_queue_job_again';
@@ -189,13 +191,33 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_queue_drop_cancelled';
 COMMENT ON FUNCTION workflow._drop_cancelled(bigint, text) IS
   'Inner: removes a job of the table; the attempt "cancelled" stays on record';
 
--- Raises invalid_parameter_value for whatever is wrong with the options of a queue.
-CREATE FUNCTION workflow._check_queue(wanted workflow.queue) RETURNS void LANGUAGE plpgsql
+-- The options of a queue that are columns: those of create_queue(), of documents and of alter_queue().
+CREATE FUNCTION workflow._queue_columns() RETURNS text[] LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-  problem text := CASE
+  SELECT '{owner,sla,escalate_to,rate_count,rate_per,rate_per_tenant,max_running,max_length,on_full,priority,lease,retry,
+           dead_letter_retention,key_window,aging,fair}'::text[]
+$$;
+COMMENT ON FUNCTION workflow._queue_columns() IS
+  'Inner: the columns of workflow.queue that are its options; rate_limit is three of them';
+
+CREATE FUNCTION workflow._queue_options(queue workflow.queue) RETURNS jsonb LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT jsonb_object_agg(o.key, o.value)
+  FROM jsonb_each(jsonb_strip_nulls(to_jsonb(queue))) AS o
+  WHERE o.key = ANY (workflow._queue_columns())
+$$;
+COMMENT ON FUNCTION workflow._queue_options(workflow.queue) IS
+  'Inner: the options of a queue, those that it has, for messages and the journal';
+
+-- What is wrong with the options of a queue; null when nothing is.
+CREATE FUNCTION workflow._queue_problem(wanted workflow.queue) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE
     WHEN coalesce(btrim(wanted.queue), '') = '' THEN 'a queue needs a name'
+    WHEN octet_length(wanted.queue) > 255 THEN 'the name of a queue may have 255 bytes'
     WHEN coalesce(btrim(wanted.owner), '') = '' THEN format('queue "%s" needs an owner', wanted.queue)
     WHEN wanted.sla IS NULL THEN format('queue "%s" needs an SLA', wanted.queue)
     WHEN wanted.sla <= interval '0' THEN format('the SLA of queue "%s" must be longer than zero', wanted.queue)
@@ -218,15 +240,34 @@ DECLARE
     WHEN wanted.key_window <= interval '0' THEN format('key_window of queue "%s" must be longer than zero', wanted.queue)
     WHEN greatest(wanted.sla, wanted.lease, wanted.dead_letter_retention, wanted.rate_per, wanted.key_window, wanted.aging) > interval '10000 years'
       THEN format('a time of queue "%s" is longer than ten thousand years', wanted.queue)
-  END;
+  END
+$$;
+COMMENT ON FUNCTION workflow._queue_problem(workflow.queue) IS
+  'Inner: what is wrong with the options of a queue; null when nothing is';
+
+-- Raises invalid_parameter_value for whatever is wrong with the options of a queue.
+CREATE FUNCTION workflow._check_queue(wanted workflow.queue) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  problem text := workflow._queue_problem(wanted);
 BEGIN
   IF problem IS NOT NULL THEN
     RAISE EXCEPTION '%', problem
       USING ERRCODE = 'invalid_parameter_value',
-            DETAIL = 'Every queue has an owner, an SLA and an escalation path, so that somebody answers for what waits in it.',
+            DETAIL = CASE WHEN num_nulls(nullif(btrim(wanted.queue), ''), nullif(btrim(wanted.owner), ''), wanted.sla, wanted.escalate_to) > 0
+                          THEN 'Every queue has an owner, an SLA and an escalation path, so that somebody answers for what waits in it.'
+                          ELSE format('Its options would be %s.', workflow._queue_options(wanted)) END,
             HINT = 'workflow.create_queue(''mail'', owner => ''ops'', sla => ''10 minutes'', escalate_to => ''{ops-lead}'') is an example.';
   END IF;
-  PERFORM workflow._check_retry_policy(wanted.retry);
+  BEGIN
+    PERFORM workflow._check_retry_policy(wanted.retry);
+  EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow THEN
+    RAISE EXCEPTION 'a time of the retry policy of queue "%" is no interval', wanted.queue
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('%s.', sqlerrm),
+            HINT = 'An example of a policy is {"max_attempts": 5, "timeout": "30 seconds", "backoff": {"initial": "1 second", "max": "15 minutes"}}.';
+  END;
 END
 $$;
 COMMENT ON FUNCTION workflow._check_queue(workflow.queue) IS
@@ -264,6 +305,36 @@ $$;
 COMMENT ON FUNCTION workflow._rate_limit(jsonb) IS
   'Inner: count, interval and scope of a rate limit; invalid_parameter_value for anything else';
 
+-- A queue with some of its options changed; null takes one away.
+CREATE FUNCTION workflow._queue_with(queue workflow.queue, options jsonb) RETURNS workflow.queue LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF options ? 'rate_limit' THEN
+    SELECT r.rate_count, r.rate_per, r.rate_per_tenant
+    INTO queue.rate_count, queue.rate_per, queue.rate_per_tenant
+    FROM workflow._rate_limit(options -> 'rate_limit') AS r;
+  END IF;
+  BEGIN
+    queue := jsonb_populate_record(queue,
+      (SELECT coalesce(jsonb_object_agg(o.key, o.value), '{}') FROM jsonb_each(options) AS o
+       WHERE o.key = ANY (workflow._queue_columns()) AND o.key NOT LIKE 'rate\_%'));
+  EXCEPTION WHEN data_exception THEN
+    RAISE EXCEPTION 'an option of queue "%" has a value of the wrong kind', queue.queue
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('%s, in %s.', sqlerrm, options),
+            HINT = '{"sla": "10 minutes", "escalate_to": ["ops-lead"], "max_running": 5, "fair": true} shows what each kind looks like.';
+  END;
+  queue.priority := coalesce(queue.priority, 0);
+  queue.on_full := coalesce(queue.on_full, 'refuse');
+  queue.fair := coalesce(queue.fair, false);
+  queue.rate_per_tenant := coalesce(queue.rate_per_tenant, false);
+  RETURN queue;
+END
+$$;
+COMMENT ON FUNCTION workflow._queue_with(workflow.queue, jsonb) IS
+  'Inner: a row of workflow.queue with some of its options changed, as documents, create_queue() and alter_queue() name them';
+
 -- Which options of two definitions of a queue differ, for messages.
 CREATE FUNCTION workflow._queue_differences(present workflow.queue, wanted workflow.queue) RETURNS text LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
@@ -273,8 +344,7 @@ AS $$
   FROM (SELECT a.key AS name, a.value AS present, b.value AS wanted
         FROM jsonb_each_text(to_jsonb(present)) AS a
         JOIN jsonb_each_text(to_jsonb(wanted)) AS b USING (key)
-        WHERE a.key IN ('owner', 'sla', 'escalate_to', 'rate_count', 'rate_per', 'max_running',
-                        'max_length', 'priority', 'lease', 'retry', 'dead_letter_retention', 'on_full', 'key_window', 'aging', 'fair', 'rate_per_tenant')
+        WHERE a.key = ANY (workflow._queue_columns())
           AND a.value IS DISTINCT FROM b.value) AS option
 $$;
 COMMENT ON FUNCTION workflow._queue_differences(workflow.queue, workflow.queue) IS
@@ -310,7 +380,7 @@ BEGIN
     RAISE EXCEPTION 'queue "%" is defined otherwise by %', wanted.queue, present.defined_by
       USING ERRCODE = 'duplicate_object',
             DETAIL = format('Its %s.', differences),
-            HINT = 'Use another name, or the same options; queues are shared by name.';
+            HINT = format('Use the same options or another name, or change it: SELECT workflow.alter_queue(%L, ''{"option": value}'');', wanted.queue);
   END IF;
   RETURN false;
 END
@@ -362,6 +432,65 @@ END
 $$;
 COMMENT ON FUNCTION workflow._create_queue(text, text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval, interval, boolean) IS
   'Inner: create_queue()';
+
+-- Stores the options of a queue that is there; sessions, claims that wait and the jobs follow.
+CREATE FUNCTION workflow._change_queue(wanted workflow.queue) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM workflow._check_queue(wanted);
+  UPDATE workflow.queue AS q
+  SET owner = wanted.owner, sla = wanted.sla, escalate_to = wanted.escalate_to,
+      rate_count = wanted.rate_count, rate_per = wanted.rate_per, rate_per_tenant = wanted.rate_per_tenant,
+      max_running = wanted.max_running, max_length = wanted.max_length, on_full = wanted.on_full,
+      priority = wanted.priority, lease = wanted.lease, retry = wanted.retry,
+      dead_letter_retention = wanted.dead_letter_retention, key_window = wanted.key_window,
+      aging = wanted.aging, fair = wanted.fair
+  WHERE q.queue = wanted.queue;
+  PERFORM workflow._wake_queue(wanted.queue);
+END
+$$;
+COMMENT ON FUNCTION workflow._change_queue(workflow.queue) IS
+  'Inner: stores the options of a queue that is there';
+
+CREATE FUNCTION workflow.alter_queue(name text, options jsonb, reason text DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.alter_queue(text, jsonb, text) IS
+  'Changes the options of a queue that are named, as create_queue() and documents name them; null takes one away';
+
+CREATE FUNCTION workflow._alter_queue(caller text, name text, options jsonb, reason text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  present workflow.queue;
+  wanted  workflow.queue;
+  known   text[] := (SELECT array_agg(c ORDER BY c) FROM unnest(workflow._queue_columns() || 'rate_limit'::text) AS c
+                     WHERE c NOT LIKE 'rate\_%' OR c = 'rate_limit');
+  unknown text;
+BEGIN
+  PERFORM workflow._require_given(options IS NOT NULL, 'options');
+  PERFORM workflow._require_queue(name);
+  IF jsonb_typeof(options) = 'object' THEN
+    SELECT min(o) INTO unknown FROM jsonb_object_keys(options) AS o WHERE o <> ALL (known);
+  END IF;
+  IF jsonb_typeof(options) <> 'object' OR unknown IS NOT NULL THEN
+    RAISE EXCEPTION '%', CASE WHEN unknown IS NULL THEN 'the options of a queue must be an object'
+                              ELSE format('a queue has no option "%s"', unknown) END
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('The options are: %s.', array_to_string(known, ', ')),
+            HINT = format('SELECT workflow.alter_queue(%L, ''{"max_running": 5, "lease": null}''); is an example.', name);
+  END IF;
+  SELECT * INTO present FROM workflow.queue AS q WHERE q.queue = name;
+  wanted := workflow._queue_with(present, options);
+  IF workflow._queue_differences(present, wanted) IS NOT NULL THEN
+    PERFORM workflow._change_queue(wanted);
+    PERFORM workflow._note(caller, 'alter_queue', NULL, 'queue:' || name, reason,
+                           jsonb_build_object('options', options, 'before', workflow._queue_options(present)));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._alter_queue(text, text, jsonb, text) IS 'Inner: alter_queue()';
 
 CREATE FUNCTION workflow._require_queue(name text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -486,10 +615,23 @@ COMMENT ON VIEW workflow.subscriptions IS 'Queues that get a copy of each job th
 
 CREATE FUNCTION workflow._lane_jobs(OUT job_id bigint, OUT queue_no int, OUT status text, OUT stored_at timestamptz,
                                     OUT worker text, OUT claimed_at timestamptz, OUT lease_until timestamptz,
-                                    OUT token text) RETURNS SETOF record
+                                    OUT segment int, OUT place tid, OUT token text) RETURNS SETOF record
 LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wf_lane_jobs';
 COMMENT ON FUNCTION workflow._lane_jobs() IS
   'Inner: the jobs that are in lanes, those that can be claimed and those that are';
+
+-- For the view of jobs, whose readers have no business with tokens.
+CREATE FUNCTION workflow._listed_jobs(OUT job_id bigint, OUT queue_no int, OUT status text, OUT stored_at timestamptz,
+                                      OUT worker text, OUT claimed_at timestamptz, OUT lease_until timestamptz,
+                                      OUT segment int, OUT place tid) RETURNS SETOF record
+LANGUAGE C VOLATILE ROWS 10000 AS 'MODULE_PATHNAME', 'wf_lane_jobs';
+COMMENT ON FUNCTION workflow._listed_jobs() IS
+  'Inner: _lane_jobs() without the tokens';
+
+CREATE FUNCTION workflow._lane_payload(segment int, place tid, job_id bigint) RETURNS jsonb
+LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'wf_lane_payload';
+COMMENT ON FUNCTION workflow._lane_payload(int, tid, bigint) IS
+  'Inner: the payload of a job of a lane that was listed just now; null when it has gone since';
 
 -- A dead letter waits in the queue that its policy sent it to, for that queue's
 -- owner and by its SLA, and is counted there: every answer reads "place".
@@ -593,6 +735,44 @@ SELECT q.queue,
 FROM workflow.queue AS q
 JOIN workflow._queue_figures(false) AS f ON f.queue = q.queue;
 COMMENT ON VIEW workflow.queues IS 'Each queue with its owner, what it holds, and whether its oldest job that could start is past the SLA';
+
+CREATE VIEW workflow.jobs AS
+SELECT j.job_id,
+       j.place AS queue,
+       CASE WHEN j.status = 'ready' AND j.run_at > pg_catalog.clock_timestamp() THEN 'delayed' ELSE j.status END AS status,
+       j.kind,
+       j.priority - j.aged AS priority,
+       j.run_at,
+       j.attempt AS attempts,
+       j.key,
+       j.group_key,
+       j.tenant,
+       j.units,
+       j.item_id,
+       j.state,
+       j.effect_id,
+       j.waiting_on,
+       j.worker,
+       j.claimed_at,
+       j.lease_until,
+       j.error_class,
+       j.error_message,
+       j.failed_at,
+       j.queue AS from_queue,
+       j.created_at,
+       j.payload
+FROM workflow._placed_job AS j
+UNION ALL
+SELECT l.job_id, q.queue, l.status, 'task', 0, l.stored_at, CASE l.status WHEN 'running' THEN 1 ELSE 0 END, NULL, NULL, NULL, 1,
+       NULL, NULL, NULL, NULL, l.worker, l.claimed_at, l.lease_until, NULL, NULL, NULL, q.queue, l.stored_at,
+       workflow._lane_payload(l.segment, l.place, l.job_id)
+FROM workflow._listed_jobs() AS l
+JOIN workflow.queue AS q ON q.queue_no = l.queue_no;
+COMMENT ON VIEW workflow.jobs IS 'Each job that has not ended: where it stands, who has it, and how its last attempt failed';
+COMMENT ON COLUMN workflow.jobs.queue IS 'Queue that it stands in; a dead letter in the one that its policy sends it to';
+COMMENT ON COLUMN workflow.jobs.status IS 'ready, delayed, running, waiting (for a person or an effect) or dead';
+COMMENT ON COLUMN workflow.jobs.attempts IS 'Attempts that have begun and were charged, with the one that runs';
+COMMENT ON COLUMN workflow.jobs.from_queue IS 'Queue that it runs in';
 
 CREATE VIEW workflow.attempts AS
 SELECT a.attempt_id, a.job_id, a.effect_id, a.item_id, a.queue, a.kind, a.attempt, a.worker,

@@ -12,8 +12,8 @@
  */
 #define MAX_BYTES 1000
 
-static void
-require_indexable(const char *value, const char *what)
+void
+wf_require_short(const char *value, const char *what)
 {
 	if (strlen(value) > MAX_BYTES)
 		ereport(ERROR,
@@ -32,7 +32,7 @@ wf_require_name(const char *value, const char *what, const char *hint)
 				 errmsg("%s must not be empty", what),
 				 errdetail("It tells one thing from another; '' would make them all the same."),
 				 errhint("%s", hint)));
-	require_indexable(value, what);
+	wf_require_short(value, what);
 
 	return value;
 }
@@ -45,7 +45,7 @@ wf_optional_label(FunctionCallInfo fcinfo, int argument, const char *name)
 	if (PG_ARGISNULL(argument))
 		return NULL;
 	value = text_to_cstring(PG_GETARG_TEXT_PP(argument));
-	require_indexable(value, psprintf("argument \"%s\"", name));
+	wf_require_short(value, psprintf("argument \"%s\"", name));
 
 	return value;
 }

@@ -23,4 +23,9 @@ extern char *wf_optional_label(FunctionCallInfo fcinfo, int argument, const char
  */
 extern const char *wf_require_name(const char *value, const char *what, const char *hint);
 
+/*
+ * An error when a text is too long to be indexed; empty ones pass.
+ */
+extern void wf_require_short(const char *value, const char *what);
+
 #endif							/* WF_BASE_IDENTITY_H */

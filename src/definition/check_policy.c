@@ -164,6 +164,7 @@ wf_check_retry(WfCheck *check, JsonbValue *value)
 static const WfField rate_limit_fields[] = {
 	{"count", WF_NUMBER, "how many may start", wf_check_positive_int},
 	{"per", WF_TEXT, "in what time", wf_check_interval},
+	{"per_tenant", WF_BOOL, NULL, NULL},
 	{NULL}
 };
 
@@ -179,7 +180,10 @@ check_queue_retry(WfCheck *check, JsonbValue *value)
 	wf_check_object(check, value, wf_policy_fields);
 }
 
-/* The owner defaults to the document's, which defaults to the definer. */
+/*
+ * What create_queue() takes, but for the name.  The owner defaults to the
+ * document's, which defaults to the definer.
+ */
 static const WfField queue_fields[] = {
 	{"owner", WF_TEXT, NULL, NULL},
 	{"sla", WF_TEXT, "how long work may wait before somebody is told", wf_check_interval},
@@ -191,6 +195,10 @@ static const WfField queue_fields[] = {
 	{"lease", WF_TEXT, NULL, wf_check_interval},
 	{"retry", WF_OBJECT, NULL, check_queue_retry},
 	{"dead_letter_retention", WF_TEXT, NULL, wf_check_interval},
+	{"on_full", WF_TEXT, NULL, NULL},
+	{"key_window", WF_TEXT, NULL, wf_check_interval},
+	{"aging", WF_TEXT, NULL, wf_check_interval},
+	{"fair", WF_BOOL, NULL, NULL},
 	{"description", WF_TEXT, NULL, NULL},
 	{NULL}
 };
@@ -223,6 +231,32 @@ check_queue_conflict(WfCheck *check, const char *name, JsonbValue *options)
 					   "%s", problem);
 }
 
+/*
+ * Options that do not go together are a fault, in the words of create_queue().
+ */
+static void
+check_queue_problem(WfCheck *check, const char *name, JsonbValue *options)
+{
+	static WfPlan problem_plan = {
+		.name = "queue_problem",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {TEXTOID, JSONBOID},
+		.sql =
+		"SELECT workflow._queue_problem(workflow._queue_from_options($1, "
+		"  pg_catalog.jsonb_build_object('owner', $1) OPERATOR(pg_catalog.||) $2, ''))",
+	};
+	Datum		values[] = {
+		CStringGetTextDatum(name), JsonbPGetDatum(JsonbValueToJsonb(options)),
+	};
+	char	   *problem;
+
+	wf_plan_execute(&problem_plan, values, NULL);
+	problem = wf_result_text(0, 1);
+	if (problem != NULL)
+		wf_check_error(check, "bad_value", NULL, "%s", problem);
+}
+
 /* Whether one of the faults after the first ones is an error. */
 static bool
 has_errors_since(const WfCheck *check, int before)
@@ -248,6 +282,8 @@ wf_check_queues(WfCheck *check, JsonbValue *queues)
 		if (members[i].key[0] == '\0')
 			wf_check_error(check, "empty", NULL, "a queue has to have a name");
 		wf_check_object(check, &members[i].value, queue_fields);
+		if (!has_errors_since(check, before))
+			check_queue_problem(check, members[i].key, &members[i].value);
 		if (!has_errors_since(check, before))
 			check_queue_conflict(check, members[i].key, &members[i].value);
 		wf_check_leave(check, mark);

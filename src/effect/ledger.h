@@ -114,8 +114,7 @@ typedef struct WfEndpoint
 	int64		breaker_cooldown_us;
 	WfFlow		flow;
 	const char *retry_header;	/* says whether to try again; or NULL */
-	List	   *mismatch_codes; /* of char *: in the body of a 4xx, the key is
-								 * known with another request */
+	List	   *mismatch_codes; /* the same by a code in a body of a 4xx */
 	List	   *quota_codes;	/* of char *: in the body of a 429, money is
 								 * missing */
 	bool		accepted_is_open;	/* a 202 is looked up until it is done */

@@ -45,13 +45,13 @@ lock_claimed(int64 job_id, const char *token)
 }
 
 static void
-require_units(FunctionCallInfo fcinfo)
+require_units(int units)
 {
-	if (!PG_ARGISNULL(4) && PG_GETARG_INT32(4) < 0)
+	if (units < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("units must not be negative"),
-				 errdetail("They are %d.", PG_GETARG_INT32(4)),
+				 errdetail("They are %d.", units),
 				 errhint("Pass what the job has really taken of the rate limit.")));
 }
 
@@ -68,7 +68,8 @@ WF_PUBLIC_FUNCTION(wf_complete)
 	WfCaller	caller;
 
 	wf_require_argument(fcinfo, 0, "job_id");
-	require_units(fcinfo);
+	if (!PG_ARGISNULL(4))
+		require_units(PG_GETARG_INT32(4));
 	if (is_ok && wf_queue_complete_at_once(PG_GETARG_INT64(0), token, output))
 		PG_RETURN_VOID();
 
@@ -89,7 +90,7 @@ WF_PUBLIC_FUNCTION(wf_complete)
 	PG_RETURN_VOID();
 }
 
-/* The elements of three arrays of one length. */
+/* The elements of arrays of one length. */
 typedef struct Claims
 {
 	int			count;
@@ -97,6 +98,8 @@ typedef struct Claims
 	Datum	   *tokens;
 	Datum	   *outputs;		/* NULL: none */
 	bool	   *output_nulls;
+	Datum	   *units;			/* NULL: none */
+	bool	   *unit_nulls;
 } Claims;
 
 static int
@@ -124,36 +127,48 @@ require_no_nulls(const bool *nulls, int count)
 					 errmsg("job_ids and tokens must not contain nulls")));
 }
 
+static void
+require_length(const Claims *claims, int length, const char *argument)
+{
+	if (length != claims->count)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("job_ids and %s must have the same length", argument),
+				 errdetail("There are %d job_ids and %d %s.", claims->count, length, argument),
+				 errhint("Pass an element for each job, in one order.")));
+}
+
 static Claims
-read_claims(FunctionCallInfo fcinfo, bool has_outputs)
+read_claims(FunctionCallInfo fcinfo)
 {
 	Claims		claims = {0};
-	bool	   *id_nulls;
-	bool	   *token_nulls;
-	int			ntokens;
-	int			noutputs;
+	bool	   *nulls;
 
 	wf_require_argument(fcinfo, 0, "job_ids");
 	wf_require_argument(fcinfo, 1, "tokens");
-	claims.count = read_array(fcinfo, 0, INT8OID, &claims.job_ids, &id_nulls);
-	ntokens = read_array(fcinfo, 1, TEXTOID, &claims.tokens, &token_nulls);
-	noutputs = !has_outputs || PG_ARGISNULL(3) ? claims.count :
-		read_array(fcinfo, 3, JSONBOID, &claims.outputs, &claims.output_nulls);
-	if (!has_outputs && ntokens != claims.count)
-		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("job_ids and tokens must have the same length"),
-				 errdetail("There are %d job_ids and %d tokens.", claims.count, ntokens)));
-	if (ntokens != claims.count || noutputs != claims.count)
-		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("job_ids, tokens and outputs must have the same length"),
-				 errdetail("There are %d job_ids, %d tokens and %d outputs.",
-						   claims.count, ntokens, noutputs)));
-	require_no_nulls(id_nulls, claims.count);
-	require_no_nulls(token_nulls, claims.count);
+	claims.count = read_array(fcinfo, 0, INT8OID, &claims.job_ids, &nulls);
+	require_no_nulls(nulls, claims.count);
+	require_length(&claims, read_array(fcinfo, 1, TEXTOID, &claims.tokens, &nulls), "tokens");
+	require_no_nulls(nulls, claims.count);
 
 	return claims;
+}
+
+/*
+ * What complete_many() has beside the claims.
+ */
+static void
+read_results(FunctionCallInfo fcinfo, Claims *claims)
+{
+	if (!PG_ARGISNULL(3))
+		require_length(claims, read_array(fcinfo, 3, JSONBOID, &claims->outputs, &claims->output_nulls),
+					   "outputs");
+	if (PG_ARGISNULL(4))
+		return;
+	require_length(claims, read_array(fcinfo, 4, INT4OID, &claims->units, &claims->unit_nulls), "units");
+	for (int i = 0; i < claims->count; i++)
+		if (!claims->unit_nulls[i])
+			require_units(DatumGetInt32(claims->units[i]));
 }
 
 static Jsonb *
@@ -165,8 +180,19 @@ output_of(const Claims *claims, int i)
 	return DatumGetJsonbP(claims->outputs[i]);
 }
 
+static void
+complete_claimed(const Claims *claims, int i, const char *event, const char *actor)
+{
+	WfJob	   *job = lock_claimed(DatumGetInt64(claims->job_ids[i]),
+								   TextDatumGetCString(claims->tokens[i]));
+
+	wf_item_complete_job(job, event, output_of(claims, i), actor);
+	if (claims->units != NULL && !claims->unit_nulls[i])
+		wf_queue_settle_units(job, DatumGetInt32(claims->units[i]));
+}
+
 /*
- * complete_many(job_ids, tokens, event, outputs) returns their number
+ * complete_many(job_ids, tokens, event, outputs, units) returns their number
  *
  * All or none: a stale token refuses the whole call.
  */
@@ -174,19 +200,18 @@ WF_PUBLIC_FUNCTION(wf_complete_many)
 {
 	char	   *actor = wf_role_name(GetUserId());
 	char	   *event = wf_argument_text(fcinfo, 2, "event");
-	Claims		claims = read_claims(fcinfo, true);
+	Claims		claims = read_claims(fcinfo);
 	bool	   *done = palloc0(sizeof(bool) * Max(claims.count, 1));
 	WfCaller	caller;
 
+	read_results(fcinfo, &claims);
 	wf_enter_owner(&caller);
 	SPI_connect();
 	if (claims.outputs == NULL && strcmp(event, "ok") == 0)
 		wf_queue_complete_many_in_lanes(claims.job_ids, claims.tokens, claims.count, done);
 	for (int i = 0; i < claims.count; i++)
 		if (!done[i])
-			wf_item_complete_job(lock_claimed(DatumGetInt64(claims.job_ids[i]),
-											  TextDatumGetCString(claims.tokens[i])),
-								 event, output_of(&claims, i), actor);
+			complete_claimed(&claims, i, event, actor);
 	SPI_finish();
 	wf_leave_owner(&caller);
 
@@ -240,7 +265,7 @@ WF_PUBLIC_FUNCTION(wf_fail)
  */
 WF_PUBLIC_FUNCTION(wf_fail_many)
 {
-	Claims		claims = read_claims(fcinfo, false);
+	Claims		claims = read_claims(fcinfo);
 
 	fail(fcinfo, &claims);
 

@@ -270,6 +270,7 @@ extern void wf_segment_store(int segment, int queue_no, const int64 *job_ids,
 							 ItemPointerData *tids);
 extern void wf_segment_store_claim(int segment, int queue_no, const WfLaneClaim *claim,
 								   const int64 *job_ids, int count);
+extern Jsonb *wf_segment_payload(int segment, ItemPointerData tid, int64 job_id);
 extern void wf_segment_read(WfLaneJob *jobs, int count);
 extern void wf_segment_take(WfLaneJob *jobs, int count);
 extern void wf_segment_scan(int segment, Oid *file,

@@ -17,6 +17,8 @@ typedef struct Listed
 {
 	int64		job_id;
 	WfSlotState state;
+	int			segment;
+	ItemPointerData tid;
 	TimestampTz stored_at;
 	WfSlotNo	slot;
 	WfLaneClaim claim;
@@ -34,10 +36,11 @@ put_job(int queue_no, const Listed *job, ReturnSetInfo *result)
 		is_claimed ? CStringGetTextDatum(job->claim.worker) : (Datum) 0,
 		is_claimed ? TimestampTzGetDatum(job->claim.claimed_at) : (Datum) 0,
 		has_lease ? TimestampTzGetDatum(job->claim.lease_until) : (Datum) 0,
+		Int32GetDatum(job->segment), PointerGetDatum(&job->tid),
 		is_claimed ? CStringGetTextDatum(wf_lane_token(job->claim.secret, job->slot)) : (Datum) 0
 	};
 	bool		nulls[] = {
-		false, false, false, false, !is_claimed, !is_claimed, !has_lease, !is_claimed
+		false, false, false, false, !is_claimed, !is_claimed, !has_lease, false, false, !is_claimed
 	};
 
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
@@ -63,6 +66,8 @@ copy_page(WfPageNo page_no, Listed *jobs)
 		job->slot = page_no * WF_SLOTS_IN_PAGE + i;
 		job->job_id = slot->job_id;
 		job->state = slot->state;
+		job->segment = slot->segment;
+		job->tid = slot->tid;
 		job->stored_at = wf_slot_stored_at(job->slot);
 		if (slot->state == WF_SLOT_CLAIMED)
 			job->claim = *wf_claim_at(slot->owner);
@@ -115,7 +120,9 @@ PG_FUNCTION_INFO_V1(wf_lane_jobs);
 
 /*
  * _lane_jobs(out job_id, out queue_no, out status, out stored_at, out worker,
- *		out claimed_at, out lease_until, out token)
+ *		out claimed_at, out lease_until, out segment, out place, out token)
+ *
+ * Whoever may not see tokens has a function of this that ends before.
  */
 Datum
 wf_lane_jobs(PG_FUNCTION_ARGS)
@@ -135,4 +142,22 @@ wf_lane_jobs(PG_FUNCTION_ARGS)
 		put_jobs(wf_lane_at(lane), (ReturnSetInfo *) fcinfo->resultinfo);
 
 	PG_RETURN_NULL();
+}
+
+PG_FUNCTION_INFO_V1(wf_lane_payload);
+
+/*
+ * _lane_payload(segment int, place tid, job_id bigint) returns jsonb
+ *
+ * Null when the job is not there: it may have ended since it was listed.
+ */
+Datum
+wf_lane_payload(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *payload = wf_segment_payload(PG_GETARG_INT32(0),
+											 *(ItemPointer) PG_GETARG_POINTER(1), PG_GETARG_INT64(2));
+
+	if (payload == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_JSONB_P(payload);
 }

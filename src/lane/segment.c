@@ -25,6 +25,9 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+/* So many jobs are stored together. */
+#define STORE_BATCH 256
+
 static WfTable segments[WF_LANE_SEGMENTS] = {
 	{"segment_1"}, {"segment_2"}, {"segment_3"}, {"segment_4"},
 	{"segment_5"}, {"segment_6"}, {"segment_7"}, {"segment_8"},
@@ -77,31 +80,48 @@ fill_job(TupleTableSlot *row, int queue_no, int64 job_id, TimestampTz stored_at,
 }
 
 /*
- * Stores jobs in a segment; tells where.
+ * Stores jobs in an open segment, with the given rows to carry them; tells
+ * where.
+ */
+static void
+store_batch(Relation relation, TupleTableSlot **rows, int count, ItemPointerData *tids)
+{
+	CommandId	command = GetCurrentCommandId(true);
+
+	if (count == 1)
+		table_tuple_insert(relation, rows[0], command, TABLE_INSERT_SKIP_FSM, NULL);
+	else
+		table_multi_insert(relation, rows, count, command, TABLE_INSERT_SKIP_FSM, NULL);
+	for (int i = 0; i < count; i++)
+		tids[i] = rows[i]->tts_tid;
+}
+
+/*
+ * Stores jobs in a segment; tells where.  Batch by batch: a row that is open
+ * costs more the more of them are.
  */
 void
 wf_segment_store(int segment, int queue_no, const int64 *job_ids, const Datum *payloads,
 				 int count, TimestampTz stored_at, ItemPointerData *tids)
 {
 	Relation	relation = table_open(wf_segment_oid(segment), RowExclusiveLock);
-	CommandId	command = GetCurrentCommandId(true);
-	TupleTableSlot **rows = palloc(sizeof(TupleTableSlot *) * count);
+	TupleTableSlot *rows[STORE_BATCH];
+	int			open = Min(count, STORE_BATCH);
 
-	for (int i = 0; i < count; i++)
-	{
+	for (int i = 0; i < open; i++)
 		rows[i] = MakeSingleTupleTableSlot(RelationGetDescr(relation),
 										   table_slot_callbacks(relation));
-		fill_job(rows[i], queue_no, job_ids[i], stored_at, payloads[i]);
-	}
-	if (count == 1)
-		table_tuple_insert(relation, rows[0], command, TABLE_INSERT_SKIP_FSM, NULL);
-	else
-		table_multi_insert(relation, rows, count, command, TABLE_INSERT_SKIP_FSM, NULL);
-	for (int i = 0; i < count; i++)
+	for (int done = 0; done < count; done += STORE_BATCH)
 	{
-		tids[i] = rows[i]->tts_tid;
-		ExecDropSingleTupleTableSlot(rows[i]);
+		int			batch = Min(count - done, STORE_BATCH);
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < batch; i++)
+			fill_job(rows[i], queue_no, job_ids[done + i], stored_at, payloads[done + i]);
+		store_batch(relation, rows, batch, tids + done);
 	}
+	for (int i = 0; i < open; i++)
+		ExecDropSingleTupleTableSlot(rows[i]);
 	table_close(relation, NoLock);
 }
 
@@ -205,6 +225,43 @@ wf_segment_read(WfLaneJob *jobs, int count)
 		ExecClearTuple(reading.row);
 	}
 	end_reading(&reading);
+}
+
+static Jsonb *
+payload_of_row(TupleTableSlot *row, int64 job_id)
+{
+	bool		isnull;
+	Datum		payload;
+
+	if (DatumGetInt64(slot_getattr(row, WF_SEGMENT_JOB_ID, &isnull)) != job_id || isnull)
+		return NULL;
+	payload = slot_getattr(row, WF_SEGMENT_PAYLOAD, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbPCopy(payload);
+}
+
+/*
+ * The payload of a job that was seen at a place a moment ago; NULL when it is
+ * not there.  While it is looked for the segment cannot be truncated.
+ */
+Jsonb *
+wf_segment_payload(int segment, ItemPointerData tid, int64 job_id)
+{
+	Relation	relation;
+	TupleTableSlot *row;
+	Jsonb	   *payload = NULL;
+
+	if (segment < 1 || segment > WF_LANE_SEGMENTS || !ItemPointerIsValid(&tid))
+		return NULL;
+	relation = table_open(wf_segment_oid(segment), AccessShareLock);
+	row = table_slot_create(relation, NULL);
+	if (ItemPointerGetBlockNumber(&tid) < RelationGetNumberOfBlocks(relation) &&
+		table_tuple_fetch_row_version(relation, &tid, SnapshotAny, row))
+		payload = payload_of_row(row, job_id);
+	ExecDropSingleTupleTableSlot(row);
+	table_close(relation, AccessShareLock);
+
+	return payload;
 }
 
 /*

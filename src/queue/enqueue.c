@@ -17,7 +17,6 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -37,22 +36,6 @@ static WfPlan insert_plan = {
 	"FROM workflow.queue AS q "
 	"WHERE q.queue = $1 AND (q.max_length IS NULL OR $15) "
 	"ON CONFLICT (queue, key) WHERE key IS NOT NULL DO NOTHING "
-	"RETURNING job_id",
-};
-
-static WfPlan insert_many_plan = {
-	.name = "enqueue_many",
-	.expected = SPI_OK_INSERT_RETURNING,
-	.nargs = 4,
-	.argtypes = {TEXTOID, JSONBARRAYOID, TIMESTAMPTZOID, BOOLOID},
-	.sql =
-	"INSERT INTO workflow.job (queue, kind, priority, run_at, created_at, payload, aged, "
-	"  tenant) "
-	"SELECT p.queue, 'task', p.aged, $3, $3, p.payload, p.aged, p.tenant "
-	"FROM (SELECT q.queue, u.payload, " WF_AGED("0", "$3") " AS aged, "
-	"        " WF_TENANT("NULL") " AS tenant FROM workflow.queue AS q, "
-	"        pg_catalog.unnest($2) WITH ORDINALITY AS u (payload, n) "
-	"      WHERE q.queue = $1 AND (q.max_length IS NULL OR $4) ORDER BY u.n) AS p "
 	"RETURNING job_id",
 };
 
@@ -150,8 +133,8 @@ wf_queue_enqueue(const WfNewJob *job)
 	return store(job, &is_new);
 }
 
-static void
-require_argument(bool is_null, const char *function, const char *argument)
+void
+wf_enqueue_require(bool is_null, const char *function, const char *argument)
 {
 	if (is_null)
 		ereport(ERROR,
@@ -161,8 +144,23 @@ require_argument(bool is_null, const char *function, const char *argument)
 				 errhint("Pass '{}' or 'null'::jsonb for a job that carries nothing.")));
 }
 
+/*
+ * Refuses what no job may have.
+ */
 static void
-require_units(int units)
+require_sound(const WfNewJob *job)
+{
+	if (job->key != NULL)
+		wf_require_name(job->key, "key of a job", "Give null where there is none.");
+	if (job->group_key != NULL)
+		wf_require_short(job->group_key, "group_key of a job");
+	if (job->tenant != NULL)
+		wf_require_short(job->tenant, "tenant of a job");
+	wf_enqueue_require_units(job->units);
+}
+
+void
+wf_enqueue_require_units(int units)
 {
 	if (units < 1)
 		ereport(ERROR,
@@ -208,6 +206,24 @@ store_copies_of(const WfNewJob *job, bool is_plain)
 }
 
 /*
+ * Stores a job of a client in the table, and its copies; returns the id of the
+ * one that has its key, if there is one.
+ */
+int64
+wf_enqueue_with_copies(const WfNewJob *job)
+{
+	bool		is_new;
+	int64		job_id;
+
+	require_sound(job);
+	job_id = store(job, &is_new);
+	if (is_new)
+		store_copies_of(job, false);
+
+	return job_id;
+}
+
+/*
  * workflow.enqueue(queue text, payload jsonb, key text, group_key text,
  *		priority int, run_at timestamptz, tenant text, units int) returns bigint
  */
@@ -220,8 +236,8 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	bool		is_stored;
 	bool		is_new = true;
 
-	require_argument(PG_ARGISNULL(0), "enqueue", "queue");
-	require_argument(PG_ARGISNULL(1), "enqueue", "payload");
+	wf_enqueue_require(PG_ARGISNULL(0), "enqueue", "queue");
+	wf_enqueue_require(PG_ARGISNULL(1), "enqueue", "payload");
 	job.queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	job.kind = "task";
 	job.payload = PG_GETARG_JSONB_P(1);
@@ -231,7 +247,7 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	job.run_at = PG_ARGISNULL(5) ? wf_now() : PG_GETARG_TIMESTAMPTZ(5);
 	job.tenant = wf_optional_label(fcinfo, 6, "tenant");
 	job.units = PG_ARGISNULL(7) ? 1 : PG_GETARG_INT32(7);
-	require_units(job.units);
+	require_sound(&job);
 	job.may_wait = true;
 
 	is_plain = job.key == NULL && job.group_key == NULL && job.priority == 0 &&
@@ -250,90 +266,4 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	wf_leave_owner(&caller);
 
 	PG_RETURN_DATUM(id);
-}
-
-/*
- * Stores a task for each payload; leaves the new ids as the rows of SPI.
- */
-static void
-insert_many(const char *queue, Datum payloads, int count)
-{
-	TimestampTz now = wf_now();
-	Datum		values[] = {
-		CStringGetTextDatum(queue), payloads, TimestampTzGetDatum(now),
-		BoolGetDatum(false),
-	};
-
-	if (wf_plan_execute(&insert_many_plan, values, NULL) > 0)
-		return;
-	wf_queue_require_room(queue, count, true);
-	values[3] = BoolGetDatum(true);
-	if (wf_plan_execute(&insert_many_plan, values, NULL) != count)
-		elog(ERROR, "not all jobs were stored in queue \"%s\"", queue);
-}
-
-/*
- * Stores a task for each payload, in the lane of the queue or in the table.
- */
-static void
-store_many(const char *queue, ArrayType *payloads, Datum *elements, int count, Datum *ids)
-{
-	if (wf_lanes_store(queue, elements, count, ids))
-		return;
-	insert_many(queue, PointerGetDatum(payloads), count);
-	for (int i = 0; i < count; i++)
-		ids[i] = Int64GetDatum(wf_result_int8(i, 1));
-	wf_wake_at_commit(WF_WAKE_TASK, queue);
-}
-
-static void
-store_copies(const char *queue, ArrayType *payloads, Datum *elements, int count)
-{
-	Datum	   *ids = palloc(sizeof(Datum) * count);
-	ListCell   *cell;
-
-	foreach(cell, wf_queue_subscribers(queue))
-		store_many(lfirst(cell), payloads, elements, count, ids);
-	pfree(ids);
-}
-
-/*
- * workflow.enqueue_many(queue text, payloads jsonb[]) returns bigint[]
- */
-WF_PUBLIC_FUNCTION(wf_enqueue_many)
-{
-	MemoryContext result_memory = CurrentMemoryContext;
-	WfCaller	caller;
-	ArrayType  *payloads;
-	Datum	   *ids;
-	Datum	   *elements;
-	ArrayType  *result;
-	char	   *queue;
-	int			count;
-
-	require_argument(PG_ARGISNULL(0), "enqueue_many", "queue");
-	require_argument(PG_ARGISNULL(1), "enqueue_many", "payloads");
-	queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	payloads = PG_GETARG_ARRAYTYPE_P(1);
-	require_argument(array_contains_nulls(payloads), "enqueue_many", "a payload");
-	count = ArrayGetNItems(ARR_NDIM(payloads), ARR_DIMS(payloads));
-	ids = palloc(sizeof(Datum) * Max(count, 1));
-	deconstruct_array(payloads, JSONBOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
-
-	wf_enter_owner(&caller);
-	SPI_connect();
-	if (count > 0)
-	{
-		store_many(queue, payloads, elements, count, ids);
-		store_copies(queue, payloads, elements, count);
-	}
-	else
-		wf_queue_require_room(queue, 0, false);
-	SPI_finish();
-	wf_leave_owner(&caller);
-
-	MemoryContextSwitchTo(result_memory);
-	result = construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-							 TYPALIGN_DOUBLE);
-	PG_RETURN_ARRAYTYPE_P(result);
 }

@@ -34,7 +34,10 @@ PG_FUNCTION_INFO_V1(wf_queue_wake);
 Datum
 wf_queue_wake(PG_FUNCTION_ARGS)
 {
-	wf_wake_at_commit(WF_WAKE_TASK, text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	char	   *queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	wf_wake_at_commit(WF_WAKE_TASK, queue);
+	wf_wake_at_commit(WF_WAKE_ROOM, queue);
 	wf_wake_at_commit(WF_WAKE_SQL, NULL);
 	wf_wake_at_commit(WF_WAKE_HTTP, NULL);
 

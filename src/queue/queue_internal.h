@@ -186,6 +186,9 @@ extern WfQueueFacts *wf_queue_facts_known(const char *queue);
 extern char *wf_queue_name(int queue_no);
 
 /* spent.c */
+extern void wf_enqueue_require(bool is_null, const char *function, const char *argument);
+extern void wf_enqueue_require_units(int units);
+extern int64 wf_enqueue_with_copies(const WfNewJob *job);
 extern int64 wf_spent_find(const char *queue, const char *key);
 extern bool wf_spent_judge(int64 *job_id, const char *queue, const char *key);
 extern bool wf_spent_keeps(const char *queue);

@@ -8,7 +8,8 @@
  *
  * Without room the job is refused, or its caller waits (on_full), as one waits
  * for a lock: until claims have made room, or lock_timeout has passed.  Every
- * look has a new snapshot, and no turn is kept meanwhile.  Nobody waits for
+ * look has a new snapshot and reads what the queue may hold by then, and no
+ * turn is kept meanwhile.  Nobody waits for
  * what would never come: in a transaction with one snapshot, for more jobs
  * than the queue may ever hold, or for jobs that the transaction itself has
  * stored.  A background worker does not wait either, for it has others to
@@ -61,7 +62,8 @@ static WfPlan length_plan = {
 typedef struct Room
 {
 	const char *queue;
-	int			max_length;
+	int			max_length;		/* 0: none */
+	bool		blocks;
 	int			added;
 	int64		length;			/* when last looked */
 } Room;
@@ -124,6 +126,20 @@ note_own(const Room *room)
 
 /* --------------------------------------------------------------- looking */
 
+/*
+ * Reads what the queue may hold, as it is now.
+ */
+static void
+read_limit(Room *room)
+{
+	Datum		name = CStringGetTextDatum(room->queue);
+
+	if (wf_plan_execute(&limit_plan, &name, NULL) == 0)
+		wf_job_refuse_queue(room->queue);
+	room->max_length = wf_result_int4(0, 1);
+	room->blocks = DatumGetBool(wf_result_datum(0, 2, NULL));
+}
+
 static int64
 queue_length(const Room *room)
 {
@@ -139,7 +155,7 @@ queue_length(const Room *room)
 static bool
 fits(const Room *room)
 {
-	return room->length + room->added <= room->max_length;
+	return room->max_length == 0 || room->length + room->added <= room->max_length;
 }
 
 static LOCKTAG
@@ -163,6 +179,8 @@ has_room(Room *room)
 {
 	LOCKTAG		turn = turn_of(room);
 
+	if (room->max_length == 0)
+		return true;
 	room->length = queue_length(room);
 	if (!fits(room) || room->length + room->added + Max(room->added, TURNS_MARGIN) <= room->max_length)
 		return fits(room);
@@ -185,14 +203,17 @@ refuse(const Room *room, const char *why)
 			 errmsg("queue \"%s\" is full", room->queue),
 			 errdetail("It may hold %d ready jobs; it holds " INT64_FORMAT " and %d more came%s.",
 					   room->max_length, room->length, room->added, why),
-			 errhint("Try again when jobs have been done, or raise max_length.")));
+			 errhint("Try again when jobs have been done, or let it hold more: SELECT workflow.alter_queue(%s, '{\"max_length\": number}');",
+					 quote_literal_cstr(room->queue))));
 }
 
 static void
-require_hope(const Room *room)
+require_hope(const Room *room, bool may_wait)
 {
 	const Own  *own = find_own(room->queue);
 
+	if (!room->blocks || !may_wait)
+		refuse(room, "");
 	if (room->added > room->max_length)
 		refuse(room, ", more than it may ever hold");
 	if (own != NULL && own->count + room->added > room->max_length)
@@ -214,9 +235,11 @@ look_until_there_is(Room *room)
 	{
 		TimestampTz now = GetCurrentTimestamp();
 
+		require_hope(room, true);
 		if (now >= deadline)
-			refuse(room, psprintf("; it was waited for for %d ms (lock_timeout)", LockTimeout));
+			refuse(room, psprintf("; nobody made room for %d ms (lock_timeout)", LockTimeout));
 		wf_claim_sleep(Min(deadline, now + LOOK_EVERY_US));
+		read_limit(room);
 	}
 }
 
@@ -243,22 +266,15 @@ wait_for_room(Room *room)
 void
 wf_queue_require_room(const char *queue, int added, bool may_wait)
 {
-	Datum		name = CStringGetTextDatum(queue);
 	Room		room = {.queue = queue,.added = added};
-	bool		blocks;
 
-	if (wf_plan_execute(&limit_plan, &name, NULL) == 0)
-		wf_job_refuse_queue(queue);
-	room.max_length = wf_result_int4(0, 1);
-	blocks = DatumGetBool(wf_result_datum(0, 2, NULL));
+	read_limit(&room);
 	if (room.max_length == 0 || added == 0)
 		return;
 
 	if (!has_room(&room))
 	{
-		if (!blocks || !may_wait)
-			refuse(&room, "");
-		require_hope(&room);
+		require_hope(&room, may_wait);
 		wait_for_room(&room);
 	}
 	note_own(&room);

@@ -94,17 +94,19 @@ wf_queue_subscribers(const char *queue)
 	return subscribers;
 }
 
-static void
-subscribe(const char *actor, FunctionCallInfo fcinfo)
+static Datum
+subscribe(PG_FUNCTION_ARGS)
 {
 	Datum		values[] = {
-		CStringGetTextDatum(actor), PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)
+		CStringGetTextDatum(wf_role_name(GetUserId())), PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)
 	};
 	WfCaller	caller;
 
 	wf_enter_owner(&caller);
 	wf_plan_execute(&subscribe_plan, values, NULL);
 	wf_leave_owner(&caller);
+
+	PG_RETURN_VOID();
 }
 
 static void
@@ -143,7 +145,7 @@ wf_subscribe(PG_FUNCTION_ARGS)
 				 errdetail("A queue subscribes to another one."),
 				 errhint("CALL workflow.subscribe('orders', 'audit') is an example.")));
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	subscribe(wf_role_name(GetUserId()), fcinfo);
+	(void) wf_at_border(subscribe, fcinfo);
 	SPI_commit();
 	wait_for_writers("job");
 	for (int segment = 1; segment <= WF_LANE_SEGMENTS; segment++)

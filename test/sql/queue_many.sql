@@ -46,3 +46,10 @@ SELECT cardinality(workflow.enqueue_many('mail', '{4,5}'));
 SELECT take(2);
 SELECT workflow.fail_many(array_agg(job_id), array_agg(token), 'permanent', 'no such address') FROM held;
 SELECT payload, attempts, error_class FROM workflow.dead_letters WHERE payload IN ('4', '5') ORDER BY payload;
+
+-- very many at once cost each what few do
+TRUNCATE held;
+SET statement_timeout = '15 s';
+SELECT cardinality(workflow.enqueue_many('mail', array_fill('6'::jsonb, ARRAY[200000])));
+RESET statement_timeout;
+SELECT ready FROM workflow.queues WHERE queue = 'mail';

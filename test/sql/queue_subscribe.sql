@@ -54,3 +54,8 @@ DELETE FROM workflow.subscription;
 BEGIN;
 CALL workflow.subscribe('orders', 'audit');
 ROLLBACK;
+
+-- a refusal shows none of our lines
+\set SHOW_CONTEXT errors
+\set VERBOSITY default
+CALL workflow.subscribe('orders', 'nobody');
