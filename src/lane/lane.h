@@ -89,6 +89,12 @@ extern int	wf_lane_claim(WfLaneNo lane, const WfLaneAsk *ask, WfLaneJob *jobs,
 
 extern char *wf_lane_token(const uint8 *secret, WfSlotNo slot);
 
+/*
+ * What of a token, of a lane or not, names the claim: the job may be moved, and be
+ * named by others with its present place.  The table has tokens in this form.
+ */
+extern char *wf_lane_token_claim(const char *token);
+
 /* Whether a token looks like one of a lane's jobs. */
 extern bool wf_lane_has_token(const char *token);
 

@@ -121,6 +121,8 @@ typedef struct WfLaneClaim
 	uint32		open;			/* jobs that have not ended; 0: not in use */
 	uint32		next_free;		/* WfClaimNo */
 	uint8		segment;		/* of its row; 0: not written yet */
+	bool		is_restored;	/* from before the lanes were built: its
+								 * tokens may name other places */
 	char		worker[WF_CLAIM_WORKER];
 } WfLaneClaim;
 
@@ -203,6 +205,7 @@ typedef struct WfStore
 								 * arena's */
 	WfPageNo	claim_page;		/* the latest */
 	WfClaimNo	free_claim;
+	pg_atomic_uint32 restored;	/* claims that are, and have open jobs */
 	TimestampTz next_lease_end; /* none ends before; infinity */
 	int			current_segment;
 	pg_atomic_uint64 alive[WF_LANE_SEGMENTS];	/* jobs and claims in each
@@ -316,6 +319,10 @@ extern void wf_claim_give(WfStore *store, WfClaimNo claim);
 
 extern WfClaimNo wf_claim_restore(WfStore *store, const WfSegmentRow *row);
 extern void wf_claim_wipe(WfStore *store);
+
+/* moved.c */
+extern WfSlotNo wf_slot_of_token(WfStore *store, WfSlotNo told, int64 job_id,
+								 const uint8 *secret);
 
 /* mark.c */
 extern void wf_mark_init(void);

@@ -59,6 +59,7 @@ set_up(WfPage *page, WfPageNo self)
 	ConditionVariableInit(&store->changed);
 	wf_figure_root_init(store);
 	for (int i = 0; i < WF_LANE_SEGMENTS; i++)
+	pg_atomic_init_u32(&store->restored, 0);
 		pg_atomic_init_u64(&store->alive[i], 0);
 }
 

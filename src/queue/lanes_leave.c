@@ -56,7 +56,7 @@ move(const WfLaneEnd *end)
 	values[2] = CStringGetTextDatum(end->is_claimed ? "running" : "ready");
 	values[3] = TimestampTzGetDatum(end->job.stored_at);
 	values[4] = Int32GetDatum(end->is_claimed ? 1 : 0);
-	values[5] = CStringGetTextDatum(wf_lane_token(end->secret, end->job.slot));
+	values[5] = CStringGetTextDatum(wf_lane_token_claim(wf_lane_token(end->secret, end->job.slot)));
 	nulls[5] = end->is_claimed ? ' ' : 'n';
 	values[6] = CStringGetTextDatum(end->worker);
 	nulls[6] = end->is_claimed ? ' ' : 'n';
