@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "base/compat.h"
 #include "base/plan.h"
 #include "base/wake.h"
@@ -58,8 +59,8 @@ set_up(WfPage *page, WfPageNo self)
 	LWLockInitialize(&store->claim_lock, wf_arena_tranche());
 	ConditionVariableInit(&store->changed);
 	wf_figure_root_init(store);
-	for (int i = 0; i < WF_LANE_SEGMENTS; i++)
 	pg_atomic_init_u32(&store->restored, 0);
+	for (int i = 0; i < WF_LANE_SEGMENTS; i++)
 		pg_atomic_init_u64(&store->alive[i], 0);
 }
 
