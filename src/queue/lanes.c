@@ -123,7 +123,8 @@ static XLogRecPtr claimed_until = InvalidXLogRecPtr;
 /*
  * A claim that is lost with the server's memory is no loss: the session that
  * had it is gone, too.  A transaction that has done nothing else need not wait
- * for the disk.  One that has given a lease must: leases outlive the server.
+ * for the disk.  One that has given a lease must: leases outlive the server.  So
+ * must one of a queue whose jobs have but one attempt, or it would be made twice.
  */
 static void
 around_commit(XactEvent event, void *arg)
@@ -191,7 +192,7 @@ take(const WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
 	if (count > 0)
 	{
 		wf_claim_note_taken(WF_WAKE_TASK);
-		note_claim(is_first_write && ask.lease_until == 0);
+		note_claim(is_first_write && ask.lease_until == 0 && !claim->runs_once);
 		wf_pace_started(claim->queue, claim->now, found, count);
 	}
 
@@ -385,6 +386,7 @@ wf_lanes_look(WfClaim *claim, bool *is_done)
 		return NIL;
 	}
 	*is_done = claim->has_lane = true;
+	claim->runs_once = facts->runs_once;
 	if (!claim->is_lease_asked)
 		claim->lease_us = facts->lease_us;
 	claim->is_paused = claim->is_contended = false;
@@ -425,6 +427,7 @@ wf_lanes_look_at_once(WfClaim *claim, bool *is_done)
 	claim->has_lane = *is_done;
 	if (!*is_done)
 		return NIL;
+	claim->runs_once = facts->runs_once;
 	if (!claim->is_lease_asked)
 		claim->lease_us = facts->lease_us;
 

@@ -80,6 +80,8 @@ typedef struct WfQueueFacts
 	bool		is_limited;		/* by rate, max_running or max_length, or in
 								 * another order: it has no lane */
 	int64		lease_us;		/* of claims that name none; 0: none */
+	bool		runs_once;		/* a lost attempt was the last: that it has
+								 * begun must not be forgotten */
 	bool		has_subscribers;
 	int64		key_window_us;	/* 0: keys are free when their jobs end */
 	uint64		table_count;	/* wf_wake_count() of when the table was
@@ -127,6 +129,7 @@ typedef struct WfClaim
 	int64		lease_us;		/* 0: bound to the session */
 	TimestampTz now;
 	bool		is_lease_asked; /* else the queue's own lease holds */
+	bool		runs_once;		/* see WfQueueFacts */
 
 	/* filled by the look at the queue */
 	bool		is_paused;
