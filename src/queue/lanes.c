@@ -253,7 +253,7 @@ table_head(const WfClaim *claim, TimestampTz beyond)
 
 		if (beyond != 0 && first->priority < 0)
 			continue;
-		if (first->priority == 0 && first->run_at <= beyond)
+		if (beyond != 0 && first->priority == 0 && first->run_at <= beyond)
 			first->run_at = wf_ready_after(claim->queue, claim->kind, 0, beyond);
 		if (first->run_at <= claim->now)
 			head = (TableHead)
