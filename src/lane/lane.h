@@ -120,6 +120,12 @@ typedef struct WfLaneEnd
 extern bool wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end);
 
 /*
+ * The present transaction has stored rows by which memory does not go, or may
+ * have: lanes are built anew when it has ended.
+ */
+extern void wf_lane_note_restored(void);
+
+/*
  * Moves the end of a lease, at once and without a trace on disk; with until 0
  * only says whether it could.  False when the token is not of a living claim with
  * a lease of a job in a lane, or there is no memory for it.  *like: 0 at first,

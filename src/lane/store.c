@@ -15,6 +15,7 @@
 #include "access/xlog.h"
 #include "base/compat.h"
 #include "base/plan.h"
+#include "base/switched.h"
 #include "base/wake.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -58,8 +59,8 @@ set_up(WfPage *page, WfPageNo self)
 	LWLockInitialize(&store->lock, wf_arena_tranche());
 	LWLockInitialize(&store->claim_lock, wf_arena_tranche());
 	ConditionVariableInit(&store->changed);
-	wf_figure_root_init(store);
 	pg_atomic_init_u32(&store->restored, 0);
+	wf_figure_root_init(store);
 	for (int i = 0; i < WF_LANE_SEGMENTS; i++)
 		pg_atomic_init_u64(&store->alive[i], 0);
 }
@@ -100,14 +101,15 @@ free_if_gone(WfPage *page)
 }
 
 /*
- * The store of this database, whatever its state; NULL without memory.
+ * The store of this database, whatever its state; NULL without memory, and on a
+ * standby, where the tables change without a word.
  */
 WfStore *
 wf_store_find(void)
 {
 	WfPageNo	page;
 
-	if (!wf_arena_attach())
+	if (RecoveryInProgress() || !wf_arena_attach())
 		return NULL;
 	wanted_table = wf_segment_oid(1);
 	if (known_store != NULL && is_wanted(&known_store->page))
@@ -320,9 +322,25 @@ at_end_of_restore(XactEvent event, void *arg)
 }
 
 void
+wf_lane_note_restored(void)
+{
+	if (wf_store_find() != NULL)
+		was_restored = true;
+}
+
+static void
+on_switched(const char *table)
+{
+	if (strncmp(table, "segment_", strlen("segment_")) == 0 ||
+		strcmp(table, "attempt") == 0 || strcmp(table, "job") == 0)
+		wf_lane_note_restored();
+}
+
+void
 wf_store_init(void)
 {
 	RegisterXactCallback(at_end_of_restore, NULL);
+	wf_when_switched(on_switched);
 }
 
 PG_FUNCTION_INFO_V1(wf_lane_restored);
@@ -340,8 +358,8 @@ wf_lane_restored(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("the function is a trigger")));
-	if (!wf_plan_is_running() && wf_store_find() != NULL)
-		was_restored = true;
+	if (!wf_plan_is_running())
+		wf_lane_note_restored();
 
 	return PointerGetDatum(NULL);
 }
