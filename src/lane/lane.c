@@ -248,7 +248,7 @@ wf_lane_claim(WfLaneNo lane_no, const WfLaneAsk *ask, WfLaneJob *jobs, uint8 *se
 	wf_mark_reserve(store, ask->limit);
 	claim = new_claim(store, ask);
 	if (claim == 0)
-		return 0;
+		return -1;
 	memcpy(secret, wf_claim_at(claim)->secret, WF_LANE_SECRET);
 	count = take(lane, ask, claim, jobs);
 	if (count == 0)

@@ -81,8 +81,8 @@ typedef struct WfLaneAsk
 #define WF_LANE_WORKER 59
 
 /*
- * Claims jobs; returns how many.  token: of the claim, to which
- * wf_lane_token() adds the job.
+ * Claims jobs; returns how many, -1 when there is no memory for the claim.
+ * token: of the claim, to which wf_lane_token() adds the job.
  */
 extern int	wf_lane_claim(WfLaneNo lane, const WfLaneAsk *ask, WfLaneJob *jobs,
 						  uint8 *secret);

@@ -175,10 +175,11 @@ job_of(const WfClaim *claim, const WfLaneAsk *ask, const WfLaneJob *found, const
 }
 
 /*
- * Claims jobs of the lane that were stored until a time.
+ * Claims jobs of the lane that were stored until a time.  Where there is no memory
+ * for that, nothing, and the claim is_cramped.
  */
 static List *
-take(const WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
+take(WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
 {
 	uint8		secret[WF_LANE_SECRET];
 	WfLaneAsk	ask = {.worker = claim->worker,.limit = limit,.before = before,
@@ -189,6 +190,7 @@ take(const WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
 	int			count = wf_lane_claim(lane, &ask, found, secret);
 	List	   *jobs = NIL;
 
+	claim->is_cramped = count < 0;
 	if (count > 0)
 	{
 		wf_claim_note_taken(WF_WAKE_TASK);
@@ -291,6 +293,22 @@ take_from_table(WfClaim *claim, int limit, TimestampTz lane_head)
 }
 
 /*
+ * Claims jobs of the lane; without memory for that, as many go into the table,
+ * and are claimed there.
+ */
+static List *
+take_or_move(WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
+{
+	List	   *jobs = take(claim, lane, limit, before);
+
+	if (!claim->is_cramped)
+		return jobs;
+	wf_lanes_move_ready(lane, limit);
+
+	return take_from_table(claim, limit, DT_NOEND);
+}
+
+/*
  * Claims from both places, always from the one whose first job comes first.
  * What is ready in the table may still not be free: somebody has locked it, or
  * another job of its group is running.  The lane's first job is next then.
@@ -310,8 +328,8 @@ take_from_both(WfClaim *claim, WfLaneNo lane, bool *is_table_empty)
 		bool		is_table = head.is_there ? comes_first(&head, lane_head) :
 		TIMESTAMP_IS_NOEND(lane_head);
 		List	   *found = is_table ? take_from_table(claim, wanted, lane_head) :
-		take(claim, lane, wanted,
-			 head.is_there && head.priority == 0 ? head.run_at : DT_NOEND);
+		take_or_move(claim, lane, wanted,
+					 head.is_there && head.priority == 0 ? head.run_at : DT_NOEND);
 
 		*is_table_empty = *is_table_empty && !head.is_there;
 		jobs = list_concat(jobs, found);
@@ -400,7 +418,7 @@ wf_lanes_look(WfClaim *claim, bool *is_done)
 		facts->table_due = 0;
 	}
 	if (!table_may_have(claim, facts))
-		return take(claim, lane, claim->limit, DT_NOEND);
+		return take_or_move(claim, lane, claim->limit, DT_NOEND);
 	count = wf_wake_count(claim->queue);
 	jobs = take_from_both(claim, lane, &is_table_empty);
 	note_look(claim, facts, count, is_table_empty);
@@ -417,6 +435,7 @@ List *
 wf_lanes_look_at_once(WfClaim *claim, bool *is_done)
 {
 	WfQueueFacts *facts = wf_queue_facts_known(claim->queue);
+	List	   *jobs;
 	WfLaneNo	lane;
 
 	claim->now = wf_now();
@@ -431,7 +450,10 @@ wf_lanes_look_at_once(WfClaim *claim, bool *is_done)
 	if (!claim->is_lease_asked)
 		claim->lease_us = facts->lease_us;
 
-	return take(claim, lane, claim->limit, DT_NOEND);
+	jobs = take(claim, lane, claim->limit, DT_NOEND);
+	*is_done = !claim->is_cramped;
+
+	return jobs;
 }
 
 TimestampTz

@@ -161,6 +161,7 @@ typedef struct WfClaim
 	bool		is_lost_held;	/* so with a job whose lease has ended */
 	bool		is_full;		/* max_running */
 	bool		has_lane;		/* which was looked into */
+	bool		is_cramped;		/* its lane has no memory for another claim */
 	TimestampTz rate_opens_at;	/* 0: the rate does not hold anything back */
 } WfClaim;
 

@@ -1,0 +1,69 @@
+# Queues that have no shared memory left: what waits in lanes is claimed all the
+# same, in order, and all of it, also after a restart; and jobs of odd times beside
+# those of lanes.
+
+use strict;
+use warnings FATAL => 'all';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', slurp_file('test/postgresql.conf'));
+$node->append_conf('postgresql.conf', 'pg_workflow.queue_memory = 1');
+$node->start;
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sql(q{
+	CREATE EXTENSION pg_workflow;
+	SELECT workflow.create_queue('work', 'tester', '1 hour', '{boss}'), workflow.create_queue('other', 'tester', '1 hour', '{boss}');
+	CREATE TABLE mine (n bigint, job_id bigint, token text)});
+
+# Jobs fill the memory before anybody has claimed one.
+sub fill
+{
+	sql(q{SELECT count(workflow.enqueue_many('work', (SELECT array_agg(to_jsonb(i)) FROM generate_series(n, n + 999) AS i))) FROM generate_series(1, 50000, 1000) AS n});
+	sql(q{SELECT count(workflow.enqueue('work', to_jsonb(n))) FROM generate_series(50001, 51000) AS n});
+	return;
+}
+fill();
+cmp_ok(sql('SELECT count(*) FROM workflow._lane_jobs()'), '>', 40000, 'lanes take jobs');
+cmp_ok(sql('SELECT count(*) FROM workflow.job'), '>', 1000, 'until there is no memory left');
+is(sql(q{SELECT ready FROM workflow.queues WHERE queue = 'work'}), '51000', 'all wait');
+
+my $claim = q{INSERT INTO mine SELECT payload::bigint, job_id, token FROM workflow.claim('work', 'w', %d%s)};
+sql(sprintf($claim, $_ % 2 + 1, $_ % 3 ? ", '1 hour'" : ", '1 hour', '1 s'")) foreach 1 .. 10;
+is(sql('SELECT string_agg(n::text, \',\' ORDER BY n) FROM mine'), join(',', 1 .. 15), 'claims take what comes first');
+sql(q{SELECT workflow.enqueue('other', '"other"')});
+is(sql(q{SELECT payload FROM workflow.claim('other', 'w', 1, '1 hour')}), '"other"', 'also of another queue');
+$node->restart;
+is(sql('SELECT workflow.complete_many(array_agg(job_id), array_agg(token)) FROM mine'), '15', 'and they can be completed, after a restart');
+sub drain
+{
+	sql(sprintf(q{
+		DO $$
+		DECLARE found int := 1;
+		BEGIN
+		  WHILE found > 0 LOOP
+		    WITH c AS MATERIALIZED (SELECT * FROM workflow.claim('work', 'w', %d)), i AS (INSERT INTO mine SELECT payload::bigint, job_id FROM c)
+		    SELECT workflow.complete_many(coalesce(array_agg(job_id), '{}'), coalesce(array_agg(token), '{}')) INTO found FROM c;
+		    COMMIT;
+		  END LOOP;
+		END $$}, $_[0]));
+	return;
+}
+drain(7000);
+is(sql('SELECT count(*), count(DISTINCT n), max(n) FROM mine'), '51000|51000|51000', 'all are done, each once');
+is(sql(q{SELECT ready, running FROM workflow.queues WHERE queue = 'work'}), '0|0', 'and nothing is left');
+
+# Jobs that are due before all time come first, those that never are stay.
+sql(q{
+	TRUNCATE mine;
+	SELECT workflow.enqueue('work', '1', run_at => '-infinity'), workflow.enqueue('work', '2', run_at => '1970-01-01'),
+	  workflow.enqueue('work', '3', run_at => 'infinity'), workflow.enqueue_many('work', '{4,5}'),
+	  workflow.enqueue('work', '6', priority => 2147483647), workflow.enqueue('work', '7', priority => -2147483648)});
+is(sql(q{SELECT ready, delayed, oldest_ready_at FROM workflow.queues WHERE queue = 'work'}), '6|1|-infinity', 'figures know them');
+is(sql(q{SELECT string_agg(payload::text, ',') FROM (SELECT payload FROM generate_series(1, 8) AS n, workflow.claim('work', 'w' || n, 1, '1 hour')) AS c}), '7,1,2,4,5,6',
+	'jobs of odd times and priorities are claimed in their order');
+
+done_testing();
