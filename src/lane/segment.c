@@ -76,6 +76,20 @@ fill_job(TupleTableSlot *row, int queue_no, int64 job_id, TimestampTz stored_at,
 	ExecStoreVirtualTuple(row);
 }
 
+/* As many rows are stored at once; what keeps track of slots is slow with more. */
+#define STORED_AT_ONCE 1000
+
+static void
+store_some(Relation relation, TupleTableSlot **rows, int count)
+{
+	CommandId	command = GetCurrentCommandId(true);
+
+	if (count == 1)
+		table_tuple_insert(relation, rows[0], command, TABLE_INSERT_SKIP_FSM, NULL);
+	else
+		table_multi_insert(relation, rows, count, command, TABLE_INSERT_SKIP_FSM, NULL);
+}
+
 /*
  * Stores jobs in a segment; tells where.
  */
@@ -84,24 +98,25 @@ wf_segment_store(int segment, int queue_no, const int64 *job_ids, const Datum *p
 				 int count, TimestampTz stored_at, ItemPointerData *tids)
 {
 	Relation	relation = table_open(wf_segment_oid(segment), RowExclusiveLock);
-	CommandId	command = GetCurrentCommandId(true);
-	TupleTableSlot **rows = palloc(sizeof(TupleTableSlot *) * count);
+	int			at_once = Min(count, STORED_AT_ONCE);
+	TupleTableSlot **rows = palloc(sizeof(TupleTableSlot *) * at_once);
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < at_once; i++)
+		rows[i] = table_slot_create(relation, NULL);
+	for (int first = 0; first < count; first += at_once)
 	{
-		rows[i] = MakeSingleTupleTableSlot(RelationGetDescr(relation),
-										   table_slot_callbacks(relation));
-		fill_job(rows[i], queue_no, job_ids[i], stored_at, payloads[i]);
+		int			n = Min(at_once, count - first);
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < n; i++)
+			fill_job(rows[i], queue_no, job_ids[first + i], stored_at, payloads[first + i]);
+		store_some(relation, rows, n);
+		for (int i = 0; i < n; i++)
+			tids[first + i] = rows[i]->tts_tid;
 	}
-	if (count == 1)
-		table_tuple_insert(relation, rows[0], command, TABLE_INSERT_SKIP_FSM, NULL);
-	else
-		table_multi_insert(relation, rows, count, command, TABLE_INSERT_SKIP_FSM, NULL);
-	for (int i = 0; i < count; i++)
-	{
-		tids[i] = rows[i]->tts_tid;
+	for (int i = 0; i < at_once; i++)
 		ExecDropSingleTupleTableSlot(rows[i]);
-	}
+	pfree(rows);
 	table_close(relation, NoLock);
 }
 
