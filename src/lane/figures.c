@@ -317,6 +317,7 @@ scan_attempts(Answer *answer)
 static void
 answer_all(bool with_pace, ReturnSetInfo *result)
 {
+	bool		was_inside = wf_mark_store() != NULL;
 	WfStore    *store = RecoveryInProgress() ? NULL : wf_store_enter();
 	WfStore    *kept = store != NULL && wf_figures_are_kept() ? store : NULL;
 	bool		is_known = kept != NULL && (wf_figure_is_known(kept) || wf_figures_count(kept));
@@ -336,6 +337,8 @@ answer_all(bool with_pace, ReturnSetInfo *result)
 		put(&answers[i], now, result);
 	}
 	hash_destroy(lanes);
+	if (!was_inside)
+		wf_mark_leave();
 }
 
 PG_FUNCTION_INFO_V1(wf_figures);

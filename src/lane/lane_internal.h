@@ -333,6 +333,7 @@ extern void wf_mark_undo(int count);
 extern bool wf_mark_any_stored(void);
 extern void wf_mark_put_back(WfSlotNo slot);
 extern bool wf_mark_is_ending(WfSlotNo slot);
+extern void wf_mark_leave(void);
 extern WfStore *wf_mark_store(void);
 
 #endif							/* WF_LANE_INTERNAL_H */

@@ -31,6 +31,7 @@ typedef struct Mark
 static Mark *marks = NULL;		/* in TopTransactionContext */
 static int	n_marks = 0;
 static int	max_marks = 0;
+static int	n_stored = 0;		/* marks of jobs that were stored */
 static WfStore *marked_store = NULL;
 static void (*prepare_hook) (WfLaneEnd *ends, int count) = NULL;
 
@@ -84,7 +85,9 @@ apply_from(int first, bool is_commit)
 	}
 	if (locked != 0)
 		LWLockRelease(&wf_lane_at(locked)->lock);
-	n_marks = first;
+	while (n_marks > first)
+		if (marks[--n_marks].is == WF_SLOT_STORED)
+			n_stored--;
 }
 
 /*
@@ -205,6 +208,8 @@ wf_mark(WfSlotNo slot, WfSlotState is, WfSlotState on_commit, WfSlotState on_abo
 	mark->on_abort = on_abort;
 	mark->owner_on_abort = owner_on_abort;
 	mark->subtransaction = GetCurrentSubTransactionId();
+	if (is == WF_SLOT_STORED)
+		n_stored++;
 }
 
 /*
@@ -222,11 +227,7 @@ wf_mark_undo(int count)
 bool
 wf_mark_any_stored(void)
 {
-	for (int i = n_marks - 1; i >= 0; i--)
-		if (marks[i].is == WF_SLOT_STORED)
-			return true;
-
-	return false;
+	return n_stored > 0;
 }
 
 /*
@@ -259,6 +260,23 @@ wf_mark_is_ending(WfSlotNo slot)
 			return true;
 
 	return false;
+}
+
+/*
+ * Leaves the store before the transaction ends, if nothing was changed: for who
+ * has entered it only to look, and may stay idle for long.
+ */
+void
+wf_mark_leave(void)
+{
+	if (marked_store == NULL || n_marks > 0)
+		return;
+	if (marks != NULL)
+		pfree(marks);
+	marks = NULL;
+	max_marks = 0;
+	wf_store_leave(marked_store);
+	marked_store = NULL;
 }
 
 /*

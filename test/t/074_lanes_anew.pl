@@ -49,7 +49,10 @@ is(call('6', "workflow.extend(job_id, token, '3 hours') > now() + interval '2 ho
 is(sql(q{SELECT string_agg(payload::text || ' ' || status, ',' ORDER BY job_id) FROM workflow.job WHERE status <> 'running'}), '2 dead,3 ready', 'jobs end as their claimers say');
 is($node->psql('postgres', "SELECT workflow.complete(job_id, token) FROM mine WHERE n = 1"), 3, 'once each');
 
-# A claim that is bound to its session, when somebody rewrites the segment; twice.
+# A claim that is bound to its session, when somebody rewrites the segment; twice, beside
+# a transaction that has looked at the queues and stays open.
+my $reader = $node->background_psql('postgres');
+$reader->query_safe('BEGIN; SELECT count(*) FROM workflow.queues; SELECT count(*) FROM workflow._lane_jobs()');
 sql(q{WITH c AS (SELECT * FROM workflow.claim('work', 'w', 10)) SELECT workflow.complete(job_id, token) FROM c});
 leave_before();
 sql(q{SELECT workflow.enqueue_many('work', '{1,2,3}')});
@@ -65,6 +68,7 @@ is($holder->query(q{SELECT workflow.extend(job_id, token, '1 hour') > now() FROM
 is($holder->query(q{SELECT count(workflow.complete(job_id, token)) FROM bound}), '2', 'and the session completes both');
 $holder->quit;
 is(sql(q{SELECT payload FROM workflow.claim('work', 'w', 10, '1 hour')}), '3', 'others have the rest');
+$reader->quit;
 
 # Of a job that has but one attempt it is known that it has begun, whatever befalls
 # the server.

@@ -1,6 +1,7 @@
 # Queues that have no shared memory left: what waits in lanes is claimed all the
-# same, in order, and all of it, also after a restart; and jobs of odd times beside
-# those of lanes.
+# same, in order, and all of it, also after a restart.  And what else is too much:
+# jobs of odd times beside those of lanes, very many at once, and a job of more units
+# than a rate ever lets through.
 
 use strict;
 use warnings FATAL => 'all';
@@ -65,5 +66,23 @@ sql(q{
 is(sql(q{SELECT ready, delayed, oldest_ready_at FROM workflow.queues WHERE queue = 'work'}), '6|1|-infinity', 'figures know them');
 is(sql(q{SELECT string_agg(payload::text, ',') FROM (SELECT payload FROM generate_series(1, 8) AS n, workflow.claim('work', 'w' || n, 1, '1 hour')) AS c}), '7,1,2,4,5,6',
 	'jobs of odd times and priorities are claimed in their order');
+
+# Very many are stored at once in a time that grows with their number.
+$node->append_conf('postgresql.conf', 'pg_workflow.queue_memory = 32');
+$node->restart;
+is(sql(q{SET statement_timeout = '60 s'; SELECT cardinality(workflow.enqueue_many('other', array_fill('1'::jsonb, '{300000}')))}), '300000', 'many jobs are stored at once');
+
+# A job of that many units holds up its queue, or its tenant, for a century.
+sql(q{
+	SELECT workflow.create_queue('rated', 'tester', '1 hour', '{boss}', rate_limit => '{"count": 1, "per": "1 day"}'),
+	  workflow.create_queue('by tenant', 'tester', '1 hour', '{boss}', rate_limit => '{"count": 1, "per": "1 day", "per_tenant": true}', fair => true)});
+foreach my $queue ('rated', 'by tenant')
+{
+	sql(qq{SELECT workflow.enqueue('$queue', to_jsonb(n), tenant => 'a', units => 2147483647) FROM generate_series(1, 2) AS n});
+	is(sql(qq{SELECT payload FROM workflow.claim('$queue', 'w', 2, '1 hour')}), '1', "a job of many units starts: $queue");
+	sql(qq{SELECT workflow.complete(job_id, token, units => 5) FROM workflow.job WHERE queue = '$queue' AND status = 'running'});
+	is(sql(qq{SELECT count(*) FROM workflow.claim('$queue', 'w')}), '0', 'and holds up the next one');
+}
+is(sql(q{SELECT count(*) FROM (SELECT rate_next_at FROM workflow.queue UNION ALL SELECT next_at FROM workflow.tenant_rate) AS t (at) WHERE at::text > ''}), '2', 'until a time that can be told');
 
 done_testing();
