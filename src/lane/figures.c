@@ -19,6 +19,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 static WfPlan queues_plan = {
@@ -314,6 +315,21 @@ scan_attempts(Answer *answer)
 	answer->failed_5m = wf_result_int8(0, 2);
 }
 
+/*
+ * With a snapshot of now: to enter the store may have moved jobs into the table.
+ */
+static uint64
+look_at_queues(bool is_known)
+{
+	uint64		count;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	count = wf_plan_execute(is_known ? &queues_plan : &scan_plan, NULL, NULL);
+	PopActiveSnapshot();
+
+	return count;
+}
+
 static void
 answer_all(bool with_pace, ReturnSetInfo *result)
 {
@@ -321,7 +337,7 @@ answer_all(bool with_pace, ReturnSetInfo *result)
 	WfStore    *store = RecoveryInProgress() ? NULL : wf_store_enter();
 	WfStore    *kept = store != NULL && wf_figures_are_kept() ? store : NULL;
 	bool		is_known = kept != NULL && (wf_figure_is_known(kept) || wf_figures_count(kept));
-	uint64		count = wf_plan_execute(is_known ? &queues_plan : &scan_plan, NULL, NULL);
+	uint64		count = look_at_queues(is_known);
 	Answer	   *answers = read_answers(!is_known, count);
 	HTAB	   *lanes = lanes_of(store);
 	TimestampTz now = GetCurrentTimestamp();

@@ -172,11 +172,12 @@ extern int	wf_lane_end_ready(WfLaneNo lane, int limit, WfLaneEnd *ends);
 extern TimestampTz wf_lane_tidy(void);
 
 /*
- * Called in a transaction that is about to be prepared, for the jobs that it
- * has stored: they leave their lanes, for nobody would tell these of the
- * second phase.
+ * Makes jobs that leave their lanes, with their payloads, rows of the table, whoever
+ * the caller is.  Those that a transaction has stored which is about to be
+ * prepared, for nobody would tell of the second phase; and those that lanes are to
+ * be built with and have no memory for.
  */
-extern void wf_lane_set_prepare_hook(void (*hook) (WfLaneEnd *ends, int count));
+extern void wf_lane_set_move_hook(void (*hook) (WfLaneEnd *ends, int count));
 
 /*
  * Lets jobs leave that alone keep a segment from being truncated, where no

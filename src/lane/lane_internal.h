@@ -226,6 +226,7 @@ pg_noreturn extern void wf_store_distrust(WfStore *store, int64 job_id);
 extern WfStore *wf_store_enter(void);
 extern WfStore *wf_store_enter_built(void);
 extern void wf_store_leave(WfStore *store);
+extern void wf_store_rests_on_me(void);
 extern void wf_store_set_lease_end(WfStore *store, TimestampTz end);
 extern void wf_store_lower_lease_end(WfStore *store, TimestampTz end);
 extern WfLaneNo wf_store_lane(WfStore *store, int queue_no);
@@ -334,6 +335,7 @@ extern bool wf_mark_any_stored(void);
 extern void wf_mark_put_back(WfSlotNo slot);
 extern bool wf_mark_is_ending(WfSlotNo slot);
 extern void wf_mark_leave(void);
+extern void wf_lane_move_into_table(WfLaneEnd *ends, int count);
 extern WfStore *wf_mark_store(void);
 
 #endif							/* WF_LANE_INTERNAL_H */

@@ -17,6 +17,7 @@
 #include "access/xact.h"
 #include "lane_internal.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 typedef struct Mark
 {
@@ -33,7 +34,7 @@ static int	n_marks = 0;
 static int	max_marks = 0;
 static int	n_stored = 0;		/* marks of jobs that were stored */
 static WfStore *marked_store = NULL;
-static void (*prepare_hook) (WfLaneEnd *ends, int count) = NULL;
+static void (*move_hook) (WfLaneEnd *ends, int count) = NULL;
 
 /*
  * Applies a mark; the caller holds the lane's lock.
@@ -123,14 +124,25 @@ before_prepare(void)
 		wf_lane_end_slot(lane, slot, &ends[count++]);
 		LWLockRelease(&lane->lock);
 	}
-	if (count > 0)
-		prepare_hook(ends, count);
+	if (count == 0)
+		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	wf_lane_read(ends, count);
+	wf_lane_move_into_table(ends, count);
+	PopActiveSnapshot();
 }
 
 void
-wf_lane_set_prepare_hook(void (*hook) (WfLaneEnd *ends, int count))
+wf_lane_set_move_hook(void (*hook) (WfLaneEnd *ends, int count))
 {
-	prepare_hook = hook;
+	move_hook = hook;
+}
+
+void
+wf_lane_move_into_table(WfLaneEnd *ends, int count)
+{
+	if (count > 0)
+		move_hook(ends, count);
 }
 
 static void

@@ -30,6 +30,7 @@
 
 static Oid	wanted_table;
 static WfStore *known_store = NULL; /* of this database */
+static bool is_building = false;	/* this process is */
 
 WfStore *
 wf_store_at(WfPageNo page)
@@ -133,6 +134,7 @@ wf_store_known(void)
 static void
 give_up_building(int code, Datum store)
 {
+	is_building = false;
 	set_state((WfStore *) DatumGetPointer(store), WF_STORE_STALE);
 }
 
@@ -141,7 +143,9 @@ build(WfStore *store)
 {
 	PG_ENSURE_ERROR_CLEANUP(give_up_building, PointerGetDatum(store));
 	{
+		is_building = true;
 		wf_store_build(store);
+		is_building = false;
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(give_up_building, PointerGetDatum(store));
 	set_state(store, WF_STORE_BUILT);	/* stale, if rows came meanwhile */
@@ -199,7 +203,7 @@ wf_store_enter(void)
 	if (store != NULL)
 		return store;
 	store = wf_store_find();
-	if (store == NULL)
+	if (store == NULL || is_building)	/* and a trigger of the user asks */
 		return NULL;
 
 	while ((entry = try_to_enter(store)) == ENTRY_WAIT || entry == ENTRY_BUILD)
@@ -308,6 +312,55 @@ wf_store_lower_lease_end(WfStore *store, TimestampTz end)
 static bool was_restored = false;
 
 /*
+ * Under which the present transaction has moved jobs into the table that did not
+ * fit into the store; invalid: none.
+ */
+static SubTransactionId rests_on = InvalidSubTransactionId;
+
+/*
+ * The store that is being built is right if the transaction commits.
+ */
+void
+wf_store_rests_on_me(void)
+{
+	rests_on = GetCurrentSubTransactionId();
+}
+
+static void
+at_end_of_move(XactEvent event, void *arg)
+{
+	if (rests_on == InvalidSubTransactionId)
+		return;
+	if (event == XACT_EVENT_PRE_PREPARE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a transaction that has moved jobs into the table cannot be prepared"),
+				 errdetail("They did not fit into the shared memory of the queues."),
+				 errhint("Try again.")));
+	if (event == XACT_EVENT_ABORT && known_store != NULL)
+		outdate(known_store);
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT)
+		rests_on = InvalidSubTransactionId;
+}
+
+/*
+ * The locks that keep what was moved where it was are still held.
+ */
+static void
+at_end_of_savepoint(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (rests_on != mine)
+		return;
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		rests_on = parent;
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	if (known_store != NULL)
+		outdate(known_store);
+	rests_on = InvalidSubTransactionId;
+}
+
+/*
  * Rows that come to nothing matter, too: the transaction may have built the
  * store with them.
  */
@@ -340,6 +393,8 @@ void
 wf_store_init(void)
 {
 	RegisterXactCallback(at_end_of_restore, NULL);
+	RegisterXactCallback(at_end_of_move, NULL);
+	RegisterSubXactCallback(at_end_of_savepoint, NULL);
 	wf_when_switched(on_switched);
 }
 

@@ -470,5 +470,5 @@ void
 wf_lanes_init(void)
 {
 	RegisterXactCallback(around_commit, NULL);
-	wf_lane_set_prepare_hook(wf_lanes_move_prepared);
+	wf_lane_set_move_hook(wf_lanes_move_read);
 }

@@ -131,18 +131,20 @@ wf_lanes_move_lost(bool is_own_session)
 	return count;
 }
 
+/*
+ * The same for those that have been read, with the rights of the extension.
+ */
 void
-wf_lanes_move_prepared(WfLaneEnd *ends, int count)
+wf_lanes_move_read(WfLaneEnd *ends, int count)
 {
 	WfCaller	caller;
 
-	PushActiveSnapshot(GetTransactionSnapshot());
 	wf_enter_owner(&caller);
 	SPI_connect();
-	move_all(ends, count);
+	for (int i = 0; i < count; i++)
+		move(&ends[i]);
 	SPI_finish();
 	wf_leave_owner(&caller);
-	PopActiveSnapshot();
 }
 
 /*

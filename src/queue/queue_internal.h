@@ -207,7 +207,7 @@ struct WfLaneEnd;
 extern int	wf_lanes_move_stragglers(void);
 extern void wf_lanes_move_ready(uint32 lane, int limit);
 extern void wf_lanes_move_named(const int64 *job_ids, int count);
-extern void wf_lanes_move_prepared(struct WfLaneEnd *ends, int count);
+extern void wf_lanes_move_read(struct WfLaneEnd *ends, int count);
 
 /* lanes.c */
 extern bool wf_lanes_store(const char *queue, const Datum *payloads, int count, Datum *job_ids);

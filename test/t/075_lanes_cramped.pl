@@ -72,6 +72,47 @@ $node->append_conf('postgresql.conf', 'pg_workflow.queue_memory = 32');
 $node->restart;
 is(sql(q{SET statement_timeout = '60 s'; SELECT cardinality(workflow.enqueue_many('other', array_fill('1'::jsonb, '{300000}')))}), '300000', 'many jobs are stored at once');
 
+# What does not fit after a start with less memory goes into the table, with its claims;
+# once that is committed.
+sub drain_other
+{
+	return sql(q{
+		CREATE TEMP TABLE sum (n bigint);
+		DO $$
+		DECLARE
+		  found int := 1;
+		BEGIN
+		  WHILE found > 0 LOOP
+		    WITH c AS MATERIALIZED (SELECT * FROM workflow.claim('other', 'w', 10000))
+		    SELECT workflow.complete_many(coalesce(array_agg(job_id), '{}'), coalesce(array_agg(token), '{}')) INTO found FROM c;
+		    INSERT INTO sum VALUES (found);
+		    COMMIT;
+		  END LOOP;
+		END $$;
+		SELECT sum(n) FROM sum});
+}
+is(drain_other(), '300000', 'and are done');
+sql(q{
+	TRUNCATE mine;
+	SELECT cardinality(workflow.enqueue_many('other', array_fill('1'::jsonb, '{60000}')));
+	INSERT INTO mine SELECT payload::bigint, job_id, token FROM workflow.claim('other', 'w', 10, '1 hour')});
+$node->append_conf('postgresql.conf', 'pg_workflow.queue_memory = 1');
+$node->restart;
+my $ready = q{SELECT ready, running FROM workflow.queues WHERE queue = 'other'};
+my ($code, $out, $err) = $node->psql('postgres', "BEGIN READ ONLY; $ready");
+like($err, qr/the jobs that wait do not fit .*only reads.*queue_memory/s, 'a transaction that only reads says what is wrong');
+my $undone = $node->background_psql('postgres');
+$undone->query_safe("BEGIN; SAVEPOINT one; $ready; ROLLBACK TO one");
+$undone->query_safe('ROLLBACK');
+is(sql("BEGIN; $ready; ROLLBACK"), '59990|11', 'with less memory all jobs are there');
+is(sql($ready), '59990|11', 'and after what was rolled back');
+is(sql(q{SELECT count(*) > 15000, count(*) FILTER (WHERE status = 'running') FROM workflow.job WHERE queue = 'other'}), 't|11', 'some in the table now, those of claims among them');
+is(sql('SELECT workflow.complete_many(array_agg(job_id), array_agg(token)) FROM mine'), '10', 'which go on');
+is(sql(q{SELECT count(*) FROM workflow._wrong_figures()}), '0', 'figures know them');
+$undone->quit;
+is(drain_other(), '59990', 'all are done');
+is(sql($ready), '0|1', 'and nothing is left but what was claimed long ago');
+
 # A job of that many units holds up its queue, or its tenant, for a century.
 sql(q{
 	SELECT workflow.create_queue('rated', 'tester', '1 hour', '{boss}', rate_limit => '{"count": 1, "per": "1 day"}'),
