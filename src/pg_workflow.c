@@ -6,6 +6,7 @@
 
 #include "base/config.h"
 #include "base/point.h"
+#include "base/switched.h"
 #include "base/wake.h"
 #include "fmgr.h"
 #include "item/item.h"
@@ -25,6 +26,7 @@ _PG_init(void)
 {
 	wf_config_init();
 	wf_point_init();
+	wf_switched_init();
 	wf_wake_init();
 	wf_queue_init();
 	wf_item_init();

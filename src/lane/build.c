@@ -5,9 +5,15 @@
  * A job of a segment lives as long as neither an attempt nor a row of
  * workflow.job names it.  A living job that a claim names is claimed: until
  * the lease ends, or as long as the session lives that the claim is bound to.
+ *
+ * What there is no memory for goes into the table, with its claim, in the present
+ * transaction.  Should that be rolled back, the store is built anew.
  */
 #include "postgres.h"
 
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
 #include "base/plan.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -40,7 +46,8 @@ typedef struct Found
 {
 	int64		job_id;			/* key */
 	WfSegmentRow row;
-	WfSlotNo	slot;
+	WfSlotNo	slot;			/* 0: there was no memory for it, or its claim */
+	const WfSegmentRow *claim;	/* without a slot */
 } Found;
 
 typedef struct Build
@@ -50,6 +57,8 @@ typedef struct Build
 	HTAB	   *jobs;			/* Found */
 	int64		first_job;
 	List	   *claims;			/* WfSegmentRow * */
+	List	   *sorted;			/* Found *, by their ids */
+	bool		is_cramped;		/* there are jobs without a slot */
 } Build;
 
 /*
@@ -110,6 +119,7 @@ collect(const WfSegmentRow *row, void *argument)
 	found = hash_search(build->jobs, &row->job_id, HASH_ENTER, NULL);
 	found->row = *row;
 	found->slot = 0;
+	found->claim = NULL;
 	if (build->first_job == 0 || row->job_id < build->first_job)
 		build->first_job = row->job_id;
 }
@@ -159,11 +169,10 @@ push_job(Build *build, Found *found)
 		LWLockRelease(&lane->lock);
 	}
 	if (found->slot == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("the jobs that wait do not fit into the shared memory of the queues"),
-				 errdetail("Job " INT64_FORMAT " was the first that did not.", found->job_id),
-				 errhint("Raise pg_workflow.queue_memory and restart the server.")));
+	{
+		build->is_cramped = true;
+		return;
+	}
 	pg_atomic_fetch_add_u64(&build->store->alive[found->row.segment - 1], 1);
 }
 
@@ -172,27 +181,51 @@ push_jobs(Build *build)
 {
 	HASH_SEQ_STATUS each;
 	Found	   *found;
-	List	   *jobs = NIL;
 	ListCell   *cell;
 
 	hash_seq_init(&each, build->jobs);
 	while ((found = hash_seq_search(&each)) != NULL)
-		jobs = lappend(jobs, found);
-	list_sort(jobs, by_job_id);
-	foreach(cell, jobs)
+		build->sorted = lappend(build->sorted, found);
+	list_sort(build->sorted, by_job_id);
+	foreach(cell, build->sorted)
 		push_job(build, lfirst(cell));
-	list_free(jobs);
 }
 
 /*
- * The job of a claim, if it lives and no later claim has it.
+ * Gives up the slot of a job, for there is no memory for its claim.
  */
-static Found *
-find_ready(Build *build, int64 job_id)
+static void
+give_up_slot(Build *build, Found *found)
 {
-	Found	   *found = hash_search(build->jobs, &job_id, HASH_FIND, NULL);
+	WfLane	   *lane = wf_lane_at(wf_slot_lane(found->slot));
 
-	return found == NULL || wf_slot_at(found->slot)->state != WF_SLOT_READY ? NULL : found;
+	LWLockAcquire(&lane->lock, LW_EXCLUSIVE);
+	wf_slot_set(lane, found->slot, WF_SLOT_ENDED, 0);
+	LWLockRelease(&lane->lock);
+	pg_atomic_fetch_sub_u64(&build->store->alive[found->row.segment - 1], 1);
+	found->slot = 0;
+	build->is_cramped = true;
+}
+
+/*
+ * Claims a job that lives, unless a later claim has it.  *claim: its entry, once
+ * there is one.
+ */
+static void
+restore_claimed(Build *build, Found *found, const WfSegmentRow *row, WfClaimNo *claim)
+{
+	if (found->slot != 0 && wf_slot_at(found->slot)->state != WF_SLOT_READY)
+		return;
+	if (found->slot != 0 && *claim == 0 &&
+		(*claim = wf_claim_restore(build->store, row)) == 0)
+		give_up_slot(build, found);
+	if (found->slot == 0)
+	{
+		found->claim = found->claim == NULL ? row : found->claim;
+		return;
+	}
+	wf_slot_set(wf_lane_at(wf_slot_lane(found->slot)), found->slot, WF_SLOT_CLAIMED, *claim);
+	wf_claim_at(*claim)->open++;
 }
 
 static void
@@ -204,14 +237,10 @@ restore_claim(Build *build, const WfSegmentRow *row)
 
 	for (int i = 0; i < count; i++)
 	{
-		Found	   *found = find_ready(build, job_ids[i]);
+		Found	   *found = hash_search(build->jobs, &job_ids[i], HASH_FIND, NULL);
 
-		if (found == NULL)
-			continue;
-		if (claim == 0 && (claim = wf_claim_restore(build->store, row)) == 0)
-			elog(ERROR, "the claims do not fit into the shared memory of the queues");
-		wf_slot_set(wf_lane_at(wf_slot_lane(found->slot)), found->slot, WF_SLOT_CLAIMED, claim);
-		wf_claim_at(claim)->open++;
+		if (found != NULL)
+			restore_claimed(build, found, row, &claim);
 	}
 }
 
@@ -237,6 +266,101 @@ restore_claims(Build *build)
 		restore_claim(build, lfirst(cell));
 }
 
+/* ------------------------------------------------------- what does not fit */
+
+/* So many jobs are moved at a time. */
+#define MOVED_AT_ONCE 1000
+
+/*
+ * Reads the payload of a job; keeps its segment from being truncated before the
+ * transaction ends.
+ */
+static Jsonb *
+read_payload(const WfSegmentRow *row)
+{
+	Relation	segment = table_open(wf_segment_oid(row->segment), AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(segment, NULL);
+	ItemPointerData tid = row->tid;
+	Jsonb	   *payload = NULL;
+	bool		isnull = true;
+	Datum		value = 0;
+
+	if (table_tuple_fetch_row_version(segment, &tid, SnapshotAny, slot))
+		value = slot_getattr(slot, WF_SEGMENT_PAYLOAD, &isnull);
+	if (!isnull)
+		payload = DatumGetJsonbPCopy(value);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(segment, NoLock);
+
+	return payload;
+}
+
+static void
+describe(const Found *found, WfLaneEnd *end)
+{
+	const WfSegmentRow *claim = found->claim;
+
+	memset(end, 0, sizeof(WfLaneEnd));
+	end->job.job_id = found->job_id;
+	end->job.payload = read_payload(&found->row);
+	end->job.stored_at = found->row.at;
+	end->queue_no = found->row.queue_no;
+	if (claim == NULL)
+		return;
+	end->is_claimed = true;
+	end->claimed_at = claim->at;
+	end->lease_until = claim->lease_until;
+	end->session_pid = claim->session_pid;
+	end->session_start = claim->session_start;
+	strlcpy(end->worker, claim->worker, sizeof(end->worker));
+	memcpy(end->secret, VARDATA_ANY(claim->secret), WF_LANE_SECRET);
+}
+
+static void
+require_writing(int64 job_id)
+{
+	if (XactReadOnly)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("the jobs that wait do not fit into the shared memory of the queues"),
+				 errdetail("Job " INT64_FORMAT " is one that does not, and a transaction that only reads cannot move it into the table.", job_id),
+				 errhint("Raise pg_workflow.queue_memory and restart the server, or use the queue in a transaction that may write.")));
+}
+
+/*
+ * Moves the jobs without a slot into the table, in the order of their ids.
+ */
+static void
+move_rest(Build *build)
+{
+	WfLaneEnd  *ends = palloc(sizeof(WfLaneEnd) * MOVED_AT_ONCE);
+	MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "jobs that do not fit",
+												 ALLOCSET_DEFAULT_SIZES);
+	MemoryContext previous = MemoryContextSwitchTo(memory);
+	int			count = 0;
+	ListCell   *cell;
+
+	wf_store_rests_on_me();
+	PushActiveSnapshot(GetLatestSnapshot());
+	foreach(cell, build->sorted)
+	{
+		const Found *found = lfirst(cell);
+
+		if (found->slot != 0)
+			continue;
+		require_writing(found->job_id);
+		describe(found, &ends[count++]);
+		if (count < MOVED_AT_ONCE)
+			continue;
+		wf_lane_move_into_table(ends, count);
+		count = 0;
+		MemoryContextReset(memory);
+	}
+	wf_lane_move_into_table(ends, count);
+	PopActiveSnapshot();
+	MemoryContextSwitchTo(previous);
+}
+
 /*
  * The caller has the store for itself.
  */
@@ -258,6 +382,8 @@ wf_store_build(WfStore *store)
 		forget_those_that_left(&build);
 	push_jobs(&build);
 	restore_claims(&build);
+	if (build.is_cramped)
+		move_rest(&build);
 	choose_segment(store);
 	MemoryContextSwitchTo(previous);
 	MemoryContextDelete(memory);

@@ -96,6 +96,8 @@ wf_claim_restore(WfStore *store, const WfSegmentRow *row)
 	entry->session_pid = row->session_pid;
 	entry->session_start = row->session_start;
 	entry->segment = row->segment;
+	entry->is_restored = true;
+	pg_atomic_fetch_add_u32(&store->restored, 1);
 	strlcpy(entry->worker, row->worker, sizeof(entry->worker));
 	pg_atomic_fetch_add_u64(&store->alive[row->segment - 1], 1);
 	store->next_lease_end = Min(store->next_lease_end,
@@ -119,6 +121,7 @@ wf_claim_wipe(WfStore *store)
 		wf_arena_give(page_no);
 	}
 	store->free_claim = 0;
+	pg_atomic_write_u32(&store->restored, 0);
 	LWLockRelease(&store->claim_lock);
 }
 
@@ -133,6 +136,9 @@ wf_claim_give(WfStore *store, WfClaimNo claim)
 	if (entry->segment != 0)
 		pg_atomic_fetch_sub_u64(&store->alive[entry->segment - 1], 1);
 	entry->segment = 0;
+	if (entry->is_restored)
+		pg_atomic_fetch_sub_u32(&store->restored, 1);
+	entry->is_restored = false;
 	LWLockAcquire(&store->claim_lock, LW_EXCLUSIVE);
 	entry->next_free = store->free_claim;
 	store->free_claim = claim;

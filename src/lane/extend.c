@@ -43,6 +43,8 @@ copy_claim(WfStore *store, WfClaimNo claim, TimestampTz until)
 	*wf_claim_at(copy) = *wf_claim_at(claim);
 	wf_claim_at(copy)->lease_until = until;
 	wf_claim_at(copy)->open = 0;
+	if (wf_claim_at(copy)->is_restored)
+		pg_atomic_fetch_add_u32(&store->restored, 1);
 	if (wf_claim_at(copy)->segment != 0)
 		pg_atomic_fetch_add_u64(&store->alive[wf_claim_at(copy)->segment - 1], 1);
 
@@ -94,7 +96,10 @@ wf_lane_extend(int64 job_id, const char *token, TimestampTz now, TimestampTz unt
 	if (!wf_token_read(token, secret, &slot))
 		return false;
 	store = wf_store_enter();
-	if (store == NULL || !wf_slot_lock(slot, job_id))
+	if (store == NULL)
+		return false;
+	slot = wf_slot_of_token(store, slot, job_id, secret);
+	if (!wf_slot_lock(slot, job_id))
 		return false;
 	is_extended = has_lease(wf_slot_at(slot), secret, now);
 	if (is_extended && until != 0)

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/switched.h"
 #include "common/hashfn.h"
 #include "figure_internal.h"
 #include "miscadmin.h"
@@ -219,10 +220,18 @@ on_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionI
 			changes[i].subtransaction = parent;
 }
 
+static void
+on_switched(const char *table)
+{
+	if (strcmp(table, "job") == 0)
+		wf_figures_lose();
+}
+
 void
 wf_figures_init(void)
 {
 	is_preloaded = process_shared_preload_libraries_in_progress;
 	RegisterXactCallback(on_transaction_end, NULL);
 	RegisterSubXactCallback(on_subtransaction_end, NULL);
+	wf_when_switched(on_switched);
 }

@@ -19,6 +19,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 static WfPlan queues_plan = {
@@ -314,13 +315,29 @@ scan_attempts(Answer *answer)
 	answer->failed_5m = wf_result_int8(0, 2);
 }
 
+/*
+ * With a snapshot of now: to enter the store may have moved jobs into the table.
+ */
+static uint64
+look_at_queues(bool is_known)
+{
+	uint64		count;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	count = wf_plan_execute(is_known ? &queues_plan : &scan_plan, NULL, NULL);
+	PopActiveSnapshot();
+
+	return count;
+}
+
 static void
 answer_all(bool with_pace, ReturnSetInfo *result)
 {
+	bool		was_inside = wf_mark_store() != NULL;
 	WfStore    *store = RecoveryInProgress() ? NULL : wf_store_enter();
 	WfStore    *kept = store != NULL && wf_figures_are_kept() ? store : NULL;
 	bool		is_known = kept != NULL && (wf_figure_is_known(kept) || wf_figures_count(kept));
-	uint64		count = wf_plan_execute(is_known ? &queues_plan : &scan_plan, NULL, NULL);
+	uint64		count = look_at_queues(is_known);
 	Answer	   *answers = read_answers(!is_known, count);
 	HTAB	   *lanes = lanes_of(store);
 	TimestampTz now = GetCurrentTimestamp();
@@ -336,6 +353,8 @@ answer_all(bool with_pace, ReturnSetInfo *result)
 		put(&answers[i], now, result);
 	}
 	hash_destroy(lanes);
+	if (!was_inside)
+		wf_mark_leave();
 }
 
 PG_FUNCTION_INFO_V1(wf_figures);

@@ -248,7 +248,7 @@ wf_lane_claim(WfLaneNo lane_no, const WfLaneAsk *ask, WfLaneJob *jobs, uint8 *se
 	wf_mark_reserve(store, ask->limit);
 	claim = new_claim(store, ask);
 	if (claim == 0)
-		return 0;
+		return -1;
 	memcpy(secret, wf_claim_at(claim)->secret, WF_LANE_SECRET);
 	count = take(lane, ask, claim, jobs);
 	if (count == 0)
@@ -404,8 +404,11 @@ wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end)
 	if (!wf_token_read(token, secret, &slot))
 		return false;
 	store = wf_store_enter();
-	if (store == NULL)
+	if (store == NULL && wf_store_find() != NULL)
 		wf_lane_refuse_for_now(job_id);
+	if (store == NULL)
+		return false;
+	slot = wf_slot_of_token(store, slot, job_id, secret);
 	wf_mark_reserve(store, 1);
 	while (!(lives = try_to_end(slot, job_id, secret, now, end, &is_leaving_too)) &&
 		   is_leaving_too)

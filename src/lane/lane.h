@@ -81,13 +81,19 @@ typedef struct WfLaneAsk
 #define WF_LANE_WORKER 59
 
 /*
- * Claims jobs; returns how many.  token: of the claim, to which
- * wf_lane_token() adds the job.
+ * Claims jobs; returns how many, -1 when there is no memory for the claim.
+ * token: of the claim, to which wf_lane_token() adds the job.
  */
 extern int	wf_lane_claim(WfLaneNo lane, const WfLaneAsk *ask, WfLaneJob *jobs,
 						  uint8 *secret);
 
 extern char *wf_lane_token(const uint8 *secret, WfSlotNo slot);
+
+/*
+ * What of a token, of a lane or not, names the claim: the job may be moved, and be
+ * named by others with its present place.  The table has tokens in this form.
+ */
+extern char *wf_lane_token_claim(const char *token);
 
 /* Whether a token looks like one of a lane's jobs. */
 extern bool wf_lane_has_token(const char *token);
@@ -112,6 +118,12 @@ typedef struct WfLaneEnd
  * does not live.
  */
 extern bool wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end);
+
+/*
+ * The present transaction has stored rows by which memory does not go, or may
+ * have: lanes are built anew when it has ended.
+ */
+extern void wf_lane_note_restored(void);
 
 /*
  * Moves the end of a lease, at once and without a trace on disk; with until 0
@@ -160,11 +172,12 @@ extern int	wf_lane_end_ready(WfLaneNo lane, int limit, WfLaneEnd *ends);
 extern TimestampTz wf_lane_tidy(void);
 
 /*
- * Called in a transaction that is about to be prepared, for the jobs that it
- * has stored: they leave their lanes, for nobody would tell these of the
- * second phase.
+ * Makes jobs that leave their lanes, with their payloads, rows of the table, whoever
+ * the caller is.  Those that a transaction has stored which is about to be
+ * prepared, for nobody would tell of the second phase; and those that lanes are to
+ * be built with and have no memory for.
  */
-extern void wf_lane_set_prepare_hook(void (*hook) (WfLaneEnd *ends, int count));
+extern void wf_lane_set_move_hook(void (*hook) (WfLaneEnd *ends, int count));
 
 /*
  * Lets jobs leave that alone keep a segment from being truncated, where no

@@ -121,6 +121,8 @@ typedef struct WfLaneClaim
 	uint32		open;			/* jobs that have not ended; 0: not in use */
 	uint32		next_free;		/* WfClaimNo */
 	uint8		segment;		/* of its row; 0: not written yet */
+	bool		is_restored;	/* from before the lanes were built: its
+								 * tokens may name other places */
 	char		worker[WF_CLAIM_WORKER];
 } WfLaneClaim;
 
@@ -203,6 +205,7 @@ typedef struct WfStore
 								 * arena's */
 	WfPageNo	claim_page;		/* the latest */
 	WfClaimNo	free_claim;
+	pg_atomic_uint32 restored;	/* claims that are, and have open jobs */
 	TimestampTz next_lease_end; /* none ends before; infinity */
 	int			current_segment;
 	pg_atomic_uint64 alive[WF_LANE_SEGMENTS];	/* jobs and claims in each
@@ -223,6 +226,7 @@ pg_noreturn extern void wf_store_distrust(WfStore *store, int64 job_id);
 extern WfStore *wf_store_enter(void);
 extern WfStore *wf_store_enter_built(void);
 extern void wf_store_leave(WfStore *store);
+extern void wf_store_rests_on_me(void);
 extern void wf_store_set_lease_end(WfStore *store, TimestampTz end);
 extern void wf_store_lower_lease_end(WfStore *store, TimestampTz end);
 extern WfLaneNo wf_store_lane(WfStore *store, int queue_no);
@@ -318,6 +322,10 @@ extern void wf_claim_give(WfStore *store, WfClaimNo claim);
 extern WfClaimNo wf_claim_restore(WfStore *store, const WfSegmentRow *row);
 extern void wf_claim_wipe(WfStore *store);
 
+/* moved.c */
+extern WfSlotNo wf_slot_of_token(WfStore *store, WfSlotNo told, int64 job_id,
+								 const uint8 *secret);
+
 /* mark.c */
 extern void wf_mark_init(void);
 extern void wf_mark_reserve(WfStore *store, int count);
@@ -327,6 +335,8 @@ extern void wf_mark_undo(int count);
 extern bool wf_mark_any_stored(void);
 extern void wf_mark_put_back(WfSlotNo slot);
 extern bool wf_mark_is_ending(WfSlotNo slot);
+extern void wf_mark_leave(void);
+extern void wf_lane_move_into_table(WfLaneEnd *ends, int count);
 extern WfStore *wf_mark_store(void);
 
 #endif							/* WF_LANE_INTERNAL_H */

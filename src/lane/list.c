@@ -130,6 +130,7 @@ wf_lane_jobs(PG_FUNCTION_ARGS)
 	WfCaller	caller;
 	WfStore    *store = NULL;
 	WfLaneNo	lane = 0;
+	bool		was_inside = wf_mark_store() != NULL;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!RecoveryInProgress())
@@ -140,6 +141,8 @@ wf_lane_jobs(PG_FUNCTION_ARGS)
 	}
 	while (store != NULL && (lane = wf_store_next_lane(store, lane)) != 0)
 		put_jobs(wf_lane_at(lane), (ReturnSetInfo *) fcinfo->resultinfo);
+	if (!was_inside)
+		wf_mark_leave();
 
 	PG_RETURN_NULL();
 }

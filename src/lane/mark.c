@@ -17,6 +17,7 @@
 #include "access/xact.h"
 #include "lane_internal.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 typedef struct Mark
 {
@@ -31,8 +32,9 @@ typedef struct Mark
 static Mark *marks = NULL;		/* in TopTransactionContext */
 static int	n_marks = 0;
 static int	max_marks = 0;
+static int	n_stored = 0;		/* marks of jobs that were stored */
 static WfStore *marked_store = NULL;
-static void (*prepare_hook) (WfLaneEnd *ends, int count) = NULL;
+static void (*move_hook) (WfLaneEnd *ends, int count) = NULL;
 
 /*
  * Applies a mark; the caller holds the lane's lock.
@@ -84,7 +86,9 @@ apply_from(int first, bool is_commit)
 	}
 	if (locked != 0)
 		LWLockRelease(&wf_lane_at(locked)->lock);
-	n_marks = first;
+	while (n_marks > first)
+		if (marks[--n_marks].is == WF_SLOT_STORED)
+			n_stored--;
 }
 
 /*
@@ -120,14 +124,25 @@ before_prepare(void)
 		wf_lane_end_slot(lane, slot, &ends[count++]);
 		LWLockRelease(&lane->lock);
 	}
-	if (count > 0)
-		prepare_hook(ends, count);
+	if (count == 0)
+		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	wf_lane_read(ends, count);
+	wf_lane_move_into_table(ends, count);
+	PopActiveSnapshot();
 }
 
 void
-wf_lane_set_prepare_hook(void (*hook) (WfLaneEnd *ends, int count))
+wf_lane_set_move_hook(void (*hook) (WfLaneEnd *ends, int count))
 {
-	prepare_hook = hook;
+	move_hook = hook;
+}
+
+void
+wf_lane_move_into_table(WfLaneEnd *ends, int count)
+{
+	if (count > 0)
+		move_hook(ends, count);
 }
 
 static void
@@ -205,6 +220,8 @@ wf_mark(WfSlotNo slot, WfSlotState is, WfSlotState on_commit, WfSlotState on_abo
 	mark->on_abort = on_abort;
 	mark->owner_on_abort = owner_on_abort;
 	mark->subtransaction = GetCurrentSubTransactionId();
+	if (is == WF_SLOT_STORED)
+		n_stored++;
 }
 
 /*
@@ -222,11 +239,7 @@ wf_mark_undo(int count)
 bool
 wf_mark_any_stored(void)
 {
-	for (int i = n_marks - 1; i >= 0; i--)
-		if (marks[i].is == WF_SLOT_STORED)
-			return true;
-
-	return false;
+	return n_stored > 0;
 }
 
 /*
@@ -259,6 +272,23 @@ wf_mark_is_ending(WfSlotNo slot)
 			return true;
 
 	return false;
+}
+
+/*
+ * Leaves the store before the transaction ends, if nothing was changed: for who
+ * has entered it only to look, and may stay idle for long.
+ */
+void
+wf_mark_leave(void)
+{
+	if (marked_store == NULL || n_marks > 0)
+		return;
+	if (marks != NULL)
+		pfree(marks);
+	marks = NULL;
+	max_marks = 0;
+	wf_store_leave(marked_store);
+	marked_store = NULL;
 }
 
 /*

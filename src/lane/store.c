@@ -12,8 +12,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "base/compat.h"
 #include "base/plan.h"
+#include "base/switched.h"
 #include "base/wake.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -28,6 +30,7 @@
 
 static Oid	wanted_table;
 static WfStore *known_store = NULL; /* of this database */
+static bool is_building = false;	/* this process is */
 
 WfStore *
 wf_store_at(WfPageNo page)
@@ -57,6 +60,7 @@ set_up(WfPage *page, WfPageNo self)
 	LWLockInitialize(&store->lock, wf_arena_tranche());
 	LWLockInitialize(&store->claim_lock, wf_arena_tranche());
 	ConditionVariableInit(&store->changed);
+	pg_atomic_init_u32(&store->restored, 0);
 	wf_figure_root_init(store);
 	for (int i = 0; i < WF_LANE_SEGMENTS; i++)
 		pg_atomic_init_u64(&store->alive[i], 0);
@@ -98,14 +102,15 @@ free_if_gone(WfPage *page)
 }
 
 /*
- * The store of this database, whatever its state; NULL without memory.
+ * The store of this database, whatever its state; NULL without memory, and on a
+ * standby, where the tables change without a word.
  */
 WfStore *
 wf_store_find(void)
 {
 	WfPageNo	page;
 
-	if (!wf_arena_attach())
+	if (RecoveryInProgress() || !wf_arena_attach())
 		return NULL;
 	wanted_table = wf_segment_oid(1);
 	if (known_store != NULL && is_wanted(&known_store->page))
@@ -129,6 +134,7 @@ wf_store_known(void)
 static void
 give_up_building(int code, Datum store)
 {
+	is_building = false;
 	set_state((WfStore *) DatumGetPointer(store), WF_STORE_STALE);
 }
 
@@ -137,7 +143,9 @@ build(WfStore *store)
 {
 	PG_ENSURE_ERROR_CLEANUP(give_up_building, PointerGetDatum(store));
 	{
+		is_building = true;
 		wf_store_build(store);
+		is_building = false;
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(give_up_building, PointerGetDatum(store));
 	set_state(store, WF_STORE_BUILT);	/* stale, if rows came meanwhile */
@@ -195,7 +203,7 @@ wf_store_enter(void)
 	if (store != NULL)
 		return store;
 	store = wf_store_find();
-	if (store == NULL)
+	if (store == NULL || is_building)	/* and a trigger of the user asks */
 		return NULL;
 
 	while ((entry = try_to_enter(store)) == ENTRY_WAIT || entry == ENTRY_BUILD)
@@ -304,6 +312,55 @@ wf_store_lower_lease_end(WfStore *store, TimestampTz end)
 static bool was_restored = false;
 
 /*
+ * Under which the present transaction has moved jobs into the table that did not
+ * fit into the store; invalid: none.
+ */
+static SubTransactionId rests_on = InvalidSubTransactionId;
+
+/*
+ * The store that is being built is right if the transaction commits.
+ */
+void
+wf_store_rests_on_me(void)
+{
+	rests_on = GetCurrentSubTransactionId();
+}
+
+static void
+at_end_of_move(XactEvent event, void *arg)
+{
+	if (rests_on == InvalidSubTransactionId)
+		return;
+	if (event == XACT_EVENT_PRE_PREPARE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a transaction that has moved jobs into the table cannot be prepared"),
+				 errdetail("They did not fit into the shared memory of the queues."),
+				 errhint("Try again.")));
+	if (event == XACT_EVENT_ABORT && known_store != NULL)
+		outdate(known_store);
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT)
+		rests_on = InvalidSubTransactionId;
+}
+
+/*
+ * The locks that keep what was moved where it was are still held.
+ */
+static void
+at_end_of_savepoint(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (rests_on != mine)
+		return;
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		rests_on = parent;
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	if (known_store != NULL)
+		outdate(known_store);
+	rests_on = InvalidSubTransactionId;
+}
+
+/*
  * Rows that come to nothing matter, too: the transaction may have built the
  * store with them.
  */
@@ -318,9 +375,27 @@ at_end_of_restore(XactEvent event, void *arg)
 }
 
 void
+wf_lane_note_restored(void)
+{
+	if (wf_store_find() != NULL)
+		was_restored = true;
+}
+
+static void
+on_switched(const char *table)
+{
+	if (strncmp(table, "segment_", strlen("segment_")) == 0 ||
+		strcmp(table, "attempt") == 0 || strcmp(table, "job") == 0)
+		wf_lane_note_restored();
+}
+
+void
 wf_store_init(void)
 {
 	RegisterXactCallback(at_end_of_restore, NULL);
+	RegisterXactCallback(at_end_of_move, NULL);
+	RegisterSubXactCallback(at_end_of_savepoint, NULL);
+	wf_when_switched(on_switched);
 }
 
 PG_FUNCTION_INFO_V1(wf_lane_restored);
@@ -338,8 +413,8 @@ wf_lane_restored(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("the function is a trigger")));
-	if (!wf_plan_is_running() && wf_store_find() != NULL)
-		was_restored = true;
+	if (!wf_plan_is_running())
+		wf_lane_note_restored();
 
 	return PointerGetDatum(NULL);
 }

@@ -52,6 +52,12 @@ wf_lane_token(const uint8 *secret, WfSlotNo slot)
 	return token;
 }
 
+char *
+wf_lane_token_claim(const char *token)
+{
+	return wf_lane_has_token(token) ? pnstrdup(token, 1 + TOKEN_SECRET_DIGITS) : pstrdup(token);
+}
+
 bool
 wf_lane_has_token(const char *token)
 {

@@ -33,7 +33,8 @@ static WfPlan facts_plan = {
 	"  q.rate_count IS NOT NULL OR q.max_running IS NOT NULL OR q.max_length IS NOT NULL "
 	"  OR q.aging IS NOT NULL OR q.fair, "
 	"  q.key_window, "
-	"  EXISTS (SELECT 1 FROM workflow.subscription AS s WHERE s.queue = q.queue) "
+	"  EXISTS (SELECT 1 FROM workflow.subscription AS s WHERE s.queue = q.queue), "
+	"  coalesce(q.retry->'max_attempts' = '1', false) "
 	"FROM workflow.queue AS q WHERE q.queue = $1",
 };
 
@@ -90,6 +91,7 @@ read_facts(WfQueueFacts *facts)
 	facts->is_limited = DatumGetBool(wf_result_datum(0, 4, NULL));
 	facts->key_window_us = result_interval_us(5);
 	facts->has_subscribers = DatumGetBool(wf_result_datum(0, 6, NULL));
+	facts->runs_once = DatumGetBool(wf_result_datum(0, 7, NULL));
 }
 
 /*

@@ -273,7 +273,8 @@ wf_queue_lock_claimed(int64 job_id, const char *token)
 	if (job == NULL)
 		refuse_missing(job_id);
 	if (strcmp(job->status, "running") != 0 ||
-		token == NULL || job->token == NULL || strcmp(job->token, token) != 0)
+		token == NULL || job->token == NULL ||
+		strcmp(job->token, wf_lane_token_claim(token)) != 0)
 		refuse_stale(job_id, present_place(job));
 	if (job->lease_until != 0 && job->lease_until <= wf_now())
 		ereport(ERROR,

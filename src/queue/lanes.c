@@ -123,7 +123,8 @@ static XLogRecPtr claimed_until = InvalidXLogRecPtr;
 /*
  * A claim that is lost with the server's memory is no loss: the session that
  * had it is gone, too.  A transaction that has done nothing else need not wait
- * for the disk.  One that has given a lease must: leases outlive the server.
+ * for the disk.  One that has given a lease must: leases outlive the server.  So
+ * must one of a queue whose jobs have but one attempt, or it would be made twice.
  */
 static void
 around_commit(XactEvent event, void *arg)
@@ -174,10 +175,11 @@ job_of(const WfClaim *claim, const WfLaneAsk *ask, const WfLaneJob *found, const
 }
 
 /*
- * Claims jobs of the lane that were stored until a time.
+ * Claims jobs of the lane that were stored until a time.  Where there is no memory
+ * for that, nothing, and the claim is_cramped.
  */
 static List *
-take(const WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
+take(WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
 {
 	uint8		secret[WF_LANE_SECRET];
 	WfLaneAsk	ask = {.worker = claim->worker,.limit = limit,.before = before,
@@ -188,10 +190,11 @@ take(const WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
 	int			count = wf_lane_claim(lane, &ask, found, secret);
 	List	   *jobs = NIL;
 
+	claim->is_cramped = count < 0;
 	if (count > 0)
 	{
 		wf_claim_note_taken(WF_WAKE_TASK);
-		note_claim(is_first_write && ask.lease_until == 0);
+		note_claim(is_first_write && ask.lease_until == 0 && !claim->runs_once);
 		wf_pace_started(claim->queue, claim->now, found, count);
 	}
 
@@ -252,7 +255,7 @@ table_head(const WfClaim *claim, TimestampTz beyond)
 
 		if (beyond != 0 && first->priority < 0)
 			continue;
-		if (first->priority == 0 && first->run_at <= beyond)
+		if (beyond != 0 && first->priority == 0 && first->run_at <= beyond)
 			first->run_at = wf_ready_after(claim->queue, claim->kind, 0, beyond);
 		if (first->run_at <= claim->now)
 			head = (TableHead)
@@ -290,6 +293,22 @@ take_from_table(WfClaim *claim, int limit, TimestampTz lane_head)
 }
 
 /*
+ * Claims jobs of the lane; without memory for that, as many go into the table,
+ * and are claimed there.
+ */
+static List *
+take_or_move(WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
+{
+	List	   *jobs = take(claim, lane, limit, before);
+
+	if (!claim->is_cramped)
+		return jobs;
+	wf_lanes_move_ready(lane, limit);
+
+	return take_from_table(claim, limit, DT_NOEND);
+}
+
+/*
  * Claims from both places, always from the one whose first job comes first.
  * What is ready in the table may still not be free: somebody has locked it, or
  * another job of its group is running.  The lane's first job is next then.
@@ -309,8 +328,8 @@ take_from_both(WfClaim *claim, WfLaneNo lane, bool *is_table_empty)
 		bool		is_table = head.is_there ? comes_first(&head, lane_head) :
 		TIMESTAMP_IS_NOEND(lane_head);
 		List	   *found = is_table ? take_from_table(claim, wanted, lane_head) :
-		take(claim, lane, wanted,
-			 head.is_there && head.priority == 0 ? head.run_at : DT_NOEND);
+		take_or_move(claim, lane, wanted,
+					 head.is_there && head.priority == 0 ? head.run_at : DT_NOEND);
 
 		*is_table_empty = *is_table_empty && !head.is_there;
 		jobs = list_concat(jobs, found);
@@ -385,6 +404,7 @@ wf_lanes_look(WfClaim *claim, bool *is_done)
 		return NIL;
 	}
 	*is_done = claim->has_lane = true;
+	claim->runs_once = facts->runs_once;
 	if (!claim->is_lease_asked)
 		claim->lease_us = facts->lease_us;
 	claim->is_paused = claim->is_contended = false;
@@ -398,7 +418,7 @@ wf_lanes_look(WfClaim *claim, bool *is_done)
 		facts->table_due = 0;
 	}
 	if (!table_may_have(claim, facts))
-		return take(claim, lane, claim->limit, DT_NOEND);
+		return take_or_move(claim, lane, claim->limit, DT_NOEND);
 	count = wf_wake_count(claim->queue);
 	jobs = take_from_both(claim, lane, &is_table_empty);
 	note_look(claim, facts, count, is_table_empty);
@@ -415,6 +435,7 @@ List *
 wf_lanes_look_at_once(WfClaim *claim, bool *is_done)
 {
 	WfQueueFacts *facts = wf_queue_facts_known(claim->queue);
+	List	   *jobs;
 	WfLaneNo	lane;
 
 	claim->now = wf_now();
@@ -425,10 +446,14 @@ wf_lanes_look_at_once(WfClaim *claim, bool *is_done)
 	claim->has_lane = *is_done;
 	if (!*is_done)
 		return NIL;
+	claim->runs_once = facts->runs_once;
 	if (!claim->is_lease_asked)
 		claim->lease_us = facts->lease_us;
 
-	return take(claim, lane, claim->limit, DT_NOEND);
+	jobs = take(claim, lane, claim->limit, DT_NOEND);
+	*is_done = !claim->is_cramped;
+
+	return jobs;
 }
 
 TimestampTz
@@ -445,5 +470,5 @@ void
 wf_lanes_init(void)
 {
 	RegisterXactCallback(around_commit, NULL);
-	wf_lane_set_prepare_hook(wf_lanes_move_prepared);
+	wf_lane_set_move_hook(wf_lanes_move_read);
 }

@@ -56,7 +56,7 @@ move(const WfLaneEnd *end)
 	values[2] = CStringGetTextDatum(end->is_claimed ? "running" : "ready");
 	values[3] = TimestampTzGetDatum(end->job.stored_at);
 	values[4] = Int32GetDatum(end->is_claimed ? 1 : 0);
-	values[5] = CStringGetTextDatum(wf_lane_token(end->secret, end->job.slot));
+	values[5] = CStringGetTextDatum(wf_lane_token_claim(wf_lane_token(end->secret, end->job.slot)));
 	nulls[5] = end->is_claimed ? ' ' : 'n';
 	values[6] = CStringGetTextDatum(end->worker);
 	nulls[6] = end->is_claimed ? ' ' : 'n';
@@ -131,18 +131,20 @@ wf_lanes_move_lost(bool is_own_session)
 	return count;
 }
 
+/*
+ * The same for those that have been read, with the rights of the extension.
+ */
 void
-wf_lanes_move_prepared(WfLaneEnd *ends, int count)
+wf_lanes_move_read(WfLaneEnd *ends, int count)
 {
 	WfCaller	caller;
 
-	PushActiveSnapshot(GetTransactionSnapshot());
 	wf_enter_owner(&caller);
 	SPI_connect();
-	move_all(ends, count);
+	for (int i = 0; i < count; i++)
+		move(&ends[i]);
 	SPI_finish();
 	wf_leave_owner(&caller);
-	PopActiveSnapshot();
 }
 
 /*

@@ -66,7 +66,7 @@ static void
 extend_in_table(int64 job_id, const char *token, TimestampTz now, TimestampTz until)
 {
 	Datum		values[] = {
-		Int64GetDatum(job_id), CStringGetTextDatum(token), TimestampTzGetDatum(now),
+		Int64GetDatum(job_id), CStringGetTextDatum(wf_lane_token_claim(token)), TimestampTzGetDatum(now),
 		TimestampTzGetDatum(until)
 	};
 

@@ -211,6 +211,25 @@ wf_marks_lower(const WfMarkNote *note, TransactionId held_by)
 	LWLockRelease(&partition->lock);
 }
 
+/*
+ * Nothing is known of a table any more.  Neither allocates nor raises.
+ */
+void
+wf_marks_forget(Oid table)
+{
+	for (int p = 0; p < PARTITIONS; p++)
+	{
+		Partition  *partition = &block->partitions[p];
+
+		LWLockAcquire(&partition->lock, LW_EXCLUSIVE);
+		for (int i = 0; i < WAYS; i++)
+			if (partition->tracks[i].key.database == MyDatabaseId &&
+				partition->tracks[i].key.table == table)
+				partition->tracks[i].generation = 0;
+		LWLockRelease(&partition->lock);
+	}
+}
+
 void
 wf_marks_init(void)
 {

@@ -101,6 +101,7 @@ extern void wf_notes_init(void);
 
 /* For notes.c. */
 extern bool wf_marks_attach(void);
+extern void wf_marks_forget(Oid table);
 extern void wf_marks_lower(const WfMarkNote *note, TransactionId held_by);
 
 extern void wf_marks_init(void);

@@ -8,6 +8,9 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/switched.h"
+#include "base/wake.h"
+#include "look.h"
 #include "marks.h"
 #include "utils/memutils.h"
 
@@ -17,6 +20,9 @@
 static WfMarkNote *notes = NULL;	/* in TopTransactionContext */
 static int	n_notes = 0;
 static int	max_notes = 0;
+
+/* A table of which rows were stored without a note. */
+static Oid	unnoted = InvalidOid;
 
 static void
 lower_marks(TransactionId held_by)
@@ -32,6 +38,10 @@ lower_marks(TransactionId held_by)
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
+	if (event == XACT_EVENT_COMMIT && OidIsValid(unnoted))
+		wf_marks_forget(unnoted);
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE || event == XACT_EVENT_ABORT)
+		unnoted = InvalidOid;
 	if (n_notes == 0)
 		return;
 	if (event == XACT_EVENT_COMMIT)
@@ -44,10 +54,24 @@ on_transaction_end(XactEvent event, void *arg)
 	n_notes = max_notes = 0;
 }
 
+/*
+ * Who has disabled the triggers has stored rows, or will; claims that wait are
+ * to look for them.
+ */
+static void
+on_switched(const char *table)
+{
+	if (strcmp(table, "job") != 0 || !wf_marks_attach())
+		return;
+	unnoted = wf_look_relation(table);
+	wf_wake_at_commit(WF_WAKE_TASK, NULL);
+}
+
 void
 wf_notes_init(void)
 {
 	RegisterXactCallback(on_transaction_end, NULL);
+	wf_when_switched(on_switched);
 }
 
 static void

@@ -8,6 +8,7 @@
 
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "lane/lane.h"
 #include "marks.h"
 #include "queue_internal.h"
 #include "utils/builtins.h"
@@ -115,6 +116,8 @@ wf_job_placed(PG_FUNCTION_ARGS)
 		trigger->tg_trigtuple;
 	row.queue = text_column(&row, "queue");
 	note_row(&row);
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && !wf_plan_is_running())
+		wf_lane_note_restored();	/* of a lane's job, perhaps */
 
 	return PointerGetDatum(row.tuple);
 }

@@ -80,6 +80,8 @@ typedef struct WfQueueFacts
 	bool		is_limited;		/* by rate, max_running or max_length, or in
 								 * another order: it has no lane */
 	int64		lease_us;		/* of claims that name none; 0: none */
+	bool		runs_once;		/* a lost attempt was the last: that it has
+								 * begun must not be forgotten */
 	bool		has_subscribers;
 	int64		key_window_us;	/* 0: keys are free when their jobs end */
 	uint64		table_count;	/* wf_wake_count() of when the table was
@@ -127,6 +129,7 @@ typedef struct WfClaim
 	int64		lease_us;		/* 0: bound to the session */
 	TimestampTz now;
 	bool		is_lease_asked; /* else the queue's own lease holds */
+	bool		runs_once;		/* see WfQueueFacts */
 
 	/* filled by the look at the queue */
 	bool		is_paused;
@@ -158,6 +161,7 @@ typedef struct WfClaim
 	bool		is_lost_held;	/* so with a job whose lease has ended */
 	bool		is_full;		/* max_running */
 	bool		has_lane;		/* which was looked into */
+	bool		is_cramped;		/* its lane has no memory for another claim */
 	TimestampTz rate_opens_at;	/* 0: the rate does not hold anything back */
 } WfClaim;
 
@@ -206,7 +210,7 @@ struct WfLaneEnd;
 extern int	wf_lanes_move_stragglers(void);
 extern void wf_lanes_move_ready(uint32 lane, int limit);
 extern void wf_lanes_move_named(const int64 *job_ids, int count);
-extern void wf_lanes_move_prepared(struct WfLaneEnd *ends, int count);
+extern void wf_lanes_move_read(struct WfLaneEnd *ends, int count);
 
 /* lanes.c */
 extern bool wf_lanes_store(const char *queue, const Datum *payloads, int count, Datum *job_ids);

@@ -21,9 +21,16 @@
 /* So many tenants that have rested are forgotten by each claim. */
 #define SWEEP_LIMIT 64
 
-/* The time that so many units ($2) take of the rate of queue q. */
-#define UNITS_TIME \
-	"$2 * (extract(epoch FROM q.rate_per)::float8 / q.rate_count) * interval '1 second'"
+/* A job is charged with no more than a hundred years, whatever its units. */
+#define LONGEST_US ((double) INT64CONST(3155760000) * USECS_PER_SEC)
+
+/* The time that units take of the rate of queue q. */
+#define UNITS_TIME(units) \
+	"LEAST(" units " * (extract(epoch FROM q.rate_per)::float8 / q.rate_count), 3155760000) " \
+	"  * interval '1 second'"
+
+/* What a job has taken ($2) beyond what was thought ($3). */
+#define MORE_TIME "(" UNITS_TIME("$2") " - " UNITS_TIME("$3") ")"
 
 static WfPlan head_plan = {
 	.name = "claim_head_units",
@@ -88,27 +95,27 @@ static WfPlan sweep_plan = {
 static WfPlan settle_plan = {
 	.name = "settle_rate",
 	.expected = SPI_OK_UPDATE,
-	.nargs = 3,
-	.argtypes = {TEXTOID, INT4OID, TIMESTAMPTZOID},
+	.nargs = 4,
+	.argtypes = {TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID},
 	.sql =
 	"UPDATE workflow.queue AS q "
-	"SET rate_next_at = CASE WHEN $2 < 0 THEN q.rate_next_at ELSE GREATEST(q.rate_next_at, $3) END "
-	"  + " UNITS_TIME " "
+	"SET rate_next_at = CASE WHEN $2 < $3 THEN q.rate_next_at ELSE GREATEST(q.rate_next_at, $4) END "
+	"  + " MORE_TIME " "
 	"WHERE q.queue = $1 AND q.rate_count IS NOT NULL AND NOT q.rate_per_tenant",
 };
 
 static WfPlan settle_tenant_plan = {
 	.name = "settle_tenant_rate",
 	.expected = SPI_OK_INSERT,
-	.nargs = 4,
-	.argtypes = {TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID},
+	.nargs = 5,
+	.argtypes = {TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID},
 	.sql =
 	"INSERT INTO workflow.tenant_rate AS l (queue, tenant, next_at) "
-	"SELECT q.queue, $4, $3 + " UNITS_TIME " FROM workflow.queue AS q "
+	"SELECT q.queue, $5, $4 + " MORE_TIME " FROM workflow.queue AS q "
 	"WHERE q.queue = $1 AND q.rate_count IS NOT NULL AND q.rate_per_tenant "
 	"ON CONFLICT (queue, tenant) DO UPDATE "
-	"SET next_at = CASE WHEN $2 < 0 THEN l.next_at ELSE GREATEST(l.next_at, $3) END "
-	"  + (excluded.next_at - $3)",
+	"SET next_at = CASE WHEN $2 < $3 THEN l.next_at ELSE GREATEST(l.next_at, $4) END "
+	"  + (excluded.next_at - $4)",
 };
 
 /*
@@ -127,7 +134,7 @@ try_charge(WfClaim *claim, TimestampTz *next_at, int units)
 		claim->rate_opens_at = claim->rate_opens_at == 0 ? opens_at : Min(claim->rate_opens_at, opens_at);
 		return false;
 	}
-	*next_at += (TimestampTz) ceil(units * interval);
+	*next_at += (TimestampTz) Min(ceil(units * interval), LONGEST_US);
 
 	return true;
 }
@@ -262,7 +269,7 @@ void
 wf_queue_settle_units(const WfJob *job, int units)
 {
 	Datum		values[] = {
-		CStringGetTextDatum(job->queue), Int32GetDatum(units - job->units),
+		CStringGetTextDatum(job->queue), Int32GetDatum(units), Int32GetDatum(job->units),
 		TimestampTzGetDatum(wf_now()), wf_text_datum(job->tenant)
 	};
 

@@ -3,8 +3,10 @@
 # (keyed, delayed, grouped, of all priorities), with savepoints that are rolled
 # back and prepared transactions, beside a transaction that holds what it has
 # stored for long; sessions are ended and killed, and the server is stopped and
-# started.  No job is lost, none is done twice or claimed by two at once, and the
-# figures are what a look at all jobs finds.
+# started, over which leases and prepared transactions last.  At last a million jobs
+# pass one that is held open (fewer in less than five minutes).  No job is lost, none
+# is done twice or claimed by two at once, and the figures are what a look at all jobs
+# finds.
 
 use strict;
 use warnings FATAL => 'all';
@@ -24,7 +26,8 @@ $node->start;
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # "held" has the token that each job was claimed with last; who can complete a job
-# has held it all the time, and finds his own.
+# has held it all the time, and finds his own.  "claimed" has each claim that was
+# committed: an attempt is on record for each when all is done.
 sql(q{
 	CREATE EXTENSION pg_workflow;
 	SELECT workflow.create_queue('stress', 'tester', '1 hour', '{boss}',
@@ -34,6 +37,7 @@ sql(q{
 	CREATE TABLE held (n bigint PRIMARY KEY, token text NOT NULL);
 	CREATE TABLE done (n bigint PRIMARY KEY);
 	CREATE TABLE twice (n bigint);
+	CREATE TABLE claimed (job_id bigint);
 	CREATE FUNCTION store(lane boolean, kind int) RETURNS bigint LANGUAGE plpgsql AS $$
 	DECLARE
 	  n bigint := nextval('number');
@@ -47,10 +51,11 @@ sql(q{
 	    ELSE workflow.enqueue('stress', to_jsonb(n), group_key => (n % 50)::text) END;
 	  RETURN n;
 	END $$;
-	CREATE FUNCTION take(batch int, has_lease boolean) RETURNS TABLE (ids bigint[], tokens text[], numbers bigint[]) LANGUAGE plpgsql AS $$
+	CREATE FUNCTION take(batch int, lease interval) RETURNS TABLE (ids bigint[], tokens text[], numbers bigint[]) LANGUAGE plpgsql AS $$
 	BEGIN
 	  SELECT coalesce(array_agg(c.job_id), '{}'), coalesce(array_agg(c.token), '{}'), coalesce(array_agg(c.payload::bigint), '{}')
-	  INTO ids, tokens, numbers FROM workflow.claim('stress', 'w', batch, CASE WHEN has_lease THEN interval '15 seconds' END) AS c;
+	  INTO ids, tokens, numbers FROM workflow.claim('stress', 'w', batch, lease) AS c;
+	  INSERT INTO claimed SELECT unnest(ids);
 	  INSERT INTO held SELECT * FROM unnest(numbers, tokens) AS u (n, token) ORDER BY n
 	  ON CONFLICT (n) DO UPDATE SET token = excluded.token;
 	  RETURN NEXT;
@@ -61,6 +66,21 @@ sql(q{
 	  INSERT INTO twice SELECT h.n FROM held AS h WHERE h.n = ANY (numbers) AND h.token <> ALL (tokens);
 	  DELETE FROM held AS h WHERE h.n = ANY (numbers);
 	  INSERT INTO done SELECT unnest(numbers);
+	END $$;
+	CREATE TABLE kept (ids bigint[], tokens text[], numbers bigint[]);
+	CREATE PROCEDURE pass(count int, batch int) LANGUAGE plpgsql AS $$
+	DECLARE
+	  taken record;
+	BEGIN
+	  FOR i IN 1 .. count / batch LOOP
+	    WITH s AS (INSERT INTO stored SELECT nextval('number') FROM generate_series(1, batch) RETURNING n)
+	    SELECT NULL INTO taken FROM (SELECT array_agg(to_jsonb(n)) AS all FROM s) AS p, workflow.enqueue_many('stress', p.all);
+	    COMMIT;
+	    SELECT * INTO taken FROM take(batch, NULL);
+	    COMMIT;
+	    PERFORM finish(taken.ids, taken.tokens, taken.numbers);
+	    COMMIT;
+	  END LOOP;
 	END $$;
 });
 
@@ -81,16 +101,20 @@ SELECT store(:lane = 1, :how) AS c \gset
 \if :how = 10
 SELECT quote_literal(format('p%s', :a)) AS gid \gset
 PREPARE TRANSACTION :gid;
+\if :kind = 1
+ROLLBACK PREPARED :gid;
+\else
 COMMIT PREPARED :gid;
+\endif
 \else
 COMMIT;
 \endif
 BEGIN;
-SELECT quote_literal(ids) AS ids, quote_literal(tokens) AS tokens, quote_literal(numbers) AS numbers FROM take(:batch, :kind < 6) \gset
+SELECT quote_literal(ids) AS ids, quote_literal(tokens) AS tokens, quote_literal(numbers) AS numbers FROM take(:batch, CASE WHEN :kind < 6 THEN interval '15 seconds' END) \gset
 \if :how = 1
 ROLLBACK;
 BEGIN;
-SELECT quote_literal(ids) AS ids, quote_literal(tokens) AS tokens, quote_literal(numbers) AS numbers FROM take(:batch, :kind < 6) \gset
+SELECT quote_literal(ids) AS ids, quote_literal(tokens) AS tokens, quote_literal(numbers) AS numbers FROM take(:batch, CASE WHEN :kind < 6 THEN interval '15 seconds' END) \gset
 \endif
 COMMIT;
 \if :how > 7
@@ -148,6 +172,24 @@ sub hold
 	return $holder;
 }
 
+# What lasts over a stop of the server: leases with their tokens, and a transaction
+# that is prepared.
+sub keep
+{
+	sql(q{INSERT INTO kept SELECT t.* FROM generate_series(1, 5) AS n, take(9 + n, '10 minutes') AS t});
+	sql(q{SELECT workflow.extend_many(ids, tokens, '1 hour') FROM kept WHERE cardinality(ids) % 2 = 0});
+	sql(q{BEGIN; SELECT store(n % 2 = 0, n) FROM generate_series(1, 10) AS n; PREPARE TRANSACTION 'kept'});
+	return;
+}
+sub finish_kept
+{
+	sql(q{COMMIT PREPARED 'kept'});
+	cmp_ok(sql('SELECT sum(cardinality(ids)) FROM kept'), '>', 0, 'there are leases');
+	is(sql('SELECT count(finish(ids, tokens, numbers)) FROM kept'), '5', 'whose jobs can be completed after a stop of the server');
+	sql('TRUNCATE kept');
+	return;
+}
+
 # At the half of the time the server is restarted, later it stops at once, and
 # each third round a session is killed and takes the server with it.
 my $end = time + $seconds;
@@ -170,13 +212,24 @@ while (time < $end)
 	foreach my $how (grep { $stops{$_} <= time } sort keys %stops)
 	{
 		delete $stops{$how};
+		keep();
 		$node->stop($how);
 		$node->start;
+		finish_kept();
 	}
 	$clients->kill_kill;
 	$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'pgbench'}) or BAIL_OUT('clients stay');
 }
 note("$rounds rounds; " . sql('SELECT count(*) FROM done') . ' jobs done');
+
+# Many pass some that are held open.
+my $many = 10_000 * int(100 * ($seconds < 300 ? $seconds / 300 : 1));
+my $holder = hold();
+my $done_before = sql('SELECT count(*) FROM done');
+$node->command_ok([ 'psql', '-XAtq', '-c', "CALL pass($many, 5000)", $node->connstr('postgres') ], "$many jobs pass some that are held open");
+is(sql("SELECT count(*) - $done_before FROM done"), $many, 'and are done');
+$holder->query_safe('COMMIT');
+$holder->quit;
 
 foreach my $gid (split /\n/, sql('SELECT gid FROM pg_prepared_xacts'))
 {
@@ -184,11 +237,15 @@ foreach my $gid (split /\n/, sql('SELECT gid FROM pg_prepared_xacts'))
 }
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM workflow._wrong_figures()}), 'the figures are what a look at all jobs finds');
 ok($node->poll_query_until('postgres', q{
-	SELECT (SELECT count(finish(ids, tokens, numbers)) >= 0 FROM take(1000, false))
+	SELECT (SELECT count(finish(ids, tokens, numbers)) >= 0 FROM take(1000, NULL))
 	  AND (SELECT sum(ready + delayed + running + waiting + dead) = 0 FROM workflow.queues)}), 'all that is left can be done');
 is(sql('SELECT (SELECT count(*) FROM (TABLE stored EXCEPT TABLE done) AS lost), (SELECT count(*) FROM (TABLE done EXCEPT TABLE stored) AS invented)'),
 	'0|0', 'no job is lost, and none done that was never stored');
 is(sql('SELECT * FROM twice'), '', 'none was claimed by two at once');
+is( sql(q{
+	SELECT count(*) FROM (SELECT job_id, count(*) AS n FROM claimed GROUP BY job_id) AS c
+	  FULL JOIN (SELECT job_id, count(*) AS n FROM workflow.attempts GROUP BY job_id) AS a USING (job_id, n)
+	WHERE c.job_id IS NULL OR a.job_id IS NULL}), '0', 'nor was any before the claim of another one had ended');
 is(sql('SELECT * FROM workflow._wrong_figures()'), '', 'the figures say that nothing is left');
 is(sql('SELECT (SELECT count(*) FROM workflow.job), (SELECT count(*) FROM workflow._lane_jobs())'), '0|0', 'which is so');
 cmp_ok(sql('SELECT count(*) FROM done'), '>', 200 * $rounds, 'which were not few');
