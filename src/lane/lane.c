@@ -395,7 +395,7 @@ bool
 wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end)
 {
 	uint8		secret[WF_LANE_SECRET];
-	TimestampTz since = GetCurrentTimestamp();
+	TimestampTz since = 0;
 	WfSlotNo	slot;
 	WfStore    *store;
 	bool		lives;
@@ -409,7 +409,10 @@ wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end)
 	wf_mark_reserve(store, 1);
 	while (!(lives = try_to_end(slot, job_id, secret, now, end, &is_leaving_too)) &&
 		   is_leaving_too)
+	{
+		since = since == 0 ? GetCurrentTimestamp() : since;
 		wf_lane_wait_for_other(job_id, since);
+	}
 
 	return lives;
 }

@@ -227,7 +227,6 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	job.key = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	job.group_key = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
 	job.priority = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4);
-	job.run_at = PG_ARGISNULL(5) ? wf_now() : PG_GETARG_TIMESTAMPTZ(5);
 	job.tenant = PG_ARGISNULL(6) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(6));
 	job.units = PG_ARGISNULL(7) ? 1 : PG_GETARG_INT32(7);
 	require_units(job.units);
@@ -238,6 +237,7 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	is_stored = is_plain && wf_lanes_store_at_once(job.queue, &PG_GETARG_DATUM(1), 1, &id);
 	if (is_stored && !wf_queue_may_have_subscribers(job.queue))
 		PG_RETURN_DATUM(id);
+	job.run_at = PG_ARGISNULL(5) ? wf_now() : PG_GETARG_TIMESTAMPTZ(5);
 
 	wf_enter_owner(&caller);
 	SPI_connect();

@@ -222,7 +222,8 @@ extern void wf_pace_stored(const char *queue, int64 count);
 extern void wf_pace_started(const char *queue, TimestampTz claimed_at,
 							const struct WfLaneJob *jobs, int count);
 extern void wf_pace_put_back(const WfJob *job);
-extern void wf_pace_ended(const char *queue, WfFigure event, TimestampTz claimed_at, int64 count);
+extern void wf_pace_ended(const char *queue, WfFigure event, TimestampTz claimed_at, TimestampTz now,
+						  int64 count);
 
 /* limits.c */
 extern void wf_claim_read_limits(WfClaim *claim, uint64 row, int column);
