@@ -395,7 +395,7 @@ WF_PUBLIC_FUNCTION(wf_claim)
 	require_batch(claim.limit);
 	require_lease(&claim);
 	require_wait(wait_us);
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	jobs = wf_lanes_look_at_once(&claim, &is_done);
 	if (is_done && (jobs != NIL || wait_us == 0))
 	{
