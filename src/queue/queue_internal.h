@@ -158,6 +158,8 @@ typedef struct WfClaim
 	bool		is_lost_held;	/* so with a job whose lease has ended */
 	bool		is_full;		/* max_running */
 	bool		has_lane;		/* which was looked into */
+	TimestampTz table_rests_until;	/* the table was not: nothing is there to
+									 * claim until then; 0: it was */
 	TimestampTz rate_opens_at;	/* 0: the rate does not hold anything back */
 } WfClaim;
 
