@@ -4,16 +4,9 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "base/commit.h"
 #include "utils/guc.h"
-
-void
-wf_call_from_now_on(XactCallback function, bool *is_called)
-{
-	if (!*is_called)
-		RegisterXactCallback(function, NULL);
-	*is_called = true;
-}
 
 /*
  * The commit of the present transaction returns only when it is on disk,

@@ -22,6 +22,7 @@ wf_lane_init(void)
 	wf_arena_init();
 	wf_figures_init();
 	wf_mark_init();
+	wf_store_init();
 }
 
 WfLaneNo

@@ -218,6 +218,7 @@ typedef struct WfStore
 extern WfStore *wf_store_at(WfPageNo page);
 extern WfStore *wf_store_find(void);
 extern WfStore *wf_store_known(void);
+extern void wf_store_init(void);
 pg_noreturn extern void wf_store_distrust(WfStore *store, int64 job_id);
 extern WfStore *wf_store_enter(void);
 extern WfStore *wf_store_enter_built(void);

@@ -11,7 +11,7 @@
  */
 #include "postgres.h"
 
-#include "base/commit.h"
+#include "access/xact.h"
 #include "base/compat.h"
 #include "base/plan.h"
 #include "base/wake.h"
@@ -317,6 +317,12 @@ at_end_of_restore(XactEvent event, void *arg)
 		outdate(known_store);
 }
 
+void
+wf_store_init(void)
+{
+	RegisterXactCallback(at_end_of_restore, NULL);
+}
+
 PG_FUNCTION_INFO_V1(wf_lane_restored);
 
 /*
@@ -328,17 +334,12 @@ PG_FUNCTION_INFO_V1(wf_lane_restored);
 Datum
 wf_lane_restored(PG_FUNCTION_ARGS)
 {
-	static bool is_called = false;
-
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("the function is a trigger")));
 	if (!wf_plan_is_running() && wf_store_find() != NULL)
-	{
-		wf_call_from_now_on(at_end_of_restore, &is_called);
 		was_restored = true;
-	}
 
 	return PointerGetDatum(NULL);
 }

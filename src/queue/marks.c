@@ -216,6 +216,7 @@ wf_marks_init(void)
 {
 	is_preloaded = process_shared_preload_libraries_in_progress;
 	wf_request_shared_block(block_size);
+	wf_notes_init();
 }
 
 /* ------------------------------------------------------------- asking, telling */

@@ -97,6 +97,7 @@ typedef struct WfMarkNote
 /* notes.c: what the present transaction puts somewhere; the i-th and next of a track. */
 extern void wf_marks_note(const WfMarkNote *note);
 extern const WfMarkNote *wf_marks_own(const WfTrackKey *key, int *i);
+extern void wf_notes_init(void);
 
 /* For notes.c. */
 extern bool wf_marks_attach(void);

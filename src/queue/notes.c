@@ -7,7 +7,7 @@
  */
 #include "postgres.h"
 
-#include "base/commit.h"
+#include "access/xact.h"
 #include "marks.h"
 #include "utils/memutils.h"
 
@@ -44,6 +44,12 @@ on_transaction_end(XactEvent event, void *arg)
 	n_notes = max_notes = 0;
 }
 
+void
+wf_notes_init(void)
+{
+	RegisterXactCallback(on_transaction_end, NULL);
+}
+
 static void
 reserve_note(void)
 {
@@ -61,11 +67,8 @@ reserve_note(void)
 void
 wf_marks_note(const WfMarkNote *new_note)
 {
-	static bool is_called = false;
-
 	if (!wf_marks_attach())
 		return;
-	wf_call_from_now_on(on_transaction_end, &is_called);
 	for (int i = n_notes - 1; i >= Max(0, n_notes - LOOK_BACK); i--)
 	{
 		WfMarkNote *note = &notes[i];

@@ -4,8 +4,8 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "access/xlog.h"
-#include "base/commit.h"
 #include "base/compat.h"
 #include "base/wake.h"
 #include "fmgr.h"
@@ -274,11 +274,17 @@ PG_FUNCTION_INFO_V1(wf_wake_launcher);
 Datum
 wf_wake_launcher(PG_FUNCTION_ARGS)
 {
-	static bool is_called = false;
-
-	wf_call_from_now_on(on_transaction_end, &is_called);
 	recheck_at_commit = true;
 	(void) wf_registry_count(WF_WORKER_LAUNCHER, InvalidOid);	/* attach before the end */
 	(void) wf_wake_anyone_listens(WF_WAKE_LAUNCHER, InvalidOid);
 	PG_RETURN_VOID();
+}
+
+/*
+ * Called when the library is loaded.
+ */
+void
+wf_lifecycle_init(void)
+{
+	RegisterXactCallback(on_transaction_end, NULL);
 }

@@ -7,6 +7,7 @@
 
 #include "worker/registry.h"
 
+extern void wf_lifecycle_init(void);
 extern int	wf_lifecycle_stop(Oid database, WfSlotState state);
 
 /* statements that workers would stand in the way of */

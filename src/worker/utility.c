@@ -14,7 +14,7 @@
  */
 #include "postgres.h"
 
-#include "base/commit.h"
+#include "access/xact.h"
 #include "base/wake.h"
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
@@ -87,38 +87,11 @@ may_clear(Oid database)
 }
 
 static void
-on_transaction_end(XactEvent event, void *argument)
-{
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
-		return;
-	if (OidIsValid(held_database))
-	{
-		if (event == XACT_EVENT_ABORT || !drops_held)
-			(void) wf_registry_clear(held_database, WF_SLOT_HELD);
-		wf_wake_now(WF_WAKE_LAUNCHER, NULL);
-	}
-	held_database = InvalidOid;
-	if (workers_look_at_commit && event == XACT_EVENT_COMMIT)
-		for (int topic = WF_WAKE_SQL; topic <= WF_WAKE_MAINTENANCE; topic++)
-			wf_wake_now(topic, NULL);
-	workers_look_at_commit = false;
-}
-
-static void
-call_at_end(void)
-{
-	static bool is_called = false;
-
-	wf_call_from_now_on(on_transaction_end, &is_called);
-}
-
-static void
 clear_the_way(Oid database)
 {
 	if (!OidIsValid(database) || !may_clear(database) ||
 		wf_registry_count(WF_WORKER_MAINTENANCE, database) == 0)
 		return;
-	call_at_end();
 	held_database = database;
 	(void) wf_lifecycle_stop(database, WF_SLOT_HELD);
 }
@@ -178,10 +151,7 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 	clear_the_way(database_to_clear(planned->utilityStmt));
 	drops_held = IsA(planned->utilityStmt, DropdbStmt);
 	if (drops_extension(planned->utilityStmt))
-	{
-		call_at_end();
 		workers_look_at_commit = true;
-	}
 
 	if (previous_utility_hook)
 		previous_utility_hook(planned, query, read_only_tree, context, params,
@@ -194,6 +164,24 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 		wf_wake_at_commit(WF_WAKE_MAINTENANCE, NULL);
 }
 
+static void
+on_transaction_end(XactEvent event, void *argument)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+		return;
+	if (OidIsValid(held_database))
+	{
+		if (event == XACT_EVENT_ABORT || !drops_held)
+			(void) wf_registry_clear(held_database, WF_SLOT_HELD);
+		wf_wake_now(WF_WAKE_LAUNCHER, NULL);
+	}
+	held_database = InvalidOid;
+	if (workers_look_at_commit && event == XACT_EVENT_COMMIT)
+		for (int topic = WF_WAKE_SQL; topic <= WF_WAKE_MAINTENANCE; topic++)
+			wf_wake_now(topic, NULL);
+	workers_look_at_commit = false;
+}
+
 /*
  * Called when the library is preloaded.
  */
@@ -202,4 +190,5 @@ wf_utility_init(void)
 {
 	previous_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = on_utility;
+	RegisterXactCallback(on_transaction_end, NULL);
 }

@@ -26,6 +26,7 @@ void
 wf_worker_init(void)
 {
 	wf_registry_init();
+	wf_lifecycle_init();
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 	wf_utility_init();
