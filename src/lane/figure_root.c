@@ -185,7 +185,7 @@ void
 wf_figure_apply(WfStore *store, const WfFigureChange *changes, int count)
 {
 	WfFigureRoot *root = &store->figures;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = GetCurrentTransactionStopTimestamp();
 	WfFigurePage *page = NULL;
 	bool		adds_counts;
 

@@ -90,15 +90,15 @@ push(WfLaneNo lane_no, int segment, const int64 *job_ids, int count, TimestampTz
 	return pushed;
 }
 
+/*
+ * Needs no lock: nobody else reads the place of a slot that is stored, and who
+ * makes it ready takes the lane's.
+ */
 static void
-set_places(WfLaneNo lane_no, const WfSlotNo *slots, const ItemPointerData *tids, int count)
+set_places(const WfSlotNo *slots, const ItemPointerData *tids, int count)
 {
-	WfLane	   *lane = wf_lane_at(lane_no);
-
-	LWLockAcquire(&lane->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < count; i++)
 		wf_slot_at(slots[i])->tid = tids[i];
-	LWLockRelease(&lane->lock);
 }
 
 bool
@@ -120,7 +120,7 @@ wf_lane_store(WfLaneNo lane_no, const int64 *job_ids, const Datum *payloads, int
 		return false;
 	}
 	wf_segment_store(segment, lane->queue_no, job_ids, payloads, count, stored_at, tids);
-	set_places(lane_no, slots, tids, count);
+	set_places(slots, tids, count);
 	wf_segment_turn(store, segment, &tids[count - 1]);
 	pfree(slots);
 	pfree(tids);
@@ -205,11 +205,11 @@ new_claim(WfStore *store, const WfLaneAsk *ask)
  * locked.  Returns how many are left.
  */
 static int
-read_taken(WfLane *lane, WfLaneJob *jobs, int count)
+read_taken(WfSegmentUse *use, WfLaneJob *jobs, int count)
 {
 	int			kept = 0;
 
-	wf_segment_take(jobs, count);
+	wf_segment_take(use, jobs, count);
 	for (int i = 0; i < count; i++)
 	{
 		if (jobs[i].payload != NULL)
@@ -222,8 +222,9 @@ read_taken(WfLane *lane, WfLaneJob *jobs, int count)
 }
 
 static void
-record_claim(WfStore *store, WfLane *lane, WfClaimNo claim, const WfLaneJob *jobs, int count)
+record_claim(WfSegmentUse *use, WfLane *lane, WfClaimNo claim, const WfLaneJob *jobs, int count)
 {
+	WfStore    *store = wf_store_at(lane->store);
 	WfLaneClaim *entry = wf_claim_at(claim);
 	int			segment = store->current_segment;
 	int64	   *job_ids = palloc(sizeof(int64) * count);
@@ -232,7 +233,7 @@ record_claim(WfStore *store, WfLane *lane, WfClaimNo claim, const WfLaneJob *job
 		job_ids[i] = jobs[i].job_id;
 	pg_atomic_fetch_add_u64(&store->alive[segment - 1], 1);
 	entry->segment = segment;
-	wf_segment_store_claim(segment, lane->queue_no, entry, job_ids, count);
+	wf_segment_store_claim(use, segment, lane->queue_no, entry, job_ids, count);
 	pfree(job_ids);
 }
 
@@ -241,6 +242,7 @@ wf_lane_claim(WfLaneNo lane_no, const WfLaneAsk *ask, WfLaneJob *jobs, uint8 *se
 {
 	WfLane	   *lane = wf_lane_at(lane_no);
 	WfStore    *store = wf_store_at(lane->store);
+	WfSegmentUse use = {0};
 	WfClaimNo	claim;
 	int			count;
 
@@ -253,8 +255,9 @@ wf_lane_claim(WfLaneNo lane_no, const WfLaneAsk *ask, WfLaneJob *jobs, uint8 *se
 	count = take(lane, ask, claim, jobs);
 	if (count == 0)
 		wf_claim_give(store, claim);
-	else if ((count = read_taken(lane, jobs, count)) > 0)
-		record_claim(store, lane, claim, jobs, count);
+	else if ((count = read_taken(&use, jobs, count)) > 0)
+		record_claim(&use, lane, claim, jobs, count);
+	wf_segment_leave(&use);
 	if (count > 0 && ask->lease_until != 0)
 		wf_store_lower_lease_end(store, ask->lease_until);
 
@@ -395,7 +398,7 @@ bool
 wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end)
 {
 	uint8		secret[WF_LANE_SECRET];
-	TimestampTz since = GetCurrentTimestamp();
+	TimestampTz since = 0;
 	WfSlotNo	slot;
 	WfStore    *store;
 	bool		lives;
@@ -412,7 +415,10 @@ wf_lane_end(int64 job_id, const char *token, TimestampTz now, WfLaneEnd *end)
 	wf_mark_reserve(store, 1);
 	while (!(lives = try_to_end(slot, job_id, secret, now, end, &is_leaving_too)) &&
 		   is_leaving_too)
+	{
+		since = since == 0 ? GetCurrentTimestamp() : since;
 		wf_lane_wait_for_other(job_id, since);
+	}
 
 	return lives;
 }

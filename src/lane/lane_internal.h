@@ -272,11 +272,22 @@ extern BlockNumber wf_segment_blocks(int segment, Oid *file);
 extern void wf_segment_store(int segment, int queue_no, const int64 *job_ids,
 							 const Datum *payloads, int count, TimestampTz stored_at,
 							 ItemPointerData *tids);
-extern void wf_segment_store_claim(int segment, int queue_no, const WfLaneClaim *claim,
-								   const int64 *job_ids, int count);
 extern Jsonb *wf_segment_payload(int segment, ItemPointerData tid, int64 job_id);
 extern void wf_segment_read(WfLaneJob *jobs, int count);
-extern void wf_segment_take(WfLaneJob *jobs, int count);
+
+/* The segment that a claim has open: most often its own row goes where it reads. */
+typedef struct WfSegmentUse
+{
+	int			segment;		/* 0: none */
+	bool		is_checked;		/* the places of its rows hold */
+	struct RelationData *relation;
+	struct TupleTableSlot *row;
+} WfSegmentUse;
+
+extern void wf_segment_take(WfSegmentUse *use, WfLaneJob *jobs, int count);
+extern void wf_segment_store_claim(WfSegmentUse *use, int segment, int queue_no,
+								   const WfLaneClaim *claim, const int64 *job_ids, int count);
+extern void wf_segment_leave(WfSegmentUse *use);
 extern void wf_segment_scan(int segment, Oid *file,
 							void (*take) (const WfSegmentRow *row, void *argument),
 							void *argument);

@@ -125,21 +125,60 @@ wf_segment_store(int segment, int queue_no, const int64 *job_ids, const Datum *p
 	table_close(relation, NoLock);
 }
 
+static void
+open_segment(WfSegmentUse *use, int segment)
+{
+	if (segment == use->segment)
+		return;
+	wf_segment_leave(use);
+	use->segment = segment;
+	/* the lock that a claim's own row needs, too */
+	use->relation = table_open(wf_segment_oid(segment), RowExclusiveLock);
+	use->is_checked = false;
+	use->row = table_slot_create(use->relation, NULL);
+}
+
+void
+wf_segment_leave(WfSegmentUse *use)
+{
+	if (use->relation == NULL)
+		return;
+	ExecDropSingleTupleTableSlot(use->row);
+	table_close(use->relation, NoLock);
+	use->relation = NULL;
+	use->segment = 0;
+}
+
+/*
+ * Turns to the segment of a row that is about to be read by its place.
+ */
+static void
+turn_to(WfSegmentUse *use, int segment, int64 job_id)
+{
+	open_segment(use, segment);
+	if (use->is_checked)
+		return;
+	if (wf_relation_file(use->relation) != wf_mark_store()->file[segment - 1])
+		wf_store_distrust(wf_mark_store(), job_id);
+	use->is_checked = true;
+}
+
 /*
  * Stores that jobs have been claimed.
  */
 void
-wf_segment_store_claim(int segment, int queue_no, const WfLaneClaim *claim,
+wf_segment_store_claim(WfSegmentUse *use, int segment, int queue_no, const WfLaneClaim *claim,
 					   const int64 *job_ids, int count)
 {
-	Relation	relation = table_open(wf_segment_oid(segment), RowExclusiveLock);
-	TupleTableSlot *row = table_slot_create(relation, NULL);
+	TupleTableSlot *row;
 	bytea	   *secret = palloc(VARHDRSZ + WF_LANE_SECRET);
 	ArrayType  *jobs = construct_array((Datum *) job_ids, count, INT8OID, sizeof(int64),
 									   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
 
 	SET_VARSIZE(secret, VARHDRSZ + WF_LANE_SECRET);
 	memcpy(VARDATA(secret), claim->secret, WF_LANE_SECRET);
+	open_segment(use, segment);
+	row = use->row;
 	clear_row(row);
 	set_column(row, WF_SEGMENT_QUEUE_NO, Int32GetDatum(queue_no));
 	set_column(row, WF_SEGMENT_AT, TimestampTzGetDatum(claim->claimed_at));
@@ -154,9 +193,9 @@ wf_segment_store_claim(int segment, int queue_no, const WfLaneClaim *claim,
 		set_column(row, WF_SEGMENT_SESSION_START, TimestampTzGetDatum(claim->session_start));
 	}
 	ExecStoreVirtualTuple(row);
-	table_tuple_insert(relation, row, GetCurrentCommandId(true), TABLE_INSERT_SKIP_FSM, NULL);
-	ExecDropSingleTupleTableSlot(row);
-	table_close(relation, NoLock);
+	table_tuple_insert(use->relation, row, GetCurrentCommandId(true), TABLE_INSERT_SKIP_FSM,
+					   NULL);
+	ExecClearTuple(row);
 }
 
 static void
@@ -173,58 +212,25 @@ read_payload(TupleTableSlot *row, WfLaneJob *job)
 }
 
 /*
- * The segment of a row that is about to be read.
- */
-typedef struct Reading
-{
-	int			segment;
-	Relation	relation;
-	TupleTableSlot *row;
-} Reading;
-
-static void
-end_reading(Reading *reading)
-{
-	if (reading->relation == NULL)
-		return;
-	ExecDropSingleTupleTableSlot(reading->row);
-	table_close(reading->relation, NoLock);
-}
-
-static void
-turn_to(Reading *reading, int segment, int64 job_id)
-{
-	if (segment == reading->segment)
-		return;
-	end_reading(reading);
-	reading->segment = segment;
-	/* the lock that a claim's own row needs, too */
-	reading->relation = table_open(wf_segment_oid(segment), RowExclusiveLock);
-	if (wf_relation_file(reading->relation) != wf_mark_store()->file[segment - 1])
-		wf_store_distrust(wf_mark_store(), job_id);
-	reading->row = table_slot_create(reading->relation, NULL);
-}
-
-/*
  * Reads the payloads of jobs that the transaction has for itself.
  */
 void
 wf_segment_read(WfLaneJob *jobs, int count)
 {
-	Reading		reading = {0};
+	WfSegmentUse use = {0};
 
 	for (int i = 0; i < count; i++)
 	{
 		WfSlot	   *slot = wf_slot_at(jobs[i].slot);
 		ItemPointerData tid = slot->tid;
 
-		turn_to(&reading, slot->segment, jobs[i].job_id);
-		if (!table_tuple_fetch_row_version(reading.relation, &tid, SnapshotAny, reading.row))
+		turn_to(&use, slot->segment, jobs[i].job_id);
+		if (!table_tuple_fetch_row_version(use.relation, &tid, SnapshotAny, use.row))
 			wf_store_distrust(wf_mark_store(), jobs[i].job_id);
-		read_payload(reading.row, &jobs[i]);
-		ExecClearTuple(reading.row);
+		read_payload(use.row, &jobs[i]);
+		ExecClearTuple(use.row);
 	}
-	end_reading(&reading);
+	wf_segment_leave(&use);
 }
 
 static Jsonb *
@@ -282,16 +288,16 @@ is_untouched(Relation relation, TupleTableSlot *row)
  * to choose.
  */
 static bool
-take_row(const Reading *reading, ItemPointerData tid, CommandId command)
+take_row(const WfSegmentUse *use, ItemPointerData tid, CommandId command)
 {
 	TM_FailureData failure;
 
-	if (table_tuple_fetch_row_version(reading->relation, &tid, SnapshotAny, reading->row) &&
-		is_untouched(reading->relation, reading->row))
+	if (table_tuple_fetch_row_version(use->relation, &tid, SnapshotAny, use->row) &&
+		is_untouched(use->relation, use->row))
 		return true;
-	ExecClearTuple(reading->row);
+	ExecClearTuple(use->row);
 
-	return table_tuple_lock(reading->relation, &tid, SnapshotAny, reading->row, command,
+	return table_tuple_lock(use->relation, &tid, SnapshotAny, use->row, command,
 							LockTupleExclusive, LockWaitSkip, 0, &failure) == TM_Ok;
 }
 
@@ -302,21 +308,19 @@ take_row(const Reading *reading, ItemPointerData tid, CommandId command)
  * has been at it.
  */
 void
-wf_segment_take(WfLaneJob *jobs, int count)
+wf_segment_take(WfSegmentUse *use, WfLaneJob *jobs, int count)
 {
-	Reading		reading = {0};
 	CommandId	command = GetCurrentCommandId(true);
 
 	for (int i = 0; i < count; i++)
 	{
 		WfSlot	   *slot = wf_slot_at(jobs[i].slot);
 
-		turn_to(&reading, slot->segment, jobs[i].job_id);
-		if (take_row(&reading, slot->tid, command))
-			read_payload(reading.row, &jobs[i]);
-		ExecClearTuple(reading.row);
+		turn_to(use, slot->segment, jobs[i].job_id);
+		if (take_row(use, slot->tid, command))
+			read_payload(use->row, &jobs[i]);
+		ExecClearTuple(use->row);
 	}
-	end_reading(&reading);
 }
 
 static Datum

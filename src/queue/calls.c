@@ -68,7 +68,7 @@ wf_queue_end_calls(const WfJob **jobs, bool *are_ended, int n)
 		for (int i = 0; i < n; i++)
 			if (jobs[i]->job_id == job_id)
 				are_ended[i] = true;
-		wf_pace_ended(wf_result_text(row, 2), WF_FIGURE_FINISHED, 0, 1);
+		wf_pace_ended(wf_result_text(row, 2), WF_FIGURE_FINISHED, 0, 0, 1);
 		if (DatumGetBool(wf_result_datum(row, 4, NULL)))
 			wf_wake_at_commit(wf_job_topic(wf_result_text(row, 3)), wf_result_text(row, 2));
 	}

@@ -229,7 +229,7 @@ TimestampTz
 wf_claim_next_look(const WfClaim *claim, TimestampTz deadline)
 {
 	TimestampTz real_now = GetCurrentTimestamp();
-	TimestampTz due;
+	TimestampTz due = claim->table_rests_until;
 
 	if (claim->is_paused)
 		return deadline;
@@ -238,11 +238,13 @@ wf_claim_next_look(const WfClaim *claim, TimestampTz deadline)
 	if (claim->rate_opens_at != 0)
 		deadline = Min(deadline, real_now + (claim->rate_opens_at - claim->now));
 
-	if (wf_claim_is_held(claim))
-		deadline = Min(deadline, real_now + WF_HELD_US);
-
+	if (due == 0)
+	{
+		if (wf_claim_is_held(claim))
+			deadline = Min(deadline, real_now + WF_HELD_US);
+		due = wf_claim_next_due(claim);
+	}
 	/* others see to a lane that this queue has not */
-	due = wf_claim_next_due(claim);
 	if (claim->has_lane)
 		due = Min(due, wf_lane_next_end());
 	if (!TIMESTAMP_NOT_FINITE(due))
@@ -395,7 +397,7 @@ WF_PUBLIC_FUNCTION(wf_claim)
 	require_batch(claim.limit);
 	require_lease(&claim);
 	require_wait(wait_us);
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	jobs = wf_lanes_look_at_once(&claim, &is_done);
 	if (is_done && (jobs != NIL || wait_us == 0))
 	{

@@ -244,7 +244,6 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	job.key = wf_optional_name(fcinfo, 2, "key");
 	job.group_key = wf_optional_label(fcinfo, 3, "group_key");
 	job.priority = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT32(4);
-	job.run_at = PG_ARGISNULL(5) ? wf_now() : PG_GETARG_TIMESTAMPTZ(5);
 	job.tenant = wf_optional_label(fcinfo, 6, "tenant");
 	job.units = PG_ARGISNULL(7) ? 1 : PG_GETARG_INT32(7);
 	require_sound(&job);
@@ -255,6 +254,7 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	is_stored = is_plain && wf_lanes_store_at_once(job.queue, &PG_GETARG_DATUM(1), 1, &id);
 	if (is_stored && !wf_queue_may_have_subscribers(job.queue))
 		PG_RETURN_DATUM(id);
+	job.run_at = PG_ARGISNULL(5) ? wf_now() : PG_GETARG_TIMESTAMPTZ(5);
 
 	wf_enter_owner(&caller);
 	SPI_connect();

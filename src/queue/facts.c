@@ -96,12 +96,12 @@ read_facts(WfQueueFacts *facts)
 
 /*
  * The entry of a queue, whatever is in it; NULL when its name is too long to be
- * kept.
+ * kept.  Entries stay where they are, and a session mostly asks for the same.
  */
 static WfQueueFacts *
 entry_of(const char *queue)
 {
-	WfQueueFacts *facts;
+	static WfQueueFacts *latest = NULL;
 	bool		found;
 
 	if (strlen(queue) >= WF_FACTS_NAME)
@@ -109,11 +109,13 @@ entry_of(const char *queue)
 	if (known_queues == NULL)
 		begin_knowing();
 	AcceptInvalidationMessages();
-	facts = hash_search(known_queues, queue, HASH_ENTER, &found);
+	if (latest != NULL && strcmp(latest->queue, queue) == 0)
+		return latest;
+	latest = hash_search(known_queues, queue, HASH_ENTER, &found);
 	if (!found)
-		facts->is_known = false;
+		latest->is_known = false;
 
-	return facts;
+	return latest;
 }
 
 /*

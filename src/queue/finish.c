@@ -243,7 +243,8 @@ end_attempt(const WfJob *job, const Ending *ending)
 	set_text(values, nulls, 20, ending->dead_letter);
 	wf_plan_execute(&end_plan, values, nulls);
 	if (ending->has_failed)
-		wf_pace_ended(job->queue, WF_FIGURE_FAILED, is_running(job) ? job->claimed_at : 0, 1);
+		wf_pace_ended(job->queue, WF_FIGURE_FAILED, is_running(job) ? job->claimed_at : 0,
+					  wf_now(), 1);
 
 	if (is_ready && !is_paused)
 		wf_wake_at_commit(wf_job_topic(job->kind), job->queue);
@@ -258,7 +259,8 @@ wf_queue_finish(const WfJob *job, Jsonb *detail)
 	char		nulls[ATTEMPT_NARGS];
 	WfAttempt	attempt;
 
-	wf_pace_ended(job->queue, WF_FIGURE_FINISHED, is_running(job) ? job->claimed_at : 0, 1);
+	wf_pace_ended(job->queue, WF_FIGURE_FINISHED, is_running(job) ? job->claimed_at : 0,
+				  wf_now(), 1);
 	if (job->effect_id != 0 || !is_running(job))
 	{
 		wf_queue_drop(job->job_id);

@@ -392,6 +392,7 @@ wf_lanes_look(WfClaim *claim, bool *is_done)
 	List	   *jobs;
 
 	*is_done = claim->has_lane = false;
+	claim->table_rests_until = 0;
 	if (facts == NULL || facts->is_paused || (lane = wf_lane_enter(facts->queue_no)) == 0)
 		return NIL;
 	if (facts->is_limited || strlen(claim->worker) > WF_LANE_WORKER)
@@ -418,7 +419,10 @@ wf_lanes_look(WfClaim *claim, bool *is_done)
 		facts->table_due = 0;
 	}
 	if (!table_may_have(claim, facts))
+	{
+		claim->table_rests_until = facts->table_due;
 		return take_or_move(claim, lane, claim->limit, DT_NOEND);
+	}
 	count = wf_wake_count(claim->queue);
 	jobs = take_from_both(claim, lane, &is_table_empty);
 	note_look(claim, facts, count, is_table_empty);

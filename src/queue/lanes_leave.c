@@ -197,20 +197,21 @@ belongs(const Success *success, const WfLaneEnd *end)
 }
 
 static void
-log_success(const WfLaneEnd *end, int count, ArrayType *job_ids, int64 last_job, Jsonb *detail)
+log_success(const WfLaneEnd *end, TimestampTz now, int count, ArrayType *job_ids, int64 last_job,
+			Jsonb *detail)
 {
 	WfLaneAttempt attempt = {
 		.queue = wf_queue_name(end->queue_no),.worker = end->worker,
-		.started_at = end->claimed_at,.finished_at = wf_now(),
+		.started_at = end->claimed_at,.finished_at = now,
 		.job_ids = job_ids,.last_job = last_job,.detail = detail
 	};
 
 	wf_attempt_log(&attempt);
-	wf_pace_ended(attempt.queue, WF_FIGURE_FINISHED, end->claimed_at, count);
+	wf_pace_ended(attempt.queue, WF_FIGURE_FINISHED, end->claimed_at, now, count);
 }
 
 static void
-record(const Success *success)
+record(const Success *success, TimestampTz now)
 {
 	ArrayType  *job_ids = NULL;
 
@@ -219,7 +220,7 @@ record(const Success *success)
 	if (success->count > 1)
 		job_ids = construct_array(success->job_ids, success->count, INT8OID, sizeof(int64),
 								  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
-	log_success(success->first, success->count, job_ids, success->last_job, NULL);
+	log_success(success->first, now, success->count, job_ids, success->last_job, NULL);
 }
 
 bool
@@ -232,11 +233,12 @@ wf_queue_complete_at_once(int64 job_id, const char *token, Jsonb *detail)
 bool
 wf_queue_complete_in_lane(int64 job_id, const char *token, Jsonb *detail)
 {
+	TimestampTz now = wf_now();
 	WfLaneEnd	end;
 
-	if (!wf_lane_end(job_id, token, wf_now(), &end))
+	if (!wf_lane_end(job_id, token, now, &end))
 		return false;
-	log_success(&end, 1, NULL, job_id, detail);
+	log_success(&end, now, 1, NULL, job_id, detail);
 
 	return true;
 }
@@ -260,7 +262,7 @@ wf_queue_complete_many_in_lanes(const Datum *job_ids, const Datum *tokens, int c
 			continue;
 		if (success.count > 0 && !belongs(&success, end))
 		{
-			record(&success);
+			record(&success, now);
 			success.count = 0;
 		}
 		if (success.count == 0)
@@ -271,7 +273,7 @@ wf_queue_complete_many_in_lanes(const Datum *job_ids, const Datum *tokens, int c
 		success.job_ids[success.count++] = job_ids[i];
 		success.last_job = Max(success.last_job, DatumGetInt64(job_ids[i]));
 	}
-	record(&success);
+	record(&success, now);
 	pfree(ends);
 	pfree(success.job_ids);
 }

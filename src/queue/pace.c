@@ -49,15 +49,16 @@ wf_pace_put_back(const WfJob *job)
 }
 
 /*
- * So many jobs have succeeded, or attempts failed; claimed_at: 0 when it is not
- * known how long that took.
+ * So many jobs have succeeded, or attempts failed, now; claimed_at: 0 when it is
+ * not known how long that took.
  */
 void
-wf_pace_ended(const char *queue, WfFigure event, TimestampTz claimed_at, int64 count)
+wf_pace_ended(const char *queue, WfFigure event, TimestampTz claimed_at, TimestampTz now,
+			  int64 count)
 {
 	WfFigures	figures = figures_of(queue);
 
 	wf_figure_note(figures, event, 0, count);
 	if (claimed_at != 0)
-		wf_figure_note(figures, WF_FIGURE_RUN, Max(wf_now() - claimed_at, 0), count);
+		wf_figure_note(figures, WF_FIGURE_RUN, Max(now - claimed_at, 0), count);
 }

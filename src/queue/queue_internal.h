@@ -162,6 +162,8 @@ typedef struct WfClaim
 	bool		is_full;		/* max_running */
 	bool		has_lane;		/* which was looked into */
 	bool		is_cramped;		/* its lane has no memory for another claim */
+	TimestampTz table_rests_until;	/* the table was not: nothing is there to
+									 * claim until then; 0: it was */
 	TimestampTz rate_opens_at;	/* 0: the rate does not hold anything back */
 } WfClaim;
 
@@ -229,7 +231,8 @@ extern void wf_pace_stored(const char *queue, int64 count);
 extern void wf_pace_started(const char *queue, TimestampTz claimed_at,
 							const struct WfLaneJob *jobs, int count);
 extern void wf_pace_put_back(const WfJob *job);
-extern void wf_pace_ended(const char *queue, WfFigure event, TimestampTz claimed_at, int64 count);
+extern void wf_pace_ended(const char *queue, WfFigure event, TimestampTz claimed_at, TimestampTz now,
+						  int64 count);
 
 /* limits.c */
 extern void wf_claim_read_limits(WfClaim *claim, uint64 row, int column);

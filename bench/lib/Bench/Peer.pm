@@ -27,6 +27,9 @@ sub new
 # Why it cannot be measured; undef when it can.
 sub missing { return; }
 
+# Whether it has what a case measures.
+sub takes_part_in { return 1; }
+
 # What pgbench is given with -D, and in PGOPTIONS.
 sub variables { return { payload => $payload }; }
 sub settings  { return ''; }
