@@ -18,6 +18,11 @@ LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_is_own';
 COMMENT ON FUNCTION workflow._is_own(xid) IS
   'Inner: whether the present transaction wrote the row that has this xmin';
 
+CREATE FUNCTION workflow._resting_databases() RETURNS int
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_resting_databases';
+COMMENT ON FUNCTION workflow._resting_databases() IS
+  'Inner: how many databases of the server have no maintenance worker at the moment because others use the processes';
+
 -- ------------------------------------------------------------------- life
 
 CREATE FUNCTION workflow.start_workers() RETURNS int
@@ -55,12 +60,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT CASE
     WHEN _who_runs.kind NOT IN ('sql', 'http', 'model') THEN NULL
+    WHEN count(*) FILTER (WHERE w.kind = 'maintenance' AND w.state = 'lacking') > 0
+      THEN format('this database has waited for a background worker since %s',
+                  min(w.last_activity) FILTER (WHERE w.kind = 'maintenance'))
     WHEN count(*) FILTER (WHERE w.kind = 'maintenance') = 0 THEN 'no worker is running in this database'
     WHEN _who_runs.kind = 'sql'
       THEN string_agg(format('sql worker %s is busy since %s, perhaps with it', w.pid, w.last_activity), '; ' ORDER BY w.pid)
            FILTER (WHERE w.kind = 'sql' AND w.doing = 'running sql activities') END
   FROM workflow.list_workers() AS w
-  WHERE w.state = 'running'
+  WHERE w.state IN ('running', 'resting', 'lacking')
 $$;
 COMMENT ON FUNCTION workflow._who_runs(text) IS
   'Inner: what is known about the workers that a ready job of a kind waits for; null when there is nothing to say';
@@ -161,12 +169,20 @@ AS $$
            'Add pg_workflow to shared_preload_libraries and restart, or call workflow.start_workers() after each start.' END
   FROM (SELECT EXISTS (SELECT FROM workflow.list_workers() AS w WHERE w.kind = 'launcher')) AS p (is_it)
   UNION ALL
-  SELECT 'workers', r.n > 0, 'error',
+  SELECT 'workers', r.n > 0 OR r.rests_since IS NOT NULL,
+         CASE WHEN r.lacks_since > now() - interval '1 minute' THEN 'warning' ELSE 'error' END,
          CASE WHEN r.n > 0 THEN format('%s running in this database.', r.n)
+              WHEN r.rests_since IS NOT NULL
+                THEN format('Resting since %s: nothing is due, and other databases use the background workers.', r.rests_since)
+              WHEN r.lacks_since IS NOT NULL
+                THEN format('None is running in this database; one is wanted since %s, and no background worker is free.', r.lacks_since)
               ELSE 'None is running in this database.' END,
-         CASE WHEN r.n = 0 THEN 'SELECT workflow.start_workers(); or CALL workflow.run();' END
-  FROM (SELECT count(*) FROM workflow.list_workers() AS w
-        WHERE w.kind = 'maintenance' AND w.state = 'running') AS r (n)
+         CASE WHEN r.lacks_since IS NOT NULL THEN 'Raise max_worker_processes and restart the server; CALL workflow.run(); does the work meanwhile.'
+              WHEN r.n = 0 AND r.rests_since IS NULL THEN 'SELECT workflow.start_workers(); or CALL workflow.run();' END
+  FROM (SELECT count(*) FILTER (WHERE w.state = 'running'),
+               min(w.last_activity) FILTER (WHERE w.state = 'resting'),
+               min(w.last_activity) FILTER (WHERE w.state = 'lacking')
+        FROM workflow.list_workers() AS w WHERE w.kind = 'maintenance') AS r (n, rests_since, lacks_since)
   UNION ALL
   SELECT 'version', v.library = v.installed, 'error',
          format('Library %s, extension %s.', v.library, v.installed),
@@ -176,13 +192,14 @@ AS $$
         FROM pg_extension AS e WHERE e.extname = 'pg_workflow') AS v (library, installed)
   UNION ALL
   SELECT 'worker_processes', f.free >= 2, 'warning',
-         format('%s of %s background workers are free.', f.free, f.most),
+         format('%s of %s background workers are free.', f.free, f.most) ||
+         CASE WHEN f.resting > 0 THEN format(' Databases take turns with them: %s have none at the moment.', f.resting) ELSE '' END,
          CASE WHEN f.free < 2 THEN 'Raise max_worker_processes: a database needs up to three.' END
   FROM (SELECT s.setting::int - (
                  SELECT count(*) FROM pg_stat_activity AS a
                  WHERE a.backend_type <> ALL (workflow._server_processes())),
-               s.setting::int
-        FROM pg_settings AS s WHERE s.name = 'max_worker_processes') AS f (free, most)
+               s.setting::int, workflow._resting_databases()
+        FROM pg_settings AS s WHERE s.name = 'max_worker_processes') AS f (free, most, resting)
 $$;
 COMMENT ON FUNCTION workflow._health_workers() IS 'Inner: the part of health() that looks at processes';
 

@@ -13,6 +13,37 @@
 #include "utils/resowner.h"
 #include "utils/backend_status.h"
 
+static LocalPgBackendStatus *
+local_entry(int i)
+{
+#if PG_VERSION_NUM >= 160000
+	return pgstat_get_local_beentry_by_index(i);
+#else
+	return pgstat_fetch_stat_local_beentry(i);
+#endif
+}
+
+int
+wf_background_workers(int **pids)
+{
+	int			count;
+	int			n = 0;
+
+	pgstat_clear_backend_activity_snapshot();
+	count = pgstat_fetch_stat_numbackends();
+	*pids = palloc(sizeof(int) * (count + 1));
+	for (int i = 1; i <= count; i++)
+	{
+		LocalPgBackendStatus *entry = local_entry(i);
+
+		if (entry != NULL && entry->backendStatus.st_backendType == B_BG_WORKER)
+			(*pids)[n++] = entry->backendStatus.st_procpid;
+	}
+	pgstat_clear_backend_activity_snapshot();
+
+	return n;
+}
+
 TimestampTz
 wf_process_start(int pid)
 {
@@ -20,11 +51,7 @@ wf_process_start(int pid)
 
 	for (int i = 1; i <= count; i++)
 	{
-#if PG_VERSION_NUM >= 160000
-		LocalPgBackendStatus *entry = pgstat_get_local_beentry_by_index(i);
-#else
-		LocalPgBackendStatus *entry = pgstat_fetch_stat_local_beentry(i);
-#endif
+		LocalPgBackendStatus *entry = local_entry(i);
 
 		if (entry != NULL && entry->backendStatus.st_procpid == pid)
 			return entry->backendStatus.st_proc_start_timestamp;

@@ -149,4 +149,10 @@ extern void wf_request_shared_block(Size (*size) (void));
  */
 extern TimestampTz wf_process_start(int pid);
 
+/*
+ * The numbers of all background workers that are up, of whichever extension, palloc'd;
+ * returns how many.
+ */
+extern int	wf_background_workers(int **pids);
+
 #endif							/* WF_BASE_COMPAT_H */

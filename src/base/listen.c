@@ -31,6 +31,9 @@ init_block(void *memory)
 	new_block->tranche = LWLockNewTrancheId();
 	LWLockInitialize(&new_block->lock, new_block->tranche);
 	pg_atomic_init_u64(&new_block->all_queues, 0);
+	pg_atomic_init_u32(&new_block->nrests, 0);
+	pg_atomic_init_u32(&new_block->rests_overflow, 0);
+	pg_atomic_init_u32(&new_block->rests_unlisted, 0);
 	for (int i = 0; i < WF_WAKE_TOPICS; i++)
 		pg_atomic_init_u32(&new_block->listeners[i], 0);
 	for (int i = 0; i < QUEUE_COUNTS; i++)

@@ -11,7 +11,7 @@
  *
  * Where a background worker of the topic is missing, the maintenance worker
  * of the database is woken instead and told which topic was missed, so that
- * it can start one.
+ * it can start one.  Where that rests (rest.c), the launcher is.
  *
  * A transaction that is prepared wakes everybody too: its second phase may be
  * committed by a session that knows nothing of us, so the maintenance worker
@@ -73,7 +73,7 @@ wake_block(void)
  * transactions: must neither allocate nor raise.
  */
 static int
-wake_listeners(WfWakeTopic topic, uint32 queue_hash, uint32 missed)
+wake_listeners(WfWakeTopic topic, uint32 queue_hash, Oid database, uint32 missed)
 {
 	int			woken = 0;
 
@@ -86,7 +86,7 @@ wake_listeners(WfWakeTopic topic, uint32 queue_hash, uint32 missed)
 	{
 		Slot	   *slot = &block->slots[i];
 
-		if (!wf_wake_slot_listens(slot, topic, queue_hash, MyDatabaseId))
+		if (!wf_wake_slot_listens(slot, topic, queue_hash, database))
 			continue;
 		if (missed != 0)
 			pg_atomic_fetch_or_u32(&slot->missed, missed);
@@ -112,13 +112,38 @@ count_change(WfWakeTopic topic, uint32 queue_hash)
 }
 
 static void
+wake_launcher(void)
+{
+	(void) wake_listeners(WF_WAKE_LAUNCHER, 0, InvalidOid, 0);
+}
+
+/*
+ * Wakes the maintenance worker, or who is to start it again.  Returns false when
+ * there is neither.
+ */
+static bool
+wake_maintenance(uint32 missed)
+{
+	bool		is_news;
+	bool		rests;
+
+	if (wake_listeners(WF_WAKE_MAINTENANCE, 0, MyDatabaseId, missed) > 0)
+		return true;
+	rests = wf_rest_wake(block, &is_news);
+	if (is_news)
+		wake_launcher();
+
+	return rests;
+}
+
+static void
 wake_topic(WfWakeTopic topic, uint32 queue_hash)
 {
-	int			woken = wake_listeners(topic, queue_hash, 0);
-
-	if (woken == 0 && (topic == WF_WAKE_SQL || topic == WF_WAKE_HTTP) &&
-		wake_listeners(WF_WAKE_MAINTENANCE, 0, 1 << topic) == 0)
-		wake_listeners(WF_WAKE_LAUNCHER, 0, 0);
+	if (topic == WF_WAKE_MAINTENANCE)
+		(void) wake_maintenance(0);
+	else if (wake_listeners(topic, queue_hash, MyDatabaseId, 0) == 0 &&
+			 (topic == WF_WAKE_SQL || topic == WF_WAKE_HTTP) && !wake_maintenance(1 << topic))
+		wake_launcher();
 }
 
 /*
@@ -141,6 +166,8 @@ wake_long_sleepers(uint32 queue_hash, TimestampTz end)
 			SetLatch(&ProcGlobal->allProcs[i].procLatch);
 		LWLockRelease(&block->lock);
 	}
+	if (wf_rest_wake_by(block, end))
+		wake_launcher();
 }
 
 static void
@@ -182,7 +209,7 @@ on_transaction_end(XactEvent event, void *arg)
 		return;
 	}
 	if (event == XACT_EVENT_PREPARE)
-		wake_listeners(WF_WAKE_MAINTENANCE, 0, 1 << WF_WAKE_MAINTENANCE);
+		(void) wake_maintenance(1 << WF_WAKE_MAINTENANCE);
 	if (event == XACT_EVENT_PREPARE || event == XACT_EVENT_ABORT)
 		forget_pending();
 }
@@ -314,6 +341,16 @@ wf_wake_now(WfWakeTopic topic, const char *queue)
 	(void) wake_block();
 	count_change(topic, wf_wake_hash(queue));
 	wake_topic(topic, wf_wake_hash(queue));
+}
+
+/*
+ * Wakes the maintenance worker of another database.
+ */
+void
+wf_wake_maintenance_of(Oid database)
+{
+	(void) wake_block();
+	(void) wake_listeners(WF_WAKE_MAINTENANCE, 0, database, 0);
 }
 
 /*

@@ -48,6 +48,7 @@ extern WfWakeSeat wf_wake_listen_instead(WfWakeTopic topic, const char *queue);
 extern void wf_wake_listen_again(WfWakeSeat seat);
 extern uint32 wf_wake_take_missed(void);
 extern void wf_wake_workers_everywhere(void);
+extern void wf_wake_maintenance_of(Oid database);
 extern bool wf_wake_anyone_listens(WfWakeTopic topic, Oid database);
 
 #endif							/* WF_BASE_WAKE_H */

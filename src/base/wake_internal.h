@@ -9,6 +9,7 @@
 #ifndef WF_BASE_WAKE_INTERNAL_H
 #define WF_BASE_WAKE_INTERNAL_H
 
+#include "base/rest.h"
 #include "base/wake.h"
 #include "port/atomics.h"
 #include "storage/lwlock.h"
@@ -24,6 +25,7 @@ typedef struct Slot
 } Slot;
 
 #define QUEUE_COUNTS 256
+#define MAX_RESTS 256
 
 typedef struct WakeBlock
 {
@@ -33,6 +35,10 @@ typedef struct WakeBlock
 	pg_atomic_uint32 listeners[WF_WAKE_TOPICS]; /* slots in use, by topic */
 	pg_atomic_uint64 all_queues;	/* wakings of every queue at once */
 	pg_atomic_uint64 queues[QUEUE_COUNTS];	/* by the hash of the name */
+	pg_atomic_uint32 nrests;	/* entries in use */
+	pg_atomic_uint32 rests_overflow;	/* some database found no room */
+	pg_atomic_uint32 rests_unlisted;	/* and was perhaps woken */
+	WfRest		rests[MAX_RESTS];	/* under the lock */
 	Slot		slots[FLEXIBLE_ARRAY_MEMBER];
 } WakeBlock;
 
@@ -40,5 +46,8 @@ extern WakeBlock *wf_wake_block(void);
 extern uint32 wf_wake_hash(const char *queue);
 extern bool wf_wake_slot_listens(const Slot *slot, WfWakeTopic topic, uint32 queue_hash,
 								 Oid database);
+
+extern bool wf_rest_wake(WakeBlock *block, bool *is_news);
+extern bool wf_rest_wake_by(WakeBlock *block, TimestampTz due);
 
 #endif							/* WF_BASE_WAKE_INTERNAL_H */

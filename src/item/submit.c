@@ -14,6 +14,7 @@
 #include "base/jsonb.h"
 #include "base/owner.h"
 #include "base/plan.h"
+#include "base/rest.h"
 #include "base/sqlstate.h"
 #include "base/wake.h"
 #include "catalog/pg_type.h"
@@ -199,7 +200,8 @@ mention_missing_workers(void)
 {
 	static bool mentioned = false;
 
-	if (mentioned || wf_wake_anyone_listens(WF_WAKE_MAINTENANCE, MyDatabaseId))
+	if (mentioned || wf_wake_anyone_listens(WF_WAKE_MAINTENANCE, MyDatabaseId) ||
+		wf_rest_look(MyDatabaseId, NULL))
 		return;
 	mentioned = true;
 	ereport(NOTICE,

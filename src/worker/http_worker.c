@@ -25,6 +25,7 @@
 #include "utils/timestamp.h"
 #include "worker/calls.h"
 #include "worker/mains.h"
+#include "worker/share.h"
 
 /* So long a transaction may take that goes on when this process is asked to end. */
 #define LAST_MS 1000
@@ -126,7 +127,8 @@ is_idle_for_long(const WfCalls *calls, TimestampTz idle_since)
 }
 
 /*
- * Whether another database needs the process more.
+ * Whether another database needs the process more than this one, which has nothing
+ * to do.
  */
 static bool
 may_be_spared(const WfCalls *calls, TimestampTz idle_since)
@@ -140,6 +142,7 @@ static void
 work(WfCalls *calls)
 {
 	TimestampTz idle_since = GetCurrentTimestamp();
+	bool		is_leaving = false;
 
 	while (!end_requested)
 	{
@@ -148,6 +151,13 @@ work(WfCalls *calls)
 		if (wf_calls_turn(calls) > 0 || wf_calls_under_way(calls) > 0)
 			idle_since = GetCurrentTimestamp();
 		if (is_idle_for_long(calls, idle_since) || may_be_spared(calls, idle_since))
+			break;
+		if (!is_leaving && wf_share_had_its_turn())
+		{
+			is_leaving = true;
+			wf_calls_stop_claiming(calls);
+		}
+		if (is_leaving && wf_calls_under_way(calls) == 0)
 			break;
 		say_what_is_under_way(calls);
 		if (wf_calls_has_failed(calls))

@@ -7,6 +7,8 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "base/compat.h"
+#include "base/config.h"
+#include "base/rest.h"
 #include "base/wake.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -18,6 +20,7 @@
 #include "utils/wait_event.h"
 #include "worker/lifecycle.h"
 #include "worker/round.h"
+#include "worker/share.h"
 
 #define START_MS 30000
 #define STOP_MS 30000
@@ -55,21 +58,41 @@ count_running(void)
 		wf_registry_count(WF_WORKER_HTTP, MyDatabaseId);
 }
 
-static void
+pg_noreturn static void
+refuse_to_start(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("no background worker is free"),
+			 errdetail("All %d that max_worker_processes allows are in use.",
+					   max_worker_processes),
+			 errhint("Raise max_worker_processes and restart the server, or use CALL workflow.run().")));
+}
+
+/*
+ * Starts the maintenance worker; where no process is left for it the launcher, if
+ * there is one, gets it one.  Returns whether that is so.
+ */
+static bool
 start_maintenance(void)
 {
-	WfTicket	ticket = wf_registry_reserve(WF_WORKER_MAINTENANCE, MyDatabaseId, false);
+	WfTicket	ticket;
 	BackgroundWorkerHandle *handle;
 
-	if (ticket == WF_NO_TICKET)
-		return;					/* somebody else starts it */
-	if (!wf_worker_launch(ticket, WF_WORKER_MAINTENANCE, &handle))
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("no background worker is free"),
-				 errdetail("All %d that max_worker_processes allows are in use.",
-						   max_worker_processes),
-				 errhint("Raise max_worker_processes and restart the server, or use CALL workflow.run().")));
+	if (wf_share_may_take(MyDatabaseId))
+	{
+		ticket = wf_registry_reserve(WF_WORKER_MAINTENANCE, MyDatabaseId, false);
+		if (ticket == WF_NO_TICKET)
+			return false;		/* somebody else starts it */
+		if (wf_worker_launch(ticket, WF_WORKER_MAINTENANCE, &handle))
+			return false;
+	}
+	if (!wf_workers_enabled || !wf_wake_anyone_listens(WF_WAKE_LAUNCHER, InvalidOid))
+		refuse_to_start();
+	wf_registry_ask_recheck(MyDatabaseId);
+	wf_wake_now(WF_WAKE_LAUNCHER, NULL);
+
+	return true;
 }
 
 /*
@@ -96,20 +119,26 @@ maintenance_is_ready(bool *exists)
 	return ready;
 }
 
+/*
+ * is_awaited: the launcher starts it as soon as there is a process.
+ */
 static void
-wait_until_ready(void)
+wait_until_ready(bool is_awaited)
 {
 	TimestampTz give_up = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), START_MS);
 	bool		exists = true;
 
 	while (!maintenance_is_ready(&exists))
 	{
-		if (!exists)
+		is_awaited &= !exists;
+		if (!exists && !is_awaited)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("the maintenance worker ended at once"),
 					 errdetail("It found no extension pg_workflow in this database, or could not connect to it."),
 					 errhint("Commit CREATE EXTENSION first, then call workflow.start_workers(); the server's log says more.")));
+		if (GetCurrentTimestamp() > give_up && is_awaited)
+			refuse_to_start();
 		if (GetCurrentTimestamp() > give_up)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -138,9 +167,7 @@ wf_start_workers(PG_FUNCTION_ARGS)
 	(void) wf_registry_clear(MyDatabaseId, WF_SLOT_STOPPED);
 	if (!maintenance_is_ready(&exists))
 	{
-		if (!exists)
-			start_maintenance();
-		wait_until_ready();
+		wait_until_ready(!exists && start_maintenance());
 	}
 
 	PG_RETURN_INT32(count_running());
@@ -167,6 +194,8 @@ wf_lifecycle_stop(Oid database, WfSlotState state)
 					 errhint("SELECT * FROM workflow.workers shows what they do.")));
 		sleep_a_little();
 	}
+	if (state == WF_SLOT_STOPPED)
+		wf_rest_end(database);	/* nobody is going to start it */
 
 	return n;
 }
@@ -220,6 +249,27 @@ put_worker(ReturnSetInfo *result, const WfWorkerSlot *slot)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/*
+ * The maintenance worker that this database does not have: it rests until there is
+ * something to do, or lacks a process.
+ */
+static void
+put_resting(ReturnSetInfo *result, const WfRest *rest)
+{
+	Datum		values[7] = {0};
+	bool		nulls[7] = {true, false, false, false, true, false, true};
+	bool		is_lacking = rest->wanted_at != 0;
+	const char *doing = is_lacking ? "waiting for a background worker" : "nothing is due";
+
+	if (!is_lacking && !TIMESTAMP_IS_NOEND(rest->due))
+		doing = psprintf("nothing is due before %s", timestamptz_to_str(rest->due));
+	values[1] = CStringGetTextDatum(wf_worker_kind_name(WF_WORKER_MAINTENANCE));
+	values[2] = CStringGetTextDatum(is_lacking ? "lacking" : "resting");
+	values[3] = CStringGetTextDatum(doing);
+	values[5] = TimestampTzGetDatum(is_lacking ? rest->wanted_at : rest->since);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
 PG_FUNCTION_INFO_V1(wf_workers);
 
 /*
@@ -228,15 +278,39 @@ PG_FUNCTION_INFO_V1(wf_workers);
 Datum
 wf_workers(PG_FUNCTION_ARGS)
 {
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	WfRest		rest;
+	bool		rests = wf_rest_look(MyDatabaseId, &rest);
 	WfWorkerSlot *slots;
 	int			n = wf_registry_list(&slots);
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < n; i++)
-		if (slots[i].kind == WF_WORKER_LAUNCHER || slots[i].database == MyDatabaseId)
-			put_worker((ReturnSetInfo *) fcinfo->resultinfo, &slots[i]);
+	{
+		if (slots[i].state == WF_SLOT_RESTING ||
+			(slots[i].kind != WF_WORKER_LAUNCHER && slots[i].database != MyDatabaseId))
+			continue;
+		put_worker(result, &slots[i]);
+		rests &= slots[i].kind != WF_WORKER_MAINTENANCE;
+	}
+	if (rests)
+		put_resting(result, &rest);
 
 	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(wf_resting_databases);
+
+/*
+ * _resting_databases(): how many have no maintenance worker because others use the
+ * processes.
+ */
+Datum
+wf_resting_databases(PG_FUNCTION_ARGS)
+{
+	WfRest	   *rests;
+
+	PG_RETURN_INT32(wf_rest_list(&rests));
 }
 
 PG_FUNCTION_INFO_V1(wf_library_version);

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/plan.h"
+#include "base/rest.h"
 #include "base/wake.h"
 #include "item/item.h"
 #include "miscadmin.h"
@@ -28,9 +29,11 @@
 #include "worker/dispatch.h"
 #include "worker/mains.h"
 #include "worker/retention.h"
+#include "worker/share.h"
 #include "worker/tell.h"
 
 #define SECOND_MS 1000L
+#define TELL_MS 10000			/* so long a lack is nobody's concern */
 
 typedef struct Supervisor
 {
@@ -40,7 +43,10 @@ typedef struct Supervisor
 	int			nworkers;		/* sql and http ones, at the last look */
 	int			failures;		/* rounds in a row */
 	bool		put_off;		/* somebody held what had to be settled */
-	bool		lacks_process;	/* the server had none left for a worker */
+	bool		lacks_process;	/* there was none left for a worker that it
+								 * needs */
+	TimestampTz lacks_since;
+	bool		has_said_so;
 	bool		has_prepared;
 	uint32		prepared_hash;
 	TimestampTz sql_due;
@@ -138,28 +144,59 @@ look_at_prepared(void *argument)
 		wf_wake_at_commit(topic, NULL);
 }
 
+/*
+ * Notes that there is no process for a worker that has work.  Where databases take
+ * turns that is nothing to tell, unless it lasts.
+ */
 static void
+lack(Supervisor *self, WfWorkerKind kind)
+{
+	if (self->lacks_since == 0)
+		self->lacks_since = GetCurrentTimestamp();
+	self->lacks_process = true;
+	wf_share_lack(true);
+	wf_registry_want_process();
+	if (self->has_said_so ||
+		!TimestampDifferenceExceeds(self->lacks_since, GetCurrentTimestamp(), TELL_MS))
+		return;
+	self->has_said_so = true;
+	ereport(LOG,
+			(errmsg("no background worker is free for a %s worker of pg_workflow",
+					wf_worker_kind_name(kind)),
+			 errhint("Raise max_worker_processes.")));
+}
+
+static void
+note_lack_over(Supervisor *self)
+{
+	if (self->lacks_process)
+		return;
+	self->lacks_since = 0;
+	self->has_said_so = false;
+	wf_share_lack(false);
+}
+
+/*
+ * Returns false when there is no process for it, or it is not this database's turn
+ * to take one.
+ */
+static bool
 start_worker(Supervisor *self, WfWorkerKind kind)
 {
 	BackgroundWorkerHandle *handle;
-	WfTicket	ticket = wf_registry_reserve(kind, self->database, self->by_launcher);
+	WfTicket	ticket;
 	pid_t		pid;
 
+	if (!wf_share_may_take(self->database))
+		return false;
+	ticket = wf_registry_reserve(kind, self->database, self->by_launcher);
 	if (ticket == WF_NO_TICKET || !wf_worker_launch(ticket, kind, &handle))
-	{
-		if (!self->lacks_process)
-			ereport(LOG,
-					(errmsg("no background worker is free for a %s worker of pg_workflow",
-							wf_worker_kind_name(kind)),
-					 errhint("Raise max_worker_processes.")));
-		self->lacks_process = true;
-		wf_registry_want_process();
-		return;
-	}
-	self->lacks_process = false;
+		return false;
 	if (WaitForBackgroundWorkerStartup(handle, &pid) != BGWH_STARTED)
 		wf_registry_cancel(ticket);
 	pfree(handle);
+
+	return true;
 }
 
 /*
@@ -172,7 +209,8 @@ start_where_due(Supervisor *self, WfWorkerKind kind, TimestampTz due)
 	if (due == 0 || due > GetCurrentTimestamp() ||
 		wf_registry_count(kind, self->database) > 0)
 		return;
-	start_worker(self, kind);
+	if (!start_worker(self, kind))
+		lack(self, kind);
 }
 
 static int
@@ -206,10 +244,13 @@ run_round(Supervisor *self)
 	if (!wf_round_run("looking for what is due", look_ahead, self, &fault))
 		return false;
 
+	self->lacks_process = false;
 	start_where_due(self, WF_WORKER_SQL, self->sql_due);
 	start_where_due(self, WF_WORKER_HTTP, self->http_due);
-	if (wf_registry_may_help(self->database, wf_max_workers))
-		start_worker(self, WF_WORKER_SQL);
+	note_lack_over(self);
+	if (wf_registry_may_help(self->database, wf_max_workers) &&
+		!start_worker(self, WF_WORKER_SQL))
+		self->put_off = true;	/* the others do the work meanwhile */
 
 	return nfired == 0 && nreclaimed == 0;
 }
@@ -259,6 +300,16 @@ leave(const Supervisor *self)
 	proc_exit(0);
 }
 
+/*
+ * The end of a sleep of that length; -1: none.
+ */
+static TimestampTz
+time_after(long milliseconds)
+{
+	return milliseconds < 0 ? DT_NOEND :
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
+}
+
 static void
 look_for_prepared_relation(void *argument)
 {
@@ -288,6 +339,11 @@ await_extension(const Supervisor *self)
 			leave(self);
 		wf_registry_ready();	/* whoever starts others does not wait for it */
 		wf_worker_sleep(SECOND_MS, "waiting for a prepared transaction");
+		if (wf_share_is_asked_to_rest())
+		{
+			wf_rest_begin();
+			wf_share_rest(time_after(SECOND_MS));
+		}
 	}
 }
 
@@ -297,20 +353,32 @@ await_extension(const Supervisor *self)
 static void
 rest(long milliseconds, const char *why)
 {
-	wf_wake_sleep_until(milliseconds < 0 ? DT_NOEND :
-						TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds));
+	TimestampTz until = time_after(milliseconds);
+
+	wf_wake_sleep_until(until);
+	wf_share_idle(until);
 	wf_worker_sleep(milliseconds, why);
+	wf_share_busy();
 	wf_wake_sleep_until(DT_NOEND);
 }
 
+/*
+ * Until it ends: because there is no extension, or because others need the process.
+ * Then it looks once more when it is known that it rests, so that nothing is
+ * missed that came before.
+ */
 static void
 supervise(Supervisor *self)
 {
 	for (;;)
 	{
 		uint32		missed = wf_wake_take_missed();
+		bool		rests = wf_share_is_asked_to_rest();
 		bool		ok;
+		long		pause;
 
+		if (rests)
+			wf_rest_begin();
 		wf_worker_turn();
 		if (missed & (1 << WF_WAKE_MAINTENANCE))
 			self->has_prepared = true;
@@ -318,8 +386,10 @@ supervise(Supervisor *self)
 			leave(self);
 		ok = run_round(self);
 		self->failures = ok ? 0 : self->failures + 1;
-		rest(ok ? time_to_sleep(self) : back_off_ms(self->failures),
-			 ok ? "waiting for what is due next" : "waiting after an error");
+		pause = ok ? time_to_sleep(self) : back_off_ms(self->failures);
+		if (rests)
+			wf_share_rest(time_after(pause));
+		rest(pause, ok ? "waiting for what is due next" : "waiting after an error");
 		if (!wf_workers_enabled && self->by_launcher)
 		{
 			(void) wf_registry_terminate(self->database, WF_SLOT_FREE);
@@ -340,7 +410,9 @@ wf_maintenance_main(Datum main_arg)
 	self.by_launcher = me.by_launcher;
 	await_extension(&self);
 	self.has_prepared = true;	/* there may be some from before */
+	self.nworkers = INT_MAX;	/* some may have ended just now */
 	wf_wake_listen(WF_WAKE_MAINTENANCE, NULL);
+	wf_rest_end(self.database);
 	wf_registry_ready();
 	supervise(&self);
 }

@@ -68,6 +68,17 @@ attach(void)
 }
 
 /*
+ * The registry, for who looks at single numbers without the lock.
+ */
+WfRegistry *
+wf_registry_block(void)
+{
+	attach();
+
+	return registry;
+}
+
+/*
  * Locks the registry and returns it.
  */
 WfRegistry *
@@ -83,6 +94,15 @@ void
 wf_registry_unlock(void)
 {
 	LWLockRelease(&registry->lock);
+}
+
+/*
+ * The slot of this process, which is a worker.
+ */
+WfWorkerSlot *
+wf_registry_my_slot(void)
+{
+	return my_slot;
 }
 
 static WfTicket
@@ -168,7 +188,7 @@ wf_registry_reserve(WfWorkerKind kind, Oid database, bool by_launcher)
 	slot = kind == WF_WORKER_MAINTENANCE ? wf_registry_maintenance(database) : NULL;
 	if (slot == NULL)
 		slot = wf_registry_free_slot();
-	else if (!is_abandoned(slot))
+	else if (!is_abandoned(slot) && slot->state != WF_SLOT_RESTING)
 		slot = NULL;
 	if (slot != NULL)
 	{
@@ -211,19 +231,25 @@ static void
 release_at_exit(int code, Datum arg)
 {
 	WfWorkerKind kind = my_slot->kind;
+	bool		is_scarce;
 
 	(void) wf_registry_lock(LW_EXCLUSIVE);
 	my_slot->state = my_slot->state_after;
 	if (my_slot->state == WF_SLOT_ABSENT && my_slot->is_outdated)
 		my_slot->state = WF_SLOT_FREE;
 	my_slot->is_ready = false;
+	my_slot->lacks_since = 0;
 	my_slot->pid = 0;
+	if (kind == WF_WORKER_LAUNCHER)
+		registry->is_scarce = false;
+	is_scarce = registry->is_scarce;
+	registry->ended_at = GetCurrentTimestamp();
 	wf_registry_unlock();
 	my_slot = NULL;
 
 	if (kind == WF_WORKER_SQL || kind == WF_WORKER_HTTP)
 		wf_wake_now(WF_WAKE_MAINTENANCE, NULL);
-	else if (kind == WF_WORKER_MAINTENANCE)
+	if (kind == WF_WORKER_MAINTENANCE || is_scarce)
 		wf_wake_now(WF_WAKE_LAUNCHER, NULL);
 }
 
@@ -267,6 +293,9 @@ wf_registry_ready(void)
 	(void) wf_registry_lock(LW_EXCLUSIVE);
 	my_slot->is_ready = true;
 	wf_registry_unlock();
+	if (my_slot->kind == WF_WORKER_MAINTENANCE)
+		wf_wake_now(WF_WAKE_LAUNCHER, NULL);	/* which may start the next
+												 * one */
 }
 
 /*

@@ -22,6 +22,7 @@ typedef enum WfSlotState
 	WF_SLOT_RUNNING,
 	WF_SLOT_ABSENT,				/* it found no extension: for the launcher to
 								 * know */
+	WF_SLOT_RESTING,			/* it gave its process up to others: likewise */
 	WF_SLOT_STOPPED,			/* stopped by a person: not to be started
 								 * again */
 	WF_SLOT_HELD,				/* the same, while a statement needs the
@@ -32,6 +33,9 @@ typedef enum WfSlotState
 
 /* After so long without work a process may be spared. */
 #define WF_SPARE_MS 1000
+
+/* After so long with work, too, where databases take turns. */
+#define WF_TURN_MS 10000
 
 typedef struct WfWorkerSlot
 {
@@ -46,9 +50,14 @@ typedef struct WfWorkerSlot
 	bool		is_ready;		/* connected, and the extension is there */
 	bool		wants_help;		/* it has been busy without a pause */
 	bool		is_asked_to_end;
+	bool		is_asked_to_rest;
+	bool		is_idle;		/* a maintenance worker: it sleeps */
 	bool		is_outdated;	/* what it found absent may be there by now */
 	TimestampTz started_at;
 	TimestampTz last_activity;
+	TimestampTz next_due;		/* of a maintenance worker that sleeps */
+	TimestampTz lacks_since;	/* it has no process for another worker; 0: it
+								 * does not need any */
 	int			in_flight;
 	char		doing[WF_DOING_LENGTH];
 } WfWorkerSlot;
@@ -76,13 +85,6 @@ extern bool wf_registry_is_asked_to_end(void);
 /* Processes that died with a job: how many so far. */
 extern void wf_registry_note_death(void);
 extern uint32 wf_registry_deaths(void);
-
-/*
- * Sharing the processes of the server.  Who lacks one says so; a sql or http worker
- * that has nothing to do may then give its own up, and is the only one to do so.
- */
-extern void wf_registry_want_process(void);
-extern bool wf_registry_may_yield(void);
 
 /* For whoever looks: all used slots, palloc'd; returns how many. */
 extern int	wf_registry_list(WfWorkerSlot **slots);

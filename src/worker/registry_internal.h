@@ -20,14 +20,20 @@ typedef struct WfRegistry
 	pg_atomic_uint32 deaths;	/* of processes that ran a job */
 	TimestampTz wanted_at;		/* when somebody lacked a process; 0: nobody
 								 * does */
+	TimestampTz ended_at;		/* when the last worker ended */
+	bool		is_scarce;		/* who takes a process waits for its turn */
+	Oid			turn;			/* whose it is; InvalidOid: the launcher's */
 	bool		recheck_all;
 	int			nrechecks;
 	Oid			rechecks[WF_MAX_RECHECKS];
 	WfWorkerSlot slots[FLEXIBLE_ARRAY_MEMBER];
 } WfRegistry;
 
+extern WfRegistry *wf_registry_block(void);
 extern WfRegistry *wf_registry_lock(LWLockMode mode);
 extern void wf_registry_unlock(void);
+
+extern WfWorkerSlot *wf_registry_my_slot(void);
 
 /* with the lock held */
 extern WfWorkerSlot *wf_registry_maintenance(Oid database);

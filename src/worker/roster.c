@@ -12,9 +12,6 @@
 #include "utils/timestamp.h"
 #include "worker/registry_internal.h"
 
-/* Who lacks a process asks again each second. */
-#define WANT_MS 5000
-
 /*
  * Whether a worker of the database wants help and may have it: the database
  * has fewer workers than it may, and the server has as many processes left as
@@ -111,7 +108,11 @@ wf_registry_terminate(Oid database, WfSlotState maintenance_state)
 		maintenance->generation = ++registry->last_generation;
 	}
 	if (maintenance != NULL)
+	{
 		maintenance->state_after = maintenance_state;
+		if (maintenance->state == WF_SLOT_RESTING)
+			maintenance->state = maintenance_state;
+	}
 
 	for (int i = 0; i < registry->nslots; i++)
 	{
@@ -199,37 +200,6 @@ wf_registry_take_rechecks(Oid *databases, int size, bool *all)
 	wf_registry_unlock();
 
 	return n;
-}
-
-/*
- * Says that a process is lacking, to all who might have one to spare.
- */
-void
-wf_registry_want_process(void)
-{
-	WfRegistry *registry = wf_registry_lock(LW_EXCLUSIVE);
-
-	registry->wanted_at = GetCurrentTimestamp();
-	wf_registry_unlock();
-	wf_wake_workers_everywhere();
-}
-
-/*
- * Whether this worker, which has nothing to do, is to give its process up.  Who
- * lacks one asks again when nobody does.
- */
-bool
-wf_registry_may_yield(void)
-{
-	WfRegistry *registry = wf_registry_lock(LW_EXCLUSIVE);
-	bool		is_wanted = registry->wanted_at != 0 &&
-	!TimestampDifferenceExceeds(registry->wanted_at, GetCurrentTimestamp(), WANT_MS);
-
-	if (is_wanted)
-		registry->wanted_at = 0;
-	wf_registry_unlock();
-
-	return is_wanted;
 }
 
 /*

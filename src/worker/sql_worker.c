@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 #include "worker/dispatch.h"
 #include "worker/mains.h"
+#include "worker/share.h"
 #include "worker/trace.h"
 
 #define BUSY_MS 500				/* then another worker may help */
@@ -58,6 +59,17 @@ time_to_sleep(Rest *rest, TimestampTz leave_at)
 }
 
 /*
+ * Ends this worker.  Work that is committed after the registration ended
+ * wakes the maintenance worker, which starts another one.
+ */
+static void
+leave(void)
+{
+	wf_wake_unlisten();
+	proc_exit(0);
+}
+
+/*
  * Runs batches until nothing is ready; returns whether there was anything.
  */
 static bool
@@ -76,6 +88,8 @@ run_batches(const WfDispatcher *by, WfSqlPace *pace)
 			wf_registry_want_help(true);
 		CHECK_FOR_INTERRUPTS();
 		wf_worker_reload();
+		if (wf_share_had_its_turn())
+			leave();
 	}
 	wf_registry_want_help(false);
 	if (taken < 0)
@@ -85,17 +99,6 @@ run_batches(const WfDispatcher *by, WfSqlPace *pace)
 	}
 
 	return any;
-}
-
-/*
- * Ends this worker.  Work that is committed after the registration ended
- * wakes the maintenance worker, which starts another one.
- */
-static void
-leave(void)
-{
-	wf_wake_unlisten();
-	proc_exit(0);
 }
 
 /*

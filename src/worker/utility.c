@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/rest.h"
 #include "base/wake.h"
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
@@ -86,11 +87,24 @@ may_clear(Oid database)
 	return has_privs_of_role(GetUserId(), owner);
 }
 
+/*
+ * Whether there are workers in a database, or the launcher may start one at any
+ * time because it rests.
+ */
+static bool
+may_have_workers(Oid database)
+{
+	for (WfWorkerKind kind = WF_WORKER_MAINTENANCE; kind <= WF_WORKER_HTTP; kind++)
+		if (wf_registry_count(kind, database) > 0)
+			return true;
+
+	return wf_rest_look(database, NULL);
+}
+
 static void
 clear_the_way(Oid database)
 {
-	if (!OidIsValid(database) || !may_clear(database) ||
-		wf_registry_count(WF_WORKER_MAINTENANCE, database) == 0)
+	if (!OidIsValid(database) || !may_clear(database) || !may_have_workers(database))
 		return;
 	held_database = database;
 	(void) wf_lifecycle_stop(database, WF_SLOT_HELD);
