@@ -17,6 +17,8 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "groups.h"
+#include "heads.h"
 #include "lane/lane.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
@@ -52,7 +54,7 @@ static WfPlan next_due_plan = {
 	.sql =
 	"SELECT LEAST("
 	"  (SELECT j.run_at FROM workflow.job AS j "
-	"   WHERE $4 AND j.kind = $2 AND j.queue = $1 AND j.status = 'ready' AND j.run_at > $3 "
+	"   WHERE $4 AND j.kind = $2 AND j.queue = $1 AND j.status = 'ready' AND NOT j.behind AND j.run_at > $3 "
 	"   ORDER BY j.run_at LIMIT 1), "
 	"  (SELECT j.lease_until FROM workflow.job AS j "
 	"   WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'running' "
@@ -69,7 +71,7 @@ static WfPlan held_plan = {
 	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8ARRAYOID},
 	.sql =
 	"SELECT 1 FROM workflow.job AS j "
-	"WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'ready' AND j.run_at <= $3 "
+	"WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'ready' AND NOT j.behind AND j.run_at <= $3 "
 	"  AND j.job_id <> ALL ($4) "
 	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("0") ") LIMIT 1",
 };
@@ -152,6 +154,7 @@ wf_claim_look(WfClaim *claim)
 
 	claim->now = wf_now();
 	claim->has_changed = false;
+	wf_heads_mend(claim->queue);
 	jobs = wf_lanes_look(claim, &is_done);
 	if (!is_done)
 	{
@@ -238,7 +241,7 @@ wf_claim_next_look(const WfClaim *claim, TimestampTz deadline)
 	if (claim->rate_opens_at != 0)
 		deadline = Min(deadline, real_now + (claim->rate_opens_at - claim->now));
 
-	if (wf_claim_is_held(claim))
+	if (wf_claim_is_held(claim) || wf_groups_any_left(claim->queue))
 		deadline = Min(deadline, real_now + WF_HELD_US);
 
 	/* others see to a lane that this queue has not */

@@ -111,3 +111,22 @@ wf_look_first(WfLook *look, int n_keys, Snapshot snapshot, int column, int64 *va
 
 	return found;
 }
+
+/*
+ * Whether there is a row that is committed, or of this transaction and of its
+ * present command, too; it begins with the last one.
+ */
+bool
+wf_look_any_backward(WfLook *look, int n_keys)
+{
+	IndexScanDesc scan = wf_index_beginscan(look->table, look->index, SnapshotSelf, n_keys);
+	TupleTableSlot *slot = table_slot_create(look->table, NULL);
+	bool		found;
+
+	index_rescan(scan, look->keys, n_keys, NULL, 0);
+	found = index_getnext_slot(scan, BackwardScanDirection, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	index_endscan(scan);
+
+	return found;
+}

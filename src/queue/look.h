@@ -31,6 +31,8 @@ extern void wf_look_null_key(WfLook *look, int column);
 extern bool wf_look_first(WfLook *look, int n_keys, Snapshot snapshot, int column,
 						  int64 *value, int other, int32 *other_value);
 
+extern bool wf_look_any_backward(WfLook *look, int n_keys);
+
 #define WF_WALK_SHELVES 2
 
 /* A track with few shelves, from 0 on. */

@@ -133,7 +133,7 @@ typedef struct WfClaim
 	bool		has_lost;		/* leases that have ended */
 	WfReady		ready;			/* when the claim last took */
 	bool		has_groups;		/* perhaps; the same */
-	int64		grouped_from;	/* wf_grouped_from(), where there are groups */
+	int64		grouped_from;	/* wf_grouped_mark(), where there are groups */
 	bool		is_rate_limited;
 	bool		is_limited;		/* a rate, max_running, or turns of tenants */
 	bool		makes_room;		/* that somebody may wait for */
@@ -266,6 +266,7 @@ typedef struct WfRunning
 
 extern void wf_running_look(const char *queue, WfRunning *running);
 extern int64 wf_grouped_from(const char *queue);
+extern int64 wf_grouped_mark(const char *queue);
 
 /* pick.c */
 extern List *wf_claim_pick(WfClaim *claim, int limit);
@@ -284,6 +285,7 @@ extern void wf_claim_init(void);
 extern List *wf_claim_pick_willing(WfClaim *claim, int limit);
 extern Datum wf_claim_refused(void);
 extern bool wf_claim_has_refused(void);
+extern bool wf_claim_may_be_refused(void);
 
 /* claim.c */
 

@@ -22,6 +22,7 @@
 #include "base/session.h"
 #include "base/try.h"
 #include "catalog/pg_type.h"
+#include "heads.h"
 #include "lane/lane.h"
 #include "look.h"
 #include "miscadmin.h"
@@ -334,6 +335,7 @@ wf_queue_reclaim_lost(WfSweep *sweep)
 	(void) wf_lanes_move_lost(false);
 	foreach(cell, all_queues())
 	{
+		wf_heads_mend(lfirst(cell));
 		if (room_in(sweep) > 0)
 			reclaim_leases(lfirst(cell), NULL, sweep);
 		if (room_in(sweep) > 0)

@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "look.h"
 #include "marks.h"
 #include "queue_internal.h"
@@ -74,6 +75,28 @@ wf_grouped_from(const char *queue)
 	int64		job_id;
 
 	(void) wf_look_walk(&walk, &job_id);
+
+	return job_id;
+}
+
+/*
+ * The same without a look: less exact.
+ */
+int64
+wf_grouped_mark(const char *queue)
+{
+	WfTrackKey	key = wf_track_key(wf_look_relation("job"), WF_TRACK_GROUPED, queue);
+	WfMarks		marks = {0};
+	const WfMarkNote *own;
+	int64		job_id = WF_MARK_NONE;
+	int			next = 0;
+
+	if (IsolationIsSerializable() || !wf_marks_ask(&key, &marks) || !marks.is_known)
+		return PG_INT64_MIN;
+	for (int i = 0; i < marks.n; i++)
+		job_id = Min(job_id, marks.shelves[i].from);
+	while ((own = wf_marks_own(&key, &next)) != NULL)
+		job_id = Min(job_id, own->position);
 
 	return job_id;
 }

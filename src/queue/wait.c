@@ -13,6 +13,7 @@
 #include "base/owner.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "heads.h"
 #include "queue_internal.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -37,7 +38,7 @@ static WfPlan look_plan = {
 	TEXTOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT8OID
 #define READY(range) \
 	"SELECT 1 FROM workflow.job AS j WHERE j.kind = 'task' AND j.queue = $1 " \
-	"  AND j.status = 'ready' AND j.run_at <= $2 AND " range \
+	"  AND j.status = 'ready' AND NOT j.behind AND j.run_at <= $2 AND " range \
 	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("$7") ") " \
 	"  AND NOT workflow._is_held(j.ctid) LIMIT 1"
 
@@ -113,6 +114,7 @@ can_claim(WfClaim *claim)
 	bool		is_lost;
 	bool		isnull;
 
+	wf_heads_mend(claim->queue);
 	wf_running_look(claim->queue, &running);
 	values[0] = CStringGetTextDatum(claim->queue);
 	values[1] = TimestampTzGetDatum(claim->now);
