@@ -126,6 +126,11 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_wait_for_job';
 COMMENT ON PROCEDURE workflow.wait_for_job(text, interval) IS
   'Returns when the queue has a job to claim, or after max_wait; holds no snapshot while it waits';
 
+CREATE FUNCTION workflow._lease_end(job_id bigint, token text, lease_until timestamptz) RETURNS timestamptz
+LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wf_lease_end';
+COMMENT ON FUNCTION workflow._lease_end(bigint, text, timestamptz) IS
+  'Inner: when the lease of a claim ends that its row says ends at lease_until; heartbeats move it in memory';
+
 CREATE FUNCTION workflow.extend(job_id bigint, token text, lease interval) RETURNS timestamptz
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_extend';
 COMMENT ON FUNCTION workflow.extend(bigint, text, interval) IS

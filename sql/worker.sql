@@ -194,7 +194,8 @@ AS $$
          format('%s leases ended more than a minute ago and were not given back.', l.n),
          CASE WHEN l.n > 0 THEN 'SELECT workflow.start_workers(); the maintenance worker gives them back.' END
   FROM (SELECT count(*) FROM workflow.job AS j
-        WHERE j.status = 'running' AND j.lease_until < workflow._now() - interval '1 minute') AS l (n)
+        WHERE j.status = 'running' AND j.lease_until < workflow._now() - interval '1 minute'
+          AND workflow._lease_end(j.job_id, j.token, j.lease_until) < workflow._now() - interval '1 minute') AS l (n)
   UNION ALL
   SELECT 'overdue_work', d.n = 0, 'warning',
          format('%s jobs for background workers have been due for more than a minute.', d.n),

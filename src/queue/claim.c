@@ -14,11 +14,13 @@
 #include "base/compat.h"
 #include "base/context.h"
 #include "base/owner.h"
+#include "beats.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "groups.h"
 #include "heads.h"
+#include "marks.h"
 #include "lane/lane.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
@@ -40,7 +42,8 @@ static WfPlan look_plan = {
 	.sql =
 	"SELECT q.paused_at IS NOT NULL, q.lease, "
 	"  EXISTS (SELECT 1 FROM workflow.job AS j WHERE j.queue = q.queue "
-	"    AND j.status = 'running' AND j.lease_until >= $4 AND j.lease_until <= $3 AND j.kind = $2), "
+	"    AND j.status = 'running' AND j.lease_until >= $4 AND j.lease_until <= $3 AND j.kind = $2 "
+	"    AND " WF_LEASE_END " <= $3), "
 	WF_LIMIT_COLUMNS " "
 	"FROM workflow.queue AS q WHERE q.queue = $1",
 };
@@ -84,18 +87,19 @@ read_queue(WfClaim *claim)
 	bool		isnull;
 	Datum		lease;
 
-	wf_running_look(claim->queue, &running);
+	wf_running_look(claim->queue, 1 << WF_RUNNING_ENDS, &running);
 	values[0] = CStringGetTextDatum(claim->queue);
 	values[1] = CStringGetTextDatum(claim->kind);
 	values[2] = TimestampTzGetDatum(claim->now);
-	values[3] = TimestampTzGetDatum(running.lease_until);
+	values[3] = TimestampTzGetDatum(running.ends_from);
 	if (wf_plan_execute(&look_plan, values, NULL) == 0)
 		wf_job_refuse_queue(claim->queue);
 	claim->is_paused = DatumGetBool(wf_result_datum(0, 1, NULL));
 	lease = wf_result_datum(0, 2, &isnull);
 	if (!claim->is_lease_asked)
 		claim->lease_us = isnull ? 0 : wf_interval_us(DatumGetIntervalP(lease));
-	claim->has_lost = DatumGetBool(wf_result_datum(0, 3, NULL));
+	claim->has_lost = DatumGetBool(wf_result_datum(0, 3, NULL)) ||
+		wf_beats_next_end(claim->queue) <= claim->now;
 	wf_claim_read_limits(claim, 0, 4);
 }
 
@@ -193,12 +197,12 @@ search_next_due(const WfClaim *claim, bool is_ready_wanted, bool *isnull)
 	Datum		values[5];
 	WfRunning	running;
 
-	wf_running_look(claim->queue, &running);
+	wf_running_look(claim->queue, 1 << WF_RUNNING_ENDS, &running);
 	values[0] = CStringGetTextDatum(claim->queue);
 	values[1] = CStringGetTextDatum(claim->kind);
 	values[2] = TimestampTzGetDatum(claim->now);
 	values[3] = BoolGetDatum(is_ready_wanted);
-	values[4] = TimestampTzGetDatum(running.lease_until);
+	values[4] = TimestampTzGetDatum(running.ends_from);
 	wf_plan_execute(&next_due_plan, values, NULL);
 
 	return wf_result_datum(0, 1, isnull);
@@ -219,6 +223,7 @@ wf_claim_next_due(const WfClaim *claim)
 	wf_ready_look(claim->queue, claim->kind, &ready);
 	if (ready.is_known)
 		due = wf_ready_next_due(&ready, claim->queue, claim->kind, claim->now);
+	due = Min(due, wf_beats_next_look(claim->queue, claim->now));
 	found = DatumGetTimestampTz(search_next_due(claim, !ready.is_known, &isnull));
 
 	return isnull ? due : Min(due, found);

@@ -11,6 +11,7 @@
 
 #include "access/htup_details.h"
 #include "base/owner.h"
+#include "beats.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "groups.h"
@@ -31,6 +32,7 @@ typedef enum JobColumn
 	JOB_PRIORITY = 4,
 	JOB_RUN_AT = 5,
 	JOB_GROUP_KEY = 12,
+	JOB_TOKEN = 13,
 	JOB_CLAIMED_AT = 15,
 	JOB_LEASE_UNTIL = 16,
 	JOB_DEAD_LETTER = 25,
@@ -49,6 +51,7 @@ typedef struct Row
 	bool		behind;
 	bool		has_lease;
 	TimestampTz lease_until;
+	const char *token;			/* or NULL */
 	WfFigureJob figure;
 } Row;
 
@@ -90,6 +93,7 @@ read_row(Row *row, HeapTuple tuple, TupleDesc columns)
 	row->group_key = text_of(values, nulls, JOB_GROUP_KEY);
 	row->priority = DatumGetInt32(values[JOB_PRIORITY]);
 	row->behind = DatumGetBool(values[JOB_BEHIND]);
+	row->token = text_of(values, nulls, JOB_TOKEN);
 	row->has_lease = !nulls[JOB_LEASE_UNTIL];
 	row->lease_until = row->has_lease ? DatumGetTimestampTz(values[JOB_LEASE_UNTIL]) : 0;
 	row->figure.status = status_of(text_of(values, nulls, JOB_STATUS));
@@ -118,7 +122,10 @@ note_place(Oid table, const Row *row)
 	if (row->figure.status == WF_FIGURE_READY && !row->behind)
 		mark(table, row, row->kind, row->priority, row->figure.run_at);
 	else if (row->figure.status == WF_FIGURE_RUNNING && row->has_lease)
+	{
 		mark(table, row, WF_TRACK_RUNNING, WF_RUNNING_LEASE, row->lease_until);
+		mark(table, row, WF_TRACK_RUNNING, WF_RUNNING_ENDS, row->lease_until);
+	}
 	else if (row->figure.status == WF_FIGURE_RUNNING)
 		mark(table, row, WF_TRACK_RUNNING, WF_RUNNING_SESSION,
 			 row->figure.claimed_at == 0 ? PG_INT64_MIN : row->figure.claimed_at);
@@ -206,6 +213,9 @@ wf_job_followed(PG_FUNCTION_ARGS)
 	wf_figures_note_job(before == NULL ? NULL : &before->figure,
 						after == NULL ? NULL : &after->figure);
 	follow_group(before, after);
+	if (before != NULL && before->token != NULL &&
+		(after == NULL || after->token == NULL || strcmp(before->token, after->token) != 0))
+		wf_beats_note_end(before->job_id, before->token);
 
 	return PointerGetDatum(NULL);
 }

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "beats.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lane/lane.h"
@@ -22,6 +23,7 @@ wf_queue_init(void)
 	 * done, and who mends a group needs the marks as they are then
 	 */
 	wf_groups_init();
+	wf_beats_init();
 	wf_marks_init();
 	wf_claim_init();
 	wf_lane_init();

@@ -57,6 +57,7 @@ wf_look_open(WfLook *look, const char *table, const char *index)
 	look->table = table_open(wf_look_relation(table), AccessShareLock);
 	look->index = index_open(oid, AccessShareLock);
 	look->snapshot = new_snapshot();
+	look->skips = NULL;
 
 	return true;
 }
@@ -101,7 +102,9 @@ wf_look_first(WfLook *look, int n_keys, Snapshot snapshot, int column, int64 *va
 	bool		isnull;
 
 	index_rescan(scan, look->keys, n_keys, NULL, 0);
-	found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	do
+		found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	while (found && look->skips != NULL && look->skips(slot));
 	if (found)
 		*value = DatumGetInt64(slot_getattr(slot, columns[column - 1], &isnull));
 	if (found && other != 0)
