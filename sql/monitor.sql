@@ -273,12 +273,12 @@ RETURNS timestamptz LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT CASE
-    WHEN job.status = 'running' AND is_paused THEN job.lease_until
+    WHEN job.status = 'running' AND is_paused THEN workflow._lease_end(job.job_id, job.token, job.lease_until)
     WHEN is_paused THEN NULL
     ELSE least(
       CASE WHEN job.status = 'ready' AND job.effect_id = effect.effect_id THEN greatest(job.run_at, effect.next_at)
            WHEN job.status = 'ready' THEN job.run_at
-           WHEN job.status = 'running' THEN least(job.lease_until, effect.next_at)
+           WHEN job.status = 'running' THEN least(workflow._lease_end(job.job_id, job.token, job.lease_until), effect.next_at)
            ELSE effect.next_at END,
       CASE WHEN timer.kind <> 'timeout' OR effect.state IS DISTINCT FROM 'held' THEN nullif(timer.due_at, 'infinity') END,
       review.due_at) END

@@ -79,22 +79,6 @@ CREATE TRIGGER name_tenants
   FOR EACH ROW WHEN (new.fair AND NOT old.fair) EXECUTE FUNCTION workflow._name_tenants();
 COMMENT ON TRIGGER name_tenants ON workflow.queue IS 'Jobs that were stored before the queue was fair take turns, too';
 
--- Scans of the jobs of a queue begin at low-water marks, which the commit of a job that stands before lowers.
-CREATE FUNCTION workflow._job_placed() RETURNS trigger
-LANGUAGE C AS 'MODULE_PATHNAME', 'wf_job_placed';
-COMMENT ON FUNCTION workflow._job_placed() IS
-  'Inner: notes where a job stands, for the marks at which claims begin to look';
-
-CREATE TRIGGER "~workflow_placed" BEFORE INSERT ON workflow.job
-  FOR EACH ROW EXECUTE FUNCTION workflow._job_placed();
-COMMENT ON TRIGGER "~workflow_placed" ON workflow.job IS 'Claims begin to look no later than at this job';
-CREATE TRIGGER workflow_placed_again AFTER UPDATE ON workflow.job
-  FOR EACH ROW WHEN (new.status IN ('ready', 'running') OR new.group_key IS NOT NULL)
-  EXECUTE FUNCTION workflow._job_placed();
-COMMENT ON TRIGGER workflow_placed_again ON workflow.job IS 'Claims begin to look no later than at this job';
-ALTER TABLE workflow.job ENABLE ALWAYS TRIGGER "~workflow_placed";
-ALTER TABLE workflow.job ENABLE ALWAYS TRIGGER workflow_placed_again;
-
 CREATE FUNCTION workflow._lanes_restored() RETURNS trigger
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_lane_restored';
 COMMENT ON FUNCTION workflow._lanes_restored() IS
@@ -143,6 +127,11 @@ CREATE PROCEDURE workflow.wait_for_job(queue text, max_wait interval)
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_wait_for_job';
 COMMENT ON PROCEDURE workflow.wait_for_job(text, interval) IS
   'Returns when the queue has a job to claim, or after max_wait; holds no snapshot while it waits';
+
+CREATE FUNCTION workflow._lease_end(job_id bigint, token text, lease_until timestamptz) RETURNS timestamptz
+LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wf_lease_end';
+COMMENT ON FUNCTION workflow._lease_end(bigint, text, timestamptz) IS
+  'Inner: when the lease of a claim ends that its row says ends at lease_until; heartbeats move it in memory';
 
 CREATE FUNCTION workflow.extend(job_id bigint, token text, lease interval) RETURNS timestamptz
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_extend';
@@ -653,14 +642,14 @@ GROUP BY j.place;
 COMMENT ON VIEW workflow._scanned_queues IS 'Inner: what the table of jobs holds of each queue, by looking at all of them';
 
 CREATE FUNCTION workflow._follow_job() RETURNS trigger
-LANGUAGE C AS 'MODULE_PATHNAME', 'wf_figures_follow';
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_job_followed';
 COMMENT ON FUNCTION workflow._follow_job() IS
-  'Inner: notes for the figures of its queue what happens to a job';
+  'Inner: notes what happens to a job for the figures of its queue, the marks at which claims begin to look, and its group';
 
 CREATE TRIGGER follow_job
-  AFTER INSERT OR DELETE OR UPDATE OF queue, status, run_at, dead_letter ON workflow.job
+  AFTER INSERT OR DELETE OR UPDATE ON workflow.job
   FOR EACH ROW EXECUTE FUNCTION workflow._follow_job();
-COMMENT ON TRIGGER follow_job ON workflow.job IS 'The figures of queues follow their jobs, whoever changes them';
+COMMENT ON TRIGGER follow_job ON workflow.job IS 'Figures, marks and groups follow their jobs, whoever changes them';
 ALTER TABLE workflow.job ENABLE ALWAYS TRIGGER follow_job;
 
 CREATE TRIGGER follow_truncate AFTER TRUNCATE ON workflow.job

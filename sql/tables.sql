@@ -324,16 +324,18 @@ CREATE TABLE workflow.job (
   dead_letter   text COLLATE "C",
   aged          int NOT NULL DEFAULT 0,
   tenant        text COLLATE "C",
-  units         int NOT NULL DEFAULT 1 CHECK (units > 0)
+  units         int NOT NULL DEFAULT 1 CHECK (units > 0),
+  behind        boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 70);
-CREATE INDEX job_ready ON workflow.job (kind, queue, priority, run_at, job_id) WHERE status = 'ready';
-CREATE INDEX job_due ON workflow.job (kind, run_at) WHERE status = 'ready';
+CREATE INDEX job_ready ON workflow.job (kind, queue, priority, run_at, job_id) WHERE status = 'ready' AND NOT behind;
+CREATE INDEX job_due ON workflow.job (kind, run_at) WHERE status = 'ready' AND NOT behind;
 CREATE INDEX job_running ON workflow.job (queue, lease_until, claimed_at) WHERE status = 'running';
 CREATE INDEX job_item ON workflow.job (item_id) WHERE item_id IS NOT NULL;
 CREATE INDEX job_effect ON workflow.job (effect_id) WHERE effect_id IS NOT NULL;
 CREATE UNIQUE INDEX job_key ON workflow.job (queue, key) WHERE key IS NOT NULL;
-CREATE INDEX job_group ON workflow.job (queue, group_key, job_id) WHERE group_key IS NOT NULL;
-CREATE INDEX job_tenant ON workflow.job (queue, kind, priority, tenant, run_at, job_id) WHERE status = 'ready' AND tenant IS NOT NULL;
+CREATE INDEX job_group ON workflow.job (queue, group_key, job_id) WHERE group_key IS NOT NULL AND status || '' <> 'dead';
+CREATE INDEX job_behind ON workflow.job (queue, group_key, job_id) WHERE behind;
+CREATE INDEX job_tenant ON workflow.job (queue, kind, priority, tenant, run_at, job_id) WHERE status = 'ready' AND NOT behind AND tenant IS NOT NULL;
 CREATE INDEX job_group_running ON workflow.job (queue, group_key, job_id) WHERE status || '' = 'running' AND group_key IS NOT NULL;
 CREATE INDEX job_grouped ON workflow.job (queue, job_id) WHERE group_key IS NOT NULL AND status <> 'dead';
 CREATE INDEX job_waiting ON workflow.job (effect_id) WHERE status = 'waiting' AND waiting_on IN ('effect', 'blocked');
@@ -346,6 +348,7 @@ COMMENT ON COLUMN workflow.job.priority IS 'Smaller runs first; in a queue with 
 COMMENT ON COLUMN workflow.job.aged IS 'How many intervals of its queue''s aging had passed, since 2000, when it was due: later jobs count as so much less urgent';
 COMMENT ON COLUMN workflow.job.tenant IS 'Whose job it is; in a fair queue tenants take turns, and what has none is of a tenant without a name';
 COMMENT ON COLUMN workflow.job.units IS 'How much of the rate limit of its queue it takes';
+COMMENT ON COLUMN workflow.job.behind IS 'Another job of its group comes first, so claims need not look at this one; let out when that ends';
 COMMENT ON COLUMN workflow.job.attempt IS 'Executions begun and charged';
 COMMENT ON COLUMN workflow.job.seq IS 'Visit of the state that the job belongs to';
 COMMENT ON COLUMN workflow.job.session_pid IS 'With a claim bound to a session: its process, beside session_start';

@@ -136,7 +136,7 @@ AS $$
   WHERE j.job_id = (
     SELECT o.job_id
     FROM workflow.job AS o JOIN workflow.queue AS q ON q.queue = o.queue
-    WHERE o.kind = 'sql' AND o.status = 'ready' AND o.run_at <= workflow._now()
+    WHERE o.kind = 'sql' AND o.status = 'ready' AND NOT o.behind AND o.run_at <= workflow._now()
       AND q.paused_at IS NULL AND workflow._is_own(o.xmin)
     ORDER BY o.priority, o.run_at, o.job_id
     LIMIT 1)
@@ -211,14 +211,15 @@ AS $$
          format('%s leases ended more than a minute ago and were not given back.', l.n),
          CASE WHEN l.n > 0 THEN 'SELECT workflow.start_workers(); the maintenance worker gives them back.' END
   FROM (SELECT count(*) FROM workflow.job AS j
-        WHERE j.status = 'running' AND j.lease_until < workflow._now() - interval '1 minute') AS l (n)
+        WHERE j.status = 'running' AND j.lease_until < workflow._now() - interval '1 minute'
+          AND workflow._lease_end(j.job_id, j.token, j.lease_until) < workflow._now() - interval '1 minute') AS l (n)
   UNION ALL
   SELECT 'overdue_work', d.n = 0, 'warning',
          format('%s jobs for background workers have been due for more than a minute.', d.n),
          CASE WHEN d.n > 0 THEN 'SELECT * FROM workflow.workers; shows what the workers do, workflow.queues which limits hold them back.' END
   FROM (SELECT count(*) FROM (
           SELECT FROM workflow.job AS j JOIN workflow.queue AS q ON q.queue = j.queue
-          WHERE j.status = 'ready' AND j.kind IN ('sql', 'http', 'model') AND q.paused_at IS NULL
+          WHERE j.status = 'ready' AND NOT j.behind AND j.kind IN ('sql', 'http', 'model') AND q.paused_at IS NULL
             AND j.run_at < workflow._now() - interval '1 minute'
           LIMIT 10000) AS due) AS d (n)
   UNION ALL

@@ -19,7 +19,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
-#define MAX_TOLD 4
+#define MAX_TOLD 8
 
 static WfSwitched told[MAX_TOLD];
 static int	n_told = 0;

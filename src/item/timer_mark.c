@@ -34,7 +34,7 @@ TimestampTz
 wf_timers_from(void)
 {
 	WfWalk		walk = {
-		.table = "timer",.index = "timer_due",.track = TRACK_TIMERS,.n_shelves = 1,
+		.table = "timer",.index = "timer_due",.track = TRACK_TIMERS,.n_shelves = 1,.wanted = 1,
 		.find_first = first_timer
 	};
 	int64		due_at;

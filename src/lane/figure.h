@@ -9,6 +9,8 @@
 #ifndef WF_LANE_FIGURE_H
 #define WF_LANE_FIGURE_H
 
+#include "datatype/timestamp.h"
+
 typedef enum WfFigure
 {
 	/* how many there are, in the table of jobs */
@@ -38,6 +40,18 @@ extern WfFigures wf_figures_of(const char *queue, int length);
 
 /* Notes a change of the present transaction; none where figures is 0. */
 extern void wf_figure_note(WfFigures figures, WfFigure figure, int64 at, int64 by);
+
+/* What the figures want to know of a job of the table. */
+typedef struct WfFigureJob
+{
+	const char *place;			/* queue that it is counted in */
+	WfFigure	status;
+	TimestampTz run_at;
+	TimestampTz claimed_at;		/* 0: null */
+} WfFigureJob;
+
+/* Notes what a job was and what it is; NULL: it was not there, or is gone. */
+extern void wf_figures_note_job(const WfFigureJob *before, const WfFigureJob *after);
 
 /* The present transaction has changed jobs and cannot say how. */
 extern void wf_figures_lose(void);

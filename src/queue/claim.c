@@ -14,9 +14,13 @@
 #include "base/compat.h"
 #include "base/context.h"
 #include "base/owner.h"
+#include "beats.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "groups.h"
+#include "heads.h"
+#include "marks.h"
 #include "lane/lane.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
@@ -38,7 +42,8 @@ static WfPlan look_plan = {
 	.sql =
 	"SELECT q.paused_at IS NOT NULL, q.lease, "
 	"  EXISTS (SELECT 1 FROM workflow.job AS j WHERE j.queue = q.queue "
-	"    AND j.status = 'running' AND j.lease_until >= $4 AND j.lease_until <= $3 AND j.kind = $2), "
+	"    AND j.status = 'running' AND j.lease_until >= $4 AND j.lease_until <= $3 AND j.kind = $2 "
+	"    AND " WF_LEASE_END " <= $3), "
 	WF_LIMIT_COLUMNS " "
 	"FROM workflow.queue AS q WHERE q.queue = $1",
 };
@@ -52,7 +57,7 @@ static WfPlan next_due_plan = {
 	.sql =
 	"SELECT LEAST("
 	"  (SELECT j.run_at FROM workflow.job AS j "
-	"   WHERE $4 AND j.kind = $2 AND j.queue = $1 AND j.status = 'ready' AND j.run_at > $3 "
+	"   WHERE $4 AND j.kind = $2 AND j.queue = $1 AND j.status = 'ready' AND NOT j.behind AND j.run_at > $3 "
 	"   ORDER BY j.run_at LIMIT 1), "
 	"  (SELECT j.lease_until FROM workflow.job AS j "
 	"   WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'running' "
@@ -69,7 +74,7 @@ static WfPlan held_plan = {
 	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8ARRAYOID},
 	.sql =
 	"SELECT 1 FROM workflow.job AS j "
-	"WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'ready' AND j.run_at <= $3 "
+	"WHERE j.kind = $2 AND j.queue = $1 AND j.status = 'ready' AND NOT j.behind AND j.run_at <= $3 "
 	"  AND j.job_id <> ALL ($4) "
 	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("0") ") LIMIT 1",
 };
@@ -82,18 +87,19 @@ read_queue(WfClaim *claim)
 	bool		isnull;
 	Datum		lease;
 
-	wf_running_look(claim->queue, &running);
+	wf_running_look(claim->queue, 1 << WF_RUNNING_ENDS, &running);
 	values[0] = CStringGetTextDatum(claim->queue);
 	values[1] = CStringGetTextDatum(claim->kind);
 	values[2] = TimestampTzGetDatum(claim->now);
-	values[3] = TimestampTzGetDatum(running.lease_until);
+	values[3] = TimestampTzGetDatum(running.ends_from);
 	if (wf_plan_execute(&look_plan, values, NULL) == 0)
 		wf_job_refuse_queue(claim->queue);
 	claim->is_paused = DatumGetBool(wf_result_datum(0, 1, NULL));
 	lease = wf_result_datum(0, 2, &isnull);
 	if (!claim->is_lease_asked)
 		claim->lease_us = isnull ? 0 : wf_interval_us(DatumGetIntervalP(lease));
-	claim->has_lost = DatumGetBool(wf_result_datum(0, 3, NULL));
+	claim->has_lost = DatumGetBool(wf_result_datum(0, 3, NULL)) ||
+		wf_beats_next_end(claim->queue) <= claim->now;
 	wf_claim_read_limits(claim, 0, 4);
 }
 
@@ -152,6 +158,7 @@ wf_claim_look(WfClaim *claim)
 
 	claim->now = wf_now();
 	claim->has_changed = false;
+	wf_heads_mend(claim->queue);
 	jobs = wf_lanes_look(claim, &is_done);
 	if (!is_done)
 	{
@@ -190,12 +197,12 @@ search_next_due(const WfClaim *claim, bool is_ready_wanted, bool *isnull)
 	Datum		values[5];
 	WfRunning	running;
 
-	wf_running_look(claim->queue, &running);
+	wf_running_look(claim->queue, 1 << WF_RUNNING_ENDS, &running);
 	values[0] = CStringGetTextDatum(claim->queue);
 	values[1] = CStringGetTextDatum(claim->kind);
 	values[2] = TimestampTzGetDatum(claim->now);
 	values[3] = BoolGetDatum(is_ready_wanted);
-	values[4] = TimestampTzGetDatum(running.lease_until);
+	values[4] = TimestampTzGetDatum(running.ends_from);
 	wf_plan_execute(&next_due_plan, values, NULL);
 
 	return wf_result_datum(0, 1, isnull);
@@ -216,6 +223,7 @@ wf_claim_next_due(const WfClaim *claim)
 	wf_ready_look(claim->queue, claim->kind, &ready);
 	if (ready.is_known)
 		due = wf_ready_next_due(&ready, claim->queue, claim->kind, claim->now);
+	due = Min(due, wf_beats_next_look(claim->queue, claim->now));
 	found = DatumGetTimestampTz(search_next_due(claim, !ready.is_known, &isnull));
 
 	return isnull ? due : Min(due, found);
@@ -240,7 +248,7 @@ wf_claim_next_look(const WfClaim *claim, TimestampTz deadline)
 
 	if (due == 0)
 	{
-		if (wf_claim_is_held(claim))
+		if (wf_claim_is_held(claim) || wf_groups_any_left(claim->queue))
 			deadline = Min(deadline, real_now + WF_HELD_US);
 		due = wf_claim_next_due(claim);
 	}

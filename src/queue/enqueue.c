@@ -15,6 +15,7 @@
 #include "base/owner.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "heads.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
 #include "utils/builtins.h"
@@ -23,16 +24,16 @@
 static WfPlan insert_plan = {
 	.name = "enqueue",
 	.expected = SPI_OK_INSERT_RETURNING,
-	.nargs = 17,
+	.nargs = 18,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID,
 		INT8OID, TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID,
-	JSONBOID, BOOLOID, TEXTOID, INT4OID},
+	JSONBOID, BOOLOID, TEXTOID, INT4OID, BOOLOID},
 	.sql =
 	"INSERT INTO workflow.job (queue, kind, status, waiting_on, priority, run_at, "
 	"  item_id, state, seq, effect_id, key, group_key, created_at, payload, aged, tenant, "
-	"  units) "
+	"  units, behind) "
 	"SELECT q.queue, $2, $3, $4, $5 + " WF_AGED("$5", "$6") ", $6, "
-	"  $7, $8, $9, $10, $11, $12, $13, $14, " WF_AGED("$5", "$6") ", " WF_TENANT("$16") ", $17 "
+	"  $7, $8, $9, $10, $11, $12, $13, $14, " WF_AGED("$5", "$6") ", " WF_TENANT("$16") ", $17, $18 "
 	"FROM workflow.queue AS q "
 	"WHERE q.queue = $1 AND (q.max_length IS NULL OR $15) "
 	"ON CONFLICT (queue, key) WHERE key IS NOT NULL DO NOTHING "
@@ -62,8 +63,8 @@ find_by_key(const WfNewJob *job)
 static int64
 insert_job(const WfNewJob *job, bool has_room)
 {
-	Datum		values[17];
-	char		nulls[17];
+	Datum		values[18];
+	char		nulls[18];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = CStringGetTextDatum(job->queue);
@@ -91,6 +92,8 @@ insert_job(const WfNewJob *job, bool has_room)
 	values[15] = wf_text_datum(job->tenant);
 	nulls[15] = WF_NULL_FLAG(job->tenant);
 	values[16] = Int32GetDatum(Max(job->units, 1));
+	values[17] = BoolGetDatum(job->group_key != NULL &&
+							  wf_heads_is_behind(job->queue, job->group_key, PG_INT64_MAX));
 
 	return wf_plan_execute(&insert_plan, values, nulls) == 0 ? 0 : wf_result_int8(0, 1);
 }

@@ -20,7 +20,7 @@
 #include "utils/timestamp.h"
 
 #define OF_LEVEL \
-	"j.queue = $2 AND j.kind = $1 AND j.status = 'ready' AND j.tenant IS NOT NULL " \
+	"j.queue = $2 AND j.kind = $1 AND j.status = 'ready' AND NOT j.behind AND j.tenant IS NOT NULL " \
 	"AND j.priority = $3 "
 #define FIRST_TENANT(where) \
 	"SELECT j.tenant FROM workflow.job AS j WHERE " OF_LEVEL where \
@@ -34,7 +34,7 @@ static WfPlan level_plan = {
 	.argtypes = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID},
 	.sql =
 	"SELECT j.priority FROM workflow.job AS j "
-	"WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND j.priority >= $3 "
+	"WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND NOT j.behind AND j.priority >= $3 "
 	"  AND j.run_at <= $4 "
 	"ORDER BY j.priority, j.run_at LIMIT 1",
 };
@@ -85,7 +85,7 @@ static WfPlan take_plan = {
 	"WITH picked AS MATERIALIZED ("
 	"  SELECT p.job_id FROM pg_catalog.unnest($12) WITH ORDINALITY AS t (tenant, n), "
 	"  LATERAL (SELECT j.job_id FROM workflow.job AS j "
-	"    WHERE j.queue = $2 AND j.kind = $1 AND j.status = 'ready' AND j.tenant IS NOT NULL "
+	"    WHERE j.queue = $2 AND j.kind = $1 AND j.status = 'ready' AND NOT j.behind AND j.tenant IS NOT NULL "
 	"      AND j.priority = $11 AND j.tenant = t.tenant AND j.run_at <= $3 "
 	"      AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("$13") ") "
 	"    ORDER BY j.run_at, j.job_id "

@@ -5,9 +5,11 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "beats.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lane/lane.h"
+#include "groups.h"
 #include "marks.h"
 #include "queue_internal.h"
 #include "utils/array.h"
@@ -18,8 +20,10 @@ wf_queue_init(void)
 {
 	/*
 	 * what is registered last is called first: claims wake when lanes are
-	 * done
+	 * done, and who mends a group needs the marks as they are then
 	 */
+	wf_groups_init();
+	wf_beats_init();
 	wf_marks_init();
 	wf_claim_init();
 	wf_lane_init();

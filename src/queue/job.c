@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/sqlstate.h"
+#include "beats.h"
 #include "catalog/pg_type.h"
 #include "lane/lane.h"
 #include "queue_internal.h"
@@ -120,6 +121,8 @@ wf_job_from_row(uint64 row)
 	job->worker = wf_result_text(row, COLUMN_WORKER);
 	job->claimed_at = result_time(row, COLUMN_CLAIMED_AT);
 	job->lease_until = result_time(row, COLUMN_LEASE_UNTIL);
+	if (job->lease_until != 0 && job->token != NULL)
+		job->lease_until = wf_beats_end(job->job_id, job->token, job->lease_until);
 	job->payload = result_jsonb(row, COLUMN_PAYLOAD);
 	job->group_key = wf_result_text(row, COLUMN_GROUP_KEY);
 	job->priority = wf_result_int4(row, COLUMN_PRIORITY);

@@ -37,7 +37,7 @@ static WfPlan head_plan = {
 	.argtypes = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	.sql =
 	"SELECT j.priority, j.run_at FROM workflow.job AS j "
-	"WHERE j.kind = 'task' AND j.queue = $1 AND j.status = 'ready' AND j.run_at <= $2 "
+	"WHERE j.kind = 'task' AND j.queue = $1 AND j.status = 'ready' AND NOT j.behind AND j.run_at <= $2 "
 	"  AND ($3 IS NULL OR (j.priority, j.run_at) > (0, $3)) "
 	"ORDER BY j.priority, j.run_at, j.job_id LIMIT 1",
 };

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/context.h"
 #include "base/owner.h"
+#include "beats.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lane/lane.h"
@@ -26,7 +27,7 @@ static WfPlan extend_plan = {
 	.sql =
 	"UPDATE workflow.job SET lease_until = $4, session_pid = NULL, session_start = NULL "
 	"WHERE job_id = $1 AND token = $2 AND status = 'running' "
-	"  AND (lease_until IS NULL OR lease_until > $3)",
+	"  AND (lease_until IS NULL OR workflow._lease_end(job_id, token, lease_until) > $3)",
 };
 
 static void
@@ -61,6 +62,7 @@ lease_end(TimestampTz now, const Interval *lease)
 
 /*
  * Extends a lease in the table, where a claim goes that is bound to its session.
+ * What memory says of it goes first.
  */
 static void
 extend_in_table(int64 job_id, const char *token, TimestampTz now, TimestampTz until)
@@ -77,6 +79,28 @@ extend_in_table(int64 job_id, const char *token, TimestampTz now, TimestampTz un
 		(void) wf_queue_lock_claimed(job_id, token);	/* says what is wrong */
 		elog(ERROR, "lease of job " INT64_FORMAT " could not be extended", job_id);
 	}
+	wf_beats_move(job_id, token, until);
+}
+
+/* Where the end of a lease is that is extended. */
+typedef enum Place
+{
+	IN_LANE,
+	IN_MEMORY,					/* of a job of the table */
+	IN_TABLE,
+} Place;
+
+/*
+ * Extends a lease in memory, or with until 0 only says whether that can be done.
+ */
+static bool
+extend_in_memory(Place place, int64 job_id, const char *token, TimestampTz now, TimestampTz until,
+				 uint32 *like)
+{
+	if (place == IN_LANE)
+		return wf_lane_extend(job_id, token, now, until, like);
+
+	return place == IN_MEMORY && wf_beats_extend(job_id, token, now, until);
 }
 
 /*
@@ -86,17 +110,22 @@ extend_in_table(int64 job_id, const char *token, TimestampTz now, TimestampTz un
 static void
 extend(const Datum *ids, char **tokens, int count, TimestampTz now, TimestampTz until)
 {
-	bool	   *in_lane = palloc(sizeof(bool) * Max(count, 1));
+	Place	   *places = palloc(sizeof(Place) * Max(count, 1));
 	uint32		like = 0;
 
 	for (int i = 0; i < count; i++)
 	{
-		in_lane[i] = wf_lane_extend(DatumGetInt64(ids[i]), tokens[i], now, 0, &like);
-		if (!in_lane[i])
-			extend_in_table(DatumGetInt64(ids[i]), tokens[i], now, until);
+		int64		job_id = DatumGetInt64(ids[i]);
+
+		for (places[i] = IN_LANE; places[i] < IN_TABLE; places[i]++)
+			if (extend_in_memory(places[i], job_id, tokens[i], now, 0, &like))
+				break;
+		if (places[i] == IN_TABLE)
+			extend_in_table(job_id, tokens[i], now, until);
 	}
 	for (int i = 0; i < count; i++)
-		if (in_lane[i] && !wf_lane_extend(DatumGetInt64(ids[i]), tokens[i], now, until, &like))
+		if (places[i] != IN_TABLE &&
+			!extend_in_memory(places[i], DatumGetInt64(ids[i]), tokens[i], now, until, &like))
 			extend_in_table(DatumGetInt64(ids[i]), tokens[i], now, until);
 }
 

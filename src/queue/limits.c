@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "catalog/pg_type.h"
+#include "marks.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
 #include "storage/proc.h"
@@ -166,7 +167,7 @@ allowed_by_max_running(const WfClaim *claim, int wanted)
 	Datum		values[4];
 	WfRunning	running;
 
-	wf_running_look(claim->queue, &running);
+	wf_running_look(claim->queue, 1 << WF_RUNNING_LEASE | 1 << WF_RUNNING_SESSION, &running);
 	values[0] = CStringGetTextDatum(claim->queue);
 	values[1] = Int64GetDatum(claim->max_running);
 	values[2] = TimestampTzGetDatum(running.lease_until);

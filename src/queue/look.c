@@ -57,6 +57,7 @@ wf_look_open(WfLook *look, const char *table, const char *index)
 	look->table = table_open(wf_look_relation(table), AccessShareLock);
 	look->index = index_open(oid, AccessShareLock);
 	look->snapshot = new_snapshot();
+	look->skips = NULL;
 
 	return true;
 }
@@ -101,11 +102,32 @@ wf_look_first(WfLook *look, int n_keys, Snapshot snapshot, int column, int64 *va
 	bool		isnull;
 
 	index_rescan(scan, look->keys, n_keys, NULL, 0);
-	found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	do
+		found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	while (found && look->skips != NULL && look->skips(slot));
 	if (found)
 		*value = DatumGetInt64(slot_getattr(slot, columns[column - 1], &isnull));
 	if (found && other != 0)
 		*other_value = DatumGetInt32(slot_getattr(slot, columns[other - 1], &isnull));
+	ExecDropSingleTupleTableSlot(slot);
+	index_endscan(scan);
+
+	return found;
+}
+
+/*
+ * Whether there is a row that is committed, or of this transaction and of its
+ * present command, too; it begins with the last one.
+ */
+bool
+wf_look_any_backward(WfLook *look, int n_keys)
+{
+	IndexScanDesc scan = wf_index_beginscan(look->table, look->index, SnapshotSelf, n_keys);
+	TupleTableSlot *slot = table_slot_create(look->table, NULL);
+	bool		found;
+
+	index_rescan(scan, look->keys, n_keys, NULL, 0);
+	found = index_getnext_slot(scan, BackwardScanDirection, slot);
 	ExecDropSingleTupleTableSlot(slot);
 	index_endscan(scan);
 

@@ -6,6 +6,7 @@
 #define WF_QUEUE_LOOK_H
 
 #include "access/skey.h"
+#include "executor/tuptable.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
@@ -18,6 +19,8 @@ typedef struct WfLook
 	Relation	index;
 	Snapshot	snapshot;		/* shows nothing of the present transaction */
 	ScanKeyData keys[WF_LOOK_KEYS];
+	bool		(*skips) (TupleTableSlot *slot);	/* rows that do not count,
+													 * or NULL */
 } WfLook;
 
 /* Of the schema workflow; InvalidOid when there is none. */
@@ -31,7 +34,9 @@ extern void wf_look_null_key(WfLook *look, int column);
 extern bool wf_look_first(WfLook *look, int n_keys, Snapshot snapshot, int column,
 						  int64 *value, int other, int32 *other_value);
 
-#define WF_WALK_SHELVES 2
+extern bool wf_look_any_backward(WfLook *look, int n_keys);
+
+#define WF_WALK_SHELVES 3
 
 /* A track with few shelves, from 0 on. */
 typedef struct WfWalk
@@ -41,6 +46,7 @@ typedef struct WfWalk
 	const char *track;
 	const char *queue;			/* first column of the index; NULL: it is not */
 	int			n_shelves;
+	uint32		wanted;			/* as bits; of the others the mark is enough */
 	int64		(*find_first) (WfLook *look, int32 shelf, int64 from);	/* or WF_MARK_NONE */
 } WfWalk;
 

@@ -37,6 +37,8 @@
 #define WF_TRACK_RUNNING "running"	/* index job_running */
 #define WF_RUNNING_LEASE 0		/* lease_until */
 #define WF_RUNNING_SESSION 1	/* claimed_at, bound to sessions */
+#define WF_RUNNING_ENDS 2		/* lease_until, of those that are not in
+								 * memory (beats.h) */
 #define WF_TRACK_GROUPED "grouped"	/* index job_grouped: job_id */
 
 /* Names of tracks are only compared by 128 bits of hash. */

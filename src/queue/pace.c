@@ -2,7 +2,7 @@
  * pace.c
  *	  How fast a queue moves: notes for its figures.
  *
- * How many jobs there are follows from the jobs themselves (figure_trigger.c);
+ * How many jobs there are follows from the jobs themselves (follow.c);
  * what became of an attempt only who ends it knows.
  */
 #include "postgres.h"

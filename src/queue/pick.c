@@ -28,7 +28,7 @@
 #define TAKE(range) \
 	"WITH picked AS MATERIALIZED (" \
 	"  SELECT j.job_id FROM workflow.job AS j " \
-	"  WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND j.run_at <= $3 " \
+	"  WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND NOT j.behind AND j.run_at <= $3 " \
 	"    AND " range \
 	"    AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("$15") ") " \
 	"  ORDER BY j.priority, j.run_at, j.job_id " \

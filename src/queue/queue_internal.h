@@ -65,6 +65,9 @@
 	"WHERE j.job_id = ANY (ARRAY(SELECT p.job_id FROM picked AS p)) " \
 	"RETURNING " WF_JOB_COLUMNS ", (j.group_key IS NOT NULL OR $10) AS frees_others"
 
+/* When the lease of a claimed job j ends, which its heartbeats have moved. */
+#define WF_LEASE_END "workflow._lease_end(j.job_id, j.token, j.lease_until)"
+
 /* Whether the end of a deleted job j may let another one start. */
 #define WF_FREES_OTHERS \
 	"(j.group_key IS NOT NULL OR EXISTS (SELECT 1 FROM workflow.queue AS q " \
@@ -136,7 +139,7 @@ typedef struct WfClaim
 	bool		has_lost;		/* leases that have ended */
 	WfReady		ready;			/* when the claim last took */
 	bool		has_groups;		/* perhaps; the same */
-	int64		grouped_from;	/* wf_grouped_from(), where there are groups */
+	int64		grouped_from;	/* wf_grouped_mark(), where there are groups */
 	bool		is_rate_limited;
 	bool		is_limited;		/* a rate, max_running, or turns of tenants */
 	bool		makes_room;		/* that somebody may wait for */
@@ -272,10 +275,14 @@ typedef struct WfRunning
 	bool		is_known;		/* else the two are the least there is */
 	TimestampTz lease_until;	/* infinity: no lease runs */
 	TimestampTz claimed_at;		/* of those bound to sessions; infinity: none */
+	TimestampTz ends_from;		/* as lease_until, of leases whose ends are
+								 * not in memory (beats.h) */
 } WfRunning;
 
-extern void wf_running_look(const char *queue, WfRunning *running);
+/* wanted: WF_RUNNING_xxx, as bits; the others may be less. */
+extern void wf_running_look(const char *queue, uint32 wanted, WfRunning *running);
 extern int64 wf_grouped_from(const char *queue);
+extern int64 wf_grouped_mark(const char *queue);
 
 /* pick.c */
 extern List *wf_claim_pick(WfClaim *claim, int limit);
@@ -294,6 +301,7 @@ extern void wf_claim_init(void);
 extern List *wf_claim_pick_willing(WfClaim *claim, int limit);
 extern Datum wf_claim_refused(void);
 extern bool wf_claim_has_refused(void);
+extern bool wf_claim_may_be_refused(void);
 
 /* claim.c */
 
@@ -313,6 +321,11 @@ extern void wf_claim_sleep(TimestampTz until);
 extern int	wf_claim_reclaim(const char *queue, const char *kind, int limit,
 							 bool sessions);
 extern bool wf_claim_any_session_gone(const char *queue, const char *kind);
+
+/* beat_ends.c */
+extern uint64 wf_claim_lock_ended_beats(const char *queue, const char *kind, int limit,
+										Datum aside);
+extern bool wf_claim_any_beat_ended(const char *queue, const char *kind);
 extern void wf_claim_bind_session(void);
 
 /* lost.c */

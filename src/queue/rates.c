@@ -40,7 +40,7 @@ static WfPlan head_plan = {
 	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
 	.sql =
 	"SELECT j.units FROM workflow.job AS j "
-	"WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND j.run_at <= $3 "
+	"WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND NOT j.behind AND j.run_at <= $3 "
 	"ORDER BY j.priority, j.run_at, j.job_id LIMIT 1",
 };
 

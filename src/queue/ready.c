@@ -35,7 +35,7 @@ static WfPlan has_groups_plan = {
 	.argtypes = {TEXTOID},
 	.sql =
 	"SELECT EXISTS (SELECT 1 FROM workflow.job AS j "
-	"  WHERE j.queue = $1 AND j.group_key IS NOT NULL)",
+	"  WHERE j.queue = $1 AND j.group_key IS NOT NULL AND j.status || '' <> 'dead')",
 };
 
 static bool

@@ -21,9 +21,12 @@
 #include "base/owner.h"
 #include "base/session.h"
 #include "base/try.h"
+#include "beats.h"
 #include "catalog/pg_type.h"
+#include "heads.h"
 #include "lane/lane.h"
 #include "look.h"
+#include "marks.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
 #include "storage/ipc.h"
@@ -48,7 +51,7 @@ static WfPlan ended_leases_plan = {
 	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID, TIMESTAMPTZOID},
 	.sql =
 	LOST_SELECT "AND j.queue = $1 AND j.lease_until >= $6 AND j.lease_until <= $3 " IS_RECLAIMED_KIND
-	"AND j.job_id <> ALL ($5) "
+	"AND j.job_id <> ALL ($5) AND " WF_LEASE_END " <= $3 "
 	"ORDER BY j.lease_until LIMIT $4 FOR UPDATE OF j SKIP LOCKED",
 };
 
@@ -80,7 +83,7 @@ static WfPlan still_lost_plan = {
 	.nargs = 2,
 	.argtypes = {INT8OID, TIMESTAMPTZOID},
 	.sql =
-	LOST_SELECT "AND j.job_id = $1 AND (j.lease_until <= $2 OR j.lease_until IS NULL "
+	LOST_SELECT "AND j.job_id = $1 AND (" WF_LEASE_END " <= $2 OR j.lease_until IS NULL "
 	"  AND NOT workflow._session_lives(j.session_pid, j.session_start)) "
 	"FOR UPDATE OF j SKIP LOCKED",
 };
@@ -185,6 +188,8 @@ give_back_rows(uint64 count, const char *why, WfSweep *sweep)
 	{
 		const WfJob *job = lfirst(cell);
 
+		if (job->lease_until != 0 && job->lease_until > wf_now())
+			continue;			/* extended before its row was locked */
 		sweep->at = job->job_id;
 		if (proc_exit_inprogress ? wf_job_give_back(job, why) : give_back_or_bury(job, why))
 			wf_sweep_mended(sweep, job->job_id);
@@ -207,15 +212,17 @@ reclaim_leases(const char *queue, const char *kind, WfSweep *sweep)
 	TimestampTz now = wf_now();
 	WfRunning	running;
 
-	wf_running_look(queue, &running);
-	if (running.lease_until > now)
+	give_back_rows(wf_claim_lock_ended_beats(queue, kind, room_in(sweep), wf_aside_ids(&refused)),
+				   "the lease ended", sweep);
+	wf_running_look(queue, 1 << WF_RUNNING_ENDS, &running);
+	if (running.ends_from > now || room_in(sweep) <= 0)
 		return;
 	values[0] = CStringGetTextDatum(queue);
 	values[1] = wf_text_datum(kind);
 	values[2] = TimestampTzGetDatum(now);
 	values[3] = Int64GetDatum(room_in(sweep));
 	values[4] = wf_aside_ids(&refused);
-	values[5] = TimestampTzGetDatum(running.lease_until);
+	values[5] = TimestampTzGetDatum(running.ends_from);
 	give_back_rows(wf_plan_execute(&ended_leases_plan, values, nulls),
 				   "the lease ended", sweep);
 }
@@ -247,7 +254,7 @@ find_sessions(const char *queue, const char *kind)
 	WfRunning	running;
 	uint64		count;
 
-	wf_running_look(queue, &running);
+	wf_running_look(queue, 1 << WF_RUNNING_SESSION, &running);
 	if (TIMESTAMP_IS_NOEND(running.claimed_at))
 		return NIL;
 	values[0] = CStringGetTextDatum(queue);
@@ -334,6 +341,7 @@ wf_queue_reclaim_lost(WfSweep *sweep)
 	(void) wf_lanes_move_lost(false);
 	foreach(cell, all_queues())
 	{
+		wf_heads_mend(lfirst(cell));
 		if (room_in(sweep) > 0)
 			reclaim_leases(lfirst(cell), NULL, sweep);
 		if (room_in(sweep) > 0)
@@ -345,10 +353,14 @@ bool
 wf_queue_bury_lost(int64 job_id, const char *problem)
 {
 	Datum		values[] = {Int64GetDatum(job_id), TimestampTzGetDatum(wf_now())};
+	WfJob	   *job;
 
 	if (wf_plan_execute(&still_lost_plan, values, NULL) == 0)
 		return false;
-	bury_refusing(wf_job_from_row(0), problem);
+	job = wf_job_from_row(0);
+	if (job->lease_until > wf_now())
+		return false;			/* extended before its row was locked */
+	bury_refusing(job, problem);
 
 	return true;
 }
@@ -368,13 +380,15 @@ first_lease_end(const char *queue)
 	Datum		value = CStringGetTextDatum(queue);
 	WfRunning	running;
 
-	wf_running_look(queue, &running);
-	if (running.is_known)
-		return running.lease_until;
-	if (wf_plan_execute(&first_lease_plan, &value, NULL) == 0)
-		return DT_NOEND;
+	TimestampTz in_memory = wf_beats_next_look(queue, wf_now());
 
-	return DatumGetTimestampTz(wf_result_datum(0, 1, NULL));
+	wf_running_look(queue, 1 << WF_RUNNING_ENDS, &running);
+	if (running.is_known)
+		return Min(in_memory, running.ends_from);
+	if (wf_plan_execute(&first_lease_plan, &value, NULL) == 0)
+		return in_memory;
+
+	return Min(in_memory, DatumGetTimestampTz(wf_result_datum(0, 1, NULL)));
 }
 
 TimestampTz

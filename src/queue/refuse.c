@@ -36,7 +36,7 @@ static WfPlan pick_plan = {
 	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID},
 	.sql =
 	"SELECT j.job_id FROM workflow.job AS j "
-	"WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND j.run_at <= $3 "
+	"WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND NOT j.behind AND j.run_at <= $3 "
 	"  AND (j.priority, j.run_at) <= ($5, $6) AND j.job_id <> ALL ($7) "
 	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("0") ") "
 	"ORDER BY j.priority, j.run_at, j.job_id LIMIT $4 FOR UPDATE OF j SKIP LOCKED",
@@ -175,8 +175,8 @@ mark_singly(Marking *marking, int limit)
 /*
  * Whether somebody has a trigger on updates of jobs; our own refuse nothing.
  */
-static bool
-may_refuse(void)
+bool
+wf_claim_may_be_refused(void)
 {
 	static WfTable table = {"job"};
 	Relation	job = table_open(wf_table_oid(&table), AccessShareLock);
@@ -204,7 +204,7 @@ wf_claim_pick_willing(WfClaim *claim, int limit)
 	Marking		marking = {.claim = claim,.limit = limit};
 	ErrorData  *error;
 
-	if (claim->is_fair || !may_refuse())
+	if (claim->is_fair || !wf_claim_may_be_refused())
 		return wf_claim_pick(claim, limit);
 	if (wf_aside_is_empty(&refused))
 	{

@@ -54,9 +54,12 @@ static WfPlan length_plan = {
 	.nargs = 2,
 	.argtypes = {TEXTOID, INT8OID},
 	.sql =
-	"SELECT pg_catalog.count(*) FROM (SELECT 1 FROM workflow.job AS j "
-	"  WHERE j.queue = $1 AND j.status = 'ready' "
-	"    AND j.kind = ANY ('{task,sql,http,model}') LIMIT $2) AS ready",
+	"SELECT pg_catalog.count(*) FROM ("
+	"  (SELECT 1 FROM workflow.job AS j WHERE j.queue = $1 AND j.status = 'ready' AND NOT j.behind "
+	"     AND j.kind = ANY ('{task,sql,http,model}') LIMIT $2) "
+	"  UNION ALL "
+	"  (SELECT 1 FROM workflow.job AS j WHERE j.queue = $1 AND j.status = 'ready' AND j.behind "
+	"     AND j.kind = ANY ('{task,sql,http,model}') LIMIT $2)) AS ready",
 };
 
 typedef struct Room

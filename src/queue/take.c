@@ -395,7 +395,7 @@ wf_claim_take(WfClaim *claim)
 		return NIL;
 
 	claim->has_groups = wf_ready_has_groups(&claim->ready, claim->queue);
-	claim->grouped_from = claim->has_groups ? wf_grouped_from(claim->queue) : 0;
+	claim->grouped_from = claim->has_groups ? wf_grouped_mark(claim->queue) : 0;
 
 	jobs = claim->is_limited || claim->has_groups ? take_or_undo(claim) : take(claim);
 	if (jobs == NIL)

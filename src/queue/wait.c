@@ -13,6 +13,8 @@
 #include "base/owner.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "heads.h"
+#include "marks.h"
 #include "queue_internal.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -27,7 +29,8 @@ static WfPlan look_plan = {
 	.sql =
 	"SELECT q.paused_at IS NOT NULL, (SELECT bool_or(NOT workflow._is_held(l.row)) FROM ("
 	"    SELECT j.ctid AS row FROM workflow.job AS j WHERE j.kind = 'task' AND j.queue = q.queue "
-	"      AND j.status = 'running' AND j.lease_until >= $3 AND j.lease_until <= $2 LIMIT 100) AS l), "
+	"      AND j.status = 'running' AND j.lease_until >= $3 AND j.lease_until <= $2 "
+	"      AND " WF_LEASE_END " <= $2 LIMIT 100) AS l), "
 	WF_LIMIT_COLUMNS " "
 	"FROM workflow.queue AS q WHERE q.queue = $1",
 };
@@ -37,7 +40,7 @@ static WfPlan look_plan = {
 	TEXTOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT8OID
 #define READY(range) \
 	"SELECT 1 FROM workflow.job AS j WHERE j.kind = 'task' AND j.queue = $1 " \
-	"  AND j.status = 'ready' AND j.run_at <= $2 AND " range \
+	"  AND j.status = 'ready' AND NOT j.behind AND j.run_at <= $2 AND " range \
 	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("$7") ") " \
 	"  AND NOT workflow._is_held(j.ctid) LIMIT 1"
 
@@ -113,10 +116,11 @@ can_claim(WfClaim *claim)
 	bool		is_lost;
 	bool		isnull;
 
-	wf_running_look(claim->queue, &running);
+	wf_heads_mend(claim->queue);
+	wf_running_look(claim->queue, 1 << WF_RUNNING_ENDS, &running);
 	values[0] = CStringGetTextDatum(claim->queue);
 	values[1] = TimestampTzGetDatum(claim->now);
-	values[2] = TimestampTzGetDatum(running.lease_until);
+	values[2] = TimestampTzGetDatum(running.ends_from);
 	if (wf_plan_execute(&look_plan, values, NULL) == 0)
 		wf_job_refuse_queue(claim->queue);
 	claim->is_paused = DatumGetBool(wf_result_datum(0, 1, NULL));
@@ -126,7 +130,8 @@ can_claim(WfClaim *claim)
 	if (claim->is_paused)
 		return false;
 
-	return is_lost || wf_lanes_have_work(claim) || (is_any_ready(claim) && may_start(claim)) ||
+	return is_lost || wf_claim_any_beat_ended(claim->queue, claim->kind) ||
+		wf_lanes_have_work(claim) || (is_any_ready(claim) && may_start(claim)) ||
 		wf_claim_any_session_gone(claim->queue, claim->kind);
 }
 

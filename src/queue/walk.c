@@ -11,6 +11,15 @@
 #include "utils/fmgroids.h"
 
 /*
+ * Where nothing is known yet all are looked for.
+ */
+static bool
+is_wanted(const WfWalk *walk, const WfMarks *marks, int shelf)
+{
+	return !marks->is_known || (walk->wanted & (1U << shelf)) != 0;
+}
+
+/*
  * Finds the first row on each of the shelves, from 0 on.
  */
 static void
@@ -26,8 +35,9 @@ find_firsts(WfLook *look, WfMarks *marks, const WfWalk *walk)
 	for (int i = 0; i < walk->n_shelves; i++)
 		marks->shelves[i] = (WfShelf)
 	{
-		.number = i,.found = from[i] == WF_MARK_NONE ? WF_MARK_NONE : walk->find_first(look, i, from[i]),
-			.is_told = true
+		.number = i,.found = from[i] == WF_MARK_NONE || !is_wanted(walk, marks, i) ? from[i] :
+			walk->find_first(look, i, from[i]),
+			.is_told = is_wanted(walk, marks, i)
 	};
 }
 

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/sweep.h"
 #include "catalog/pg_type.h"
+#include "heads.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
 #include "utils/builtins.h"
@@ -42,7 +43,7 @@ static WfPlan head_plan = {
 	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
 	.sql =
 	"SELECT j.priority - j.aged, j.run_at FROM workflow.job AS j "
-	"WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND j.run_at <= $3 "
+	"WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND NOT j.behind AND j.run_at <= $3 "
 	"ORDER BY j.priority, j.run_at, j.job_id LIMIT 1",
 };
 
@@ -54,7 +55,7 @@ static WfPlan next_due_plan = {
 	.argtypes = {TEXTOID, TIMESTAMPTZOID},
 	.sql =
 	"SELECT j.run_at FROM workflow.job AS j "
-	"WHERE j.status = 'ready' AND j.kind = $1 AND j.run_at > $2 "
+	"WHERE j.status = 'ready' AND NOT j.behind AND j.kind = $1 AND j.run_at > $2 "
 	"  AND NOT EXISTS (SELECT 1 FROM workflow.queue AS q "
 	"    WHERE q.queue = j.queue AND q.paused_at IS NOT NULL) "
 	"  AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("0") ") "
@@ -149,6 +150,7 @@ find_first(Head *head)
 {
 	WfReady		ready;
 
+	wf_heads_mend(head->claim.queue);
 	if (head->has_aging)
 		return search_first(head);
 	wf_ready_look(head->claim.queue, head->claim.kind, &ready);

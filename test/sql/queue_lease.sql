@@ -41,7 +41,7 @@ SELECT workflow.extend_many(ARRAY[:a, :b]::bigint[], ARRAY[:'second_token', :'b_
 \set VERBOSITY sqlstate
 SELECT workflow.extend_many(ARRAY[:a, :b]::bigint[], ARRAY[:'second_token', :'first_token'], '2 hours');
 \set VERBOSITY default
-SELECT DISTINCT lease_until FROM workflow.job WHERE queue = 'work';
+SELECT DISTINCT workflow._lease_end(job_id, token, lease_until) AS lease_until FROM workflow.job WHERE queue = 'work';
 SELECT workflow.release_many(ARRAY[:a, :b]::bigint[], ARRAY[:'second_token', :'b_token']) AS released;
 SELECT payload, status, attempt FROM workflow.job WHERE queue = 'work' ORDER BY job_id;
 
