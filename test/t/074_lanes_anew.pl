@@ -106,6 +106,21 @@ foreach my $how ([], [ '--single-transaction' ], [ '--jobs', '2' ])
 	$node->safe_psql('postgres', 'DROP DATABASE copy');
 }
 
+# A group that came without its first job gets another one, in a queue that was looked at before.
+sql(q{
+	SELECT workflow.create_queue('band', 'tester', '1 hour', '{boss}');
+	SELECT workflow.enqueue('band', n::text::jsonb, group_key => 'g') FROM generate_series(1, 2) AS n;
+	UPDATE workflow.job SET behind = true WHERE queue = 'band'});
+$node->command_ok([ 'pg_dump', '-Fc', '-N', 'public', '-f', $dump, $node->connstr('postgres') ], 'a dump of a group');
+$node->safe_psql('postgres', 'CREATE DATABASE copy');
+$node->safe_psql('copy', q{
+	CREATE EXTENSION pg_workflow;
+	SELECT workflow.create_queue('band', 'tester', '1 hour', '{boss}');
+	SELECT workflow.claim('band', 'w')});
+$node->command_ok([ 'pg_restore', '--data-only', '--disable-triggers', '-t', 'job', '-d', $node->connstr('copy'), $dump ], 'its jobs are restored');
+is($node->safe_psql('copy', q{SELECT payload FROM workflow.claim('band', 'w')}), '1', 'and claimed');
+$node->safe_psql('postgres', 'DROP DATABASE copy');
+
 # A standby knows nothing of what it replays, whatever is asked there; what is
 # promoted finds all.
 $node->backup('b');
