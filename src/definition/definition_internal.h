@@ -5,6 +5,7 @@
 #ifndef WF_DEFINITION_INTERNAL_H
 #define WF_DEFINITION_INTERNAL_H
 
+#include "base/suggest.h"
 #include "definition/graph.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
@@ -74,9 +75,6 @@ extern void wf_check_warning(WfCheck *check, const char *code, const char *hint,
 extern void wf_check_notice(WfCheck *check, const char *code, const char *hint,
 							const char *problem,...) pg_attribute_printf(4, 5);
 extern bool wf_check_has_errors(const WfCheck *check);
-
-/* "did you mean "x"?", or NULL when no candidate is near. */
-extern char *wf_did_you_mean(const char *word, const char *const *candidates, int n);
 
 /* ---- shape.c: objects with known members ---- */
 
