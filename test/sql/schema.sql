@@ -45,8 +45,38 @@ FROM (VALUES
 
 -- a schema that we cannot judge by is refused, with all its faults
 SELECT workflow.schema_valid('{"typ": "object", "minimum": "1", "maxLength": -1, "required": [1],
-  "properties": {"a": {"type": "strin"}, "b": 7}, "items": {"pattern": "x"}, "enum": 1, "type": [],
+  "properties": {"a": {"type": "strin"}, "b": 7}, "items": {"pattern": "(?i)x"}, "enum": 1, "type": [],
   "$schema": "http://example.com/mine"}', '1');
+
+-- what a schema refers to is in it; what leads out of it, nowhere or to itself for ever is refused
+SELECT r.schema, e.keyword, e.schema_path, e.message
+FROM (VALUES
+  ('{"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}'),
+  ('{"$ref": "#a", "$defs": {"x": {"$anchor": "a", "type": "string"}}}'),
+  ('{"$id": "http://example.com/s/", "$ref": "t", "$defs": {"x": {"$id": "t", "type": "string"}}}'),
+  ('{"$id": "http://example.com/s/u", "$ref": "../t#/$defs/y", "$defs": {"x": {"$id": "http://example.com/t", "$defs": {"y": {"type": "string"}}}}}'),
+  ('{"$ref": "#/$defs/a~1b%25c", "$defs": {"a/b%c": {"type": "string"}}}'),
+  ('{"$ref": "#/allOf/1", "allOf": [true, {"type": "string"}]}')) AS r (schema),
+  workflow.schema_errors(r.schema::jsonb, '1') AS e;
+SELECT workflow.schema_valid('{"properties": {"a": {"$ref": "other.json"}, "b": {"$ref": "#/$defs/none"}, "c": {"$ref": "#none"}, "d": {"$ref": 1},
+  "e": {"$dynamicRef": "#x"}, "f": {"$schema": "http://json-schema.org/draft-07/schema#"}}}', '1');
+SELECT workflow.schema_valid('{"$ref": "#"}', '1');
+SELECT workflow.schema_valid('{"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"not": {"$ref": "#"}}]}}}', '1');
+-- a circle that goes deeper into the value ends with it
+SELECT i.instance, e.path, e.message
+FROM (VALUES ('{"n": 1, "next": {"n": 2, "next": null}}'), ('{"n": 1, "next": {"n": "2", "next": {"next": 1}}}')) AS i (instance),
+  workflow.schema_errors('{"type": ["object", "null"], "properties": {"n": {"type": "integer"}, "next": {"$ref": "#"}}}', i.instance::jsonb) AS e;
+
+-- the work of a schema is bounded
+SELECT workflow.schema_valid(('{"$ref": "#/$defs/0", "$defs": {' ||
+  string_agg(format('"%s": {"allOf": [{"$ref": "#/$defs/%s"}, {"$ref": "#/$defs/%s"}]}', n, n + 1, n + 1), ', ' ORDER BY n) || ', "40": true}}')::jsonb, '1')
+FROM generate_series(0, 39) AS n;
+
+-- many schemas go through a session: what was compiled is dropped again, and right when it comes back
+SELECT count(*), count(DISTINCT n) FILTER (WHERE v)
+FROM (SELECT n, workflow.schema_valid(format('{"const": %s}', n)::jsonb, to_jsonb(n)) AS v FROM generate_series(1, 300) AS n, generate_series(1, 3)) AS t;
+SELECT total_bytes < 20000000 AS bounded
+FROM (SELECT sum(total_bytes) AS total_bytes FROM pg_backend_memory_contexts WHERE name LIKE 'pg_workflow schema%') AS m;
 
 -- depth is bounded by an error, not by a crash
 \set VERBOSITY sqlstate
