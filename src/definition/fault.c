@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "base/format.h"
 #include "definition/definition_internal.h"
 #include "utils/json.h"
 
@@ -91,29 +92,6 @@ add(WfCheck *check, WfSeverity severity, const char *code, const char *hint,
 	check->faults = lappend(check->faults, fault);
 }
 
-static char *format(const char *problem, va_list args_at_start) pg_attribute_printf(1, 0);
-
-static char *
-format(const char *problem, va_list args_at_start)
-{
-	StringInfoData text;
-	int			needed;
-
-	initStringInfo(&text);
-	do
-	{
-		va_list		args;
-
-		va_copy(args, args_at_start);
-		needed = appendStringInfoVA(&text, problem, args);
-		va_end(args);
-		if (needed > 0)
-			enlargeStringInfo(&text, needed);
-	} while (needed > 0);
-
-	return text.data;
-}
-
 void
 wf_check_error(WfCheck *check, const char *code, const char *hint,
 			   const char *problem,...)
@@ -121,7 +99,7 @@ wf_check_error(WfCheck *check, const char *code, const char *hint,
 	va_list		args;
 
 	va_start(args, problem);
-	add(check, WF_SEVERITY_ERROR, code, hint, format(problem, args));
+	add(check, WF_SEVERITY_ERROR, code, hint, wf_format_va(problem, args));
 	va_end(args);
 }
 
@@ -132,7 +110,7 @@ wf_check_warning(WfCheck *check, const char *code, const char *hint,
 	va_list		args;
 
 	va_start(args, problem);
-	add(check, WF_SEVERITY_WARNING, code, hint, format(problem, args));
+	add(check, WF_SEVERITY_WARNING, code, hint, wf_format_va(problem, args));
 	va_end(args);
 }
 
@@ -143,7 +121,7 @@ wf_check_notice(WfCheck *check, const char *code, const char *hint,
 	va_list		args;
 
 	va_start(args, problem);
-	add(check, WF_SEVERITY_NOTICE, code, hint, format(problem, args));
+	add(check, WF_SEVERITY_NOTICE, code, hint, wf_format_va(problem, args));
 	va_end(args);
 }
 

@@ -17,7 +17,6 @@
 typedef struct Entry
 {
 	uint64		hash;			/* of the document's bytes */
-	Jsonb	   *document;		/* in the schema's context */
 	WfSchema   *schema;
 	uint64		used_at;		/* by the count of uses */
 	Size		bytes;
@@ -86,25 +85,25 @@ static WfSchema *
 compile(Jsonb *document, uint64 hash)
 {
 	WfSchema   *schema = wf_schema_compile(document);
-	MemoryContext outer;
-	Jsonb	   *copy;
 	Entry	   *entry;
 	bool		found;
 
 	require_faultless(schema);
-	outer = MemoryContextSwitchTo(schema->context);
-	copy = (Jsonb *) memcpy(palloc(VARSIZE(document)), document, VARSIZE(document));
-	MemoryContextSwitchTo(outer);
-
 	make_room();
 	entry = hash_search(entries, &hash, HASH_ENTER, &found);
-	entry->document = copy;
 	entry->schema = schema;
 	entry->bytes = MemoryContextMemAllocated(schema->context, true);
 	total_bytes += entry->bytes;
 	MemoryContextSetParent(schema->context, CacheMemoryContext);
 
 	return schema;
+}
+
+static bool
+is_of(const WfSchema *schema, const Jsonb *document)
+{
+	return VARSIZE(schema->document) == VARSIZE(document) &&
+		memcmp(schema->document, document, VARSIZE(document)) == 0;
 }
 
 const WfSchema *
@@ -122,8 +121,7 @@ wf_schema_cached(Jsonb *document)
 							  HASH_ELEM | HASH_BLOBS);
 	}
 	entry = hash_search(entries, &hash, HASH_FIND, NULL);
-	if (entry != NULL && (VARSIZE(entry->document) != VARSIZE(document) ||
-						  memcmp(entry->document, document, VARSIZE(document)) != 0))
+	if (entry != NULL && !is_of(entry->schema, document))
 	{
 		forget(entry);
 		entry = NULL;

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "base/format.h"
 #include "base/jsonb.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -74,21 +75,11 @@ add_fault(WfCompile *compile, const char *path, const char *keyword, char *messa
 void
 wf_compile_fault(WfCompile *compile, const char *message,...)
 {
-	StringInfoData text;
-	int			needed;
+	va_list		args;
 
-	initStringInfo(&text);
-	do
-	{
-		va_list		args;
-
-		va_start(args, message);
-		needed = appendStringInfoVA(&text, message, args);
-		va_end(args);
-		if (needed > 0)
-			enlargeStringInfo(&text, needed);
-	} while (needed > 0);
-	add_fault(compile, compile->path.data, compile->keyword, text.data);
+	va_start(args, message);
+	add_fault(compile, compile->path.data, compile->keyword, wf_format_va(message, args));
+	va_end(args);
 }
 
 /* --------------------------------------------------------------------- nodes */
@@ -368,6 +359,7 @@ begin(WfCompile *compile, Jsonb *document)
 	memset(compile, 0, sizeof(WfCompile));
 	compile->schema = palloc0(sizeof(WfSchema));
 	compile->schema->context = CurrentMemoryContext;
+	compile->schema->document = document;
 	compile->nodes = hash_create("nodes of a JSON Schema", 64, &control,
 								 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	compile->document = wf_jsonb_root(document);

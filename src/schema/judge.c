@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "base/format.h"
 #include "miscadmin.h"
 #include "schema/schema_internal.h"
 
@@ -33,23 +34,11 @@ wf_judge_refuse(WfJudge *judge, const WfRule *rule, const WfInstance *instance,
 				const char *message,...)
 {
 	WfSchemaError *error;
-	StringInfoData text;
 	StringInfoData path;
-	int			needed;
+	va_list		args;
 
 	if (!judge->wants_errors)
 		return false;
-	initStringInfo(&text);
-	do
-	{
-		va_list		args;
-
-		va_start(args, message);
-		needed = appendStringInfoVA(&text, message, args);
-		va_end(args);
-		if (needed > 0)
-			enlargeStringInfo(&text, needed);
-	} while (needed > 0);
 	initStringInfo(&path);
 	append_place(&path, instance->place);
 
@@ -57,7 +46,9 @@ wf_judge_refuse(WfJudge *judge, const WfRule *rule, const WfInstance *instance,
 	error->path = path.data;
 	error->schema_path = rule->path;
 	error->keyword = rule->keyword;
-	error->message = text.data;
+	va_start(args, message);
+	error->message = wf_format_va(message, args);
+	va_end(args);
 
 	judge->errors = lappend(judge->errors, error);
 

@@ -91,6 +91,7 @@ struct WfNode
 typedef struct WfSchema
 {
 	MemoryContext context;
+	Jsonb	   *document;		/* as it was written */
 	WfNode	   *root;
 	List	   *faults;			/* of WfSchemaError *; then it is unusable */
 } WfSchema;
