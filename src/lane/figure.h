@@ -50,6 +50,9 @@ typedef struct WfFigureJob
 	TimestampTz claimed_at;		/* 0: null */
 } WfFigureJob;
 
+/* What the column "status" of a job of the table says. */
+extern WfFigure wf_figure_of(const char *status);
+
 /* Notes what a job was and what it is; NULL: it was not there, or is gone. */
 extern void wf_figures_note_job(const WfFigureJob *before, const WfFigureJob *after);
 

@@ -74,8 +74,8 @@ page_of(HTAB *all, const char *queue)
 	return counted->page;
 }
 
-static WfFigure
-figure_of(const char *status)
+WfFigure
+wf_figure_of(const char *status)
 {
 	switch (status[0])
 	{
@@ -94,7 +94,7 @@ add_row(HTAB *all, uint64 row, TimestampTz now)
 	char	   *queue = wf_result_text(row, 1);
 	char	   *status = wf_result_text(row, 2);
 	WfFigurePage *page = page_of(all, queue);
-	WfFigure	figure = figure_of(status);
+	WfFigure	figure = wf_figure_of(status);
 	WfSpan		span = {
 		DatumGetTimestampTz(wf_result_datum(row, 3, NULL)),
 		DatumGetTimestampTz(wf_result_datum(row, 4, NULL)), wf_result_int8(row, 5), now

@@ -56,20 +56,6 @@ typedef struct Row
 	WfFigureJob figure;
 } Row;
 
-static WfFigure
-status_of(const char *status)
-{
-	switch (status[0])
-	{
-		case 'w':
-			return WF_FIGURE_WAITING;
-		case 'd':
-			return WF_FIGURE_DEAD;
-		default:
-			return strcmp(status, "running") == 0 ? WF_FIGURE_RUNNING : WF_FIGURE_READY;
-	}
-}
-
 static const char *
 text_of(const Datum *values, const bool *nulls, JobColumn column)
 {
@@ -97,7 +83,7 @@ read_row(Row *row, HeapTuple tuple, TupleDesc columns)
 	row->token = text_of(values, nulls, JOB_TOKEN);
 	row->has_lease = !nulls[JOB_LEASE_UNTIL];
 	row->lease_until = row->has_lease ? DatumGetTimestampTz(values[JOB_LEASE_UNTIL]) : 0;
-	row->figure.status = status_of(text_of(values, nulls, JOB_STATUS));
+	row->figure.status = wf_figure_of(text_of(values, nulls, JOB_STATUS));
 	row->figure.run_at = DatumGetTimestampTz(values[JOB_RUN_AT]);
 	row->figure.claimed_at = nulls[JOB_CLAIMED_AT] ? 0 : DatumGetTimestampTz(values[JOB_CLAIMED_AT]);
 	elsewhere = row->figure.status == WF_FIGURE_DEAD ? text_of(values, nulls, JOB_DEAD_LETTER) : NULL;
