@@ -83,7 +83,11 @@ like($error, qr/a copy would send what the original has sent/, 'and is not taken
 sql('postgres', 'CREATE DATABASE restored');
 $node->command_ok([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $node->connstr('restored') ], 'the dump is restored');
 is_quiet('restored', 'restored');
+sql('restored', q{SELECT workflow.pause_endpoint('once', 'not yet')});
 is(sql('restored', q{SELECT workflow.adopt_cluster('resume')}), '0', 'adopted with all it has');
+run('restored');
+is(sql('restored', q{SELECT state, reason FROM workflow.effects WHERE key = 'once'}), 'pending|', 'what was in the way is not said any more');
+sql('restored', q{SELECT workflow.resume_endpoint('once', 'now')});
 run('restored');
 is(states('restored'), 'keyed succeeded, once succeeded', 'all is sent');
 run('shop');
