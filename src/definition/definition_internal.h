@@ -25,6 +25,12 @@ extern bool wf_text_is_input(PGFunction input, const char *text,
 /* An interval as microseconds; false when the text is none. */
 extern bool wf_interval_from_text(const char *text, int64 *microseconds);
 
+/* ---- template_path.c ---- */
+
+/* Appends a value so that nothing in it can end its segment. */
+extern void wf_path_append_value(StringInfo out, const char *value, const char *selector);
+extern void wf_path_require_plain(const char *path);
+
 /* ---- fault.c: the collector ---- */
 
 typedef enum WfSeverity
