@@ -46,7 +46,8 @@ static bool
 may_have_timers(const WfItem *item, const WfState *state)
 {
 	return state->timeout_us > 0 || state->kind == WF_ACTIVITY_WAIT ||
-		state->kind == WF_ACTIVITY_REVIEW || item->seq == WF_FIRST_SEQ;
+		state->kind == WF_ACTIVITY_REVIEW || state->kind == WF_ACTIVITY_SPAWN ||
+		item->seq == WF_FIRST_SEQ;
 }
 
 /*
