@@ -139,6 +139,16 @@ time_is_over(const Run *run)
 }
 
 /*
+ * What was done, of which -1 says that not even looking worked.  (A macro would
+ * do it twice.)
+ */
+static int
+how_many(int done)
+{
+	return Max(0, done);
+}
+
+/*
  * Does once what is due of everything; returns how much that was.
  */
 static int
@@ -147,10 +157,10 @@ take_turn(Run *run)
 	bool		put_off;
 	int			n = 0;
 
-	n += Max(0, wf_dispatch_ends(&run->by, &put_off));
-	n += Max(0, wf_dispatch_timers(&run->by));
+	n += how_many(wf_dispatch_ends(&run->by, &put_off));
+	n += how_many(wf_dispatch_timers(&run->by));
 	if (!time_is_over(run))
-		n += Max(0, wf_dispatch_sql(&run->by, &run->pace));
+		n += how_many(wf_dispatch_sql(&run->by, &run->pace));
 	if (n > 0)
 		wf_calls_look(run->calls);
 	n += wf_calls_turn(run->calls);
