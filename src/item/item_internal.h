@@ -167,7 +167,6 @@ extern void wf_item_set_timer_of(int64 item_id, int seq, const char *kind,
 								 TimestampTz due_at, const char *event);
 extern void wf_item_drop_timers(const WfItem *item);
 extern void wf_item_revive_timeout(const WfItem *item);
-extern int64 wf_item_interval_us(const char *text);
 
 /* spawn.c */
 #define WF_TIMER_SPAWN	"spawn" /* more children are to be started, or it is
@@ -175,6 +174,7 @@ extern int64 wf_item_interval_us(const char *text);
 #define WF_TIMER_CLOSE	"close" /* those that live are to be cancelled, after
 								 * the visit */
 extern const WfItem *wf_item_enter_spawn(const WfVisit *visit);
+extern bool wf_item_may_touch_children(const WfItem *item, int seq, const char *timer);
 extern void wf_item_go_on_spawning(const WfItem *item, const char *actor);
 
 /* spawn_row.c */
@@ -195,6 +195,7 @@ typedef struct WfSpawn
 } WfSpawn;
 
 extern void wf_spawn_store(const WfSpawn *spawn, Jsonb *success);
+extern bool wf_spawn_try_hold(int64 item_id, int seq);
 extern WfSpawn *wf_spawn_lock(int64 item_id, int seq);
 extern void wf_spawn_note_started(const WfSpawn *spawn);
 extern const char *wf_spawn_decide(WfSpawn *spawn);

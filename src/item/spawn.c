@@ -266,6 +266,21 @@ wf_item_enter_spawn(const WfVisit *visit)
 }
 
 /*
+ * Whether a timer of a locked item may fire now: not while somebody counts the
+ * children that it is about.
+ */
+bool
+wf_item_may_touch_children(const WfItem *item, int seq, const char *timer)
+{
+	if (strcmp(timer, WF_TIMER_CLOSE) != 0 &&
+		(item->seq != seq ||
+		 wf_item_state(wf_graph(item->workflow, item->version), item->state)->kind != WF_ACTIVITY_SPAWN))
+		return true;
+
+	return wf_spawn_try_hold(item->item_id, seq);
+}
+
+/*
  * The timer of a locked item has fired.
  */
 void

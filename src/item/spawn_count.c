@@ -66,24 +66,6 @@ find_parents(WfPlan *plan)
 }
 
 /*
- * Locks the parent's row without waiting.
- */
-static bool
-try_lock(const Parent *parent)
-{
-	static WfPlan plan = {
-		.name = "try to lock spawn",
-		.expected = SPI_OK_SELECT,
-		.nargs = 2,
-		.argtypes = {INT8OID, INT4OID},
-		.sql = "SELECT 1 FROM workflow.spawn WHERE item_id = $1 AND seq = $2 FOR UPDATE SKIP LOCKED",
-	};
-	Datum		values[2] = {Int64GetDatum(parent->item_id), Int32GetDatum(parent->seq)};
-
-	return wf_plan_execute(&plan, values, NULL) > 0;
-}
-
-/*
  * Takes the rows away and adds them up, in one statement: a row that is not
  * seen yet is not taken.
  */
@@ -109,7 +91,8 @@ add_up(const Parent *parent, WfSpawn *spawn, bool *is_undecided)
 	};
 	Datum		values[2] = {Int64GetDatum(parent->item_id), Int32GetDatum(parent->seq)};
 
-	wf_plan_execute(&plan, values, NULL);
+	if (wf_plan_execute(&plan, values, NULL) == 0)
+		return 0;				/* somebody has removed the parent by hand */
 	spawn->item_id = parent->item_id;
 	spawn->seq = parent->seq;
 	spawn->total = wf_result_int4(0, 1);
@@ -125,7 +108,7 @@ static int
 count_of(const Parent *parent)
 {
 	WfSpawn		spawn = {0};
-	bool		is_undecided;
+	bool		is_undecided = false;
 	int			n = add_up(parent, &spawn, &is_undecided);
 	const char *verdict = is_undecided ? wf_spawn_decide(&spawn) : NULL;
 
@@ -147,8 +130,10 @@ wf_item_count_ends(bool only_own, bool *put_off)
 
 	foreach(cell, parents)
 	{
-		if (try_lock(lfirst(cell)))
-			n += count_of(lfirst(cell));
+		const Parent *parent = lfirst(cell);
+
+		if (wf_spawn_try_hold(parent->item_id, parent->seq))
+			n += count_of(parent);
 		else
 			*put_off = true;
 	}

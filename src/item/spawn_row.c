@@ -2,8 +2,9 @@
  * spawn_row.c
  *	  The rows of workflow.spawn: visits of spawn states.
  *
- * Such a row is locked after its item, by whoever moves that; who counts ends
- * locks it alone, and waits for nobody meanwhile.
+ * Such a row is locked after its item and before the timers of the visit, by
+ * whoever moves the item.  Who counts ends locks it without the item, and sets a
+ * timer then.
  */
 #include "postgres.h"
 
@@ -56,6 +57,32 @@ wf_spawn_store(const WfSpawn *spawn, Jsonb *success)
 	nulls[7] = WF_NULL_FLAG(success);
 	values[8] = TimestampTzGetDatum(wf_now());
 	wf_plan_execute(&plan, values, nulls);
+}
+
+/*
+ * Locks a visit without waiting: false when somebody else holds it.  There may
+ * be none.
+ */
+bool
+wf_spawn_try_hold(int64 item_id, int seq)
+{
+	static WfPlan try_plan = {
+		.name = "try to lock spawn",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {INT8OID, INT4OID},
+		.sql = "SELECT 1 FROM workflow.spawn WHERE item_id = $1 AND seq = $2 FOR UPDATE SKIP LOCKED",
+	};
+	static WfPlan find_plan = {
+		.name = "find spawn",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {INT8OID, INT4OID},
+		.sql = "SELECT 1 FROM workflow.spawn WHERE item_id = $1 AND seq = $2",
+	};
+	Datum		values[2] = {Int64GetDatum(item_id), Int32GetDatum(seq)};
+
+	return wf_plan_execute(&try_plan, values, NULL) > 0 || wf_plan_execute(&find_plan, values, NULL) == 0;
 }
 
 /*

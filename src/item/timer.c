@@ -37,19 +37,6 @@ typedef struct DueTimer
 } DueTimer;
 
 /*
- * Reads an interval of a document.
- */
-int64
-wf_item_interval_us(const char *text)
-{
-	Datum		interval = DirectFunctionCall3(interval_in, CStringGetDatum(text),
-											   ObjectIdGetDatum(InvalidOid),
-											   Int32GetDatum(-1));
-
-	return wf_interval_us(DatumGetIntervalP(interval));
-}
-
-/*
  * Sets a timer of the item's present visit.
  */
 void
@@ -302,6 +289,11 @@ fire_locked(const WfItem *item, const DueTimer *timer)
 
 	if (!is_over && strcmp(timer->kind, "timeout") == 0 && must_wait(item, timer))
 		return;
+	if (!wf_item_may_touch_children(item, timer->seq, timer->kind))
+	{
+		change_due(timer, wf_now() + RETRY_DELAY_US);
+		return;
+	}
 	delete_timer(timer);
 	if (is_over)
 		return;
