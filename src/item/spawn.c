@@ -21,7 +21,7 @@
 
 /* Children that are started with the state, and by each further step. */
 #define FIRST_CHILDREN	50
-#define NEXT_CHILDREN	100
+#define NEXT_CHILDREN	500
 
 #define MAX_CHILDREN	100000
 #define MAX_DEPTH		50
