@@ -62,15 +62,23 @@ sub children
 	return "FROM workflow.children('tree:$key')";
 }
 
-# killed while it starts them
+# killed while it starts them, which takes long enough
+$node->safe_psql(
+	'postgres', q{
+	CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END $$;
+	CREATE TRIGGER slow BEFORE INSERT ON workflow.item FOR EACH ROW WHEN (new.parent_index > 50) EXECUTE FUNCTION public.slow();
+});
 submit('first');
-for my $some (300, 1000)
+for my $some (50, 500)
 {
 	$node->poll_query_until('postgres',
 		"SELECT count(*) >= $some " . children('first'));
+	isnt($node->safe_psql('postgres', 'SELECT count(*) ' . children('first')),
+		'2000', 'there are more to start');
 	kill_worker('maintenance');
 }
 wait_for("count(*) = 2000 " . children('first'), 'all are started');
+$node->safe_psql('postgres', 'DROP TRIGGER slow ON workflow.item');
 is( $node->safe_psql('postgres',
 		"SELECT count(DISTINCT key), count(DISTINCT index), max(index) "
 		  . children('first')),
