@@ -798,7 +798,9 @@ AS $$
     SELECT s.seq, format('visit %s has started %s children, there are %s', s.seq, s.started, c.n)
     FROM workflow.spawn AS s, LATERAL (
       SELECT count(*) AS n FROM workflow.item AS i WHERE i.parent_id = s.item_id AND i.parent_seq = s.seq) AS c
-    WHERE s.item_id = judged.item_id AND c.n <> s.started) AS found
+    WHERE s.item_id = judged.item_id    -- a later visit takes over what has succeeded
+      AND (c.n > s.started OR c.n < s.started
+           AND NOT EXISTS (SELECT FROM workflow.spawn AS later WHERE later.item_id = s.item_id AND later.seq > s.seq))) AS found
   ORDER BY found.seq LIMIT 1
 $$;
 COMMENT ON FUNCTION workflow._family_problem(workflow.item) IS

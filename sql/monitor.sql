@@ -255,7 +255,7 @@ AS $$
         FROM (SELECT i.item_id, i.parent_index,
                      EXISTS (SELECT FROM workflow.job AS j WHERE j.item_id = i.item_id AND j.status IN ('dead', 'waiting')) AS trouble
               FROM workflow.item AS i
-              WHERE i.parent_id = item AND i.parent_seq = seq AND i.outcome IS NULL
+              WHERE i.parent_id = item AND i.parent_seq = _living_children.seq AND i.outcome IS NULL
               ORDER BY i.parent_index LIMIT 1000) AS l
         ORDER BY 2 LIMIT most) AS c
 $$;

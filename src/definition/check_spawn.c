@@ -114,6 +114,23 @@ check_child(WfCheck *check, const char *child, Jsonb *success)
 						 wf_result_text(row, 2));
 }
 
+/*
+ * A state that is come back to would look for the array where its results are.
+ */
+static void
+check_overwritten(WfCheck *check, const WfState *state)
+{
+	const char *each = wf_jsonb_get_text(state->activity, "each");
+	size_t		length = strlen(state->result_key);
+
+	if (strncmp(each, "$.", 2) == 0 && strncmp(each + 2, state->result_key, length) == 0 &&
+		(each[2 + length] == '\0' || each[2 + length] == '[' || each[2 + length] == '.'))
+		wf_check_warning(check, "overwritten_array",
+						 "say \"as\", with another name",
+						 "the results are stored as \"%s\", where the array is: the state cannot be entered twice",
+						 state->result_key);
+}
+
 void
 wf_check_spawn_launch(WfCheck *check, const WfState *state)
 {
@@ -124,6 +141,7 @@ wf_check_spawn_launch(WfCheck *check, const WfState *state)
 		return;
 	child = wf_jsonb_get_text(state->activity, "workflow");
 	mark = wf_check_enter(check, "spawn");
+	check_overwritten(check, state);
 	check_child(check, child, wf_jsonb_get_jsonb(state->activity, "success"));
 	wf_check_leave(check, mark);
 }

@@ -272,6 +272,95 @@ begin_child(const WfVisit *parent, const WfGraph *graph, const WfItem *child, in
 	(void) wf_item_enter(&visit);
 }
 
+/* ------------------------------------------------- children of earlier visits */
+
+typedef enum Known
+{
+	KNOWN_OTHER,				/* somebody else, or of this visit, or alive */
+	KNOWN_SUCCEEDED,
+	KNOWN_FAILED,
+} Known;
+
+/*
+ * Whose the key of a child is that cannot have it; of several earlier ones the
+ * one that has succeeded.  Fills id and outcome.
+ */
+static Known
+look_up(WfItem *child)
+{
+	static WfPlan plan = {
+		.name = "child of earlier visit",
+		.expected = SPI_OK_SELECT,
+		.nargs = 4,
+		.argtypes = {TEXTOID, TEXTOID, INT8OID, INT4OID},
+		.sql = "SELECT i.item_id, i.outcome, workflow._is_success(i.outcome, s.success) "
+		"FROM workflow.spawn AS s, "
+		"(SELECT $2 UNION ALL SELECT $2 || '#' || e.seq FROM workflow.spawn AS e WHERE e.item_id = $3) AS k (key) "
+		"JOIN workflow.item AS i ON i.workflow = $1 AND i.key = k.key "
+		"WHERE s.item_id = $3 AND s.seq = $4 AND i.parent_id = $3 AND i.parent_seq <> $4 AND i.outcome IS NOT NULL "
+		"ORDER BY 3 DESC LIMIT 1",
+	};
+	Datum		values[4];
+
+	values[0] = CStringGetTextDatum(child->workflow);
+	values[1] = CStringGetTextDatum(child->key);
+	values[2] = Int64GetDatum(child->parent_id);
+	values[3] = Int32GetDatum(child->parent_seq);
+	if (wf_plan_execute(&plan, values, NULL) == 0)
+		return KNOWN_OTHER;
+	child->item_id = wf_result_int8(0, 1);
+	child->outcome = wf_result_text(0, 2);
+
+	return DatumGetBool(wf_result_datum(0, 3, NULL)) ? KNOWN_SUCCEEDED : KNOWN_FAILED;
+}
+
+/*
+ * What has succeeded is not done again: the child counts for this visit.
+ */
+static void
+take_over(const WfItem *child, int index)
+{
+	static WfPlan plan = {
+		.name = "take child over",
+		.expected = SPI_OK_UPDATE,
+		.passes = "item",
+		.nargs = 3,
+		.argtypes = {INT8OID, INT4OID, INT4OID},
+		.sql = "UPDATE workflow.item SET parent_seq = $2, parent_index = $3 WHERE item_id = $1",
+	};
+	Datum		values[3] = {
+		Int64GetDatum(child->item_id), Int32GetDatum(child->parent_seq), Int32GetDatum(index)
+	};
+
+	wf_plan_execute(&plan, values, NULL);
+	wf_item_note_end(child);
+}
+
+/*
+ * A child whose key is known.  Returns whether there is one to begin: what has
+ * failed is done again, under a key that names the visit.
+ */
+static bool
+start_again(WfItem *child, const WfState *initial, int index)
+{
+	switch (look_up(child))
+	{
+		case KNOWN_OTHER:
+			break;
+		case KNOWN_SUCCEEDED:
+			take_over(child, index);
+			return false;
+		case KNOWN_FAILED:
+			child->key = psprintf("%s#%d", child->key, child->parent_seq);
+			child->outcome = initial->outcome;
+			if (insert_child(child, index))
+				return true;
+	}
+	refuse_key(child, index);
+
+	return false;
+}
+
 static void
 start_child(const WfVisit *parent, const WfSpawn *spawn, bool is_paused)
 {
@@ -280,9 +369,9 @@ start_child(const WfVisit *parent, const WfSpawn *spawn, bool is_paused)
 
 	child->is_paused = is_paused;
 	wf_item_require_input(graph, child->data);
-	if (!insert_child(child, spawn->started))
-		refuse_key(child, spawn->started);
-	begin_child(parent, graph, child, spawn->started);
+	if (insert_child(child, spawn->started) ||
+		start_again(child, wf_graph_initial(graph), spawn->started))
+		begin_child(parent, graph, child, spawn->started);
 }
 
 static void

@@ -10,7 +10,7 @@ SELECT version FROM workflow.define('{
              "PACKED": {"final": "packed"}, "LOST": {"final": "failure"}, "SKIPPED": {"final": "skipped"}}}');
 CREATE FUNCTION family(name text, spawn text, more text DEFAULT '') RETURNS json LANGUAGE sql AS $$
   SELECT format('{"workflow": "%s", "owner": "me", "initial": "LINES", "key": "$.order",
-    "states": {"LINES": {"spawn": {"workflow": "line", "each": "$.lines", %s}, "as": "lines", "timeout": "1 day",
+    "states": {"LINES": {"spawn": {"workflow": "line", "each": "$.lines", %s}, "as": "sent", "timeout": "1 day",
                          "on": {"ok": "DONE", "error": "BROKEN", "timeout": "LATE", "stop": "STOPPED"%s}},
                "DONE": {"final": "done"}, "BROKEN": {"final": "broken"}, "LATE": {"final": "late"}, "STOPPED": {"final": "stopped"}}}',
     name, spawn, more)::json
@@ -39,8 +39,8 @@ SELECT state, waiting_on, waiting_detail, allowed_events FROM workflow.where_is(
 SELECT state FROM workflow.send('line:o1/all_of:LINES:1:2', 'skip');
 CALL workflow.run();
 SELECT state, outcome FROM workflow.items WHERE workflow = 'all_of';
-SELECT jsonb_path_query(data, '$.lines.results[*].outcome') FROM workflow.items WHERE workflow = 'all_of';
-SELECT data #- '{lines,results}' AS data, (data #> '{lines,results,2}') - 'item_id'::text AS third FROM workflow.items WHERE workflow = 'all_of';
+SELECT jsonb_path_query(data, '$.sent.results[*].outcome') FROM workflow.items WHERE workflow = 'all_of';
+SELECT data #- '{sent,results}' AS data, (data #> '{sent,results,2}') - 'item_id'::text AS third FROM workflow.items WHERE workflow = 'all_of';
 SELECT seq, parent_state, index, workflow, key, state, outcome, succeeded FROM workflow.children('all_of:o1');
 SELECT i.workflow, v.* FROM workflow.item AS i, workflow.verify(i.item_id) AS v WHERE NOT v.ok OR i.workflow = 'all_of';
 SELECT count(*) AS uncounted FROM workflow.child_end;
@@ -51,7 +51,7 @@ BEGIN;
 SELECT state FROM workflow.submit('all_of', '{"order": "o1", "lines": [{"id": 1}, {"id": 2}, {"id": 3}]}');
 SELECT state FROM workflow.send('line:o1/all_of:LINES:1:1', 'lose');
 CALL workflow.run();
-SELECT state, outcome, data #- '{lines,results}' AS data FROM workflow.items WHERE workflow = 'all_of';
+SELECT state, outcome, data #- '{sent,results}' AS data FROM workflow.items WHERE workflow = 'all_of';
 SELECT n, state, outcome FROM kids;
 SELECT i.parent_index, t.event, t.kind, t.actor, t.reason FROM workflow.transition AS t JOIN workflow.item AS i USING (item_id)
 WHERE t.event = 'cancel' ORDER BY 1;
@@ -70,7 +70,7 @@ CALL workflow.run();
 SELECT state FROM workflow.items WHERE workflow = 'any_of';
 SELECT state FROM workflow.send('line:o2/any_of:LINES:1:2', 'pack');
 CALL workflow.run();
-SELECT state, jsonb_path_query_array(data, '$.lines.results[*].data') AS data FROM workflow.items WHERE workflow = 'any_of';
+SELECT state, jsonb_path_query_array(data, '$.sent.results[*].data') AS data FROM workflow.items WHERE workflow = 'any_of';
 SELECT n, state, outcome FROM kids;
 ROLLBACK;
 

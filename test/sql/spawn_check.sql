@@ -29,6 +29,10 @@ SELECT * FROM faults(document('above', '{"workflow": "below", "each": "$.a", "jo
 SELECT version FROM workflow.define(document('above', '{"workflow": "below", "each": "$.a", "join": "all"}'));
 SELECT severity, code, state FROM workflow.check('above');
 
+-- results where the array was
+SELECT code, path, problem, hint FROM faults('{"workflow": "f", "owner": "me", "initial": "LINES", "key": "$.id", "states": {
+  "LINES": {"spawn": {"workflow": "below", "each": "$.lines[*]", "join": "all"}, "on": {"ok": "DONE", "error": "DONE"}}, "DONE": {"final": "done"}}}') WHERE code LIKE 'over%';
+
 -- what a definition says is read from a named activity, too
 SELECT version FROM workflow.define('{"workflow": "leaf", "owner": "me", "initial": "OPEN", "states": {"OPEN": {"on": {"close": "SHUT"}}, "SHUT": {"final": "shut"}}}');
 SELECT version FROM workflow.define('{"workflow": "named", "owner": "me", "initial": "FAN", "key": "$.id",

@@ -13,7 +13,7 @@ SELECT version FROM workflow.define('{
   "states": {"OPEN": {"on": {"close": "SHUT", "cancel": "UNDOING"}}, "UNDOING": {"on": {"undone": "SHUT"}}, "SHUT": {"final": "shut"}}}');
 CREATE FUNCTION family(name text, child text, join_by text, events text) RETURNS json LANGUAGE sql AS $$
   SELECT format('{"workflow": "%s", "owner": "me", "initial": "PARTS", "key": "$.id",
-    "states": {"PARTS": {"spawn": {"workflow": "%s", "each": "$.parts", "join": "%s"}, "timeout": "1 hour",
+    "states": {"PARTS": {"spawn": {"workflow": "%s", "each": "$.parts", "join": "%s"}, "as": "made", "timeout": "1 hour",
                          "on": {"ok": "DONE", "timeout": "LATE", "stop": "STOPPED"%s}},
                "DONE": {"final": "done"}, "BROKEN": {"final": "broken"}, "LATE": {"final": "late"}, "STOPPED": {"final": "stopped"}}}',
     name, child, join_by, events)::json
@@ -129,7 +129,7 @@ SELECT children IS NULL AS forgotten FROM workflow.spawn;
 SAVEPOINT started;
 SELECT count(workflow.send(item_id, 'close')) FROM workflow.item WHERE workflow = 'part';
 CALL workflow.run();
-SELECT state, jsonb_array_length(data #> '{parts,results}') AS results FROM workflow.items WHERE item_id = :item_id;
+SELECT state, jsonb_array_length(data #> '{made,results}') AS results FROM workflow.items WHERE item_id = :item_id;
 ROLLBACK TO started;
 SELECT workflow.cancel(:item_id);
 SELECT count(*) AS cancelled_at_once FROM workflow.children(:item_id) WHERE outcome = 'cancelled';
@@ -156,6 +156,38 @@ SELECT index, state FROM workflow.children(:item_id);
 SELECT count(*) AS timers FROM workflow.timer;
 ROLLBACK;
 DROP TRIGGER refuse ON workflow.item;
+
+-- come back to, what has succeeded under its key counts, and what has not is done again
+SELECT version FROM workflow.define('{
+  "workflow": "again", "owner": "me", "initial": "PARTS", "key": "$.id",
+  "queues": {"help": {"owner": "me", "sla": "1 hour", "escalate_to": ["you"]}},
+  "states": {"PARTS": {"spawn": {"workflow": "part", "each": "$.parts", "join": "all", "key": ["$.id", "$.each"], "input": {"n": "$.each"}},
+                       "as": "made", "timeout": "1 day", "on": {"ok": "DONE", "error": "STUCK", "timeout": "STUCK"}},
+             "STUCK": {"exception": {"queue": "help"}, "on": {"replay": "AGAIN", "give_up": "BROKEN"}},
+             "AGAIN": {"then": "resume", "on": {"resume": "@origin"}},
+             "DONE": {"final": "done"}, "BROKEN": {"final": "broken"}}}');
+BEGIN;
+SELECT item_id FROM workflow.submit('again', '{"id": 1, "parts": ["a", "b", "c"]}') \gset
+SELECT state FROM workflow.send('part:1:a', 'close');
+SELECT state FROM workflow.send('part:1:b', 'lose');
+CALL workflow.run();
+SELECT state, waiting_on FROM workflow.where_is(:item_id);
+SELECT workflow.replay(:item_id, 'mended');
+CALL workflow.run();
+SELECT seq, index, key, state FROM workflow.children(:item_id);
+SELECT waiting_detail FROM workflow.where_is(:item_id);
+SELECT state FROM workflow.send('part:1:b#4', 'close');
+SELECT state FROM workflow.send('part:1:c#4', 'lose');
+CALL workflow.run();
+SELECT workflow.replay(:item_id, 'mended once more');
+CALL workflow.run();
+SELECT seq, index, key, state FROM workflow.children(:item_id);
+SELECT count(workflow.send(c.item_id, 'close')) FROM workflow.children(:item_id) AS c WHERE c.outcome IS NULL;
+CALL workflow.run();
+SELECT state, jsonb_path_query_array(data, '$.made.results[*].key') AS keys FROM workflow.items WHERE item_id = :item_id;
+SELECT seq, started, ended, succeeded, verdict FROM workflow.spawn ORDER BY seq;
+SELECT * FROM problems;
+ROLLBACK;
 
 -- what verify finds
 BEGIN;
