@@ -214,3 +214,23 @@ SELECT * FROM workflow.children('whole:none');
 SELECT state, kind, verdict, why FROM workflow.if_run_again(:item_id);
 SELECT state, kind, key_parts, mechanism, verdict, why FROM workflow.if_run_twice('whole');
 SELECT workflow.diagram('whole');
+
+-- what a restore brings into a server at work, with triggers disabled, is found: ends, and timers
+SET client_min_messages = warning;
+SELECT item_id FROM workflow.submit('whole', '{"id": "restored", "parts": [1, 2]}') \gset
+SELECT state FROM workflow.send((SELECT item_id FROM workflow.children(:item_id) WHERE index = 0), 'close');
+CALL workflow.run();
+CALL workflow.run();
+ALTER TABLE workflow.child_end DISABLE TRIGGER ALL;
+INSERT INTO workflow.child_end (item_id, seq, outcome) VALUES (:item_id, 1, 'shut');
+ALTER TABLE workflow.child_end ENABLE TRIGGER ALL;
+CALL workflow.run();
+SELECT ended, verdict FROM workflow.spawn WHERE item_id = :item_id;
+SELECT item_id FROM workflow.submit('whole', '{"id": "again", "parts": [1]}') \gset
+CALL workflow.run();
+CALL workflow.run();
+ALTER TABLE workflow.timer DISABLE TRIGGER ALL;
+INSERT INTO workflow.timer (item_id, seq, kind, due_at, event) VALUES (:item_id, 1, 'wait', '2001-01-01', 'stop');
+ALTER TABLE workflow.timer ENABLE TRIGGER ALL;
+CALL workflow.run();
+SELECT state FROM workflow.items WHERE item_id = :item_id;
