@@ -234,9 +234,9 @@ run_round(Supervisor *self)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		nended = wf_dispatch_ends(self->by, &self->put_off);
 		nfired = wf_dispatch_timers(self->by);
 		nreclaimed = wf_dispatch_reclaim(self->by, &self->put_off);
+		nended = wf_dispatch_ends(self->by, &self->put_off);	/* it adds to that */
 	} while (nfired > 0 || nended > 0 || nreclaimed > 0);
 	wf_retention_run();
 

@@ -146,6 +146,23 @@ $holder->quit;
 wait_for("count(*) = 3 " . children('third') . " WHERE outcome = 'cancelled'",
 	'which is tried again');
 
+# nor is a count that somebody holds waited for, or forgotten
+$node->safe_psql('postgres',
+	"SELECT count(*) FROM workflow.submit('tree', '{\"leaves\": [1, 2]}', 'fourth')");
+$holder = $node->background_psql('postgres');
+$holder->query_safe(
+	"BEGIN; SELECT FROM workflow.spawn WHERE item_id = (SELECT item_id FROM workflow.item WHERE key = 'fourth') FOR UPDATE"
+);
+$node->safe_psql('postgres',
+	"SELECT count(workflow.send(item_id, 'go')) " . children('fourth'));
+wait_for("count(*) = 2 FROM workflow.child_end", 'ends wait to be counted');
+$node->safe_psql('postgres',
+	"SELECT count(*) FROM workflow.submit('tree', '{\"leaves\": []}', 'other')");
+$holder->query_safe('COMMIT');
+$holder->quit;
+wait_for("outcome = 'success' FROM workflow.items WHERE key = 'fourth'",
+	'and are, when he lets go');
+
 is( $node->safe_psql('postgres',
 		'SELECT count(*) FROM workflow.items AS i, workflow.verify(i.item_id) AS v WHERE NOT v.ok'
 	),
