@@ -168,7 +168,7 @@ hold(const WfEffect *effect, const WfEndpoint *endpoint, const char *why)
  */
 static WfWire *
 make_wire(const WfEffect *effect, const WfEndpoint *endpoint, const char *cause,
-		  char **problem)
+		  bool is_mocked, char **problem)
 {
 	WfWire	   *wire = palloc0(sizeof(WfWire));
 
@@ -179,17 +179,19 @@ make_wire(const WfEffect *effect, const WfEndpoint *endpoint, const char *cause,
 	wire->token = wf_random_token();
 	wire->attempt = effect->attempts + 1;
 	wire->cause = cause;
+	wire->is_mocked = is_mocked;
 	wf_check_effect(effect, endpoint);
 
 	return wf_fill_wire(wire, effect, endpoint, problem) ? wire : NULL;
 }
 
 static WfWire *
-build_wire(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *outcome)
+build_wire(const WfEffect *effect, const WfEndpoint *endpoint, bool is_mocked,
+		   WfEffectOutcome *outcome)
 {
 	char	   *problem = NULL;
 	WfWire	   *wire = make_wire(effect, endpoint, wf_cause(endpoint, effect->submitted_by),
-								 &problem);
+								 is_mocked, &problem);
 
 	if (wire == NULL)
 		*outcome = wf_effect_block(effect, endpoint, "unauthorized", problem);
@@ -260,14 +262,15 @@ must_wait(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *o
  * may.
  */
 static WfWire *
-begin_attempt(const WfEffect *effect, const char *worker, WfEffectOutcome *outcome)
+begin_attempt(const WfEffect *effect, const char *worker, bool is_mocked,
+			  WfEffectOutcome *outcome)
 {
 	WfEndpoint *endpoint = wf_endpoint_if_any(effect, NULL);
 	WfWire	   *wire;
 
 	if (is_stopped(effect, endpoint, outcome))
 		return NULL;
-	wire = build_wire(effect, endpoint, outcome);
+	wire = build_wire(effect, endpoint, is_mocked, outcome);
 	if (wire == NULL || must_wait(effect, endpoint, outcome))
 		return NULL;
 	mark_sending(effect, wire, worker, true);
@@ -319,8 +322,8 @@ wf_effect_begin_guarded(WfEffect *effect, WfWire *wire, WfEffectOutcome *outcome
 /*
  * Begins an attempt, or says where the effect stands.
  */
-WfWire *
-wf_effect_begin_send(int64 effect_id, const char *worker, WfEffectOutcome *outcome)
+static WfWire *
+begin_send(int64 effect_id, const char *worker, bool is_mocked, WfEffectOutcome *outcome)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	WfEffect   *effect = wf_effect_try_lock(effect_id);
@@ -331,11 +334,23 @@ wf_effect_begin_send(int64 effect_id, const char *worker, WfEffectOutcome *outco
 	outcome->disposition = WF_EFFECT_BUSY;
 	outcome->next_at = wf_now() + BUSY_US;
 	if (effect != NULL && may_begin(effect, outcome))
-		wire = begin_attempt(effect, worker, outcome);
+		wire = begin_attempt(effect, worker, is_mocked, outcome);
 	if (wire == NULL)
 		*outcome = wf_outcome_deliver(*outcome, caller);
 
 	return wf_wire_deliver(wire, caller);
+}
+
+WfWire *
+wf_effect_begin_send(int64 effect_id, const char *worker, WfEffectOutcome *outcome)
+{
+	return begin_send(effect_id, worker, false, outcome);
+}
+
+WfWire *
+wf_effect_begin_mocked(int64 effect_id, const char *worker, WfEffectOutcome *outcome)
+{
+	return begin_send(effect_id, worker, true, outcome);
 }
 
 /*
@@ -422,7 +437,7 @@ wf_effect_begin_many(WfStart *starts, int n, const char *worker)
 		if (endpoint == NULL || !is_unhindered(effect, endpoint))
 			continue;
 		wire = make_wire(effect, endpoint,
-						 cause_among(&causes, endpoint, effect->submitted_by), &problem);
+						 cause_among(&causes, endpoint, effect->submitted_by), false, &problem);
 		if (wire == NULL || wf_gate_stops(effect, endpoint, &wait))
 			continue;
 		add_sending(rows, effect, wire, worker, true);
