@@ -393,7 +393,7 @@ SELECT r.review_id AS id, r.item_id, i.workflow, i.key, r.state, r.queue,
        r.shown, r.proposed, r.previous,
        ARRAY(SELECT jsonb_array_elements_text(r.spec -> 'decisions')) AS decisions,
        r.assignee, r.opened_at, r.due_at,
-       r.due_at < clock_timestamp() AS overdue,
+       r.due_at < workflow._now() AS overdue,
        i.seq
 FROM workflow.review AS r
 JOIN workflow.item AS i ON i.item_id = r.item_id
