@@ -4,8 +4,8 @@
  *
  * Real time, unless pg_workflow.clock holds another one: then every deadline
  * that this session sets or tests goes by that.  A point in time stands still; an
- * interval with its sign goes on beside the real time.  Background workers never
- * see the setting, because it belongs to a session.
+ * interval with its sign goes on beside the real time.  Background workers do not
+ * go by the setting, wherever it was made: it is for the tests of a session.
  */
 #include "postgres.h"
 
@@ -30,13 +30,19 @@ typedef struct FakeClock
 static FakeClock fake = {0};
 static bool is_faked = false;
 
+bool
+wf_clock_is_faked(void)
+{
+	return is_faked && !IsBackgroundWorker;
+}
+
 /*
  * Returns the present time of this session's clock.
  */
 TimestampTz
 wf_now(void)
 {
-	if (!is_faked)
+	if (!wf_clock_is_faked())
 		return GetCurrentTimestamp();
 
 	return fake.is_offset ? wf_time_after(GetCurrentTimestamp(), &fake.offset) : fake.at;

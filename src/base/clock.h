@@ -10,6 +10,7 @@
 #include "utils/guc.h"
 
 extern TimestampTz wf_now(void);
+extern bool wf_clock_is_faked(void);
 
 /*
  * Length of an interval in microseconds; a month counts as 30 days.  One that is
