@@ -161,7 +161,8 @@ take_turn(Run *run)
 	int			n = 0;
 
 	n += how_many(wf_dispatch_ends(&run->by, &put_off));
-	n += how_many(wf_dispatch_timers(&run->by));
+	if (!time_is_over(run))
+		n += how_many(wf_dispatch_timers(&run->by));
 	if (!time_is_over(run))
 		n += how_many(wf_dispatch_sql(&run->by, &run->pace));
 	if (n > 0)

@@ -110,11 +110,21 @@ CALL workflow.run();
 SELECT count(*) FROM workflow.review_inbox;
 ROLLBACK;
 
+-- no time is no time for timers either
+SELECT item_id FROM workflow.submit('asks', '{}', run_at => now() + interval '1 day') \gset
+SET pg_workflow.clock = '+1441 minutes';
+CALL workflow.run('0 seconds');
+SELECT count(*) FROM workflow.review_inbox;
+CALL workflow.run();
+SELECT count(*) FROM workflow.review_inbox;
+RESET pg_workflow.clock;
+SELECT workflow.cancel(:item_id, 'over');
+
 -- what this session decides others find as it was decided: a time that it sets is stored
 SELECT item_id FROM workflow.submit('asks', '{}', run_at => now() + interval '1 day') \gset
 SET pg_workflow.clock = '+1 day';
 SELECT workflow.pause(:item_id, 'x');
 RESET pg_workflow.clock;
-SELECT paused_at > now() + interval '23 hours' AS is_stored FROM workflow.item;
+SELECT paused_at > now() + interval '23 hours' AS is_stored FROM workflow.item WHERE item_id = :item_id;
 
 DROP EXTENSION pg_workflow CASCADE;
