@@ -145,18 +145,35 @@ RESET ROLE;
 DROP OWNED BY regress_wait_tester;
 DROP ROLE regress_wait_tester;
 
--- timers of an item that is paused wait for it; of a workflow, too
+-- timers of an item that is paused wait for it; of a workflow, too.  They are looked at once.
 BEGIN;
+SET LOCAL pg_workflow.clock = '2030-01-01 00:00Z';
 SELECT item_id FROM workflow.submit('naps', '{"nap": "1 hour"}', key => 'a') \gset
-SELECT workflow.pause(:item_id, 'x');
-SET LOCAL pg_workflow.clock = '+1 day';
+SELECT item_id AS other FROM workflow.submit('dates', '{"at": "infinity"}', key => 'never') \gset
+SELECT workflow.pause(:item_id, 'x'), workflow.pause(:other, 'x');
+SET LOCAL pg_workflow.clock = '2030-01-01 02:00Z';
 CALL workflow.run();
-SELECT state FROM workflow.where_is('naps:a');
+SELECT key, state, kind, due_at, paused_due_at FROM workflow.timer AS t JOIN workflow.item AS i USING (item_id) ORDER BY key;
 SELECT workflow.pause_workflow('naps', 'x');
-SELECT workflow.resume(:item_id, 'x');
+SELECT workflow.resume(:item_id, 'x'), workflow.resume(:other, 'x');
+SELECT key, state, due_at, paused_due_at FROM workflow.timer AS t JOIN workflow.item AS i USING (item_id) ORDER BY key;
 CALL workflow.run();
-SELECT state FROM workflow.where_is('naps:a');
+SELECT key, state, due_at, paused_due_at FROM workflow.timer AS t JOIN workflow.item AS i USING (item_id) ORDER BY key;
+SELECT waiting_on, next_action_at FROM workflow.where_is('naps:a');
 SELECT workflow.resume_workflow('naps', 'x');
+SELECT waiting_on, next_action_at FROM workflow.where_is('naps:a');
 CALL workflow.run();
-SELECT state FROM workflow.where_is('naps:a');
+SELECT key, state FROM workflow.item ORDER BY key;
+SELECT * FROM workflow.verify('naps:a');
 ROLLBACK;
+
+-- a timer of an item that is not there goes
+SELECT item_id FROM workflow.submit('naps', '{"nap": "1 hour"}', key => 'gone') \gset
+BEGIN;
+SET LOCAL session_replication_role = replica;
+DELETE FROM workflow.item WHERE item_id = :item_id;
+COMMIT;
+SET pg_workflow.clock = '+2 hours';
+CALL workflow.run();
+RESET pg_workflow.clock;
+SELECT count(*) FROM workflow.timer WHERE item_id = :item_id;
