@@ -15,6 +15,7 @@
 
 \echo a confident answer goes to the CRM, which is down for a moment
 BEGIN;
+SET LOCAL pg_workflow.clock = '2030-01-01 09:00Z';
 INSERT INTO crm.account VALUES ('T-1', 'Test Ltd', 'We make tests.', 'Wants more of them.');
 SELECT workflow.mock('llm', '{"method": "POST", "path": "/v1/messages", "body": {"content":
   {"industry": "Software", "summary": "Makes tests", "icp_fit": "strong", "evidence": ["We make tests."], "confidence": 0.97}}}');
@@ -25,7 +26,7 @@ SELECT workflow.mock('crm', '[
 SELECT state FROM workflow.submit('crm_enrichment', '{"account_id": "T-1", "enrichment_version": 1}');
 CALL workflow.run();
 SELECT state, waiting_on, last_error_class FROM workflow.where_is('crm_enrichment:T-1:1');
-SET LOCAL pg_workflow.clock = '+15 minutes';
+SET LOCAL pg_workflow.clock = '2030-01-01 09:15Z';
 CALL workflow.run();
 SELECT state, outcome FROM workflow.where_is('crm_enrichment:T-1:1');
 SELECT purpose, method, path, status, key FROM workflow.mock_requests WHERE endpoint = 'crm' ORDER BY request;
@@ -35,15 +36,16 @@ ROLLBACK;
 
 \echo nobody knows whether the update was done: it is sent again, under the same key
 BEGIN;
+SET LOCAL pg_workflow.clock = '2030-01-01 09:00Z';
 INSERT INTO crm.account VALUES ('T-2', 'Test Ltd', 'We make tests.', 'Wants more of them.');
 SELECT workflow.mock('llm', '{"body": {"content":
   {"industry": "Software", "summary": "Makes tests", "icp_fit": "strong", "evidence": [], "confidence": 0.9}}}');
 SELECT workflow.mock('crm', '[{"method": "GET", "body": {"fields": {}}}, {"failure": "dropped"}, {"failure": "timeout"}, {"body": {"id": "T-2"}}]');
 SELECT state FROM workflow.submit('crm_enrichment', '{"account_id": "T-2", "enrichment_version": 1}');
 CALL workflow.run();
-SET LOCAL pg_workflow.clock = '+15 minutes';
+SET LOCAL pg_workflow.clock = '2030-01-01 09:15Z';
 CALL workflow.run();
-SET LOCAL pg_workflow.clock = '+30 minutes';
+SET LOCAL pg_workflow.clock = '2030-01-01 09:30Z';
 CALL workflow.run();
 SELECT state, outcome FROM workflow.where_is('crm_enrichment:T-2:1');
 SELECT method, failure, status, headers ->> 'idempotency-key' AS key FROM workflow.mock_requests

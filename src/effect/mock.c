@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/clock.h"
 #include "base/invoke.h"
 #include "base/jsonb.h"
 #include "base/plan.h"
@@ -22,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/formatting.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 /* Subtransactions that have set mocks, and have not been undone. */
 static List *setters = NIL;
@@ -41,6 +43,15 @@ forget_counts(void)
 {
 	wf_breaker_forget();
 	wf_gate_forget();
+}
+
+/*
+ * See mock.h.
+ */
+TimestampTz
+wf_wire_now(void)
+{
+	return wf_mocks_are_set() ? wf_now() : GetCurrentTimestamp();
 }
 
 static void

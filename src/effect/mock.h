@@ -29,8 +29,19 @@ extern bool wf_mocks_are_set(void);
  */
 extern WfMock *wf_mock_take(const WfWire *wire);
 
+/*
+ * The time that senders and receivers live in: real time, whatever
+ * pg_workflow.clock says, unless mocks stand for the receivers.
+ */
+extern TimestampTz wf_wire_now(void);
+
 /* secret.c */
 extern char *wf_wire_secret(const WfWire *wire, const char *name, char **problem);
+
+/* step.c */
+struct WfEffect;
+struct WfEndpoint;
+extern char *wf_why_refused(const struct WfEffect *effect, const struct WfEndpoint *endpoint);
 
 /* gate.c and breaker.c: what tests have counted, or are to begin with */
 extern void wf_gate_forget(void);

@@ -24,6 +24,7 @@
 #include "base/rows.h"
 #include "catalog/pg_type.h"
 #include "effect/ledger.h"
+#include "effect/mock.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -74,7 +75,7 @@ add_sending(WfRows *rows, const WfEffect *effect, const WfWire *wire, const char
 {
 	static const char *const states[] = {"sending", "claimed", "unknown"};
 	static const char *const substates[] = {NULL, "before", "probing"};
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = wf_wire_now();
 	Datum		values[12];
 	char		nulls[13];
 
@@ -204,9 +205,11 @@ build_wire(const WfEffect *effect, const WfEndpoint *endpoint, bool is_mocked,
  * or held.
  */
 static bool
-is_stopped(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *outcome)
+is_stopped(const WfEffect *effect, const WfEndpoint *endpoint, bool is_mocked,
+		   WfEffectOutcome *outcome)
 {
-	char	   *reason = wf_why_blocked(effect, endpoint);
+	char	   *reason = is_mocked ? wf_why_refused(effect, endpoint) :
+	wf_why_blocked(effect, endpoint);
 
 	if (reason != NULL)
 	{
@@ -268,7 +271,7 @@ begin_attempt(const WfEffect *effect, const char *worker, bool is_mocked,
 	WfEndpoint *endpoint = wf_endpoint_if_any(effect, NULL);
 	WfWire	   *wire;
 
-	if (is_stopped(effect, endpoint, outcome))
+	if (is_stopped(effect, endpoint, is_mocked, outcome))
 		return NULL;
 	wire = build_wire(effect, endpoint, is_mocked, outcome);
 	if (wire == NULL || must_wait(effect, endpoint, outcome))
@@ -289,7 +292,7 @@ wf_effect_give_up_overdue(WfEffect *effect)
 	WfFacts		facts = {.phase = 1};
 	WfEndpoint *endpoint;
 
-	if (!wf_effect_is(effect, "sending") || effect->deadline >= GetCurrentTimestamp())
+	if (!wf_effect_is(effect, "sending") || effect->deadline >= wf_wire_now())
 		return effect;
 	endpoint = wf_endpoint_of(effect, NULL);
 	news.verdict = wf_classify(&facts, endpoint);
@@ -308,7 +311,7 @@ wf_effect_begin_guarded(WfEffect *effect, WfWire *wire, WfEffectOutcome *outcome
 {
 	WfEndpoint *endpoint = wf_endpoint_if_any(effect, NULL);
 
-	if (!may_begin(effect, outcome) || is_stopped(effect, endpoint, outcome) ||
+	if (!may_begin(effect, outcome) || is_stopped(effect, endpoint, false, outcome) ||
 		must_wait(effect, endpoint, outcome))
 		return false;
 	wire->token = wf_random_token();

@@ -5,7 +5,8 @@
 CREATE EXTENSION pg_workflow;
 SET client_min_messages = warning;
 CREATE SERVER crm FOREIGN DATA WRAPPER workflow_http
-  OPTIONS (url 'https://crm.invalid/api', dedup 'key', lookup_path '/receipts/{key}', lookup_found '$.body.id');
+  OPTIONS (url 'https://crm.invalid/api', dedup 'key', lookup_path '/receipts/{key}', lookup_found '$.body.id',
+           lookup_absent '$.status == 404', lookup_settle '10 minutes', absent_is_proof 'true', on_unknown 'probe');
 CREATE SERVER llm FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://llm.invalid', dedup 'pure');
 CREATE SERVER other FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://other.invalid', dedup 'pure');
 -- the file of this secret does not exist
@@ -86,8 +87,42 @@ SELECT purpose, method, path, status, failure FROM workflow.mock_requests WHERE 
 SELECT state_of('o-3');
 ROLLBACK;
 
+-- it is looked up, and nothing is found: only when it would have arrived is that proof, and then it is sent again
+BEGIN;
+SET LOCAL pg_workflow.clock = '2030-01-01 00:00+00';
+SELECT workflow.mock('crm', '[{"method": "PATCH", "failure": "dropped"}, {"method": "PATCH", "body": {"id": "crm-4"}},
+                              {"method": "GET", "path": "/receipts/*", "status": 404, "times": "always"}]');
+SELECT workflow.call('crm', 'PATCH', '/orders/1', '{}', 'k') > 0 AS called;
+CALL workflow.run();
+SET LOCAL pg_workflow.clock = '2030-01-01 00:05+00';
+CALL workflow.run();
+SELECT state, attempts FROM workflow.effects;
+SET LOCAL pg_workflow.clock = '2030-01-01 00:20+00';
+CALL workflow.run();
+SET LOCAL pg_workflow.clock = '2030-01-01 00:40+00';
+CALL workflow.run();
+SELECT state, attempts, external_id FROM workflow.effects;
+SELECT purpose, status, failure FROM workflow.mock_requests ORDER BY request;
+ROLLBACK;
+
+-- the time for which a receiver knows a key is that of the clock, too: after it a person is asked
+ALTER SERVER crm OPTIONS (ADD key_ttl '1 hour', SET on_unknown 'resend', DROP lookup_path, DROP lookup_found, DROP lookup_absent, DROP lookup_settle, DROP absent_is_proof);
+BEGIN;
+SET LOCAL pg_workflow.clock = '2030-01-01 00:00+00';
+SELECT workflow.mock('crm', '[{"failure": "dropped", "times": 2}]');
+SELECT workflow.call('crm', 'PATCH', '/orders/1', '{}', 'k') > 0 AS called;
+CALL workflow.run();
+SET LOCAL pg_workflow.clock = '2030-01-01 00:30+00';
+CALL workflow.run();
+SELECT state, attempts FROM workflow.effects;
+SET LOCAL pg_workflow.clock = '2030-01-01 02:00+00';
+CALL workflow.run();
+SELECT state, attempts FROM workflow.effects;
+ROLLBACK;
+
 -- an answer that breaks off, one that is no JSON, one that is none at all
 BEGIN;
+SET LOCAL pg_workflow.clock = '2030-01-01 00:00+00';
 SELECT workflow.mock('other', '[{"failure": "broken_off", "body": {"half": 1}}, {"text": "plain", "status": 200}, {"status": 404}]');
 SELECT workflow.call('other', 'GET', '/a') > 0, workflow.call('other', 'GET', '/b') > 0, workflow.call('other', 'GET', '/c') > 0;
 CALL workflow.run();
@@ -187,6 +222,7 @@ ROLLBACK;
 -- every failure that may be named is known
 ALTER SERVER other OPTIONS (ADD breaker_failures 'off', ADD breaker_rate 'off');
 BEGIN;
+SET LOCAL pg_workflow.clock = '2030-01-01 00:00+00';
 SELECT workflow.mock('other', jsonb_agg(jsonb_build_object('failure', f, 'path', '/' || f))) FROM unnest(workflow._mock_failures()) AS f;
 SELECT count(workflow.call('other', 'GET', '/' || f)) FROM unnest(workflow._mock_failures()) AS f;
 CALL workflow.run();
