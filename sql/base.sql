@@ -67,6 +67,11 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'wf_sql_now';
 COMMENT ON FUNCTION workflow._now() IS
   'Inner: the time that deadlines are measured against: real, or that of pg_workflow.clock';
 
+CREATE FUNCTION workflow._time_after(since timestamptz, duration interval) RETURNS timestamptz
+LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wf_sql_time_after';
+COMMENT ON FUNCTION workflow._time_after(timestamptz, interval) IS
+  'Inner: the time that comes an interval after another, the same in every time zone';
+
 CREATE FUNCTION workflow._session_lives(pid int, started_at timestamptz) RETURNS bool
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'wf_sql_session_lives';
 COMMENT ON FUNCTION workflow._session_lives(int, timestamptz) IS

@@ -242,3 +242,15 @@ wf_sql_now(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TIMESTAMPTZ(wf_now());
 }
+
+PG_FUNCTION_INFO_V1(wf_sql_time_after);
+
+/*
+ * _time_after(since, duration) returns timestamptz: wf_time_after() for
+ * statements of SQL.
+ */
+Datum
+wf_sql_time_after(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(wf_time_after(PG_GETARG_TIMESTAMPTZ(0), PG_GETARG_INTERVAL_P(1)));
+}

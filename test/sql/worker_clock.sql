@@ -100,6 +100,22 @@ CALL workflow.run();
 SELECT owner, overdue FROM workflow.review_inbox;
 ROLLBACK;
 
+-- a day is as long for everybody, also where summer begins
+SELECT version FROM workflow.define('{
+  "workflow": "long", "owner": "me", "initial": "ASK",
+  "queues": {"slow": {"owner": "me", "sla": "1 day", "escalate_to": ["lead", "head"]}},
+  "states": {"ASK": {"review": {"queue": "slow", "decisions": ["yes"], "on_overdue": "escalate"}, "on": {"yes": "DONE"}}, "DONE": {"final": "x"}}}');
+BEGIN;
+SET LOCAL timezone = 'America/New_York';
+SET LOCAL pg_workflow.clock = '2030-03-09 12:00+00';
+SELECT state FROM workflow.submit('long', '{}');
+SELECT due_at AT TIME ZONE 'UTC' AS due FROM workflow.review_inbox;
+SET LOCAL pg_workflow.clock = '2030-03-10 12:00+00';
+CALL workflow.run();
+SELECT owner FROM workflow.review_inbox;
+SELECT due_at AT TIME ZONE 'UTC' AS next_step FROM workflow.timer;
+ROLLBACK;
+
 -- an item that starts later
 BEGIN;
 SELECT item_id FROM workflow.submit('asks', '{}', run_at => now() + interval '1 day') \gset
