@@ -58,7 +58,7 @@ measure_box(WfBox *box)
 
 	box->width = Max(BOX_LEAST, text +2 * BOX_PADDING + (is_pointed(box) ? 12 : 0));
 	if (box->badge != NULL)
-		box->width += 2 * (wf_text_width(box->badge, WF_DETAIL_SIZE) + 10);
+		box->width += 2 * (wf_text_width(box->badge, WF_DETAIL_SIZE) + 12);
 	box->width = 2 * ceil(box->width / 2);
 	box->height = box->detail == NULL ? FLAT_HEIGHT : BOX_HEIGHT;
 	if (strcmp(box->kind, "sql") == 0)

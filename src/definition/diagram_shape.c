@@ -195,7 +195,7 @@ static void
 append_badge(StringInfo out, const WfBox *box)
 {
 	double		width = wf_text_width(box->badge, WF_DETAIL_SIZE) + 8;
-	double		x = box->x + box->width / 2 - width / 2 - 8;
+	double		x = box->x + box->width / 2 - width / 2 - 11;
 	double		y = box->y + box->height / 2;
 
 	appendStringInfoString(out, "<rect class=\"wf-badge\" x=\"");
