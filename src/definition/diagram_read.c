@@ -20,6 +20,8 @@
 #define BOX_HEIGHT		40.0
 #define FLAT_HEIGHT		28.0	/* with one line */
 #define BOX_LEAST		84.0
+#define END_WIDTH		9.0		/* of an arrow at a box */
+#define HUB_WIDTH		480.0
 
 static char *
 member_text(JsonbValue *object, const char *key)
@@ -99,6 +101,32 @@ read_arrow(WfArrow *arrow, JsonbValue *value, int nboxes)
 	arrow->label_stop = -1;
 }
 
+/*
+ * Boxes that many arrows leave from or lead to are wide enough for their ends.
+ */
+static void
+widen_hubs(WfPicture *picture)
+{
+	int		   *leaving = palloc0(sizeof(int) * (picture->nboxes + 1));
+	int		   *arriving = palloc0(sizeof(int) * (picture->nboxes + 1));
+
+	for (int i = 0; i < picture->narrows; i++)
+	{
+		leaving[picture->arrows[i].from]++;
+		arriving[picture->arrows[i].to]++;
+	}
+	for (int i = 0; i < picture->nboxes; i++)
+	{
+		WfBox	   *box = &picture->boxes[i];
+		int			ends = Max(leaving[i], arriving[i]);
+
+		if (ends > 1)
+			box->width = Max(box->width, Min(ends * END_WIDTH + 2 * BOX_PADDING, HUB_WIDTH));
+	}
+	pfree(leaving);
+	pfree(arriving);
+}
+
 WfPicture *
 wf_picture_read(Jsonb *document)
 {
@@ -116,6 +144,7 @@ wf_picture_read(Jsonb *document)
 	picture->arrows = palloc0(sizeof(WfArrow) * Max(picture->narrows, 1));
 	for (int i = 0; i < picture->narrows; i++)
 		read_arrow(&picture->arrows[i], &arrows[i], picture->nboxes);
+	widen_hubs(picture);
 
 	return picture;
 }

@@ -27,6 +27,9 @@ static const uint8 advance[] = {
 
 #define ELLIPSIS "..."
 
+/* At an arrow. */
+#define MOST_LINES	4
+
 /* Of one character; what takes two columns of a terminal is as wide as high. */
 static double
 character_width(const char *text)
@@ -74,7 +77,8 @@ wf_text_fit(const char *text, double size, double width)
 }
 
 /*
- * Words joined by commas, a new line where one would get wider than that.
+ * Words joined by commas, a new line where one would get wider than that; after
+ * a few lines, how many words are left out.
  */
 WfLines
 wf_text_lines(char **words, int count, double size, double width)
@@ -90,8 +94,13 @@ wf_text_lines(char **words, int count, double size, double width)
 			longer = psprintf("%s, %s", lines.line[lines.count - 1], word);
 		if (longer != NULL && wf_text_width(longer, size) <= width)
 			lines.line[lines.count - 1] = longer;
-		else
+		else if (lines.count < MOST_LINES)
 			lines.line[lines.count++] = word;
+		else
+		{
+			lines.line[lines.count++] = psprintf("and %d more", count - i);
+			break;
+		}
 	}
 	for (int i = 0; i < lines.count; i++)
 	{

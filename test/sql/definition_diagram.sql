@@ -69,6 +69,17 @@ SELECT version FROM workflow.define(json_build_object('workflow', 'long', 'initi
 SELECT svg ~ '<text class="wf-name" x="[ \d.]*" y="[ \d.]*">(LONG_)+(L|LO|LON|LONG)?\.\.\.</text>' AS cut, svg ~ '<title>(LONG_){30} - final done</title>' AS whole
 FROM workflow.diagram('long', format => 'svg') AS svg;
 
+-- of many events between two states the first ones are shown, all are in the title
+SELECT version FROM workflow.define(json_build_object('workflow', 'many', 'initial', 'A', 'states', json_build_object(
+  'A', json_build_object('on', (SELECT json_object_agg('event_' || i, 'B') FROM generate_series(1, 40) AS i)), 'B', '{"final": "done"}'::json)));
+SELECT l.text, svg ~ 'event_39, event_40--&gt; B</title>' AS all_in_title FROM workflow.diagram('many', format => 'svg') AS svg,
+  unnest(xpath('//s:text[@class="wf-label"]/text()', svg::xml, ARRAY[ARRAY['s', 'http://www.w3.org/2000/svg']])) AS l (text);
+-- a state that many arrows lead to is wide
+SELECT max(x.right - x.left) FROM workflow._draw_svg(workflow._picture((SELECT json_build_object('workflow', 'hub', 'initial', 'S1', 'states',
+    json_object_agg('S' || i, json_build_object('on', json_build_object('stop', 'S20')))) FROM generate_series(1, 20) AS i), 'hub', NULL)) AS svg,
+  unnest(xpath('//s:path[@class="wf-shape"]/@d', svg::xml, ARRAY[ARRAY['s', 'http://www.w3.org/2000/svg']])) AS d (path),
+  LATERAL (SELECT min(n[1]::numeric) AS left, max(n[1]::numeric) AS right FROM regexp_matches(d.path::text, '([\d.]+) ([\d.]+)', 'g') AS n) AS x;
+
 -- live: how many items of the version have not ended, and where they stand
 SELECT count(*) FROM generate_series(1, 5) AS i, workflow.submit('kinds', jsonb_build_object('n', i));
 SELECT count(*) FROM workflow.items AS i, workflow.send(i.item_id, 'go') AS s WHERE i.input ->> 'n' IN ('1', '2', '3', '4');
