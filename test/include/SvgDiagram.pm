@@ -70,7 +70,7 @@ sub read_arrow
 
 sub numbers { return $_[0] =~ /-?\d+(?:\.\d+)?/g }
 
-# Capitals and figures are wide, small letters less, i and l narrow.
+# Capitals and figures are wide, small letters less, f, r and t more so, i and l narrow.
 sub width_of
 {
 	my ($text, $size) = @_;
@@ -81,7 +81,8 @@ sub width_of
 	{
 		$width +=
 			$c =~ /[ijlI.,:;|!' ]/ ? 0.32
-		  : $c =~ /[MWmw@]/        ? 0.95
+		  : $c =~ /[frt()-]/       ? 0.44
+		  : $c =~ /[MWmw@]/        ? 0.99
 		  : $c =~ /[A-Z]/          ? 0.68
 		  :                          0.6;
 	}
