@@ -108,7 +108,7 @@ indent:
 	@PG_CONFIG='$(PG_CONFIG)' tools/indent $(C_FILES) $(H_FILES) $(wildcard bench/*.c test/*.c)
 
 # Examples whose pictures are kept in docs/diagrams; the first one's stands in README.md, too.
-DIAGRAMS = crm_enrichment order_saga invoice_approval
+DIAGRAMS = crm_enrichment order_saga invoice_approval nightly_fan_out
 
 demo:
 	@$(MAKE) -s all install
