@@ -3,6 +3,7 @@
 #   make             build (installs what is missing, as root)
 #   make install     put it where PG_CONFIG points
 #   make demo        the whole enrichment flow, on a throw-away server
+#   make diagrams    draws the pictures in docs/ and README.md anew
 #   make test        every check and every test
 #   make lint        the checks that run in seconds
 #   make indent      lay out the C sources
@@ -35,7 +36,7 @@ endif
 
 # ---- SQL -------------------------------------------------------------------
 # The order is the dependency order; a piece may use only the pieces above it.
-SQL_PIECES  = header tables base cluster schema definition retry queue effect verification endpoint mock item spawn inbox review \
+SQL_PIECES  = header tables base cluster schema definition diagram retry queue effect verification endpoint mock item spawn inbox review \
               http worker monitor grants
 INSTALL_SQL = build/$(EXTENSION)--$(EXTVERSION).sql
 DATA_built  = $(INSTALL_SQL)
@@ -77,7 +78,7 @@ TESTS =
 POINTS = build/points.so
 RUN_TESTS = PG_CONFIG='$(PG_CONFIG)' PGXS='$(PGXS)' tools/run_tests
 
-.PHONY: test installcheck check-regress check-isolation check-tap check-stress lint indent demo test-matrix bench bench-http bench-queues
+.PHONY: test installcheck check-regress check-isolation check-tap check-stress lint indent demo diagrams test-matrix bench bench-http bench-queues
 
 test:
 	@$(MAKE) -s all install
@@ -106,9 +107,16 @@ lint:
 indent:
 	@PG_CONFIG='$(PG_CONFIG)' tools/indent $(C_FILES) $(H_FILES) $(wildcard bench/*.c test/*.c)
 
+# Examples whose pictures are kept in docs/diagrams; the first one's stands in README.md, too.
+DIAGRAMS = crm_enrichment order_saga invoice_approval nightly_fan_out
+
 demo:
 	@$(MAKE) -s all install
 	@PG_CONFIG='$(PG_CONFIG)' tools/demo
+
+diagrams:
+	@$(MAKE) -s all install
+	@PG_CONFIG='$(PG_CONFIG)' tools/diagrams $(DIAGRAMS)
 
 test-matrix:
 	@tools/test_matrix

@@ -80,6 +80,7 @@ CREATE UNIQUE INDEX item_source_event ON workflow.item (workflow, source, event_
   WHERE event_id IS NOT NULL;
 CREATE UNIQUE INDEX item_parent ON workflow.item (parent_id, parent_seq, parent_index)
   WHERE parent_id IS NOT NULL;
+CREATE INDEX item_live ON workflow.item (workflow, version) WHERE outcome IS NULL;
 COMMENT ON TABLE workflow.item IS 'One case moving through one version of a workflow; a trigger lets state change only along declared transitions';
 COMMENT ON COLUMN workflow.item.since IS 'When the item entered its state';
 COMMENT ON COLUMN workflow.item.seq IS 'Number of the last transition; also names the present visit of the state';

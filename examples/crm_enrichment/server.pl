@@ -6,6 +6,7 @@
 #   POST  /v1/messages    the model: extracts facts from a text (lib/Extractor.pm)
 #   GET   /accounts/{id}  the CRM: the account as it is (lib/Crm.pm)
 #   PATCH /accounts/{id}  sets fields; honours Idempotency-Key
+#                         (an id may have slashes: /accounts/payments/7)
 #   GET   /counts         what was asked and what was done
 #   POST  /faults         adds a rule (lib/Faults.pm); DELETE /faults forgets all
 #
@@ -289,7 +290,7 @@ sub route
 	  if $what eq 'GET /counts';
 	return (201, $faults->add($body))        if $what eq 'POST /faults';
 	return (200, $faults->clear)             if $what eq 'DELETE /faults';
-	return $crm->answer($request, $1, $body) if $request->{path} =~ m{^/accounts/([^/?]+)$};
+	return $crm->answer($request, $1, $body) if $request->{path} =~ m{^/accounts/([^?]+)$};
 	return (404, { error => "there is nothing at $request->{path}" });
 }
 

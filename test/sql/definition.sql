@@ -66,7 +66,7 @@ SELECT workflow.diagram('drawn');
 
 -- refusals
 \set VERBOSITY sqlstate
-SELECT workflow.diagram('drawn', format => 'svg');
+SELECT workflow.diagram('drawn', format => 'png');
 SELECT workflow.document('nothing');
 SELECT workflow.document('least', 9);
 SELECT * FROM workflow.check('nothing');

@@ -55,7 +55,7 @@ sub begin
 	my $key = $request->{header}{'idempotency-key'};
 	my $stored;
 
-	return if $request->{path} !~ m{^/accounts/([^/?]+)$};
+	return if $request->{path} !~ m{^/accounts/([^?]+)$};
 	if ($request->{method} eq 'GET')
 	{
 		$self->{by_account}{$1}{reads}++;
