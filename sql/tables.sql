@@ -234,6 +234,7 @@ CREATE TABLE workflow.journal (
 );
 CREATE INDEX journal_item ON workflow.journal (item_id) WHERE item_id IS NOT NULL;
 CREATE INDEX journal_endpoint ON workflow.journal (subject, at) WHERE action IN ('breaker_open', 'breaker_close', 'pause_endpoint', 'resume_endpoint');
+CREATE INDEX journal_version ON workflow.journal (subject, at) WHERE action IN ('activate', 'retire');
 COMMENT ON TABLE workflow.journal IS 'What people did that is not a transition: pause, resume, replay, resolve, patch (an UPDATE of data or priority), and on what; and when breakers opened and closed';
 COMMENT ON COLUMN workflow.journal.subject IS 'What it was done to, when not an item: workflow:name, queue:name, endpoint:name, job:id, effect:id';
 
@@ -688,6 +689,32 @@ COMMENT ON COLUMN workflow.cluster.relation IS 'The oid of this table: a dump th
 COMMENT ON COLUMN workflow.cluster.timeline IS 'Of the write-ahead log: a promotion begins a new one';
 COMMENT ON COLUMN workflow.cluster.how IS 'named by the first call, adopted by adopt_cluster(), promoted: the server was a standby, or was recovered';
 COMMENT ON COLUMN workflow.cluster.policy IS 'What became of effects that were not finished: quarantine (not trusted to be unsent) or resume; null when named';
+
+-- ------------------------------------------------------------------ versions
+
+CREATE TABLE workflow.retirement (
+  workflow   text COLLATE "C" NOT NULL,
+  version    int NOT NULL,
+  retired_at timestamptz NOT NULL,
+  retired_by text NOT NULL,
+  reason     text,
+  ended_at   timestamptz,
+  PRIMARY KEY (workflow, version)
+);
+COMMENT ON TABLE workflow.retirement IS 'Versions of workflows that take no items any more';
+COMMENT ON COLUMN workflow.retirement.ended_at IS 'When it was activated again; null while it is retired';
+
+CREATE TABLE workflow.draft (
+  workflow    text COLLATE "C" PRIMARY KEY,
+  document    json NOT NULL,
+  created_by  text NOT NULL,
+  created_at  timestamptz NOT NULL,
+  changed_by  text NOT NULL,
+  changed_at  timestamptz NOT NULL,
+  created_oid oid
+);
+COMMENT ON TABLE workflow.draft IS 'Documents that are being written, call by call, until they are published';
+COMMENT ON COLUMN workflow.draft.created_oid IS 'The role that created_by named when the row was written: another one of that name later is not meant';
 
 -- ---------------------------------------------------------------------- dump
 
