@@ -24,7 +24,7 @@ AS $$
                     start_workers,stop_workers,list_workers,run,document,diagram,diff,
                     where_is,children,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}'),
-    ('designer',  '{define,check,document,diagram,diff,activate,retire,
+    ('designer',  '{define,check,document,diagram,diff,activate,retire,migrate,
                     new,add_state,add_transition,add_queue,add_policy,add_activity,remove_part,publish,discard_draft,create_queue,alter_queue,subscribe,unsubscribe,schema_errors,schema_valid,submit,send,call,input_ref,run,list_workers,
                     where_is,children,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}'),

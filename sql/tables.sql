@@ -170,7 +170,7 @@ END
 $ring$;
 COMMENT ON TABLE workflow.transition IS 'Append-only log of transitions; (item_id, seq) orders it';
 COMMENT ON COLUMN workflow.transition.month IS 'Month of the year in which the row was written: a month that is over can be emptied at once';
-COMMENT ON COLUMN workflow.transition.kind IS 'What caused it: submit, send, engine (an activity, a gate, a timer), review, direct (an UPDATE), replay, cancel';
+COMMENT ON COLUMN workflow.transition.kind IS 'What caused it: submit, send, engine (an activity, a gate, a timer), review, direct (an UPDATE), replay, cancel, migrate (to another version)';
 COMMENT ON COLUMN workflow.transition.actor IS 'Role (or worker) that caused it';
 COMMENT ON COLUMN workflow.transition.data IS 'What the event carried';
 

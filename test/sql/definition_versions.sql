@@ -51,11 +51,13 @@ SELECT actor, action, subject, reason, detail FROM workflow.journal WHERE action
 SET ROLE regress_stranger;
 SELECT workflow.activate('w', 1);
 SELECT workflow.retire('w', 1);
+SELECT workflow.migrate('w', 1, 2);
 RESET ROLE;
 SELECT workflow.activate('w', 9);
 SELECT workflow.activate('x', 1);
 SELECT workflow.activate('w', NULL);
 SELECT workflow.retire(NULL, 1);
+SELECT * FROM workflow.migrate('w', 1, 2, '{"B": "D"}');
 -- an older version that is wrong by now is activated all the same, with a warning
 CREATE FUNCTION step(bigint, jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $2';
 SELECT version FROM workflow.define('{"workflow": "s", "owner": "me", "key": ["$.id"], "initial": "A",
