@@ -901,7 +901,7 @@ BEGIN
       origin := coalesce(was, origin);
     END IF;
     was := t.to_state;
-    at := CASE WHEN t.kind = 'migrate' AND (t.data -> 'kept')::boolean THEN at ELSE t.at END;
+    at := CASE WHEN t.kind = 'migrate' AND ((t.data -> 'kept')::boolean OR t.data ? 'starts_at') THEN at ELSE t.at END;
     version := t.version;
     was_exception := (facts -> 'exception')::boolean;
   END LOOP;

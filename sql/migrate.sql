@@ -85,13 +85,12 @@ AS $$
     WHEN kind NOT IN ('none', 'final', 'sql', 'http', 'model', 'task', 'review', 'exception', 'wait', 'gate', 'validate', 'then')
       THEN format('a visit of a %s state ends in the version that it began in', kind)
     WHEN job.status = 'running' THEN 'its job is running'
+    WHEN workflow._is_open(effect) AND effect.state = 'pending' THEN 'an attempt of its effect may have been applied'
     WHEN workflow._is_open(effect) THEN format('what becomes of its effect is not known yet: it is %s', effect.state)
     WHEN effect.state IN ('succeeded', 'failed', 'dead', 'cancelled') AND job.status = 'waiting' AND job.waiting_on = 'effect'
       THEN format('its effect has %s, which moves it in a moment', effect.state)
     WHEN kind = 'task' AND EXISTS (SELECT FROM workflow.effect AS g WHERE g.item_id = item.item_id AND g.kind = 'guard' AND workflow._is_open(g))
       THEN 'what becomes of an effect that its worker has begun is not known yet'
-    WHEN EXISTS (SELECT FROM workflow.timer AS t WHERE t.item_id = item.item_id AND t.seq = item.seq AND t.kind = 'start')
-      THEN 'it has not started yet'
   END
 $$;
 COMMENT ON FUNCTION workflow._migration_obstacle(workflow.item, text, workflow.job, workflow.effect) IS

@@ -40,6 +40,8 @@ typedef struct WfMigration
 {
 	int			to_version;
 	bool		keeps;			/* the visit goes on as it is */
+	bool		is_timed;		/* it has not begun: a timer starts it */
+	TimestampTz start_at;		/* it has not begun before; or 0 */
 	const char *origin;			/* in the other version; or NULL */
 } WfMigration;
 

@@ -22,6 +22,7 @@
 #include "item/result.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 /* ------------------------------------------------------- the same activity */
 
@@ -172,7 +173,8 @@ carry_over(const WfItem *old, const WfItem *new, const WfActiveMove *active)
 	values[2] = Int32GetDatum(new->seq);
 	values[3] = CStringGetTextDatum(new->state);
 	wf_plan_execute(&timer_plan, values, NULL);
-	change_deadline(new, active->from, active->to);
+	if (!active->migration->is_timed)
+		change_deadline(new, active->from, active->to);
 	if (!wf_item_state_has_job(active->from))
 		return;
 	wf_plan_execute(&job_plan, values, NULL);
@@ -191,7 +193,7 @@ log_migration(const WfItem *old, const WfItem *new, const WfActiveMove *active)
 	WfItem	   *logged = wf_item_copy(new);
 	WfLogRow	row = {0};
 
-	if (active->migration->keeps)
+	if (active->migration->keeps || active->migration->start_at != 0)
 		logged->since = wf_now();
 	row.item = logged;
 	row.from_state = old->state;
@@ -213,6 +215,7 @@ wf_item_migrate_visit(const WfItem *old, const WfItem *new, const WfActiveMove *
 	visit.graph = active->graph;
 	visit.state = active->to;
 	visit.actor = active->move->actor;
+	visit.start_at = active->migration->start_at;
 	if (!active->migration->keeps)
 	{
 		wf_item_leave(old, active->from, false);
@@ -221,13 +224,41 @@ wf_item_migrate_visit(const WfItem *old, const WfItem *new, const WfActiveMove *
 	}
 	carry_over(old, new, active);
 	log_migration(old, new, active);
-	if (wf_item_takes_events(active->to))
+	if (wf_item_takes_events(active->to) && !active->migration->is_timed)
 		moved = wf_item_fire_kept_event(&visit);
 
 	return moved == NULL ? new : moved;
 }
 
 /* ------------------------------------------------------------------ the move */
+
+/*
+ * When an item starts that was submitted to start later and has not begun.
+ */
+static void
+read_start(const WfItem *item, WfMigration *migration)
+{
+	static WfPlan plan = {
+		.name = "start of visit",
+		.expected = SPI_OK_SELECT,
+		.nargs = 3,
+		.argtypes = {INT8OID, INT4OID, TIMESTAMPTZOID},
+		.sql = "SELECT due_at, true FROM workflow.timer "
+		"WHERE item_id = $1 AND seq = $2 AND kind = 'start' "
+		"UNION ALL SELECT j.run_at, false FROM workflow.job AS j JOIN workflow.item AS i USING (item_id) "
+		"WHERE j.item_id = $1 AND j.seq = $2 AND j.run_at > $3 AND j.attempt = 0 AND i.since = i.received_at "
+		"AND (j.status = 'ready' OR j.status = 'waiting' AND j.waiting_on = 'paused')",
+	};
+	Datum		values[3];
+
+	values[0] = Int64GetDatum(item->item_id);
+	values[1] = Int32GetDatum(item->seq);
+	values[2] = TimestampTzGetDatum(wf_now());
+	if (wf_plan_execute(&plan, values, NULL) == 0)
+		return;
+	migration->start_at = DatumGetTimestampTz(wf_result_datum(0, 1, NULL));
+	migration->is_timed = DatumGetBool(wf_result_datum(0, 2, NULL));
+}
 
 /*
  * What the log says of a migration; verify() reads it.
@@ -240,6 +271,8 @@ migration_data(const WfItem *item, const WfMigration *migration)
 	data = wf_jsonb_with(data, "from_version", wf_jsonb_from_cstring(psprintf("%d", item->version)));
 	data = wf_jsonb_with(data, "to_version", wf_jsonb_from_cstring(psprintf("%d", migration->to_version)));
 	data = wf_jsonb_with(data, "kept", wf_jsonb_from_cstring(migration->keeps ? "true" : "false"));
+	if (migration->start_at != 0)
+		data = wf_jsonb_with(data, "starts_at", wf_jsonb_from_text(timestamptz_to_str(migration->start_at)));
 	if (migration->origin != NULL)
 		data = wf_jsonb_with(data, "origin", wf_jsonb_from_text(migration->origin));
 
@@ -258,6 +291,7 @@ migrate(const WfItem *item, const char *target, WfMove *move, WfMigration *migra
 	mine.graph = wf_graph(item->workflow, migration->to_version);
 	mine.from = wf_item_state(wf_graph(item->workflow, item->version), item->state);
 	mine.to = wf_item_state(mine.graph, target);
+	read_start(item, migration);
 	migration->keeps = is_same_activity(mine.from, mine.to);
 	move->event = "migrate";
 	move->kind = "migrate";

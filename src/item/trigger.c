@@ -109,7 +109,8 @@ expected_stamps(const Change *change, const WfState *from, const WfState *to,
 				const WfMigration *migration, WfItem *stamps)
 {
 	stamps->seq = change->old->seq + 1;
-	stamps->since = migration != NULL && migration->keeps ? change->old->since : wf_now();
+	stamps->since = migration != NULL && (migration->keeps || migration->start_at != 0) ?
+		change->old->since : wf_now();
 	stamps->outcome = to->outcome;
 	stamps->origin = migration != NULL ? migration->origin :
 		to->kind == WF_ACTIVITY_EXCEPTION && from->kind != WF_ACTIVITY_EXCEPTION ?

@@ -65,6 +65,28 @@ SELECT * FROM standing;
 SELECT state, verdict, items, timers FROM workflow.migrate('w', 4, 1, dry_run => false);
 SELECT * FROM standing;
 
+-- what starts later starts when it was to, whatever it does in the other version
+SELECT d.version
+FROM unnest(ARRAY['"on": {"ok": "B"}', '"wait": {"for": "1 day"}, "timeout": "1 hour", "on": {"ok": "B", "timeout": "B"}',
+                  '"task": {"queue": "desk"}, "on": {"ok": "B"}', '"review": {"queue": "desk", "decisions": ["ok"]}, "on": {"ok": "B"}']) AS a,
+  workflow.define(format('{"workflow": "s", "owner": "me", "initial": "A",
+    "retry": {"default": {"owner": "me", "max_attempts": 1}}, "queues": {"desk": {"owner": "me", "sla": "1 hour", "escalate_to": ["you"]}},
+    "states": {"A": {%s}, "B": {"final": "done"}}}', a)::json) AS d;
+SELECT workflow.activate('s', 1);
+SELECT count(workflow.submit('s', '{}', key => k, run_at => '2100-01-01')) FROM unnest('{gone,on}'::text[]) AS k;
+SELECT verdict, items, what FROM workflow.migrate('s', 1, 2, dry_run => false);
+SELECT key, version, state, seq, due, ok, problem FROM standing WHERE key IN ('gone', 'on');
+SELECT workflow.cancel('s:gone');
+SELECT v.* FROM workflow.verify('s:gone') AS v;
+SELECT verdict, items, what FROM workflow.migrate('s', 2, 3, dry_run => false);
+SELECT s.key, s.seq, s.job, s.due, s.ok, s.problem, j.run_at FROM standing AS s, workflow.job AS j WHERE s.key = 'on' AND j.item_id = workflow._item_id('s:on');
+SELECT verdict, items, what FROM workflow.migrate('s', 3, 4, dry_run => false);
+SELECT key, seq, job, due, ok, problem FROM standing WHERE key = 'on';
+SET pg_workflow.clock = '2100-01-02';
+CALL workflow.run('1 second');
+SELECT key, seq, job, ok, problem FROM standing WHERE key = 'on';
+RESET pg_workflow.clock;
+
 -- an event that was kept fires where the other version handles it
 SELECT version FROM workflow.define('{"workflow": "k", "owner": "me", "initial": "A", "states": {
   "A": {"on": {"go": "B"}}, "B": {"on": {"stop": "C", "go": "C"}}, "C": {"final": "done"}}}');
