@@ -151,7 +151,15 @@ BEGIN
   IF initial IS NOT NULL THEN
     document := workflow._json_put(document, '{initial}', to_json(initial));
   END IF;
-  FOR option IN SELECT * FROM json_each(coalesce(options, '{}')) LOOP
+  FOR option IN SELECT o.key, o.value, count(*) OVER (PARTITION BY o.key) > 1 AS is_double
+    FROM json_each(coalesce(options, '{}')) WITH ORDINALITY AS o ORDER BY o.ordinality
+  LOOP
+    IF option.is_double THEN
+      RAISE EXCEPTION 'options say "%" twice', option.key
+        USING ERRCODE = 'WF006',
+              DETAIL = 'Only one of them could be kept.',
+              HINT = 'Leave one out; nothing was written.';
+    END IF;
     IF option.key IN ('workflow', 'initial') THEN
       RAISE EXCEPTION 'options cannot say "%"', option.key
         USING ERRCODE = 'invalid_parameter_value',

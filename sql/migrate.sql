@@ -267,6 +267,21 @@ $$;
 COMMENT ON FUNCTION workflow._require_migration(text, text, int, int, jsonb) IS
   'Inner: refuses a migration that nobody, or not this caller, can make';
 
+CREATE FUNCTION workflow._mention_source(name text, from_version int, to_version int) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF EXISTS (SELECT FROM workflow.workflow AS w
+             WHERE w.workflow = name AND w.active_version = from_version AND w.retired_at IS NULL) THEN
+    RAISE NOTICE 'new items of workflow "%" still get version %', name, from_version
+      USING DETAIL = 'It is the active one.',
+            HINT = format('SELECT workflow.activate(%L, %s); else call migrate() again for those that come.', name, to_version);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._mention_source(text, int, int) IS
+  'Inner: says so where items still come into the version that they are migrated from';
+
 -- A row for each live item: what became of it, or, in a dry run, would.
 CREATE FUNCTION workflow._migrate_each(
   caller text, name text, from_version int, to_version int, targets jsonb, dry_run boolean, max_items int, reason text,
@@ -360,6 +375,7 @@ BEGIN
   places := workflow._state_targets(workflow, from_version, to_version, map);
   IF NOT is_dry THEN
     PERFORM workflow._refuse_targetless(workflow, from_version, to_version, places, map);
+    PERFORM workflow._mention_source(workflow, from_version, to_version);
   END IF;
   RETURN QUERY
     SELECT m.state, m.target, m.verdict, count(*),

@@ -38,7 +38,11 @@ DECLARE
   fault record;
 BEGIN
   FOR fault IN SELECT * FROM workflow._check(NULL, name, version) AS c WHERE c.severity = 'error' LOOP
-    RAISE WARNING '%', fault.problem USING HINT = coalesce(fault.hint, '');
+    IF fault.hint IS NULL THEN
+      RAISE WARNING '%', fault.problem;
+    ELSE
+      RAISE WARNING '%', fault.problem USING HINT = fault.hint;
+    END IF;
   END LOOP;
 END
 $$;
@@ -283,6 +287,6 @@ CREATE FUNCTION workflow.diff(
   workflow text, from_version int DEFAULT NULL, to_version int DEFAULT NULL,
   OUT kind text, OUT place text, OUT what text, OUT before jsonb, OUT after jsonb, OUT live_items bigint, OUT meaning text)
 RETURNS SETOF record
-LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.diff(text, int, int) IS
   'What one version of a workflow has that another has not, and what that means for live items; by default from the active version to the draft';

@@ -61,7 +61,9 @@ SELECT * FROM workflow.migrate('w', NULL, 2);
 SELECT state, target, verdict, items, what FROM workflow.migrate('w', 1, 2, '{"ASK": "QUESTION"}', false, 2, 'new rules');
 SELECT state, target, verdict, items, what FROM workflow.migrate('w', 1, 2, '{"ASK": "QUESTION"}', false, reason => 'new rules');
 SELECT * FROM standing;
+SET client_min_messages = notice;
 SELECT * FROM workflow.migrate('w', 1, 2, '{"ASK": "QUESTION"}', false);
+SET client_min_messages = warning;
 SELECT seq, from_state, event, to_state, kind, actor = current_user AS mine, reason, version, data
 FROM workflow.transition AS t WHERE event = 'migrate' ORDER BY t.item_id;
 SELECT what, detail, reason, data FROM workflow.timeline('w:ask');
