@@ -78,46 +78,57 @@ COMMENT ON FUNCTION workflow._state_targets(text, int, int, jsonb) IS
 
 -- Why an item stays where it is for now; null when nothing keeps it.
 CREATE FUNCTION workflow._migration_obstacle(item workflow.item, kind text, job workflow.job, effect workflow.effect) RETURNS text
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE
-    WHEN kind NOT IN ('none', 'final', 'sql', 'http', 'model', 'task', 'review', 'exception', 'wait', 'gate', 'validate', 'then')
-      THEN format('a visit of a %s state ends in the version that it began in', kind)
-    WHEN job.status = 'running' THEN 'its job is running'
-    WHEN workflow._is_open(effect) AND effect.state = 'pending' THEN 'an attempt of its effect may have been applied'
-    WHEN workflow._is_open(effect) THEN format('what becomes of its effect is not known yet: it is %s', effect.state)
-    WHEN effect.state IN ('succeeded', 'failed', 'dead', 'cancelled') AND job.status = 'waiting' AND job.waiting_on = 'effect'
-      THEN format('its effect has %s, which moves it in a moment', effect.state)
-    WHEN kind = 'task' AND EXISTS (SELECT FROM workflow.effect AS g WHERE g.item_id = item.item_id AND g.kind = 'guard' AND workflow._is_open(g))
-      THEN 'what becomes of an effect that its worker has begun is not known yet'
-  END
+BEGIN
+  IF kind NOT IN ('none', 'final', 'sql', 'http', 'model', 'task', 'review', 'exception', 'wait', 'gate', 'validate', 'then') THEN
+    RETURN format('a visit of a %s state ends in the version that it began in', kind);
+  ELSIF job.status = 'running' THEN
+    RETURN 'its job is running';
+  ELSIF effect.state = 'pending' AND effect.unknown_attempts > 0 THEN
+    RETURN 'an attempt of its effect may have been applied';
+  ELSIF effect.state IN ('claimed', 'sending', 'unknown', 'held') THEN
+    RETURN format('what becomes of its effect is not known yet: it is %s', effect.state);
+  ELSIF effect.state IN ('succeeded', 'failed', 'dead', 'cancelled') AND job.status = 'waiting' AND job.waiting_on = 'effect' THEN
+    RETURN format('its effect is %s, which moves it in a moment', effect.state);
+  ELSIF kind = 'task' AND EXISTS (SELECT FROM workflow.effect AS g
+                                  WHERE g.item_id = item.item_id AND g.kind = 'guard' AND workflow._is_open(g)) THEN
+    RETURN 'what becomes of an effect that its worker has begun is not known yet';
+  END IF;
+  RETURN NULL;
+END
 $$;
 COMMENT ON FUNCTION workflow._migration_obstacle(workflow.item, text, workflow.job, workflow.effect) IS
   'Inner: why an item cannot be migrated at the moment; null when it can';
 
 -- What to do about it.
-CREATE FUNCTION workflow._migration_hint(effect workflow.effect, obstacle text) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION workflow._migration_hint(effect workflow.effect, obstacle text) RETURNS text LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE
+BEGIN
+  RETURN CASE
     WHEN obstacle IS NULL THEN NULL
     WHEN effect.state IN ('held', 'unknown')
       THEN 'SELECT workflow.resolve(effect_id, ''applied'', ''how you know''); or ''not_applied'', and call migrate() again.'
-    ELSE 'Call migrate() again when that is over.' END
+    ELSE 'Call migrate() again when that is over.' END;
+END
 $$;
 COMMENT ON FUNCTION workflow._migration_hint(workflow.effect, text) IS
   'Inner: what lets an item be migrated that cannot be at the moment';
 
 -- What would become of each of these items that live and are of the version, and
--- what belongs to its visit.
+-- what belongs to its visit.  In PL/pgSQL, so that its plan is kept from item to item.
 CREATE FUNCTION workflow._migration_items(
   from_version int, to_version int, targets jsonb, items bigint[],
   OUT item_id bigint, OUT state text, OUT target text, OUT verdict text, OUT problem text, OUT hint text, OUT origin text,
   OUT jobs int, OUT dead_letters int, OUT effects int, OUT reviews int, OUT timers int, OUT kept_events int)
-RETURNS SETOF record LANGUAGE sql STABLE
+RETURNS SETOF record LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT i.item_id, i.state, p.target,
          CASE WHEN p.target IS NULL THEN 'no target'
               WHEN p.lost IS NOT NULL OR b.obstacle IS NOT NULL THEN 'left'
@@ -144,7 +155,8 @@ AS $$
           ) AS p (target, kind, kept, origin, lost),
   LATERAL workflow._migration_obstacle(i, p.kind, j, e) AS b (obstacle)
   WHERE i.item_id = ANY (items) AND i.version = from_version AND i.outcome IS NULL
-  ORDER BY i.item_id
+  ORDER BY i.item_id;
+END
 $$;
 COMMENT ON FUNCTION workflow._migration_items(int, int, jsonb, bigint[]) IS
   'Inner: what a migration would do with each of these items: kept, entered, left or no target';
@@ -185,12 +197,13 @@ COMMENT ON FUNCTION workflow._hold_visit(bigint) IS
 -- is null when the item is not of the version any more, or has ended.
 CREATE FUNCTION workflow._migrate_one(
   from_version int, to_version int, targets jsonb, item bigint, actor text, reason text,
-  OUT verdict text, OUT problem text, OUT hint text)
+  OUT target text, OUT verdict text, OUT problem text, OUT hint text,
+  OUT jobs int, OUT dead_letters int, OUT effects int, OUT reviews int, OUT timers int, OUT kept_events int)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  judged record;
+  origin text;
 BEGIN
   IF NOT workflow._hold_visit(item) THEN
     verdict := 'left';
@@ -198,12 +211,11 @@ BEGIN
     hint := 'Call migrate() again.';
     RETURN;
   END IF;
-  SELECT * INTO judged FROM workflow._migration_items(from_version, to_version, targets, ARRAY[item]);
-  verdict := judged.verdict;
-  problem := judged.problem;
-  hint := judged.hint;
+  SELECT m.target, m.verdict, m.problem, m.hint, m.origin, m.jobs, m.dead_letters, m.effects, m.reviews, m.timers, m.kept_events
+    INTO target, verdict, problem, hint, origin, jobs, dead_letters, effects, reviews, timers, kept_events
+  FROM workflow._migration_items(from_version, to_version, targets, ARRAY[item]) AS m;
   IF verdict IN ('kept', 'entered') THEN
-    PERFORM workflow._migrate_item(item, to_version, judged.target, judged.origin, actor, reason);
+    PERFORM workflow._migrate_item(item, to_version, target, origin, actor, reason);
   END IF;
 EXCEPTION WHEN others THEN
   GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
@@ -282,50 +294,76 @@ $$;
 COMMENT ON FUNCTION workflow._mention_source(text, int, int) IS
   'Inner: says so where items still come into the version that they are migrated from';
 
--- A row for each live item: what became of it, or, in a dry run, would.
+-- A row for each live item: what became of it.
 CREATE FUNCTION workflow._migrate_each(
-  caller text, name text, from_version int, to_version int, targets jsonb, dry_run boolean, max_items int, reason text,
-  OUT item_id bigint, OUT state text, OUT target text, OUT verdict text, OUT problem text, OUT hint text, OUT origin text,
+  caller text, name text, from_version int, to_version int, targets jsonb, max_items int, reason text,
+  OUT item_id bigint, OUT state text, OUT target text, OUT verdict text, OUT problem text, OUT hint text,
   OUT jobs int, OUT dead_letters int, OUT effects int, OUT reviews int, OUT timers int, OUT kept_events int)
 RETURNS SETOF record LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
-  found_item record;
   moved bigint := 0;
 BEGIN
-  FOR found_item IN
-    SELECT m.* FROM workflow._migration_items(from_version, to_version, targets, ARRAY(
-      SELECT i.item_id FROM workflow.item AS i
-      WHERE i.workflow = name AND i.version = from_version AND i.outcome IS NULL)) AS m
+  FOR item_id, state IN
+    SELECT i.item_id, i.state FROM workflow.item AS i
+    WHERE i.workflow = name AND i.version = from_version AND i.outcome IS NULL ORDER BY i.item_id
   LOOP
-    item_id := found_item.item_id;
-    state := found_item.state;
-    target := found_item.target;
-    verdict := found_item.verdict;
-    problem := found_item.problem;
-    hint := found_item.hint;
-    jobs := found_item.jobs;
-    dead_letters := found_item.dead_letters;
-    effects := found_item.effects;
-    reviews := found_item.reviews;
-    timers := found_item.timers;
-    kept_events := found_item.kept_events;
-    IF verdict IN ('kept', 'entered') AND moved >= max_items THEN
-      verdict := 'later';
-    ELSIF verdict IN ('kept', 'entered') AND NOT dry_run THEN
-      SELECT o.verdict, o.problem, o.hint INTO verdict, problem, hint
+    IF moved >= max_items THEN
+      SELECT targets #>> ARRAY[state, 'target'], 'later', NULL, NULL, 0, 0, 0, 0, 0, 0
+        INTO target, verdict, problem, hint, jobs, dead_letters, effects, reviews, timers, kept_events;
+    ELSE
+      SELECT o.target, o.verdict, o.problem, o.hint, o.jobs, o.dead_letters, o.effects, o.reviews, o.timers, o.kept_events
+        INTO target, verdict, problem, hint, jobs, dead_letters, effects, reviews, timers, kept_events
       FROM workflow._migrate_one(from_version, to_version, targets, item_id, caller, reason) AS o;
+      target := coalesce(target, targets #>> ARRAY[state, 'target']);
     END IF;
-    IF verdict IS NOT NULL THEN
-      moved := moved + (verdict IN ('kept', 'entered'))::int;
-      RETURN NEXT;
-    END IF;
+    CONTINUE WHEN verdict IS NULL;
+    moved := moved + (verdict IN ('kept', 'entered'))::int;
+    RETURN NEXT;
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION workflow._migrate_each(text, text, int, int, jsonb, boolean, int, text) IS
-  'Inner: migrates the live items of a version, or says what would become of each';
+COMMENT ON FUNCTION workflow._migrate_each(text, text, int, int, jsonb, int, text) IS
+  'Inner: migrates the live items of a version';
+
+-- A row for each live item: what would become of it.
+CREATE FUNCTION workflow._migration_plan(name text, from_version int, to_version int, targets jsonb, max_items int,
+  OUT item_id bigint, OUT state text, OUT target text, OUT verdict text, OUT problem text, OUT hint text,
+  OUT jobs int, OUT dead_letters int, OUT effects int, OUT reviews int, OUT timers int, OUT kept_events int)
+RETURNS SETOF record LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT m.item_id, m.state, m.target,
+         CASE WHEN m.verdict IN ('kept', 'entered')
+                   AND count(*) FILTER (WHERE m.verdict IN ('kept', 'entered')) OVER (ORDER BY m.item_id) > max_items
+              THEN 'later' ELSE m.verdict END,
+         m.problem, m.hint, m.jobs, m.dead_letters, m.effects, m.reviews, m.timers, m.kept_events
+  FROM workflow._migration_items(from_version, to_version, targets, ARRAY(
+    SELECT i.item_id FROM workflow.item AS i
+    WHERE i.workflow = name AND i.version = from_version AND i.outcome IS NULL)) AS m
+$$;
+COMMENT ON FUNCTION workflow._migration_plan(text, int, int, jsonb, int) IS
+  'Inner: what a migration would do with each live item of a version';
+
+CREATE FUNCTION workflow._migrate_or_plan(
+  caller text, name text, from_version int, to_version int, targets jsonb, dry_run boolean, max_items int, reason text,
+  OUT item_id bigint, OUT state text, OUT target text, OUT verdict text, OUT problem text, OUT hint text,
+  OUT jobs int, OUT dead_letters int, OUT effects int, OUT reviews int, OUT timers int, OUT kept_events int)
+RETURNS SETOF record LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF dry_run THEN
+    RETURN QUERY SELECT * FROM workflow._migration_plan(name, from_version, to_version, targets, max_items);
+  ELSE
+    RETURN QUERY SELECT * FROM workflow._migrate_each(caller, name, from_version, to_version, targets, max_items, reason);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._migrate_or_plan(text, text, int, int, jsonb, boolean, int, text) IS
+  'Inner: migrates the live items of a version, or, in a dry run, says what would become of each';
 
 -- What becomes of the visits of items, in words.
 CREATE FUNCTION workflow._migration_words(
@@ -382,7 +420,7 @@ BEGIN
            workflow._migration_words(m.verdict, sum(m.jobs), sum(m.dead_letters), sum(m.reviews), sum(m.timers), sum(m.kept_events)),
            m.problem, max(m.hint),
            sum(m.jobs), sum(m.dead_letters), sum(m.effects), sum(m.reviews), sum(m.timers), sum(m.kept_events), min(m.item_id)
-    FROM workflow._migrate_each(caller, workflow, from_version, to_version, places, is_dry, max_items, reason) AS m
+    FROM workflow._migrate_or_plan(caller, workflow, from_version, to_version, places, is_dry, max_items, reason) AS m
     GROUP BY m.state, m.target, m.verdict, m.problem
     ORDER BY m.state, m.target, m.verdict, m.problem;
 END
