@@ -24,6 +24,11 @@ DECLARE
 BEGIN
   IF cardinality(path) = 0 THEN
     RETURN value;
+  ELSIF json_typeof(document) = 'array' THEN
+    RAISE EXCEPTION 'a part of an array is not changed by itself'
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('"%s" would be a place in %s.', path[1], document),
+            HINT = 'Bring the whole state, queue, policy or activity anew, with replace => true.';
   END IF;
   FOR member IN SELECT * FROM json_each(CASE json_typeof(document) WHEN 'object' THEN document ELSE '{}' END) LOOP
     inner_value := member.value;

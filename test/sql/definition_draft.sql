@@ -67,6 +67,9 @@ SELECT workflow.add_policy('other', 'default', NULL);
 SELECT workflow.add_activity('other', 'a', '{"gate": {"value": "confidence"}}');
 SELECT workflow.remove_part('other', 'states', 'X');
 SELECT workflow.remove_part('other', 'workflow');
+SELECT workflow.add_queue('other', 'others', 'sales', '1 hour', '{boss}');
+SELECT workflow.remove_part('other', 'queues', 'others', 'escalate_to', '0');
+SELECT workflow.remove_part('other', 'queues');
 SELECT workflow.add_state('othr', 'NEW');
 SELECT document FROM workflow.drafts;
 -- what only the whole can say is said at the end, and the draft stays
