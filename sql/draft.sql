@@ -94,10 +94,10 @@ DECLARE
   nfaults int;
   lines text;
 BEGIN
-  SELECT count(*), string_agg(concat_ws('; ', f.path || ': ' || f.problem, f.hint), E'\n' ORDER BY f.n)
+  SELECT count(*), string_agg(concat_ws('; ', f.path || ': ' || f.problem, f.hint), E'\n' ORDER BY f.ordinality)
     INTO nfaults, lines
   FROM workflow._document_faults(document, caller, '{}')
-    WITH ORDINALITY AS f (severity, code, state, path, problem, hint, n)
+    WITH ORDINALITY AS f
   WHERE f.severity = 'error'
     AND (f.path = place OR starts_with(f.path, place || '.') OR starts_with(f.path, place || '['))
     AND f.code NOT IN ('unknown_state', 'unknown_queue', 'unknown_policy', 'unknown_activity', 'bad_function',
