@@ -60,13 +60,13 @@ COMMENT ON FUNCTION workflow._require_state_map(text, int, int, jsonb) IS
   'Inner: refuses a state map that is none between these versions';
 
 -- Where each state of a version leads to in another one, {STATE: {target, kind,
--- kept}}; target null: nowhere.
+-- target_kind, kept}}; target null: nowhere.
 CREATE FUNCTION workflow._state_targets(name text, from_version int, to_version int, state_map jsonb) RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT jsonb_object_agg(s.state, jsonb_build_object(
-           'target', t.state, 'kind', s.kind,
+           'target', t.state, 'kind', s.kind, 'target_kind', t.kind,
            'kept', workflow._same_activity(name, from_version, s.state, to_version, t.state)))
   FROM workflow._graph_states(name, from_version) AS s
   LEFT JOIN workflow._graph_states(name, to_version) AS t ON t.state = coalesce(state_map ->> s.state, s.state)
@@ -77,7 +77,8 @@ COMMENT ON FUNCTION workflow._state_targets(text, int, int, jsonb) IS
 -- ----------------------------------------------------------------- judgement
 
 -- Why an item stays where it is for now; null when nothing keeps it.
-CREATE FUNCTION workflow._migration_obstacle(item workflow.item, kind text, job workflow.job, effect workflow.effect) RETURNS text
+CREATE FUNCTION workflow._migration_obstacle(
+  item workflow.item, kind text, target_kind text, job workflow.job, effect workflow.effect) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -95,11 +96,16 @@ BEGIN
   ELSIF kind = 'task' AND EXISTS (SELECT FROM workflow.effect AS g
                                   WHERE g.item_id = item.item_id AND g.kind = 'guard' AND workflow._is_open(g)) THEN
     RETURN 'what becomes of an effect that its worker has begun is not known yet';
+  ELSIF (item.paused_at IS NOT NULL
+         OR EXISTS (SELECT FROM workflow.workflow AS w WHERE w.workflow = item.workflow AND w.paused_at IS NOT NULL))
+    AND (target_kind IN ('gate', 'validate', 'then')
+         OR EXISTS (SELECT FROM workflow.event AS v WHERE v.item_id = item.item_id AND v.seq IS NULL)) THEN
+    RETURN 'it is paused, and might move on at once';
   END IF;
   RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION workflow._migration_obstacle(workflow.item, text, workflow.job, workflow.effect) IS
+COMMENT ON FUNCTION workflow._migration_obstacle(workflow.item, text, text, workflow.job, workflow.effect) IS
   'Inner: why an item cannot be migrated at the moment; null when it can';
 
 -- What to do about it.
@@ -149,11 +155,11 @@ BEGIN
   FROM workflow.item AS i
   LEFT JOIN workflow.job AS j ON j.item_id = i.item_id AND j.seq = i.seq
   LEFT JOIN workflow.effect AS e ON e.effect_id = j.effect_id,
-  LATERAL (SELECT targets #>> ARRAY[i.state, 'target'], targets #>> ARRAY[i.state, 'kind'],
+  LATERAL (SELECT targets #>> ARRAY[i.state, 'target'], targets #>> ARRAY[i.state, 'kind'], targets #>> ARRAY[i.state, 'target_kind'],
                   (targets #> ARRAY[i.state, 'kept'])::boolean, targets #>> ARRAY[i.origin, 'target'],
                   CASE WHEN targets #>> ARRAY[i.origin, 'target'] IS NULL THEN i.origin END
-          ) AS p (target, kind, kept, origin, lost),
-  LATERAL workflow._migration_obstacle(i, p.kind, j, e) AS b (obstacle)
+          ) AS p (target, kind, target_kind, kept, origin, lost),
+  LATERAL workflow._migration_obstacle(i, p.kind, p.target_kind, j, e) AS b (obstacle)
   WHERE i.item_id = ANY (items) AND i.version = from_version AND i.outcome IS NULL
   ORDER BY i.item_id;
 END

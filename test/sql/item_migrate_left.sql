@@ -95,6 +95,9 @@ SELECT version FROM workflow.define('{"workflow": "k", "owner": "me", "initial":
 SELECT workflow.activate('k', 1);
 SELECT state FROM workflow.submit('k', '{}', key => '1');
 SELECT state, duplicate FROM workflow.send('k:1', 'stop', source => 's', event_id => 'e');
+SELECT workflow.pause('k:1', 'wait');
+SELECT state, verdict, kept_events, problem FROM workflow.migrate('k', 1, 2, dry_run => false);
+SELECT workflow.resume('k:1');
 SELECT state, verdict, kept_events, what FROM workflow.migrate('k', 1, 2);
 SELECT state, verdict, kept_events, what FROM workflow.migrate('k', 1, 2, dry_run => false);
 SELECT state, outcome FROM workflow.items WHERE workflow = 'k';
@@ -118,6 +121,12 @@ SELECT i.version, i.state, i.origin, v.ok, v.problem FROM workflow.item AS i, wo
 -- into a final state it ends there
 SELECT state, target, verdict FROM workflow.migrate('o', 2, 1, '{"B": "Z"}', false, reason => 'over');
 SELECT i.version, i.state, i.outcome, v.ok, v.problem FROM workflow.item AS i, workflow.verify(i.item_id) AS v WHERE i.workflow = 'o';
+
+-- while a workflow is paused, nothing is entered that would move on at once
+SELECT state FROM workflow.submit('o', '{}', key => '2');
+SELECT workflow.pause_workflow('o', 'wait');
+SELECT state, target, verdict, problem FROM workflow.migrate('o', 1, 2, '{"A": "R"}', false);
+SELECT state, target, verdict, problem FROM workflow.migrate('o', 1, 2, '{"A": "B"}', false);
 
 -- what cannot be entered leaves the item, and only that one, as it was
 SELECT count(workflow.submit('k', '{}', key => k)) FROM unnest('{2,3}'::text[]) AS k;
