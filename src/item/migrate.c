@@ -220,6 +220,7 @@ wf_item_migrate_visit(const WfItem *old, const WfItem *new, const WfActiveMove *
 	{
 		wf_item_leave(old, active->from, false);
 		log_migration(old, new, active);
+		wf_item_note_end(new);
 		return wf_item_enter(&visit);
 	}
 	carry_over(old, new, active);

@@ -136,6 +136,20 @@ SELECT state, verdict, items, problem, hint FROM workflow.migrate('k', 1, 2, dry
 DROP TRIGGER refuse ON workflow.item;
 SELECT key, version, state, seq FROM workflow.item WHERE workflow = 'k' ORDER BY item_id;
 
+-- a child that ends by its migration is counted; who waits for children is left
+SELECT version FROM workflow.define('{"workflow": "child", "owner": "me", "initial": "A", "states": {"A": {"on": {"ok": "B"}}, "B": {"final": "done"}}}');
+SELECT version FROM workflow.define('{"workflow": "child", "owner": "me", "initial": "A", "states": {"A": {"on": {"ok": "B", "no": "B"}}, "B": {"final": "done"}}}');
+SELECT workflow.activate('child', 1);
+SELECT d.version FROM unnest('{1,2}'::text[]) AS n, workflow.define(format('{"workflow": "parent", "owner": "me", "description": "%s", "initial": "FAN",
+  "states": {"FAN": {"spawn": {"workflow": "child", "each": "$.lines", "join": "all"}, "on": {"ok": "END", "error": "END"}}, "END": {"final": "done"}}}', n)::json) AS d;
+SELECT workflow.activate('parent', 1);
+SELECT state FROM workflow.submit('parent', '{"lines": [{"n": 1}, {"n": 2}]}', key => '1');
+SELECT verdict, items, problem FROM workflow.migrate('parent', 1, 2, dry_run => false);
+SELECT verdict, items FROM workflow.migrate('child', 1, 2, '{"A": "B"}', dry_run => false);
+CALL workflow.run('1 second');
+SELECT workflow, state, outcome FROM workflow.items WHERE workflow IN ('parent', 'child') ORDER BY item_id;
+SELECT bool_and(v.ok) FROM workflow.item AS i, workflow.verify(i.item_id) AS v WHERE i.workflow IN ('parent', 'child');
+
 -- a log that was tampered with is found
 CREATE FUNCTION pg_temp.tamper(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
