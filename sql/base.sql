@@ -52,6 +52,21 @@ $$;
 COMMENT ON FUNCTION workflow._require_given(boolean, text) IS
   'Inner: raises 22004 for an argument that is null';
 
+CREATE FUNCTION workflow._did_you_mean(word text, names text[]) RETURNS text
+LANGUAGE C STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'wf_sql_did_you_mean';
+COMMENT ON FUNCTION workflow._did_you_mean(text, text[]) IS
+  'Inner: which of the names may have been meant by a word that is none of them; null when none is near';
+
+CREATE FUNCTION workflow._name_hint(word text, names text[]) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce(initcap(left(d.hint, 1)) || substr(d.hint, 2),
+                  'There ' || CASE cardinality(names) WHEN 0 THEN 'is none' ELSE 'are: ' || array_to_string(names, ', ') END || '.')
+  FROM workflow._did_you_mean(coalesce(word, ''), names) AS d (hint)
+$$;
+COMMENT ON FUNCTION workflow._name_hint(text, text[]) IS
+  'Inner: for a HINT: the name that may have been meant by a word, or all there are';
+
 -- Since when something is paused stays as it is, but the reason that was given last counts.
 CREATE FUNCTION workflow._is_new_pause(paused_at timestamptz, given text, reason text) RETURNS boolean
 LANGUAGE sql IMMUTABLE
@@ -98,6 +113,10 @@ BEGIN
       ('definition',    'workflow, version, hash, document, created_at, owner, functions, definer_oid',
                               'versions of workflows are immutable, since items are pinned to theirs',
        'Call workflow.define() with the changed document; it becomes the next version; only definer may be updated'),
+      ('retirement',    NULL, 'a version that takes no items would take them again',
+       'workflow.activate(name, version) lets a version take items again'),
+      ('draft',         'created_oid', 'what somebody is writing would be lost',
+       'workflow.discard_draft(workflow) ends a draft'),
       ('item',          NULL, 'an item that is gone would be submitted, and its effects made, anew',
        'workflow.cancel(item, reason) ends an item'),
       ('spawn',         'item_id, seq, workflow, version, total, needed, success, spawned_at',

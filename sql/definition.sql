@@ -225,7 +225,7 @@ COMMENT ON FUNCTION workflow._ensure_queue(text, jsonb, text) IS
 -- -------------------------------------------------------------------- storing
 
 -- Refuses a role that is no member of the role that defined the first version.
-CREATE FUNCTION workflow._require_definer(name text, definer text) RETURNS void
+CREATE FUNCTION workflow._require_definer(name text, definer text, verb text DEFAULT 'define a version of') RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -242,19 +242,20 @@ BEGIN
     RETURN;
   END IF;
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = first_oid) THEN
-    RAISE EXCEPTION 'role "%" may not define a version of workflow "%"', definer, name
+    RAISE EXCEPTION 'role "%" may not % workflow "%"', definer, verb, name
       USING ERRCODE = 'insufficient_privilege',
             DETAIL = format('Role "%s", who defined its first version, was dropped; one of the same name is another role.', first_definer),
             HINT = format('A superuser decides whose it is now: UPDATE workflow.workflow SET definer = %L WHERE workflow = %L', definer, name);
   END IF;
-  RAISE EXCEPTION 'role "%" may not define a version of workflow "%"', definer, name
+  RAISE EXCEPTION 'role "%" may not % workflow "%"', definer, verb, name
     USING ERRCODE = 'insufficient_privilege',
-          DETAIL = format('Its first version was defined by "%s"; later ones need membership in that role.', first_definer),
+          DETAIL = format('Its first version was defined by "%s"; %s membership in that role.', first_definer,
+                          CASE WHEN verb LIKE 'define %' THEN 'later ones need' ELSE 'that needs' END),
           HINT = format('GRANT %I TO %I', first_definer, definer);
 END
 $$;
-COMMENT ON FUNCTION workflow._require_definer(text, text) IS
-  'Inner: refuses a role that may not define versions of a workflow';
+COMMENT ON FUNCTION workflow._require_definer(text, text, text) IS
+  'Inner: refuses a role that may not define, activate, retire or migrate versions of a workflow';
 
 -- Creates what a document describes under "queues"; what others described stays.
 CREATE FUNCTION workflow._ensure_queues(document jsonb, owner text) RETURNS void
@@ -269,6 +270,27 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._ensure_queues(jsonb, text) IS
   'Inner: creates the queues of a document';
+
+-- Who deploys an old document again may expect new items to follow it.
+CREATE FUNCTION workflow._mention_inactive(name text, version int) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  active int;
+  is_retired boolean;
+BEGIN
+  SELECT w.active_version, w.retired_at IS NOT NULL INTO active, is_retired
+  FROM workflow.workflow AS w WHERE w.workflow = name;
+  IF is_retired OR active IS DISTINCT FROM version THEN
+    RAISE NOTICE 'version % of workflow "%" is stored already and is not the active one', version, name
+      USING DETAIL = CASE WHEN is_retired THEN 'The workflow is retired.' ELSE format('New items get version %s.', active) END,
+            HINT = format('SELECT workflow.activate(%L, %s) lets new items have it.', name, version);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._mention_inactive(text, int) IS
+  'Inner: says so where new items do not get a version';
 
 -- Concurrent calls for one workflow take turns on its row of workflow.workflow.
 CREATE FUNCTION workflow._store_definition(
@@ -285,6 +307,7 @@ BEGIN
   SELECT d.version INTO version FROM workflow.definition AS d
   WHERE d.workflow = name AND d.hash = content;
   IF FOUND THEN
+    PERFORM workflow._mention_inactive(name, version);
     RETURN;
   END IF;
 
@@ -303,7 +326,7 @@ BEGIN
   FROM workflow.definition AS d WHERE d.workflow = name;
   INSERT INTO workflow.definition (workflow, version, hash, document, definer, owner, functions)
   VALUES (name, version, content, document, definer, owner, functions);
-  UPDATE workflow.workflow AS w SET owner = owner, active_version = version WHERE w.workflow = name;
+  UPDATE workflow.workflow AS w SET owner = owner, active_version = version, retired_at = NULL WHERE w.workflow = name;
   PERFORM workflow._ensure_queues(document::jsonb, owner);
   created := true;
 END

@@ -21,13 +21,14 @@ AS $$
                     cancel_job,cancel_jobs,give_up,resolve,resolve_many,record_evidence,record_evidence_many,
                     purge_effects,revert,compensate,adopt_cluster,
                     create_source,drop_source,receive,feed,dismiss_webhook,verify_webhook,input_ref,
-                    start_workers,stop_workers,list_workers,run,mock,document,diagram,
+                    start_workers,stop_workers,list_workers,run,mock,document,diagram,diff,
                     where_is,children,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}'),
-    ('designer',  '{define,check,document,diagram,create_queue,alter_queue,subscribe,unsubscribe,schema_errors,schema_valid,submit,send,call,input_ref,run,mock,list_workers,
+    ('designer',  '{define,check,document,diagram,diff,activate,retire,migrate,
+                    new,add_state,add_transition,add_queue,add_policy,add_activity,remove_part,publish,discard_draft,create_queue,alter_queue,subscribe,unsubscribe,schema_errors,schema_valid,submit,send,call,input_ref,run,mock,list_workers,
                     where_is,children,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}'),
-    ('monitor',   '{list_workers,document,diagram,where_is,children,timeline,if_run_again,if_run_twice,verify,health}',
+    ('monitor',   '{list_workers,document,diagram,diff,where_is,children,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}')
 $$;
 COMMENT ON FUNCTION workflow._role_kinds() IS
@@ -186,7 +187,7 @@ BEGIN
   FOREACH guarded SLICE 1 IN ARRAY ARRAY[
     ['workflow', 'definer'], ['definition', 'definer'],
     ['item', 'submitted_by'], ['effect', 'submitted_by'],
-    ['source', 'created_by']]
+    ['source', 'created_by'], ['draft', 'created_by']]
   LOOP
     EXECUTE pg_catalog.format(
       'CREATE TRIGGER insert_in_whose_name BEFORE INSERT ON workflow.%I FOR EACH ROW '

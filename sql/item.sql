@@ -852,6 +852,22 @@ $$;
 COMMENT ON FUNCTION workflow._visit_problem(workflow.item) IS
   'Inner: the first job, timer or review that does not fit the present visit of an item; null when all fit';
 
+-- What is wrong with a migration in an item's log, after a row of version "was"
+-- in state "state"; null when nothing is.
+CREATE FUNCTION workflow._migration_problem(t workflow.transition, was int, origin text) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE
+    WHEN t.event <> 'migrate' OR (t.data ->> 'from_version')::int IS DISTINCT FROM was
+         OR (t.data ->> 'to_version')::int IS DISTINCT FROM t.version
+      THEN format('transition %s leads from version %s to version %s, its data say otherwise', t.seq, was, t.version)
+    WHEN (t.data ->> 'origin' IS NULL) <> (origin IS NULL)
+      THEN format('transition %s changes the origin from %s to %s', t.seq, coalesce(origin, 'none'), coalesce(t.data ->> 'origin', 'none'))
+  END
+$$;
+COMMENT ON FUNCTION workflow._migration_problem(workflow.transition, int, text) IS
+  'Inner: what is wrong with a logged move to another version; null when nothing is';
+
 -- The first problem of an item's log, read against the graph; null when there is none.
 CREATE FUNCTION workflow._log_problem(judged workflow.item) RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -881,17 +897,26 @@ BEGIN
       RETURN format('transition 1 enters "%s", which is not the initial state', t.to_state);
     ELSIF t.kind = 'review' AND NOT workflow._is_decided(t) THEN
       RETURN format('transition %s is a decision "%s" of %s, and no review was decided so', seq, t.event, t.actor);
+    ELSIF t.kind = 'migrate' THEN
+      problem := workflow._migration_problem(t, version, origin);
+      IF problem IS NOT NULL THEN
+        RETURN problem;
+      END IF;
+    ELSIF seq > 1 AND t.version <> version THEN
+      RETURN format('transition %s is one of version %s, but the item followed version %s', seq, t.version, version);
     ELSIF seq > 1 THEN
       problem := workflow._transition_problem(judged.workflow, t.version, was, t.event, t.to_state, origin, t.kind);
       IF problem IS NOT NULL THEN
         RETURN format('transition %s is not declared: %s', seq, problem);
       END IF;
     END IF;
-    IF (facts -> 'exception')::boolean AND NOT was_exception THEN
+    IF t.kind = 'migrate' THEN
+      origin := t.data ->> 'origin';
+    ELSIF (facts -> 'exception')::boolean AND NOT was_exception THEN
       origin := coalesce(was, origin);
     END IF;
     was := t.to_state;
-    at := t.at;
+    at := CASE WHEN t.kind = 'migrate' AND ((t.data -> 'kept')::boolean OR t.data ? 'starts_at') THEN at ELSE t.at END;
     version := t.version;
     was_exception := (facts -> 'exception')::boolean;
   END LOOP;

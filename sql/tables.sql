@@ -171,7 +171,7 @@ END
 $ring$;
 COMMENT ON TABLE workflow.transition IS 'Append-only log of transitions; (item_id, seq) orders it';
 COMMENT ON COLUMN workflow.transition.month IS 'Month of the year in which the row was written: a month that is over can be emptied at once';
-COMMENT ON COLUMN workflow.transition.kind IS 'What caused it: submit, send, engine (an activity, a gate, a timer), review, direct (an UPDATE), replay, cancel';
+COMMENT ON COLUMN workflow.transition.kind IS 'What caused it: submit, send, engine (an activity, a gate, a timer), review, direct (an UPDATE), replay, cancel, migrate (to another version)';
 COMMENT ON COLUMN workflow.transition.actor IS 'Role (or worker) that caused it';
 COMMENT ON COLUMN workflow.transition.data IS 'What the event carried';
 
@@ -238,6 +238,7 @@ CREATE TABLE workflow.journal (
 );
 CREATE INDEX journal_item ON workflow.journal (item_id) WHERE item_id IS NOT NULL;
 CREATE INDEX journal_endpoint ON workflow.journal (subject, at) WHERE action IN ('breaker_open', 'breaker_close', 'pause_endpoint', 'resume_endpoint');
+CREATE INDEX journal_version ON workflow.journal (subject, at) WHERE action IN ('activate', 'retire');
 COMMENT ON TABLE workflow.journal IS 'What people did that is not a transition: pause, resume, replay, resolve, patch (an UPDATE of data or priority), and on what; and when breakers opened and closed';
 COMMENT ON COLUMN workflow.journal.subject IS 'What it was done to, when not an item: workflow:name, queue:name, endpoint:name, job:id, effect:id';
 
@@ -723,6 +724,32 @@ CREATE TABLE workflow.mock_request (
 COMMENT ON TABLE workflow.mock_request IS 'Requests that mocks of the present transaction have answered; never committed';
 COMMENT ON COLUMN workflow.mock_request.purpose IS 'action; before (the read of the value that it changes); lookup (whether it was applied)';
 COMMENT ON COLUMN workflow.mock_request.headers IS 'As they would be sent, with the names of secrets in the place of their values';
+
+-- ------------------------------------------------------------------ versions
+
+CREATE TABLE workflow.retirement (
+  workflow   text COLLATE "C" NOT NULL,
+  version    int NOT NULL,
+  retired_at timestamptz NOT NULL,
+  retired_by text NOT NULL,
+  reason     text,
+  ended_at   timestamptz,
+  PRIMARY KEY (workflow, version)
+);
+COMMENT ON TABLE workflow.retirement IS 'Versions of workflows that take no items any more';
+COMMENT ON COLUMN workflow.retirement.ended_at IS 'When it was activated again; null while it is retired';
+
+CREATE TABLE workflow.draft (
+  workflow    text COLLATE "C" PRIMARY KEY,
+  document    json NOT NULL,
+  created_by  text NOT NULL,
+  created_at  timestamptz NOT NULL,
+  changed_by  text NOT NULL,
+  changed_at  timestamptz NOT NULL,
+  created_oid oid
+);
+COMMENT ON TABLE workflow.draft IS 'Documents that are being written, call by call, until they are published';
+COMMENT ON COLUMN workflow.draft.created_oid IS 'The role that created_by named when the row was written: another one of that name later is not meant';
 
 -- ---------------------------------------------------------------------- dump
 

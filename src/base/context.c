@@ -15,6 +15,7 @@
 
 #define PL_LINE "PL/"
 #define INNER_PL_LINE "PL/pgSQL function workflow._"
+#define ASSIGNMENT_LINE "PL/pgSQL assignment "
 #define SQL_LINE "SQL function \""
 #define INNER_SQL_LINE "SQL function \"_"
 
@@ -55,10 +56,15 @@ is_refusal(const ErrorData *error, const char *context)
 		(error->detail != NULL && error->hint != NULL) || is_raised_by_inner(context);
 }
 
+/*
+ * An assignment says nothing of whose it is: the function that it is in has a
+ * line of its own.
+ */
 static bool
 is_foreign(const char *line)
 {
-	return (begins_with(line, PL_LINE) && !begins_with(line, INNER_PL_LINE)) ||
+	return (begins_with(line, PL_LINE) && !begins_with(line, INNER_PL_LINE) &&
+			!begins_with(line, ASSIGNMENT_LINE)) ||
 		(begins_with(line, SQL_LINE) && !begins_with(line, INNER_SQL_LINE));
 }
 

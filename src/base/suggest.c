@@ -5,6 +5,9 @@
 #include "postgres.h"
 
 #include "base/suggest.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/varlena.h"
 
@@ -41,4 +44,32 @@ wf_did_you_mean(const char *word, const char *const *candidates, int n)
 	}
 
 	return nearest == NULL ? NULL : psprintf("did you mean \"%s\"?", nearest);
+}
+
+PG_FUNCTION_INFO_V1(wf_sql_did_you_mean);
+
+/*
+ * _did_you_mean(word, names) returns text: null when no name is near
+ */
+Datum
+wf_sql_did_you_mean(PG_FUNCTION_ARGS)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+	const char **names;
+	char	   *hint;
+	int			n = 0;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, &nulls, &count);
+	names = palloc(sizeof(char *) * Max(1, count));
+	for (int i = 0; i < count; i++)
+		if (!nulls[i])
+			names[n++] = TextDatumGetCString(elements[i]);
+	hint = wf_did_you_mean(text_to_cstring(PG_GETARG_TEXT_PP(0)), names, n);
+	if (hint == NULL)
+		PG_RETURN_NULL();
+
+	PG_RETURN_TEXT_P(cstring_to_text(hint));
 }

@@ -344,7 +344,8 @@ raise_retired(const char *workflow)
 			(errcode(ERRCODE_WF_PAUSED),
 			 errmsg("workflow \"%s\" is retired", workflow),
 			 errdetail("It takes no new items; those that live go on."),
-			 errhint("Submit to the workflow that replaced it, or activate a version of this one.")));
+			 errhint("Submit to the workflow that replaced it, or let it take items again: "
+					 "SELECT workflow.activate('%s', version);", workflow)));
 }
 
 /*

@@ -26,6 +26,13 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+typedef struct Defined
+{
+	const char *workflow;
+	int			version;
+	bool		created;
+} Defined;
+
 static const char *const severity_names[] = {"error", "warning", "notice"};
 
 /*
@@ -90,7 +97,7 @@ append_faults(StringInfo lines, const WfCheck *check, WfSeverity severity, const
  * that is mended at once is mended whole.
  */
 static void
-raise_errors(const WfCheck *check)
+raise_errors(const WfCheck *check, const char *function)
 {
 	StringInfoData lines;
 	int			count;
@@ -104,7 +111,8 @@ raise_errors(const WfCheck *check)
 					check->workflow == NULL ? "" : check->workflow,
 					count, count == 1 ? "fault" : "faults"),
 			 errdetail_internal("%s", lines.data),
-			 errhint("Mend the document at these paths and call workflow.define() again; nothing was stored.")));
+			 errhint("Mend the document at these paths and call workflow.%s() again; nothing was stored.",
+					 function)));
 }
 
 static void
@@ -154,7 +162,7 @@ store(const WfCheck *check, const char *json, bool *created)
 }
 
 static Datum
-make_result(FunctionCallInfo fcinfo, const char *workflow, int version, bool created)
+make_result(FunctionCallInfo fcinfo, const Defined *defined)
 {
 	TupleDesc	description;
 	Datum		values[3];
@@ -162,9 +170,9 @@ make_result(FunctionCallInfo fcinfo, const char *workflow, int version, bool cre
 
 	if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "define was called where no row can be returned");
-	values[0] = CStringGetTextDatum(workflow);
-	values[1] = Int32GetDatum(version);
-	values[2] = BoolGetDatum(created);
+	values[0] = CStringGetTextDatum(defined->workflow);
+	values[1] = Int32GetDatum(defined->version);
+	values[2] = BoolGetDatum(defined->created);
 
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls));
 }
@@ -183,6 +191,25 @@ require_document(FunctionCallInfo fcinfo)
 }
 
 /*
+ * Checks a document, raises what is wrong with it, and stores it, for the
+ * public function of that name.
+ */
+static Defined
+define(const char *json, const char *definer, Datum search_path, const char *function)
+{
+	WfCheck    *check = wf_check_document(json, definer, search_path, wf_jsonb_empty_object());
+	Defined		defined;
+
+	if (wf_check_has_errors(check))
+		raise_errors(check, function);
+	raise_warnings(check);
+	defined.version = store(check, json, &defined.created);
+	defined.workflow = check->workflow;
+
+	return defined;
+}
+
+/*
  * define(document json) returns (workflow text, version int, created bool)
  *
  * Checks and stores a document, as the role that calls.  The same content
@@ -195,23 +222,101 @@ WF_PUBLIC_FUNCTION(wf_define)
 	Datum		search_path = search_path_of_caller();
 	MemoryContext callers_context = CurrentMemoryContext;
 	WfCaller	caller;
-	WfCheck    *check;
-	char	   *workflow;
-	int			version;
-	bool		created;
+	Defined		defined;
 
 	wf_enter_owner(&caller);
 	SPI_connect();
-	check = wf_check_document(json, definer, search_path, wf_jsonb_empty_object());
-	if (wf_check_has_errors(check))
-		raise_errors(check);
-	raise_warnings(check);
-	version = store(check, json, &created);
-	workflow = MemoryContextStrdup(callers_context, check->workflow);
+	defined = define(json, definer, search_path, "define");
+	defined.workflow = MemoryContextStrdup(callers_context, defined.workflow);
 	SPI_finish();
 	wf_leave_owner(&caller);
 
-	return make_result(fcinfo, workflow, version, created);
+	return make_result(fcinfo, &defined);
+}
+
+/* -------------------------------------------------------------------- drafts */
+
+static char *
+lock_draft(const char *caller, const char *workflow)
+{
+	static WfPlan plan = {
+		.name = "lock draft",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {TEXTOID, TEXTOID},
+		.sql = "SELECT d.document FROM workflow._lock_draft($1, $2) AS d",
+	};
+	Datum		values[2] = {CStringGetTextDatum(caller), wf_text_datum(workflow)};
+
+	wf_plan_execute(&plan, values, workflow == NULL ? " n" : NULL);
+
+	return wf_result_text(0, 1);
+}
+
+static void
+drop_draft(const char *workflow)
+{
+	static WfPlan plan = {
+		.name = "drop draft",
+		.expected = SPI_OK_DELETE,
+		.passes = "draft",
+		.nargs = 1,
+		.argtypes = {TEXTOID},
+		.sql = "DELETE FROM workflow.draft WHERE workflow = $1",
+	};
+	Datum		value = CStringGetTextDatum(workflow);
+
+	wf_plan_execute(&plan, &value, NULL);
+}
+
+static char *
+draft_of_call(FunctionCallInfo fcinfo)
+{
+	return PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+}
+
+/*
+ * publish(workflow) returns (workflow text, version int, created bool)
+ *
+ * define() with the document of a draft, which it ends.
+ */
+WF_PUBLIC_FUNCTION(wf_publish)
+{
+	char	   *workflow = draft_of_call(fcinfo);
+	char	   *definer = wf_role_name(GetUserId());
+	Datum		search_path = search_path_of_caller();
+	MemoryContext callers_context = CurrentMemoryContext;
+	WfCaller	caller;
+	Defined		defined;
+
+	wf_enter_owner(&caller);
+	SPI_connect();
+	defined = define(lock_draft(definer, workflow), definer, search_path, "publish");
+	defined.workflow = MemoryContextStrdup(callers_context, defined.workflow);
+	drop_draft(workflow);
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	return make_result(fcinfo, &defined);
+}
+
+/*
+ * discard_draft(workflow)
+ */
+WF_PUBLIC_FUNCTION(wf_discard_draft)
+{
+	char	   *workflow = draft_of_call(fcinfo);
+	char	   *role = wf_role_name(GetUserId());
+	WfCaller	caller;
+
+	wf_enter_owner(&caller);
+	SPI_connect();
+	(void) lock_draft(role, workflow);
+	drop_draft(workflow);
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	PG_RETURN_VOID();
 }
 
 PG_FUNCTION_INFO_V1(wf_document_faults);
@@ -282,7 +387,7 @@ require_sound(WfCheck *check, const char *workflow)
 	}
 	check->faults = lasting;
 	if (lasting != NIL)
-		raise_errors(check);
+		raise_errors(check, "define");
 	if (strcmp(check->workflow, workflow) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_WF_DEFINITION_INVALID),

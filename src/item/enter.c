@@ -99,8 +99,8 @@ set_deadline(const WfVisit *visit)
  * Whether an event can move an item out of the state: all but those that are
  * decided at once or final.
  */
-static bool
-takes_events(const WfState *state)
+bool
+wf_item_takes_events(const WfState *state)
 {
 	switch (state->kind)
 	{
@@ -126,7 +126,7 @@ wf_item_enter(const WfVisit *visit)
 		wf_item_set_timer(visit->item, "start", visit->start_at, "start");
 		return visit->item;
 	}
-	if (takes_events(visit->state))
+	if (wf_item_takes_events(visit->state))
 	{
 		const WfItem *moved = wf_item_fire_kept_event(visit);
 

@@ -27,6 +27,7 @@
 typedef enum Rule
 {
 	KEPT,						/* for ever */
+	MIGRATED,					/* set by migrate() only */
 	MOVED,						/* judged as a move */
 	STAMPED,					/* set by a move only */
 	PASSED,						/* set by statements of the engine only */
@@ -36,7 +37,9 @@ typedef enum Rule
 
 /* In the order of sql/tables.sql; a column that is not here is KEPT. */
 static const Rule rules[] = {
-	KEPT, KEPT, KEPT, KEPT,		/* item_id, workflow, version, key */
+	KEPT, KEPT,					/* item_id, workflow */
+	MIGRATED,					/* version */
+	KEPT,						/* key */
 	MOVED,						/* state */
 	STAMPED, STAMPED, STAMPED, STAMPED, /* since, seq, outcome, origin */
 	PASSED, PASSED, PASSED,		/* paused_at, paused_by, pause_reason */
@@ -116,6 +119,17 @@ wf_item_refuse_hand_change(const WfItem *item, const char *column)
 					 "state, data, priority and labels may be updated.")));
 }
 
+/*
+ * Whether a move to another version is under way and not yet judged.
+ */
+static bool
+is_migrating(const WfItem *item)
+{
+	const WfActiveMove *active = wf_item_active_move(item->item_id);
+
+	return active != NULL && active->migration != NULL && !active->judged;
+}
+
 static bool
 may_change(Rule rule, const WfItem *old, bool is_move)
 {
@@ -123,6 +137,8 @@ may_change(Rule rule, const WfItem *old, bool is_move)
 	{
 		case KEPT:
 			return false;
+		case MIGRATED:
+			return is_migrating(old);
 		case STAMPED:
 			return is_move;
 		case PASSED:

@@ -34,6 +34,7 @@ typedef struct WfItem
 	int64		parent_id;		/* who spawned it, or 0; of a row that a
 								 * trigger is given */
 	int			parent_seq;
+	bool		is_unmoved;		/* of a row only: in its first visit */
 } WfItem;
 
 /* A value that travels with a move: what happened, who did it and why. */

@@ -35,6 +35,16 @@ typedef struct WfLogRow
 	const WfMove *move;
 } WfLogRow;
 
+/* What a move to another version does besides. */
+typedef struct WfMigration
+{
+	int			to_version;
+	bool		keeps;			/* the visit goes on as it is */
+	bool		is_timed;		/* it has not begun: a timer starts it */
+	TimestampTz start_at;		/* it has not begun before; or 0 */
+	const char *origin;			/* in the other version; or NULL */
+} WfMigration;
+
 /* A move under way, from wf_item_move() to the triggers. */
 typedef struct WfActiveMove
 {
@@ -47,6 +57,7 @@ typedef struct WfActiveMove
 	bool		judged;
 	MemoryContext context;		/* of the result */
 	WfItem	   *result;
+	const WfMigration *migration;	/* or NULL: within the version */
 } WfActiveMove;
 
 /* settle.c */
@@ -66,6 +77,7 @@ extern void wf_item_require_running(const WfItem *item);
 /* move.c */
 extern WfItem *wf_item_move_on(const WfItem *item, const WfMove *move, bool job_is_gone);
 extern WfActiveMove *wf_item_active_move(int64 item_id);
+extern void wf_item_update_as(WfActiveMove *mine);
 extern const WfState *wf_item_target(const WfGraph *graph, const WfItem *item,
 									 const WfState *from, const char *event);
 extern const WfState *wf_item_state(const WfGraph *graph, const char *name);
@@ -108,7 +120,12 @@ extern void wf_item_note_hand_changes(const TriggerData *trigger, const WfItem *
 /* log.c */
 extern void wf_item_log(const WfLogRow *row);
 
+/* migrate.c */
+extern const WfItem *wf_item_migrate_visit(const WfItem *old, const WfItem *new,
+										   const WfActiveMove *active);
+
 /* enter.c */
+extern bool wf_item_takes_events(const WfState *state);
 extern const WfItem *wf_item_enter(const WfVisit *visit);
 extern const WfItem *wf_item_raise(const WfVisit *visit, const char *event,
 								   const char *reason, Jsonb *event_data);

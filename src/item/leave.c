@@ -40,14 +40,15 @@ has_effect(const WfState *state)
 }
 
 /*
- * A first visit may have waited for its start with a timer.
+ * A first visit may have waited for its start with a timer; a migration does not
+ * end it.
  */
 static bool
 may_have_timers(const WfItem *item, const WfState *state)
 {
 	return state->timeout_us > 0 || state->kind == WF_ACTIVITY_WAIT ||
 		state->kind == WF_ACTIVITY_REVIEW || state->kind == WF_ACTIVITY_SPAWN ||
-		item->seq == WF_FIRST_SEQ;
+		item->is_unmoved;
 }
 
 /*

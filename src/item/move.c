@@ -33,6 +33,14 @@ static WfPlan move_with_data_plan = {
 	.sql = "UPDATE workflow.item SET state = $2, data = $3 WHERE item_id = $1",
 };
 
+static WfPlan migrate_plan = {
+	.name = "migrate item",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 3,
+	.argtypes = {INT8OID, TEXTOID, INT4OID},
+	.sql = "UPDATE workflow.item SET state = $2, version = $3 WHERE item_id = $1",
+};
+
 static WfActiveMove *active = NULL;
 
 /*
@@ -166,7 +174,12 @@ update_row(WfActiveMove *mine)
 
 	values[0] = Int64GetDatum(mine->item->item_id);
 	values[1] = CStringGetTextDatum(mine->to->name);
-	if (move->data == NULL)
+	if (mine->migration != NULL)
+	{
+		values[2] = Int32GetDatum(mine->migration->to_version);
+		updated = wf_plan_execute(&migrate_plan, values, NULL);
+	}
+	else if (move->data == NULL)
 		updated = wf_plan_execute(&move_plan, values, NULL);
 	else
 	{
@@ -186,8 +199,8 @@ update_row(WfActiveMove *mine)
 /*
  * Lets the triggers see the move while the row is updated, and only then.
  */
-static void
-update_as(WfActiveMove *mine)
+void
+wf_item_update_as(WfActiveMove *mine)
 {
 	WfActiveMove *previous = active;
 
@@ -221,7 +234,7 @@ wf_item_move_on(const WfItem *item, const WfMove *move, bool job_is_gone)
 	mine.to = wf_item_target(mine.graph, item, mine.from, move->event);
 	if (mine.to == NULL)
 		wf_item_refuse_event(item, move->event);
-	update_as(&mine);
+	wf_item_update_as(&mine);
 
 	return mine.result;
 }

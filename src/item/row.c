@@ -62,7 +62,8 @@ enum
 	COLUMN_OUTCOME,
 	COLUMN_ORIGIN,
 	COLUMN_PAUSED_AT,
-	COLUMN_SUBMITTED_BY = 16,
+	COLUMN_RECEIVED_AT = 15,
+	COLUMN_SUBMITTED_BY,
 	COLUMN_PRIORITY = 18,
 	COLUMN_PARENT_ID = 23,
 	COLUMN_PARENT_SEQ,
@@ -208,6 +209,8 @@ wf_item_from_tuple(HeapTuple tuple, TupleDesc desc)
 	item->submitted_by = column_text(tuple, desc, COLUMN_SUBMITTED_BY);
 	item->priority = DatumGetInt32(column_datum(tuple, desc, COLUMN_PRIORITY));
 	read_parent(tuple, desc, item);
+	item->is_unmoved = item->since ==
+		DatumGetTimestampTz(column_datum(tuple, desc, COLUMN_RECEIVED_AT));
 
 	return item;
 }

@@ -97,7 +97,8 @@ pending_move(const Change *change)
 static bool
 carries_out(const Change *change, const WfActiveMove *active)
 {
-	return active != NULL && strcmp(active->to->name, change->new->state) == 0;
+	return active != NULL && strcmp(active->to->name, change->new->state) == 0 &&
+		(active->migration == NULL || active->migration->to_version == change->new->version);
 }
 
 /*
@@ -105,11 +106,14 @@ carries_out(const Change *change, const WfActiveMove *active)
  */
 static void
 expected_stamps(const Change *change, const WfState *from, const WfState *to,
-				WfItem *stamps)
+				const WfMigration *migration, WfItem *stamps)
 {
 	stamps->seq = change->old->seq + 1;
+	stamps->since = migration != NULL && (migration->keeps || migration->start_at != 0) ?
+		change->old->since : wf_now();
 	stamps->outcome = to->outcome;
-	stamps->origin = to->kind == WF_ACTIVITY_EXCEPTION && from->kind != WF_ACTIVITY_EXCEPTION ?
+	stamps->origin = migration != NULL ? migration->origin :
+		to->kind == WF_ACTIVITY_EXCEPTION && from->kind != WF_ACTIVITY_EXCEPTION ?
 		from->name : change->old->origin;
 }
 
@@ -124,7 +128,7 @@ stamp(const TriggerData *trigger, const WfItem *stamps)
 	columns[0] = SPI_fnumber(desc, "seq");
 	values[0] = Int32GetDatum(stamps->seq);
 	columns[1] = SPI_fnumber(desc, "since");
-	values[1] = TimestampTzGetDatum(wf_now());
+	values[1] = TimestampTzGetDatum(stamps->since);
 	columns[2] = SPI_fnumber(desc, "outcome");
 	nulls[2] = stamps->outcome == NULL;
 	values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(stamps->outcome);
@@ -192,7 +196,7 @@ wf_item_stamp(PG_FUNCTION_ARGS)
 		if (from == NULL || to == NULL)
 			return PointerGetDatum(trigger->tg_newtuple);
 	}
-	expected_stamps(&change, from, to, &stamps);
+	expected_stamps(&change, from, to, active == NULL ? NULL : active->migration, &stamps);
 
 	return PointerGetDatum(stamp(trigger, &stamps));
 }
@@ -208,11 +212,11 @@ refuse_target(const WfItem *item, const char *target)
 }
 
 static void
-require_stamps(const Change *change, const WfState *from, const WfState *to)
+require_stamps(const Change *change, const WfActiveMove *move)
 {
 	WfItem		stamps = {0};
 
-	expected_stamps(change, from, to, &stamps);
+	expected_stamps(change, move->from, move->to, move->migration, &stamps);
 	if (change->new->seq != stamps.seq)
 		wf_item_refuse_hand_change(change->old, "seq");
 	if (!wf_same_text(change->new->outcome, stamps.outcome))
@@ -317,6 +321,8 @@ carry_out(const Change *change, const WfActiveMove *active)
 	WfLogRow	row = {0};
 	WfVisit		visit = {0};
 
+	if (active->migration != NULL)
+		return wf_item_migrate_visit(change->old, change->new, active);
 	wf_item_leave(change->old, active->from, active->job_is_gone);
 
 	row.item = change->new;
@@ -369,10 +375,12 @@ judge_and_carry_out(const TriggerData *trigger, const Change *change,
 
 	if (!carries_out(change, active))
 	{
+		if (change->old->version != change->new->version)
+			wf_item_refuse_hand_change(change->old, "version");
 		judge_direct(change, actor, &direct, &move);
 		judged = &direct;
 	}
-	require_stamps(change, judged->from, judged->to);
+	require_stamps(change, judged);
 	wf_item_note_hand_changes(trigger, change->old, change->new,
 							  active == NULL ? NULL : active->move->data, actor);
 	after = carry_out(change, judged);

@@ -1,0 +1,161 @@
+--
+-- Drafts: documents that are written call by call.
+--
+CREATE EXTENSION pg_workflow;
+SET client_min_messages = warning;
+CREATE ROLE regress_writer;
+CREATE ROLE regress_colleague IN ROLE regress_writer;
+CREATE ROLE regress_stranger;
+SELECT workflow.grant_role(r, 'designer') FROM unnest('{regress_writer,regress_stranger}'::text[]) AS r;
+
+-- a workflow in a few calls
+SET ROLE regress_writer;
+SELECT workflow.new('order', 'NEW', '{"description": "An order", "owner": "sales", "key": ["$.id"]}');
+SELECT workflow.add_queue('order', 'desk', owner => 'sales', sla => '4 hours', escalate_to => '{boss}');
+SELECT workflow.add_policy('order', 'default', '{"max_attempts": 3, "timeout": "1 minute"}');
+SELECT workflow.add_state('order', 'NEW', '{"task": {"queue": "desk"}}');
+SELECT workflow.add_transition('order', 'NEW', 'ok', 'DONE');
+SELECT workflow.add_transition('order', NULL, 'error', 'DONE');
+SELECT workflow.add_state('order', 'DONE', '{"final": "done"}');
+SELECT workflow, document, created_by, changed_by FROM workflow.drafts;
+SELECT * FROM workflow.publish('order');
+SELECT count(*) FROM workflow.drafts;
+SELECT workflow.document('order', 1);
+SELECT queue, owner, sla FROM workflow.queues;
+
+-- a version is changed by a draft of it; what would change is seen before
+SELECT workflow.new('order', from_version => 1);
+SELECT workflow.add_state('order', 'DONE', '{"final": "delivered"}', replace => true);
+SELECT workflow.add_state('order', 'LOST', '{"final": "lost"}');
+SELECT workflow.add_transition('order', NULL, 'error', 'LOST', replace => true);
+SELECT workflow.add_activity('order', 'handle', '{"task": {"queue": "desk"}}');
+SELECT workflow.add_state('order', 'NEW', '{"activity": "handle", "on": {"ok": "DONE"}}', replace => true);
+SELECT workflow.remove_part('order', 'description');
+SELECT kind, place, what FROM workflow.diff('order');
+SELECT * FROM workflow.publish('order');
+SELECT version, active FROM workflow.versions;
+-- a draft that says nothing new is no version
+SELECT workflow.new('order', from_version => 2);
+SELECT * FROM workflow.publish('order');
+
+-- each call says what is wrong with its part, and changes nothing then
+SELECT workflow.new('o:x', 'NEW');
+SELECT workflow.new('other', 'NEW', '{"kee": ["$.id"]}');
+SELECT workflow.new('other', 'NEW', '{"initial": "NEW"}');
+SELECT workflow.new('other', 'NEW', '{"owner": "a", "owner": "b"}');
+SELECT workflow.new('other');
+SELECT workflow.new('other', from_version => 1);
+SELECT workflow.new('other', 'NEW', '{"input_schema": {"type": "objekt"}}');
+SELECT workflow.new('other', 'NEW');
+SELECT workflow.new('other', 'NEW');
+SELECT workflow.add_state('other', 'NEW', '{"tsk": {"queue": "desk"}, "timeout": "soon"}');
+SELECT workflow.add_state('other', 'NEW', '{"sql": {"function": "f"}, "task": {"queue": "desk"}}');
+SELECT workflow.add_state('other', 'NEW', '[]');
+SELECT workflow.add_state('other', 'NEW', '{"on": {"go": "A", "go": "B"}}');
+SELECT workflow.add_transition('other', 'NEW', 'go', 'NEXT');
+SELECT workflow.add_state('other', 'NEW');
+SELECT workflow.add_state('other', 'NEW');
+SELECT workflow.add_transition('other', 'NWE', 'go', 'NEXT');
+SELECT workflow.add_transition('other', 'NEW', 'go', 'NEXT');
+SELECT workflow.add_transition('other', 'NEW', 'go', 'OTHER');
+SELECT workflow.add_transition('other', 'NEW', NULL, 'OTHER');
+SELECT workflow.add_state('other', 'END', '{"final": "done"}');
+SELECT workflow.add_transition('other', 'END', 'go', 'NEW');
+SELECT workflow.add_queue('other', 'desk', 'sales', 'soon', '{boss}');
+SELECT workflow.add_policy('other', 'default', '{"max_atempts": 3}');
+SELECT workflow.add_policy('other', 'default', NULL);
+SELECT workflow.add_activity('other', 'a', '{"gate": {"value": "confidence"}}');
+SELECT workflow.remove_part('other', 'states', 'X');
+SELECT workflow.remove_part('other', 'workflow');
+SELECT workflow.add_queue('other', 'others', 'sales', '1 hour', '{boss}');
+SELECT workflow.remove_part('other', 'queues', 'others', 'escalate_to', '0');
+SELECT workflow.remove_part('other', 'queues');
+SELECT workflow.add_state('othr', 'NEW');
+SELECT document FROM workflow.drafts;
+-- what only the whole can say is said at the end, and the draft stays
+SELECT * FROM workflow.publish('other');
+SELECT workflow.add_transition('other', 'NEW', 'go', 'END', replace => true);
+SELECT * FROM workflow.publish('other');
+
+-- a draft belongs to who began it, and to members of that role
+SELECT workflow.new('order', from_version => 1);
+SET ROLE regress_stranger;
+SELECT workflow.add_state('order', 'X');
+SELECT workflow.publish('order');
+SELECT workflow.discard_draft('order');
+SELECT workflow.new('order', from_version => 1);
+SET ROLE regress_colleague;
+SELECT workflow.add_state('order', 'X');
+SELECT workflow, created_by, changed_by FROM workflow.drafts;
+SELECT workflow.discard_draft('order');
+SELECT workflow.discard_draft('order');
+SELECT workflow.publish(NULL);
+RESET ROLE;
+-- a role of the same name later is another one
+SET ROLE regress_stranger;
+SELECT workflow.new('mine', 'A');
+RESET ROLE;
+DROP OWNED BY regress_stranger;
+DROP ROLE regress_stranger;
+CREATE ROLE regress_stranger;
+SELECT workflow.grant_role('regress_stranger', 'designer');
+SET ROLE regress_stranger;
+SELECT workflow.add_state('mine', 'A');
+RESET ROLE;
+-- nor is it lost by hand
+DELETE FROM workflow.draft;
+SELECT workflow.discard_draft('mine');
+
+-- the round trip: what the examples say, said again by these calls, is the same
+CREATE FUNCTION rebuild(document json) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  name text := document ->> 'workflow';
+  part record;
+  event record;
+BEGIN
+  PERFORM workflow.new(name, document ->> 'initial', (
+    SELECT coalesce(json_object_agg(o.key, o.value), '{}') FROM json_each(document) AS o
+    WHERE o.key NOT IN ('workflow', 'initial', 'states', 'queues', 'retry', 'activities', 'any')));
+  FOR part IN SELECT * FROM json_each(document -> 'queues') LOOP
+    PERFORM workflow.add_queue(name, part.key, options => part.value);
+  END LOOP;
+  FOR part IN SELECT * FROM json_each(document -> 'retry') LOOP
+    PERFORM workflow.add_policy(name, part.key, part.value);
+  END LOOP;
+  FOR part IN SELECT * FROM json_each(document -> 'activities') LOOP
+    PERFORM workflow.add_activity(name, part.key, part.value);
+  END LOOP;
+  FOR part IN SELECT * FROM json_each(document -> 'states') LOOP
+    PERFORM workflow.add_state(name, part.key, (part.value::jsonb - 'on')::json);
+    FOR event IN SELECT * FROM json_each_text(part.value -> 'on') LOOP
+      PERFORM workflow.add_transition(name, part.key, event.key, event.value);
+    END LOOP;
+  END LOOP;
+  FOR event IN SELECT * FROM json_each_text(document #> '{any,on}') LOOP
+    PERFORM workflow.add_transition(name, NULL, event.key, event.value);
+  END LOOP;
+END $$;
+\getenv srcdir PG_ABS_SRCDIR
+\set examples :srcdir /../examples
+\setenv EXAMPLES :examples
+CREATE TEMP TABLE example (document json);
+-- tabs and line ends would end a field
+\copy example FROM PROGRAM 'for f in "$EXAMPLES"/*/definition.json; do tr "\n\t" "  " < "$f" | sed "s/\\\\/\\\\\\\\/g"; echo; done'
+-- their functions are not needed to compare documents
+DO $$
+DECLARE
+  name text;
+BEGIN
+  FOR name IN SELECT DISTINCT f #>> '{}' FROM example, jsonb_path_query(document::jsonb, '$.**.sql.function') AS f LOOP
+    EXECUTE format('CREATE SCHEMA IF NOT EXISTS %I', split_part(name, '.', 1));
+    EXECUTE format('CREATE FUNCTION %s(bigint, jsonb) RETURNS jsonb LANGUAGE sql AS ''SELECT $2''', name);
+  END LOOP;
+END $$;
+SET client_min_messages = error;
+SELECT count(*) >= 2 AS are_examples, bool_and(d.created) AS all_new FROM example, workflow.define(document) AS d;
+SELECT count(rebuild(document)) >= 2 AS rebuilt FROM example;
+SELECT bool_or(p.created) AS any_new, count(*) FILTER (WHERE p.version <> 1) AS other_versions
+FROM example, workflow.publish(document ->> 'workflow') AS p;
+SELECT bool_or(p.created) AS any_new FROM example, workflow.define(workflow.document(document ->> 'workflow')) AS p;
+DROP OWNED BY regress_writer, regress_colleague, regress_stranger;
+DROP ROLE regress_writer, regress_colleague, regress_stranger;
