@@ -28,19 +28,31 @@ check_function(WfCheck *check, JsonbValue *value)
 		.expected = SPI_OK_SELECT,
 		.nargs = 3,
 		.argtypes = {TEXTOID, TEXTOID, TEXTARRAYOID},
-		.sql = "SELECT f.qualified, f.problem, f.hint "
+		.sql = "SELECT f.qualified, f.problem, f.hint, "
+		"CASE WHEN f.writes_refused THEN f.qualified END, f.runs_as "
 		"FROM workflow._resolve_function($1, $2, $3) AS f",
 	};
 	char	   *name = wf_jsonb_value_text(value);
 	char	   *resolved = wf_jsonb_get_text(check->functions, name);
 	Datum		values[3];
 	char	   *problem;
+	char	   *writes;
+	char	   *runs_as;
 
 	values[0] = CStringGetTextDatum(check->definer);
 	values[1] = CStringGetTextDatum(resolved != NULL ? resolved : name);
 	values[2] = check->search_path;
 	wf_plan_execute(&function_plan, values, NULL);
 	problem = wf_result_text(0, 2);
+	writes = wf_result_text(0, 4);
+	runs_as = wf_result_text(0, 5);
+	if (writes != NULL)
+		wf_check_warning(check, "writes_refused", psprintf("ALTER FUNCTION %s(bigint, jsonb) VOLATILE", writes),
+						 "the function writes, and is not marked VOLATILE");
+	if (runs_as != NULL)
+		wf_check_warning(check, "security_definer",
+						 "make it SECURITY INVOKER and grant the definer what it needs",
+						 "the function is SECURITY DEFINER: it runs with the rights of \"%s\", not of the definer", runs_as);
 	if (problem != NULL)
 		wf_check_error(check, "bad_function", wf_result_text(0, 3), "%s", problem);
 	else
@@ -120,7 +132,7 @@ check_wait(WfCheck *check, JsonbValue *value)
 	wf_check_object(check, value, wait_fields);
 	if ((wf_jsonb_value_get(value, "for") == NULL) ==
 		(wf_jsonb_value_get(value, "until") == NULL))
-		wf_check_error(check, "bad_wait", NULL, "has to have \"for\" or \"until\", one of them");
+		wf_check_error(check, "bad_wait", "keep one of the two", "has to have \"for\" or \"until\", one of them");
 }
 
 /* -------------------------------------------------------------------- review */
@@ -150,6 +162,21 @@ has_element(JsonbValue *array, const char *text)
 	return false;
 }
 
+static char *
+nearest_element(JsonbValue *array, const char *text)
+{
+	int			count;
+	JsonbValue *elements = wf_jsonb_elements(array, &count);
+	const char **names = palloc(sizeof(char *) * Max(1, count));
+	int			n = 0;
+
+	for (int i = 0; i < count; i++)
+		if (elements[i].type == jbvString)
+			names[n++] = wf_jsonb_value_text(&elements[i]);
+
+	return wf_did_you_mean(text, names, n);
+}
+
 static void
 check_review(WfCheck *check, JsonbValue *value)
 {
@@ -166,7 +193,7 @@ check_review(WfCheck *check, JsonbValue *value)
 
 		(void) wf_check_enter_element(check, i);
 		if (text !=NULL && !has_element(decisions, text))
-			wf_check_error(check, "unknown_decision", NULL,
+			wf_check_error(check, "unknown_decision", wf_or_else(nearest_element(decisions, text), "add it to \"decisions\""),
 						   "\"%s\" is not one of the decisions", text);
 		wf_check_leave(check, mark);
 	}

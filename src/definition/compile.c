@@ -370,86 +370,6 @@ read_transitions(JsonbValue *root, WfGraph *graph)
 	}
 }
 
-/* --------------------------------------------------------------- reachability */
-
-/*
- * Whether a state can be an origin: it can be left for an exception state.
- */
-static bool
-can_be_origin(const WfGraph *graph, const WfState *state)
-{
-	for (int i = 0; i < state->ntransitions; i++)
-	{
-		int			to = state->transitions[i].to;
-
-		if (to >= 0 && graph->states[to].kind == WF_ACTIVITY_EXCEPTION)
-			return state->kind != WF_ACTIVITY_EXCEPTION;
-	}
-
-	return false;
-}
-
-/* States that are known to be reached and whose ways out were not taken yet. */
-typedef struct Frontier
-{
-	bool	   *reached;
-	int		   *stack;
-	int			depth;
-} Frontier;
-
-static void
-reach(Frontier *frontier, int state)
-{
-	if (frontier->reached[state])
-		return;
-	frontier->reached[state] = true;
-	frontier->stack[frontier->depth++] = state;
-}
-
-static void
-reach_targets(Frontier *frontier, const WfGraph *graph, int from, const bool *origins)
-{
-	const WfState *state = &graph->states[from];
-
-	for (int i = 0; i < state->ntransitions; i++)
-	{
-		if (state->transitions[i].to >= 0)
-			reach(frontier, state->transitions[i].to);
-		else
-			for (int j = 0; j < graph->nstates; j++)
-				if (origins[j])
-					reach(frontier, j);
-	}
-}
-
-/*
- * Marks everything that can be reached from a state in one step or more.
- */
-static void
-mark_reachable(WfGraph *graph, int from, const bool *origins, int *stack)
-{
-	Frontier	frontier = {&graph->reachable[from * graph->nstates], stack, 0};
-
-	reach_targets(&frontier, graph, from, origins);
-	while (frontier.depth > 0)
-		reach_targets(&frontier, graph, stack[--frontier.depth], origins);
-}
-
-static void
-compute_reachability(WfGraph *graph)
-{
-	bool	   *origins = palloc(sizeof(bool) * graph->nstates);
-	int		   *stack = palloc(sizeof(int) * (graph->nstates + 1));
-
-	graph->reachable = palloc0(sizeof(bool) * graph->nstates * graph->nstates);
-	for (int i = 0; i < graph->nstates; i++)
-		origins[i] = can_be_origin(graph, &graph->states[i]);
-	for (int i = 0; i < graph->nstates; i++)
-		mark_reachable(graph, i, origins, stack);
-	pfree(origins);
-	pfree(stack);
-}
-
 /* --------------------------------------------------------------------- graph */
 
 static void
@@ -484,7 +404,6 @@ wf_graph_compile(const WfSource *source)
 	read_key_parts(root, graph);
 	read_states(source, root, graph);
 	read_transitions(root, graph);
-	compute_reachability(graph);
 	graph->initial = initial == NULL ? -1 : find_index(graph, initial);
 
 	return graph;

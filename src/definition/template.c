@@ -492,3 +492,13 @@ wf_template_is_valid(const char *template, char **problem)
 
 	return true;
 }
+
+const char *
+wf_next_placeholder(const char *text, const char **end)
+{
+	for (const char *p = text; *p != '\0'; p++)
+		if (begins_placeholder(p) && (*end = closing_brace(p + 1)) != NULL)
+			return p;
+
+	return NULL;
+}
