@@ -340,6 +340,7 @@ check_state(Flow *flow, int index)
 	bool		is_own = wf_jsonb_value_get(state_of_document(flow, index), kind) != NULL;
 	int			mark = wf_check_enter_state(flow->check, state->name);
 
+	CHECK_FOR_INTERRUPTS();
 	flow->state = index;
 	(void) wf_check_enter(flow->check, is_own ? kind : "activity");
 	for (int i = 0; i < lengthof(selecting); i++)

@@ -171,13 +171,22 @@ check_any_used(WfCheck *check, const WfGraph *graph)
 	}
 }
 
+static void
+report_unchecked(WfCheck *check, const WfState *state)
+{
+	wf_check_warning(check, "unchecked_model",
+					 psprintf("let a state follow with {\"validate\": {\"value\": \"$.%s\", \"schema\": {...}}}",
+							  state->result_key),
+					 "no schema is checked against what the model answers");
+}
+
 void
 wf_check_launch(WfCheck *check, const WfGraph *graph)
 {
 	MemoryContext each = AllocSetContextCreate(CurrentMemoryContext, "wf check of a state",
 											   ALLOCSET_DEFAULT_SIZES);
+	bool	   *unchecked = wf_find_unchecked_models(graph);
 
-	wf_check_models(check, graph);
 	for (int i = 0; i < graph->nstates; i++)
 	{
 		const WfState *state = &graph->states[i];
@@ -188,6 +197,8 @@ wf_check_launch(WfCheck *check, const WfGraph *graph)
 		check_error_handled(check, state);
 		check_event_names(check, state);
 		wf_check_spawn_launch(check, state);
+		if (unchecked[i])
+			report_unchecked(check, state);
 		wf_check_gate_guarded(check, graph, i);
 		wf_check_times(check, state);
 		(void) MemoryContextSwitchTo(previous);

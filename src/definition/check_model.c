@@ -6,6 +6,7 @@
 
 #include "base/jsonb.h"
 #include "definition/definition_internal.h"
+#include "miscadmin.h"
 
 /*
  * Which states validate what is stored under a key, or a part of it, or all.
@@ -42,33 +43,27 @@ validated_keys(const WfGraph *graph)
 	return keys;
 }
 
-void
-wf_check_models(WfCheck *check, const WfGraph *graph)
+bool *
+wf_find_unchecked_models(const WfGraph *graph)
 {
 	char	  **validated = validated_keys(graph);
 	WfWaysBack *ways = wf_ways_back(graph);
+	bool	   *unchecked = palloc0(sizeof(bool) * graph->nstates);
 
 	for (int i = 0; i < graph->nstates; i++)
 	{
-		const WfState *state = &graph->states[i];
 		bool	   *validators;
 		bool	   *before;
 
-		if (state->kind != WF_ACTIVITY_MODEL)
+		if (graph->states[i].kind != WF_ACTIVITY_MODEL)
 			continue;
-		validators = validators_of(graph, validated, state->result_key);
+		CHECK_FOR_INTERRUPTS();
+		validators = validators_of(graph, validated, graph->states[i].result_key);
 		before = wf_graph_leading_to(ways, validators);
-		if (!before[i])
-		{
-			int			mark = wf_check_enter_state(check, state->name);
-
-			wf_check_warning(check, "unchecked_model",
-							 psprintf("let a state follow with {\"validate\": {\"value\": \"$.%s\", \"schema\": {...}}}",
-									  state->result_key),
-							 "no schema is checked against what the model answers");
-			wf_check_leave_state(check, mark);
-		}
+		unchecked[i] = !before[i];
 		pfree(validators);
 		pfree(before);
 	}
+
+	return unchecked;
 }

@@ -6,6 +6,7 @@
 
 #include "base/jsonb.h"
 #include "definition/definition_internal.h"
+#include "miscadmin.h"
 
 #define TO_ORIGIN "@origin"
 
@@ -235,6 +236,7 @@ wf_check_states(WfCheck *check, JsonbValue *states)
 	{
 		int			mark = wf_check_enter(check, members[i].key);
 
+		CHECK_FOR_INTERRUPTS();
 		check->state = members[i].key;
 		check_state(check, &members[i], fields);
 		check->state = NULL;

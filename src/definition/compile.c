@@ -233,7 +233,7 @@ exception_queue(JsonbValue *root)
  * the document says nothing, so that the queue's own policy counts.
  */
 static Jsonb *
-resolve_policy(JsonbValue *root, const WfState *state)
+resolve_policy(JsonbValue *root, const WfState *state, const char *dead_letter)
 {
 	JsonbValue *policies = get_object(root, "retry");
 	JsonbValue *below = get_object(policies, "default");
@@ -255,7 +255,7 @@ resolve_policy(JsonbValue *root, const WfState *state)
 		policy = lay_over(policy, JsonbValueToJsonb(above));
 	policy = with_default(policy, "owner", owner_of_queue(root, state->queue));
 
-	return with_default(policy, "dead_letter", exception_queue(root));
+	return with_default(policy, "dead_letter", dead_letter);
 }
 
 /* ------------------------------------------------------------------- states */
@@ -277,7 +277,8 @@ result_key(const WfState *state, JsonbValue *own, JsonbValue *holder)
 }
 
 static void
-read_state(const WfSource *source, JsonbValue *root, JsonbValue *own, WfState *state)
+read_state(const WfSource *source, JsonbValue *root, JsonbValue *own, const char *dead_letter,
+		   WfState *state)
 {
 	JsonbValue *holder = activity_holder(root, own);
 
@@ -292,7 +293,7 @@ read_state(const WfSource *source, JsonbValue *root, JsonbValue *own, WfState *s
 	read_activity(source, holder, state);
 	read_timeout(wf_jsonb_value_get(own, "timeout") != NULL ? own : holder, state);
 	state->result_key = result_key(state, own, holder);
-	state->retry = resolve_policy(root, state);
+	state->retry = resolve_policy(root, state, dead_letter);
 }
 
 static void
@@ -300,13 +301,14 @@ read_states(const WfSource *source, JsonbValue *root, WfGraph *graph)
 {
 	int			count;
 	WfMember   *members = wf_jsonb_members(get_object(root, "states"), &count);
+	char	   *dead_letter = exception_queue(root);
 
 	graph->states = palloc0(sizeof(WfState) * (count + 1));
 	graph->by_name = make_name_table(count + 1);
 	for (int i = 0; i < count; i++)
 	{
 		graph->states[i].name = members[i].key;
-		read_state(source, root, &members[i].value, &graph->states[i]);
+		read_state(source, root, &members[i].value, dead_letter, &graph->states[i]);
 		enter_name(graph, i);
 	}
 	graph->nstates = count;

@@ -214,7 +214,9 @@ extern void wf_check_loops(WfCheck *check, const WfGraph *graph);
 extern void wf_check_data_flow(WfCheck *check, const WfGraph *graph);
 extern void wf_check_action_keys(WfCheck *check, const WfGraph *graph);
 extern void wf_check_unused(WfCheck *check);
-extern void wf_check_models(WfCheck *check, const WfGraph *graph);
+
+/* Which states ask a model whose answer no state validates, by index. */
+extern bool *wf_find_unchecked_models(const WfGraph *graph);
 
 /* The first members that a key selects; NULL for one that is not known. */
 extern List *wf_key_roots(JsonbValue *key);

@@ -61,6 +61,9 @@ SQL
 		$sql .= "ROLLBACK TO before;\n" if $directory !~ m{/examples/};
 	}
 	my ($status, $out, $err) = $node->psql('postgres', "$sql ROLLBACK;", on_error_stop => 1);
+	# a transcript may show what define() says
+	my $shown = join '', map { slurp_file($_) } sort map { (split /:/, $_->{place})[0] } @clean;
+	$out = join "\n", grep { my ($said) = /(\$.*)/; index($shown, "WARNING:  $said") < 0 } split /\n/, $out;
 	is("$out$err", '', "documents in " . ($directory =~ s/^\Q$root\E\/?//r || 'README.md') . ' are clean');
 }
 cmp_ok($documents, '>=', 5, "$documents documents were found");
@@ -164,8 +167,8 @@ foreach my $n (500, 5000)
 	$took{$n} = { define => $define, check => $check, submit => $submit };
 	note(sprintf "%d states: define %.2f s, check %.2f s, submit %.2f s", $n, $define, $check, $submit);
 }
-# ten times the states, never the hundredfold time
-cmp_ok($took{5000}{$_}, '<', 30 * $took{500}{$_} + 1, "$_ grows with the states") foreach qw(define check submit);
+# ten times the states take about ten times as long, never a hundred times
+cmp_ok($took{5000}{$_}, '<', 20 * $took{500}{$_} + 1, "$_ grows with the states") foreach qw(define check submit);
 
 # where everything is wrong, the list is as long as the document
 my $wrong = Documents::of_states(3000);
