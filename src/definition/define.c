@@ -269,6 +269,7 @@ is_lasting(const WfDocumentFault *fault)
 	return fault->severity == WF_SEVERITY_ERROR &&
 		strcmp(fault->code, "bad_function") != 0 &&
 		strcmp(fault->code, "unknown_queue") != 0 &&
+		strcmp(fault->code, "nobody_to_ask") != 0 &&
 		strcmp(fault->code, "queue_conflict") != 0;
 }
 

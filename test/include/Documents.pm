@@ -11,6 +11,7 @@ use strict;
 use warnings FATAL => 'all';
 use JSON::PP;
 use PostgreSQL::Test::Utils;
+use Storable qw(dclone);
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
@@ -112,7 +113,7 @@ sub set
 	return;
 }
 
-sub copy { my ($value) = @_; return $json->decode($json->encode($value)) }
+sub copy { my ($value) = @_; return ref $value ? dclone($value) : $value }
 
 sub change
 {
