@@ -8,7 +8,7 @@
 CREATE FUNCTION workflow._resolve_function(
   definer text, name text, path text[],
   OUT qualified text, OUT problem text, OUT hint text,
-  OUT writes_refused boolean, OUT runs_as text)
+  OUT writes_refused boolean, OUT runs_as text, OUT events jsonb)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -27,7 +27,7 @@ BEGIN
     RETURN;
   END IF;
 
-  SELECT p.oid, p.prorettype, p.proretset, p.prokind, n.nspname, p.proname, p.prosecdef, p.proowner,
+  SELECT p.oid, p.prorettype, p.proretset, p.prokind, n.nspname, p.proname, p.prosecdef, p.proowner, p.prosrc,
          p.provolatile <> 'v' AND l.lanname IN ('sql', 'plpgsql')
            AND p.prosrc ~* '\m(insert\s+into|delete\s+from|merge\s+into|update\s+\S+\s+(as\s+\S+\s+)?set)\M' AS writes,
          n.oid = pg_my_temp_schema() OR pg_is_other_temp_schema(n.oid) AS is_temporary INTO func
@@ -57,13 +57,15 @@ BEGIN
   ELSE
     qualified := format('%I.%I', func.nspname, func.proname);
     writes_refused := func.writes;
+    events := (SELECT jsonb_agg(DISTINCT coalesce(m[1], m[2]))
+               FROM regexp_matches(func.prosrc, $re$'event'\s*,\s*'([^'\s]+)'|"event"\s*:\s*"([^"\s]+)"$re$, 'g') AS m);
     runs_as := (SELECT r.rolname FROM pg_roles AS r
                 WHERE func.prosecdef AND r.oid = func.proowner AND r.rolname <> definer);
   END IF;
 END
 $$;
 COMMENT ON FUNCTION workflow._resolve_function(text, text, text[]) IS
-  'Inner: the full name of an sql activity''s function, or what is wrong with it; whether it writes although it is marked otherwise, and as whom it runs if not as the definer';
+  'Inner: the full name of an sql activity''s function, or what is wrong with it; whether it writes although it is marked otherwise, as whom it runs if not as the definer, and the events that its text names';
 
 -- ------------------------------------------------------------------ endpoints
 

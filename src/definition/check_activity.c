@@ -6,8 +6,6 @@
 
 #include "base/clock.h"
 #include "base/jsonb.h"
-#include "base/plan.h"
-#include "catalog/pg_type.h"
 #include "definition/definition_internal.h"
 #include "definition/template.h"
 #include "utils/builtins.h"
@@ -16,52 +14,8 @@
 
 /* ----------------------------------------------------------------------- sql */
 
-/*
- * The function is looked up now, along the definer's search path, and is
- * called by its full name ever after.
- */
-static void
-check_function(WfCheck *check, JsonbValue *value)
-{
-	static WfPlan function_plan = {
-		.name = "resolve_function",
-		.expected = SPI_OK_SELECT,
-		.nargs = 3,
-		.argtypes = {TEXTOID, TEXTOID, TEXTARRAYOID},
-		.sql = "SELECT f.qualified, f.problem, f.hint, "
-		"CASE WHEN f.writes_refused THEN f.qualified END, f.runs_as "
-		"FROM workflow._resolve_function($1, $2, $3) AS f",
-	};
-	char	   *name = wf_jsonb_value_text(value);
-	char	   *resolved = wf_jsonb_get_text(check->functions, name);
-	Datum		values[3];
-	char	   *problem;
-	char	   *writes;
-	char	   *runs_as;
-
-	values[0] = CStringGetTextDatum(check->definer);
-	values[1] = CStringGetTextDatum(resolved != NULL ? resolved : name);
-	values[2] = check->search_path;
-	wf_plan_execute(&function_plan, values, NULL);
-	problem = wf_result_text(0, 2);
-	writes = wf_result_text(0, 4);
-	runs_as = wf_result_text(0, 5);
-	if (writes != NULL)
-		wf_check_warning(check, "writes_refused", psprintf("ALTER FUNCTION %s(bigint, jsonb) VOLATILE", writes),
-						 "the function writes, and is not marked VOLATILE");
-	if (runs_as != NULL)
-		wf_check_warning(check, "security_definer",
-						 "make it SECURITY INVOKER and grant the definer what it needs",
-						 "the function is SECURITY DEFINER: it runs with the rights of \"%s\", not of the definer", runs_as);
-	if (problem != NULL)
-		wf_check_error(check, "bad_function", wf_result_text(0, 3), "%s", problem);
-	else
-		check->functions = wf_jsonb_with(check->functions, name,
-										 wf_jsonb_from_text(wf_result_text(0, 1)));
-}
-
 static const WfField sql_fields[] = {
-	{"function", WF_TEXT, "name a function f(item_id bigint, data jsonb) returns jsonb", check_function},
+	{"function", WF_TEXT, "name a function f(item_id bigint, data jsonb) returns jsonb", wf_check_function},
 	{"queue", WF_TEXT, WF_WHY_QUEUE, wf_check_queue_name},
 	{"retry", WF_TEXT | WF_OBJECT, NULL, wf_check_retry},
 	{NULL}

@@ -184,6 +184,10 @@ extern void wf_check_states(WfCheck *check, JsonbValue *states);
 extern void wf_check_activities(WfCheck *check, JsonbValue *activities);
 extern void wf_check_any(WfCheck *check, JsonbValue *any);
 
+/* ---- check_function.c ---- */
+
+extern void wf_check_function(WfCheck *check, JsonbValue *value);
+
 /* ---- check_endpoint.c: what the catalog says of an endpoint ---- */
 
 typedef struct WfEndpointFacts

@@ -10,6 +10,11 @@ CREATE FUNCTION app.stable_step(item_id bigint, data jsonb) RETURNS jsonb LANGUA
   'BEGIN INSERT INTO app.note VALUES (item_id); RETURN data; END';
 CREATE FUNCTION app.reader(item_id bigint, data jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS
   'BEGIN RETURN jsonb_build_object(''updated_at'', data -> ''insert''); END';
+CREATE FUNCTION app.sorting_step(item_id bigint, data jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+  IF data ? 'email' THEN RETURN '{"event": "mail"}'; END IF;
+  RETURN jsonb_build_object('event', 'other', 'events', 0);
+END $$;
 CREATE ROLE regress_owner;
 GRANT ALL ON SCHEMA app TO regress_owner;
 CREATE FUNCTION app.own_step(item_id bigint, data jsonb) RETURNS jsonb LANGUAGE sql SECURITY DEFINER AS 'SELECT data';
@@ -92,6 +97,7 @@ error|queue_conflict|$.queues.taken|{"queues": {"taken": {"sla": "2 hours", "esc
 error|retry_without_cap|$.retry.default|{"retry": {"default": {"max_attempts": null}}}
 warning|unreachable_state|$.states.P|{"states": {"P": {"final": "parked"}}}
 warning|unhandled_event|$.states.S|{"states": {"S": {"task": null, "sql": {"function": "app.step", "queue": "q"}, "on": {"ok": null, "go": "T"}}}}
+warning|unhandled_event|$.states.S.sql.function|{"states": {"S": {"task": null, "sql": {"function": "app.sorting_step", "queue": "q"}, "on": {"mail": "T"}}}}
 warning|unhandled_error|$.states.S|{"states": {"S": {"on": {"fail": "STUCK"}}, "T": {"on": {"error": "STUCK"}}}, "any": null}
 warning|misspelled_event|$.states.S.on.okay|{"states": {"S": {"on": {"ok": null, "okay": "T"}}}}
 warning|never_raised|$.states.AGAIN.on.stop|{"states": {"AGAIN": {"on": {"stop": "END"}}}}
@@ -180,6 +186,8 @@ $$;
 CREATE FUNCTION says(part text) RETURNS SETOF text LANGUAGE sql AS $$
   SELECT f.code FROM workflow._document_faults(with_this(part)::json, current_user, '{}') AS f
 $$;
+-- a function whose events are handled, be it in another state
+SELECT says('{"states": {"S": {"task": null, "sql": {"function": "app.sorting_step", "queue": "q"}, "on": {"mail": "T"}}, "T": {"on": {"other": "END"}}}}');
 -- a function that only reads; one of the definer's own that is SECURITY DEFINER
 SELECT says('{"states": {"S": {"task": null, "sql": {"function": "app.reader", "queue": "q"}}}}');
 SELECT says('{"states": {"S": {"task": null, "sql": {"function": "app.own_step", "queue": "q"}}}}');
