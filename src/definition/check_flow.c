@@ -54,6 +54,22 @@ state_of_document(const Flow *flow, int state)
 							  flow->graph->states[state].name);
 }
 
+/*
+ * Whether the document says where a state stores, by the state or by the
+ * activity that it names.
+ */
+static bool
+says_as(const Flow *flow, int state)
+{
+	JsonbValue *own = state_of_document(flow, state);
+	JsonbValue *name = wf_jsonb_value_get(own, "activity");
+
+	return wf_jsonb_value_get(own, "as") != NULL ||
+		(name != NULL && name->type == jbvString &&
+		 wf_jsonb_value_get(wf_jsonb_value_get(wf_jsonb_value_get(flow->check->root, "activities"),
+											   wf_jsonb_value_text(name)), "as") != NULL);
+}
+
 static void
 collect_stored(Flow *flow)
 {
@@ -70,7 +86,7 @@ collect_stored(Flow *flow)
 			flow->stored[flow->nstored++] =
 				(Stored)
 		{
-			state->result_key, i, wf_jsonb_value_get(state_of_document(flow, i), "as") != NULL
+			state->result_key, i, says_as(flow, i)
 		};
 		edited = edited == NULL ? NULL : wf_selector_root(edited);
 		if (edited != NULL)

@@ -144,14 +144,27 @@ check_against_sla(WfCheck *check, const WfState *state, const WfRetryPolicy *pol
 						 retrying_us / USECS_PER_MINUTE, state->queue);
 }
 
+/*
+ * Goes to the timeout of a state, or to the activity that it has it from.
+ */
+static int
+enter_timeout(WfCheck *check, const WfState *state)
+{
+	JsonbValue *own = wf_jsonb_value_get(wf_jsonb_value_get(check->root, "states"), state->name);
+
+	return wf_check_enter(check, wf_jsonb_value_get(own, "timeout") != NULL ? "timeout" : "activity");
+}
+
 static void
 check_against_timeout(WfCheck *check, const WfState *state, const WfRetryPolicy *policy, int64 attempt_us)
 {
 	double		retrying_us = longest_retrying_us(policy, attempt_us);
 	bool		waits = state->kind == WF_ACTIVITY_HTTP || state->kind == WF_ACTIVITY_MODEL;
+	int			mark;
 
 	if (state->timeout_us <= 0)
 		return;
+	mark = enter_timeout(check, state);
 	if (state->timeout_us < attempt_us)
 		wf_check_warning(check, "short_timeout", "a longer \"timeout\" of the state, or a shorter one of an attempt",
 						 waits ? "the state's timeout is %s, one attempt may take %s; while a call is under way the timeout waits for it" :
@@ -161,6 +174,7 @@ check_against_timeout(WfCheck *check, const WfState *state, const WfRetryPolicy 
 		wf_check_notice(check, "retry_cut_short", "a longer \"timeout\" of the state, or fewer attempts",
 						"the state's timeout comes after %s, before all %d attempts may have been made",
 						words_of(state->timeout_us), policy->max_attempts);
+	wf_check_leave(check, mark);
 }
 
 /*
@@ -174,10 +188,15 @@ check_timeout_waits(WfCheck *check, const WfState *state)
 	wf_jsonb_get_text(state->activity, "endpoint") : NULL;
 	const WfEndpointFacts *facts = name == NULL ? NULL : wf_check_endpoint(check, name);
 
-	if (facts != NULL && facts->code == NULL && strcmp(facts->on_unknown, "hold") == 0)
-		wf_check_notice(check, "timeout_waits", "count the time in the SLA of whoever resolves held calls, too",
-						"a call that is held puts the timeout off until %s has resolved it",
-						facts->owner == NULL ? "somebody" : facts->owner);
+	int			mark;
+
+	if (facts == NULL || facts->code != NULL || strcmp(facts->on_unknown, "hold") != 0)
+		return;
+	mark = enter_timeout(check, state);
+	wf_check_notice(check, "timeout_waits", "count the time in the SLA of whoever resolves held calls, too",
+					"a call that is held puts the timeout off until %s has resolved it",
+					facts->owner == NULL ? "somebody" : facts->owner);
+	wf_check_leave(check, mark);
 }
 
 void
@@ -188,10 +207,8 @@ wf_check_times(WfCheck *check, const WfState *state)
 
 	check_deadline(check, state);
 	check_review_deadline(check, state);
-	if (wf_check_has_errors(check))
-		return;					/* the policy may be unreadable */
 	check_timeout_waits(check, state);
-	if (state->retry == NULL)
+	if (state->retry == NULL || check->has_policy_errors)
 		return;
 	policy = wf_policy_from_jsonb(state->retry, NULL);
 	attempt_us = longest_attempt_us(check, state, policy);

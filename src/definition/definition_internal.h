@@ -63,6 +63,7 @@ typedef struct WfCheck
 	const char *state;			/* the state it is in, or NULL */
 	List	   *faults;			/* of WfDocumentFault * */
 	bool		has_errors;		/* one of them is an error */
+	bool		has_policy_errors;	/* one of a retry policy: none is read */
 	Jsonb	   *functions;		/* names of functions as written: as resolved */
 	MemoryContext context;		/* of the faults */
 	int			suggestions;	/* names that were compared for hints */

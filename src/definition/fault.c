@@ -93,6 +93,8 @@ add(WfCheck *check, WfSeverity severity, const char *code, const char *hint,
 	fault->hint = hint == NULL ? NULL : pstrdup(hint);
 	check->faults = lappend(check->faults, fault);
 	check->has_errors = check->has_errors || severity == WF_SEVERITY_ERROR;
+	check->has_policy_errors = check->has_policy_errors ||
+		(severity == WF_SEVERITY_ERROR && strstr(fault->path, "retry") != NULL);
 	(void) MemoryContextSwitchTo(previous);
 }
 

@@ -124,9 +124,14 @@ warning|missing_endpoint|$.states.T.http.endpoint|{"states": {"T": {"http": {"en
 warning|endpoint_refused|$.states.T.http.endpoint|{"states": {"T": {"http": {"endpoint": "plain"}}}}
 warning|writes_refused|$.states.S.sql.function|{"states": {"S": {"task": null, "sql": {"function": "app.stable_step", "queue": "q"}}}}
 warning|security_definer|$.states.S.sql.function|{"states": {"S": {"task": null, "sql": {"function": "app.trusted_step", "queue": "q"}}}}
-warning|short_timeout|$.states.S|{"states": {"S": {"timeout": "2 seconds", "on": {"timeout": "END"}}}}
-warning|short_timeout|$.states.T|{"states": {"T": {"timeout": "2 seconds", "on": {"timeout": "END"}}}}
-notice|retry_cut_short|$.states.S|{"states": {"S": {"timeout": "8 seconds", "on": {"timeout": "END"}}}}
+warning|short_timeout|$.states.S.timeout|{"states": {"S": {"timeout": "2 seconds", "on": {"timeout": "END"}}}}
+warning|short_timeout|$.states.T.timeout|{"states": {"T": {"timeout": "2 seconds", "on": {"timeout": "END"}}}}
+notice|retry_cut_short|$.states.S.timeout|{"states": {"S": {"timeout": "8 seconds", "on": {"timeout": "END"}}}}
+warning|short_timeout|$.states.T.activity|{"activities": {"read": {"timeout": "2 seconds", "http": {"endpoint": "crm", "queue": "q", "method": "GET", "path": "/", "key": ["$.id"]}}}, "states": {"T": {"http": null, "activity": "read", "on": {"timeout": "END"}}}}
+warning|unset_selector|$.states.T.activity|{"activities": {"read": {"http": {"endpoint": "crm", "queue": "q", "method": "GET", "path": "/{$.emial}", "key": ["$.id"]}}}, "states": {"T": {"http": null, "activity": "read"}}}
+warning|unset_selector|$.states.S.task.payload|{"activities": {"read": {"as": "answer", "task": {"queue": "q"}}}, "states": {"S": {"task": {"payload": "$.answer"}}, "T": {"http": null, "activity": "read"}}}
+warning|foreign_key|$.states.T.activity|{"activities": {"read": {"http": {"endpoint": "crm", "queue": "q", "method": "GET", "path": "/", "key": "{$.email}"}}}, "states": {"T": {"http": null, "activity": "read"}}}
+warning|busy_loop|$.states.FIX|{"states": {"FIX": {"sql": {"function": "app.step", "queue": "q"}, "on": {"ok": "END"}}, "STUCK": null, "AGAIN": null}, "any": {"on": {"error": "FIX"}}}
 warning|short_sla|$.states.S|{"states": {"S": {"task": {"retry": {"timeout": "2 hours"}}}}}
 warning|long_retry|$.states.S|{"states": {"S": {"task": {"retry": {"max_attempts": 9, "timeout": "20 minutes"}}}}}
 warning|useless_retry|$.retry.default.retry_on[0]|{"retry": {"default": {"retry_on": ["validation"]}}}

@@ -44,7 +44,12 @@ foreach my $directory (sort keys %of_directory)
 	next if !@clean;
 
 	my $sql = join '', "BEGIN;\n", map { Documents::needs($_->{document}) } @clean;
-	my $i = 0;
+	# workflows of one example may name each other, in any order
+	if ($directory =~ m{/examples/})
+	{
+		$sql .= sprintf "DO \$do\$ BEGIN PERFORM workflow.define(%s); EXCEPTION WHEN OTHERS THEN NULL; END \$do\$;\n",
+		  literal($json->encode($_->{document})) foreach @clean;
+	}
 	$sql .= "SAVEPOINT before;\n";
 	foreach my $one (@clean)
 	{
