@@ -195,7 +195,7 @@ lay_over(Jsonb *below, Jsonb *above)
 static Jsonb *
 with_default(Jsonb *policy, const char *key, const char *value)
 {
-	return value == NULL || wf_jsonb_get(policy, key) != NULL ? policy :
+	return value == NULL || value[0] == '\0' || wf_jsonb_get(policy, key) != NULL ? policy :
 		wf_jsonb_with(policy, key, wf_jsonb_from_text(value));
 }
 

@@ -61,6 +61,8 @@ error|unknown_key|$.qeues|{"qeues": {}}
 error|missing_key|$|{"initial": null}
 error|wrong_type|$.owner|{"owner": 7}
 error|empty|$.owner|{"owner": ""}
+error|empty|$.queues.q.owner|{"queues": {"q": {"owner": ""}}}
+error|empty|$.states.STUCK.exception.queue|{"states": {"STUCK": {"exception": {"queue": ""}}}}
 error|bad_name|$.workflow|{"workflow": "a:b"}
 error|bad_value|$.retry.default.backoff.jitter|{"retry": {"default": {"backoff": {"jitter": "some"}}}}
 error|bad_number|$.queues.q.max_running|{"queues": {"q": {"max_running": 0}}}
