@@ -13,6 +13,9 @@
 #include "definition/definition_internal.h"
 #include "miscadmin.h"
 
+/* Names shorter than this are too easily near to another. */
+#define SHORT_NAME	4
+
 /* Something stored: by which state under which key. */
 typedef struct Stored
 {
@@ -27,7 +30,8 @@ typedef struct Flow
 	WfCheck    *check;
 	const WfGraph *graph;
 	JsonbValue *input;			/* the schema of the input, or NULL */
-	bool		is_closed;		/* it allows nothing that it does not name */
+	bool		is_plain;		/* it says itself what it names */
+	bool		is_closed;		/* and allows nothing else */
 	Stored	   *stored;			/* by key, then state */
 	int			nstored;
 	bool	   *repairs;		/* states on a way from an exception state
@@ -205,19 +209,28 @@ input_names(const Flow *flow, const char *key)
 }
 
 /*
- * Whether a schema of the plainest kind allows only what it names.
+ * Whether a schema says itself, and not by others, which members it names.
  */
 static bool
-is_closed(JsonbValue *schema)
+is_plain(JsonbValue *schema)
 {
-	static const char *const others[] = {"patternProperties", "$ref", "allOf", "anyOf", "oneOf", "if"};
-	JsonbValue *more = wf_jsonb_value_get(schema, "additionalProperties");
+	static const char *const others[] = {
+		"patternProperties", "$ref", "allOf", "anyOf", "oneOf", "if", "dependentSchemas",
+	};
 
 	for (int i = 0; i < lengthof(others); i++)
 		if (wf_jsonb_value_get(schema, others[i]) != NULL)
 			return false;
 
-	return more != NULL && more->type == jbvBool && !more->val.boolean;
+	return true;
+}
+
+static bool
+is_closed(JsonbValue *schema)
+{
+	JsonbValue *more = wf_jsonb_value_get(schema, "additionalProperties");
+
+	return is_plain(schema) && more != NULL && more->type == jbvBool && !more->val.boolean;
 }
 
 /*
@@ -234,7 +247,7 @@ nearest_name(const Flow *flow, const char *key)
 	const char **names = palloc(sizeof(char *) * (nmembers + nrequired + flow->nstored + 1));
 	int			n = 0;
 
-	if (nmembers + nrequired == 0)
+	if (nmembers + nrequired == 0 || !flow->is_plain || strlen(key) < SHORT_NAME)
 		return NULL;			/* the input may be called anything */
 	for (int i = 0; i < nmembers; i++)
 		names[n++] = members[i].key;
@@ -386,6 +399,7 @@ wf_check_data_flow(WfCheck *check, const WfGraph *graph)
 	int			mark;
 
 	flow.input = wf_jsonb_value_get(check->root, "input_schema");
+	flow.is_plain = is_plain(flow.input);
 	flow.is_closed = is_closed(flow.input);
 	collect_stored(&flow);
 	find_repairs(&flow);

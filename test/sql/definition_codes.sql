@@ -202,6 +202,9 @@ SELECT says('{"states": {"S": {"task": null, "sql": {"function": "app.own_step",
 SELECT says('{"states": {"S": {"task": {"payload": ["$.street", "$.email", "$.amount.size()"]}}}}');
 SELECT says('{"states": {"S": {"as": "found"}, "T": {"http": {"path": "/{$.found.id}"}}}}');
 SELECT says('{"states": {"S": {"task": {"payload": "$.mended"}}, "STUCK": {"on": {"mend": "MEND"}}, "MEND": {"task": {"queue": "q"}, "as": "mended", "on": {"ok": "AGAIN"}}}}');
+-- a short name that is near to one; a near name, of which a part of the schema may know
+SELECT says('{"states": {"S": {"task": {"payload": "$.is"}}}}');
+SELECT says('{"input_schema": {"allOf": [{"properties": {"emails": {}}}]}, "states": {"S": {"task": {"payload": "$.emails"}}}}');
 -- the name of a later state is not said to be what it stores: the input may have it
 SELECT says('{"states": {"S": {"task": {"payload": "$.t"}}}}');
 -- loops in which a person decides, or an sql state counts
