@@ -56,6 +56,11 @@ static const struct
 	{"never_raised", "the way out is never taken"},
 	{"unused", "it has no effect"},
 	{"unset_selector", "a body has null there; a key, a path or a gate goes wrong, each time that it is tried"},
+	/* children */
+	{"unknown_workflow", "an item that gets here raises \"error\", or stays"},
+	{"unknown_outcome", "no child ever succeeds by it"},
+	{"recursive_spawn", "items start items until the array is empty, or 50 levels are reached"},
+	{"overwritten_array", "the second time the state finds its results where the array was, and raises \"error\""},
 	/* loops */
 	{"busy_loop", "an item may go round without a pause and keep a worker busy, until somebody cancels it"},
 	{"model_loop", "an item may go round and pay for a call each time, until somebody cancels it"},

@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "definition/definition_internal.h"
 #include "definition/template.h"
 
@@ -72,4 +74,26 @@ wf_selector_root(const char *selector)
 		return NULL;			/* "$.size()" names no member */
 
 	return pnstrdup(start, length);
+}
+
+/*
+ * Whether a selector begins with that member: "$.each.id" with "each".
+ */
+static bool
+begins_with(const char *selector, const char *member)
+{
+	size_t		length = strlen(member);
+	char		next;
+
+	if (strncmp(selector, "$.", 2) != 0 || strncmp(selector + 2, member, length) != 0)
+		return false;
+	next = selector[2 + length];
+
+	return !isalnum((unsigned char) next) && next != '_' && next != '$' && !IS_HIGHBIT_SET(next);
+}
+
+bool
+wf_selects_each(const char *selector)
+{
+	return begins_with(selector, "each") || begins_with(selector, "index");
 }

@@ -30,6 +30,9 @@ CREATE SERVER slow FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://slow
 ALTER FOREIGN DATA WRAPPER workflow_http NO VALIDATOR;
 CREATE SERVER telex FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://telex.example', dedup 'none');
 ALTER FOREIGN DATA WRAPPER workflow_http VALIDATOR workflow._endpoint_validator;
+SET client_min_messages = error;
+SELECT version FROM workflow.define('{"workflow": "child", "owner": "me", "key": ["$.id"], "initial": "S", "states": {"S": {"final": "done"}}}');
+RESET client_min_messages;
 SELECT FROM workflow.create_queue('taken', owner => 'others', sla => '1 hour', escalate_to => ARRAY['boss']);
 
 -- a document is the sound one, over which another is laid, deep; null takes a
@@ -126,6 +129,10 @@ warning|missing_endpoint|$.states.T.http.endpoint|{"states": {"T": {"http": {"en
 warning|endpoint_refused|$.states.T.http.endpoint|{"states": {"T": {"http": {"endpoint": "plain"}}}}
 warning|writes_refused|$.states.S.sql.function|{"states": {"S": {"task": null, "sql": {"function": "app.stable_step", "queue": "q"}}}}
 warning|security_definer|$.states.S.sql.function|{"states": {"S": {"task": null, "sql": {"function": "app.trusted_step", "queue": "q"}}}}
+warning|unknown_workflow|$.states.S.spawn|{"states": {"S": {"task": null, "spawn": {"workflow": "nobodys", "each": "$.ids", "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
+warning|unknown_outcome|$.states.S.spawn|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids", "success": ["shipped"], "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
+warning|recursive_spawn|$.states.S.spawn|{"states": {"S": {"task": null, "spawn": {"workflow": "w", "each": "$.ids", "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
+warning|overwritten_array|$.states.S.spawn|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids", "join": "all"}, "as": "ids", "timeout": "1 hour", "on": {"timeout": "END"}}}}
 warning|short_timeout|$.states.S.timeout|{"states": {"S": {"timeout": "2 seconds", "on": {"timeout": "END"}}}}
 warning|short_timeout|$.states.T.timeout|{"states": {"T": {"timeout": "2 seconds", "on": {"timeout": "END"}}}}
 notice|retry_cut_short|$.states.S.timeout|{"states": {"S": {"timeout": "8 seconds", "on": {"timeout": "END"}}}}
