@@ -410,6 +410,7 @@ BEGIN
   IF found_workflow.workflow IS NULL THEN
     RAISE EXCEPTION 'workflow "%" does not exist', name
       USING ERRCODE = 'WF012',
+            DETAIL = 'No version of it was ever defined.',
             HINT = 'SELECT DISTINCT workflow FROM workflow.state_stats shows those that have items.';
   END IF;
   RETURN found_workflow;
@@ -488,6 +489,7 @@ BEGIN
   IF patch IS NOT NULL AND jsonb_typeof(patch) <> 'object' THEN
     RAISE EXCEPTION 'a patch is a JSON object'
       USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('It is of type %s.', jsonb_typeof(patch)),
             HINT = 'Give the members of data that are to be replaced.';
   END IF;
   IF (workflow._state_facts(stuck.workflow, stuck.version, stuck.state) -> 'exception')::boolean

@@ -6,8 +6,6 @@
 
 #include "base/clock.h"
 #include "base/jsonb.h"
-#include "base/plan.h"
-#include "catalog/pg_type.h"
 #include "definition/definition_internal.h"
 #include "definition/template.h"
 #include "utils/builtins.h"
@@ -16,40 +14,8 @@
 
 /* ----------------------------------------------------------------------- sql */
 
-/*
- * The function is looked up now, along the definer's search path, and is
- * called by its full name ever after.
- */
-static void
-check_function(WfCheck *check, JsonbValue *value)
-{
-	static WfPlan function_plan = {
-		.name = "resolve_function",
-		.expected = SPI_OK_SELECT,
-		.nargs = 3,
-		.argtypes = {TEXTOID, TEXTOID, TEXTARRAYOID},
-		.sql = "SELECT f.qualified, f.problem, f.hint "
-		"FROM workflow._resolve_function($1, $2, $3) AS f",
-	};
-	char	   *name = wf_jsonb_value_text(value);
-	char	   *resolved = wf_jsonb_get_text(check->functions, name);
-	Datum		values[3];
-	char	   *problem;
-
-	values[0] = CStringGetTextDatum(check->definer);
-	values[1] = CStringGetTextDatum(resolved != NULL ? resolved : name);
-	values[2] = check->search_path;
-	wf_plan_execute(&function_plan, values, NULL);
-	problem = wf_result_text(0, 2);
-	if (problem != NULL)
-		wf_check_error(check, "bad_function", wf_result_text(0, 3), "%s", problem);
-	else
-		check->functions = wf_jsonb_with(check->functions, name,
-										 wf_jsonb_from_text(wf_result_text(0, 1)));
-}
-
 static const WfField sql_fields[] = {
-	{"function", WF_TEXT, "name a function f(item_id bigint, data jsonb) returns jsonb", check_function},
+	{"function", WF_TEXT, "name a function f(item_id bigint, data jsonb) returns jsonb", wf_check_function},
 	{"queue", WF_TEXT, WF_WHY_QUEUE, wf_check_queue_name},
 	{"retry", WF_TEXT | WF_OBJECT, NULL, wf_check_retry},
 	{NULL}
@@ -120,7 +86,7 @@ check_wait(WfCheck *check, JsonbValue *value)
 	wf_check_object(check, value, wait_fields);
 	if ((wf_jsonb_value_get(value, "for") == NULL) ==
 		(wf_jsonb_value_get(value, "until") == NULL))
-		wf_check_error(check, "bad_wait", NULL, "has to have \"for\" or \"until\", one of them");
+		wf_check_error(check, "bad_wait", "keep one of the two", "has to have \"for\" or \"until\", one of them");
 }
 
 /* -------------------------------------------------------------------- review */
@@ -150,6 +116,21 @@ has_element(JsonbValue *array, const char *text)
 	return false;
 }
 
+static char *
+nearest_element(JsonbValue *array, const char *text)
+{
+	int			count;
+	JsonbValue *elements = wf_jsonb_elements(array, &count);
+	const char **names = palloc(sizeof(char *) * Max(1, count));
+	int			n = 0;
+
+	for (int i = 0; i < count; i++)
+		if (elements[i].type == jbvString)
+			names[n++] = wf_jsonb_value_text(&elements[i]);
+
+	return wf_did_you_mean(text, names, n);
+}
+
 static void
 check_review(WfCheck *check, JsonbValue *value)
 {
@@ -166,7 +147,7 @@ check_review(WfCheck *check, JsonbValue *value)
 
 		(void) wf_check_enter_element(check, i);
 		if (text !=NULL && !has_element(decisions, text))
-			wf_check_error(check, "unknown_decision", NULL,
+			wf_check_error(check, "unknown_decision", wf_or_else(nearest_element(decisions, text), "add it to \"decisions\""),
 						   "\"%s\" is not one of the decisions", text);
 		wf_check_leave(check, mark);
 	}

@@ -28,18 +28,10 @@ check_initial(WfCheck *check, JsonbValue *value)
 {
 	JsonbValue *states = wf_jsonb_value_get(check->root, "states");
 	char	   *name = wf_jsonb_value_text(value);
-	int			count;
-	WfMember   *members;
-	const char **names;
 
-	if (wf_jsonb_value_get(states, name) != NULL)
-		return;
-	members = wf_jsonb_members(states, &count);
-	names = palloc(sizeof(char *) * Max(1, count));
-	for (int i = 0; i < count; i++)
-		names[i] = members[i].key;
-	wf_check_error(check, "unknown_state", wf_did_you_mean(name, names, count),
-				   "there is no state \"%s\"", name);
+	if (wf_jsonb_value_get(states, name) == NULL)
+		wf_check_error(check, "unknown_state", wf_or_else(wf_check_nearest(check, name, states, NULL), "add it to \"states\""),
+					   "there is no state \"%s\"", name);
 }
 
 static const WfField document_fields[] = {
@@ -57,6 +49,34 @@ static const WfField document_fields[] = {
 	{NULL}
 };
 
+/* How deep arrays and objects of a document may be nested. */
+#define MAX_DEPTH 100
+
+/*
+ * Whether a JSON text nests deeper than that; found before anything walks
+ * down it.
+ */
+static bool
+is_too_deep(const char *json)
+{
+	int			depth = 0;
+	bool		quoted = false;
+
+	for (const char *p = json; *p != '\0'; p++)
+	{
+		if (quoted && *p == '\\' && p[1] != '\0')
+			p++;
+		else if (*p == '"')
+			quoted = !quoted;
+		else if (!quoted && (*p == '[' || *p == '{') && ++depth > MAX_DEPTH)
+			return true;
+		else if (!quoted && (*p == ']' || *p == '}'))
+			depth--;
+	}
+
+	return false;
+}
+
 static WfCheck *
 begin_check(const char *json, const char *definer, Datum search_path,
 			Jsonb *functions)
@@ -64,6 +84,7 @@ begin_check(const char *json, const char *definer, Datum search_path,
 	WfCheck    *check = palloc0(sizeof(WfCheck));
 	JsonbValue *name;
 
+	check->context = CurrentMemoryContext;
 	check->document = wf_jsonb_from_cstring(json);
 	check->root = wf_jsonb_root(check->document);
 	check->definer = definer;
@@ -89,6 +110,7 @@ check_compiled(WfCheck *check)
 	source.definer = check->definer;
 	source.document = check->document;
 	graph = wf_graph_compile(&source);
+	wf_check_unused(check);
 	wf_check_graph(check, graph);
 	wf_check_launch(check, graph);
 }
@@ -113,8 +135,15 @@ WfCheck *
 wf_check_document(const char *json, const char *definer, Datum search_path,
 				  Jsonb *functions)
 {
-	WfCheck    *check = begin_check(json, definer, search_path, functions);
+	bool		too_deep = is_too_deep(json);
+	WfCheck    *check = begin_check(too_deep ? "{}" : json, definer, search_path, functions);
 
+	if (too_deep)
+	{
+		wf_check_error(check, "too_deep", "what is so deep belongs into the item's data, not into the document",
+					   "arrays and objects are nested more than %d deep", MAX_DEPTH);
+		return check;
+	}
 	wf_check_duplicate_keys(check, json);
 	wf_check_object(check, check->root, document_fields);
 	note_what_is_left_out(check);

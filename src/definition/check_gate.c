@@ -22,33 +22,6 @@
 /* ---------------------------------------------------------------- selectors */
 
 /*
- * Splits "$.a.\"b c\"" into its members.  Returns false for a selector that is
- * no plain path.
- */
-static bool
-split_path(const char *selector, List **members)
-{
-	const char *p;
-
-	*members = NIL;
-	if (selector == NULL || selector[0] != '$')
-		return false;
-	for (p = selector + 1; *p == '.';)
-	{
-		bool		quoted = p[1] == '"';
-		const char *start = p + (quoted ? 2 : 1);
-		int			length = strcspn(start, quoted ? "\"\\" : ".\"\\[]()*?@$ ");
-
-		if (length == 0 || (quoted && start[length] != '"'))
-			return false;
-		*members = lappend(*members, pnstrdup(start, length));
-		p = start + length + (quoted ? 1 : 0);
-	}
-
-	return *p == '\0';
-}
-
-/*
  * Whether the members begin with others; *rest is what follows those.
  */
 static bool
@@ -166,7 +139,7 @@ is_guard(const Walk *walk, const WfState *state)
 	List	   *rest;
 
 	return state->kind == WF_ACTIVITY_VALIDATE &&
-		split_path(wf_jsonb_get_text(state->activity, "value"), &validated) &&
+		wf_selector_members(wf_jsonb_get_text(state->activity, "value"), &validated) &&
 		begins_with(walk->members, validated, &rest) &&
 		requires_number(wf_jsonb_get(state->activity, "schema"), rest, false);
 }
@@ -197,7 +170,7 @@ may_store(const Walk *walk, const WfState *state)
 	if (editable == NULL)
 		return false;
 
-	return !split_path(editable, &edited) || edited == NIL ||
+	return !wf_selector_members(editable, &edited) || edited == NIL ||
 		strcmp(linitial(edited), first) == 0;
 }
 
@@ -308,7 +281,7 @@ wf_check_gate_guarded(WfCheck *check, const WfGraph *graph, int gate)
 	if (selector == NULL || otherwise == NULL || numbered == 0 ||
 		event_is_careful(graph, state, otherwise))
 		return;
-	if (split_path(selector, &members) && members != NIL &&
+	if (wf_selector_members(selector, &members) && members != NIL &&
 		!is_unguarded(graph, gate, members))
 		return;
 

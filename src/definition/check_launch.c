@@ -1,7 +1,7 @@
 /*
  * check_launch.c
  *	  What is doubtful before the first item runs: errors that nobody handles,
- *	  waiting without end, output that nobody checks, retrying for too long.
+ *	  events that nothing raises.
  *
  * Nothing here breaks the graph; these are warnings, which define() says, and
  * notices, which only check() does.
@@ -10,25 +10,8 @@
 
 #include "base/jsonb.h"
 #include "definition/definition_internal.h"
-#include "retry/policy.h"
-
-/* ----------------------------------------------------------- kinds of states */
-
-/* Whether a job of the state is run by a worker, and tried again. */
-static bool
-is_attempted(const WfState *state)
-{
-	switch (state->kind)
-	{
-		case WF_ACTIVITY_SQL:
-		case WF_ACTIVITY_HTTP:
-		case WF_ACTIVITY_MODEL:
-		case WF_ACTIVITY_TASK:
-			return true;
-		default:
-			return false;
-	}
-}
+#include "miscadmin.h"
+#include "utils/memutils.h"
 
 static bool
 has_own_event(const WfState *state, const char *event)
@@ -43,13 +26,13 @@ has_own_event(const WfState *state, const char *event)
 static void
 check_error_handled(WfCheck *check, const WfState *state)
 {
-	if (wf_state_transition(state, "error") != NULL)
+	if (wf_check_declares(check, state, "error"))
 		return;
 	if (state->kind == WF_ACTIVITY_SPAWN)
 		wf_check_warning(check, "unhandled_error",
 						 "add \"error\" to \"on\", or to \"any\"",
 						 "when too many children have failed the item stays, until somebody cancels it or sends an event");
-	else if (is_attempted(state))
+	else if (wf_state_is_attempted(state))
 		wf_check_warning(check, "unhandled_error",
 						 "add \"error\" to \"on\", or to \"any\"",
 						 "when the activity has failed for good the item stays, and its job is a dead letter");
@@ -101,6 +84,21 @@ nearest_event(const WfState *state, const char *event, bool *is_one)
 }
 
 /*
+ * Whether the document gives a state a timeout, be it one that cannot be read.
+ */
+static bool
+has_timeout(const WfCheck *check, const WfState *state)
+{
+	JsonbValue *own = wf_jsonb_value_get(wf_jsonb_value_get(check->root, "states"), state->name);
+	JsonbValue *name = wf_jsonb_value_get(own, "activity");
+
+	return wf_jsonb_value_get(own, "timeout") != NULL ||
+		(name != NULL && name->type == jbvString &&
+		 wf_jsonb_value_get(wf_jsonb_value_get(wf_jsonb_value_get(check->root, "activities"),
+											   wf_jsonb_value_text(name)), "timeout") != NULL);
+}
+
+/*
  * Anybody may send an event of any name to a state that waits; to one that is
  * decided at once nobody can.
  */
@@ -119,7 +117,7 @@ check_event_name(WfCheck *check, const WfState *state, const char *event)
 	else if (nearest != NULL)
 		wf_check_warning(check, "misspelled_event", nearest,
 						 "nothing raises \"%s\" unless somebody sends it", event);
-	else if (is_deadline || strcmp(event, "overdue") == 0)
+	else if (is_deadline ? !has_timeout(check, state) : strcmp(event, "overdue") == 0)
 		wf_check_notice(check, "never_raised",
 						is_deadline ? "give the state a \"timeout\"" : "only a review is ever overdue",
 						"nothing raises \"%s\" unless somebody sends it", event);
@@ -141,120 +139,41 @@ check_event_names(WfCheck *check, const WfState *state)
 	}
 }
 
-/* ------------------------------------------------------------------ deadlines */
-
-static bool
-queue_has_lease(WfCheck *check, const char *queue)
-{
-	JsonbValue *queues = wf_jsonb_value_get(check->root, "queues");
-
-	return queue != NULL &&
-		wf_jsonb_value_get(wf_jsonb_value_get(queues, queue), "lease") != NULL;
-}
-
-static void
-check_deadline(WfCheck *check, const WfState *state)
-{
-	if (state->timeout_us > 0)
-		return;
-	if (state->kind == WF_ACTIVITY_NONE && state->ntransitions > 0)
-		wf_check_notice(check, "no_timeout", "give the state a \"timeout\"",
-						"an item waits here for an event, without end");
-	else if (state->kind == WF_ACTIVITY_SPAWN)
-		wf_check_notice(check, "no_timeout", "give the state a \"timeout\"",
-						"an item waits here for its children, one that stands still included, without end");
-	else if (is_attempted(state) && !queue_has_lease(check, state->queue) &&
-			 (state->retry == NULL || wf_jsonb_get(state->retry, "timeout") == NULL))
-		wf_check_notice(check, "no_timeout",
-						"give its retry policy, or the state, a \"timeout\"",
-						"nothing says how long an attempt may take: it is the default, %d seconds",
-						(int) (wf_default_policy()->timeout_us / USECS_PER_SEC));
-}
-
-static void
-check_review_deadline(WfCheck *check, const WfState *state)
-{
-	if (state->kind == WF_ACTIVITY_REVIEW &&
-		wf_jsonb_get(state->activity, "on_overdue") == NULL &&
-		wf_state_transition(state, "overdue") == NULL)
-		wf_check_notice(check, "default_overdue", "say it: \"on_overdue\": \"escalate\"",
-						"a review that is overdue is escalated along its queue's chain");
-}
-
-/* ------------------------------------------------------------------- retrying */
+/* ----------------------------------------------------------------------- any */
 
 /*
- * How long it takes until all attempts have failed, each at its limit.
+ * What "any" says counts in states that do not say it themselves.
  */
-static double
-longest_retrying_us(const WfRetryPolicy *policy)
+static void
+check_any_used(WfCheck *check, const WfGraph *graph)
 {
-	double		total = (double) policy->max_attempts * policy->timeout_us;
-	double		delay = policy->initial_us;
-	int			waits = policy->max_attempts - 1;
+	int			count;
+	WfMember   *events = wf_jsonb_members(wf_jsonb_value_get(wf_jsonb_value_get(check->root, "any"), "on"), &count);
 
-	while (waits > 0 && delay < policy->max_us && policy->factor > 1)
+	for (int i = 0; i < count; i++)
 	{
-		total += delay;
-		delay *= policy->factor;
-		waits--;
+		bool		used = false;
+		int			mark = check->path.len;
+
+		for (int j = 0; j < graph->nstates && !used; j++)
+		{
+			const WfTransition *transition = wf_state_transition(&graph->states[j], events[i].key);
+
+			used = transition != NULL && transition->from_any;
+		}
+		(void) wf_check_enter(check, "any");
+		(void) wf_check_enter(check, "on");
+		(void) wf_check_enter(check, events[i].key);
+		if (!used)
+			wf_check_notice(check, "unused", "leave it out",
+							"every state handles \"%s\" itself", events[i].key);
+		wf_check_leave(check, mark);
 	}
-
-	return total + waits * Min(delay, (double) policy->max_us);
 }
 
 static void
-check_retrying(WfCheck *check, const WfState *state)
+report_unchecked(WfCheck *check, const WfState *state)
 {
-	int64		sla_us;
-	double		retrying_us;
-
-	if (state->retry == NULL || wf_check_has_errors(check))
-		return;					/* the policy may be unreadable */
-	sla_us = wf_check_queue_sla(check, state->queue);
-	retrying_us = longest_retrying_us(wf_policy_from_jsonb(state->retry, NULL));
-	if (sla_us > 0 && retrying_us > sla_us)
-		wf_check_warning(check, "long_retry",
-						 "fewer attempts, a shorter backoff or timeout, or a longer \"sla\"",
-						 "it may be tried for %.0f minutes until it has failed for good, longer than the SLA of queue \"%s\"",
-						 retrying_us / USECS_PER_MINUTE, state->queue);
-}
-
-/* --------------------------------------------------------------------- models */
-
-/*
- * Whether a state validates what another stores, or a part of it.
- */
-static bool
-validates(const WfState *state, const char *result_key)
-{
-	char	   *value = state->kind == WF_ACTIVITY_VALIDATE ?
-	wf_jsonb_get_text(state->activity, "value") : NULL;
-	int			length = strlen(result_key);
-
-	if (value == NULL)
-		return false;
-	if (strcmp(value, "$") == 0)
-		return true;
-	if (strncmp(value, "$.", 2) != 0)
-		return false;
-	value += value[2] == '"' ? 3 : 2;
-
-	return strncmp(value, result_key, length) == 0 &&
-		(value[length] == '\0' || strchr(".[\"", value[length]) != NULL);
-}
-
-static void
-check_model_validated(WfCheck *check, const WfGraph *graph, int index)
-{
-	const WfState *state = &graph->states[index];
-
-	if (state->kind != WF_ACTIVITY_MODEL)
-		return;
-	for (int i = 0; i < graph->nstates; i++)
-		if (graph->reachable[index * graph->nstates + i] &&
-			validates(&graph->states[i], state->result_key))
-			return;
 	wf_check_warning(check, "unchecked_model",
 					 psprintf("let a state follow with {\"validate\": {\"value\": \"$.%s\", \"schema\": {...}}}",
 							  state->result_key),
@@ -264,19 +183,32 @@ check_model_validated(WfCheck *check, const WfGraph *graph, int index)
 void
 wf_check_launch(WfCheck *check, const WfGraph *graph)
 {
+	MemoryContext each = AllocSetContextCreate(CurrentMemoryContext, "wf check of a state",
+											   ALLOCSET_DEFAULT_SIZES);
+	bool	   *unchecked = wf_find_unchecked_models(graph);
+
 	for (int i = 0; i < graph->nstates; i++)
 	{
 		const WfState *state = &graph->states[i];
 		int			mark = wf_check_enter_state(check, state->name);
+		MemoryContext previous = MemoryContextSwitchTo(each);
 
+		CHECK_FOR_INTERRUPTS();
 		check_error_handled(check, state);
 		check_event_names(check, state);
 		wf_check_spawn_launch(check, state);
-		check_model_validated(check, graph, i);
+		if (unchecked[i])
+			report_unchecked(check, state);
 		wf_check_gate_guarded(check, graph, i);
-		check_retrying(check, state);
-		check_deadline(check, state);
-		check_review_deadline(check, state);
+		wf_check_times(check, state);
+		(void) MemoryContextSwitchTo(previous);
+		MemoryContextReset(each);
 		wf_check_leave_state(check, mark);
 	}
+	wf_check_loops(check, graph);
+	wf_check_data_flow(check, graph);
+	wf_check_action_keys(check, graph);
+	if (graph->nstates > 0 && !wf_check_has_errors(check))
+		check_any_used(check, graph);
+	MemoryContextDelete(each);
 }

@@ -20,7 +20,8 @@ check_jitter(WfCheck *check, JsonbValue *value)
 	char	   *text = wf_jsonb_value_text(value);
 
 	if (strcmp(text, "full") != 0 && strcmp(text, "none") != 0)
-		wf_check_error(check, "bad_value", NULL, "\"%s\" is not \"full\" or \"none\"", text);
+		wf_check_error(check, "bad_value", "write \"full\" or \"none\"",
+					   "\"%s\" is not \"full\" or \"none\"", text);
 }
 
 static void
@@ -32,7 +33,8 @@ check_factor(WfCheck *check, JsonbValue *value)
 
 	if (DatumGetBool(DirectFunctionCall2(numeric_lt, number, least)) ||
 		DatumGetBool(DirectFunctionCall2(numeric_gt, number, most)))
-		wf_check_error(check, "bad_number", NULL, "has to be from 1 to %d", WF_POLICY_MAX_FACTOR);
+		wf_check_error(check, "bad_number", "write such a number",
+					   "has to be from 1 to %d", WF_POLICY_MAX_FACTOR);
 }
 
 static const WfField backoff_fields[] = {
@@ -49,6 +51,21 @@ check_backoff(WfCheck *check, JsonbValue *value)
 	wf_check_object(check, value, backoff_fields);
 }
 
+static char *
+list_of_classes(void)
+{
+	int			count;
+	const char **names = wf_error_class_names(&count);
+	StringInfoData list;
+
+	initStringInfo(&list);
+	appendStringInfoString(&list, "choose from");
+	for (int i = 0; i < count; i++)
+		appendStringInfo(&list, " %s", names[i]);
+
+	return list.data;
+}
+
 static void
 check_error_class(WfCheck *check, const char *name)
 {
@@ -56,7 +73,7 @@ check_error_class(WfCheck *check, const char *name)
 	const char **names = wf_error_class_names(&count);
 
 	if (!wf_error_class_is_known(name))
-		wf_check_error(check, "unknown_class", wf_did_you_mean(name, names, count),
+		wf_check_error(check, "unknown_class", wf_or_else(wf_did_you_mean(name, names, count), list_of_classes()),
 					   "\"%s\" is not an error class", name);
 	else if (!wf_error_class_is_repeatable(name))
 		wf_check_warning(check, "useless_retry", "leave it out",
@@ -133,9 +150,6 @@ wf_check_retry(WfCheck *check, JsonbValue *value)
 {
 	JsonbValue *policies = wf_jsonb_value_get(check->root, "retry");
 	char	   *name;
-	int			count;
-	WfMember   *members;
-	const char **names;
 
 	if (value->type != jbvString)
 	{
@@ -151,11 +165,7 @@ wf_check_retry(WfCheck *check, JsonbValue *value)
 	name = wf_jsonb_value_text(value);
 	if (wf_jsonb_value_get(policies, name) != NULL || strcmp(name, "default") == 0)
 		return;
-	members = wf_jsonb_members(policies, &count);
-	names = palloc(sizeof(char *) * Max(1, count));
-	for (int i = 0; i < count; i++)
-		names[i] = members[i].key;
-	wf_check_error(check, "unknown_policy", wf_did_you_mean(name, names, count),
+	wf_check_error(check, "unknown_policy", wf_or_else(wf_check_nearest(check, name, policies, NULL), "describe it under \"retry\""),
 				   "there is no retry policy \"%s\"", name);
 }
 
@@ -186,8 +196,8 @@ check_queue_retry(WfCheck *check, JsonbValue *value)
  */
 static const WfField queue_fields[] = {
 	{"owner", WF_TEXT, NULL, NULL},
-	{"sla", WF_TEXT, "how long work may wait before somebody is told", wf_check_interval},
-	{"escalate_to", WF_ARRAY, "who is told, in order", wf_check_texts},
+	{"sla", WF_TEXT, "how long work may wait before somebody is told", wf_check_interval, "unwatched_queue"},
+	{"escalate_to", WF_ARRAY, "who is told, in order", wf_check_texts, "unwatched_queue"},
 	{"rate_limit", WF_OBJECT, NULL, check_rate_limit},
 	{"max_running", WF_NUMBER, NULL, wf_check_positive_int},
 	{"max_length", WF_NUMBER, NULL, wf_check_positive_int},
@@ -254,7 +264,7 @@ check_queue_problem(WfCheck *check, const char *name, JsonbValue *options)
 	wf_plan_execute(&problem_plan, values, NULL);
 	problem = wf_result_text(0, 1);
 	if (problem != NULL)
-		wf_check_error(check, "bad_value", NULL, "%s", problem);
+		wf_check_error(check, "bad_value", "change one of the options", "%s", problem);
 }
 
 /* Whether one of the faults after the first ones is an error. */
@@ -280,7 +290,7 @@ wf_check_queues(WfCheck *check, JsonbValue *queues)
 		int			before = list_length(check->faults);
 
 		if (members[i].key[0] == '\0')
-			wf_check_error(check, "empty", NULL, "a queue has to have a name");
+			wf_check_error(check, "empty", "give it one", "a queue has to have a name");
 		wf_check_object(check, &members[i].value, queue_fields);
 		if (!has_errors_since(check, before))
 			check_queue_problem(check, members[i].key, &members[i].value);
@@ -325,22 +335,21 @@ wf_check_queue_sla(WfCheck *check, const char *queue)
 void
 wf_check_queue_name(WfCheck *check, JsonbValue *value)
 {
+	static WfPlan queues_plan = {
+		.name = "names of queues",
+		.expected = SPI_OK_SELECT,
+		.sql = "SELECT queue FROM workflow.queue ORDER BY queue LIMIT 1000",
+	};
 	JsonbValue *queues = wf_jsonb_value_get(check->root, "queues");
 	char	   *name = wf_jsonb_value_text(value);
-	WfMember   *members;
-	const char **names;
 	char	   *nearest;
-	int			count;
 
 	if (wf_jsonb_value_get(queues, name) != NULL ||
 		sla_of_stored_queue(name) != NULL)
 		return;
-
-	members = wf_jsonb_members(queues, &count);
-	names = palloc(sizeof(char *) * Max(1, count));
-	for (int i = 0; i < count; i++)
-		names[i] = members[i].key;
-	nearest = wf_did_you_mean(name, names, count);
+	nearest = wf_check_nearest(check, name, queues, NULL);
+	if (nearest == NULL)
+		nearest = wf_check_nearest_stored(check, name, &queues_plan);
 	wf_check_error(check, "unknown_queue",
 				   nearest != NULL ? nearest :
 				   "describe it under \"queues\" with owner, sla and escalate_to",

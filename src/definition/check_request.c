@@ -1,19 +1,12 @@
 /*
  * check_request.c
  *	  The activities that go outside: http and model.
- *
- * Their endpoint is looked up as the database is now.  One that is missing or
- * not granted does not break the graph, so it is a warning: endpoints are
- * often made after the workflow, and by somebody else.
  */
 #include "postgres.h"
 
 #include "base/jsonb.h"
-#include "base/plan.h"
-#include "catalog/pg_type.h"
 #include "definition/definition_internal.h"
 #include "definition/template.h"
-#include "utils/builtins.h"
 
 #define WHY_ENDPOINT	"name a foreign server of the wrapper workflow_http"
 #define TYPE_FORM	"application/x-www-form-urlencoded"
@@ -23,67 +16,6 @@
 static const char *const methods[] = {
 	"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
 };
-
-/* ----------------------------------------------------------------- endpoint */
-
-/*
- * Looks an endpoint up.  Returns what it does with a second copy ("dedup"), or
- * NULL, having said why, when the definer cannot use it; *owner is the person
- * that it names, or NULL.
- */
-static char *
-look_up_endpoint(WfCheck *check, const char *name, char **owner, char **on_unknown)
-{
-	static WfPlan endpoint_plan = {
-		.name = "look up endpoint",
-		.expected = SPI_OK_SELECT,
-		.nargs = 2,
-		.argtypes = {TEXTOID, TEXTOID},
-		.sql = "SELECT e.dedup, e.owner, e.code, e.problem, e.hint, e.on_unknown "
-		"FROM workflow._look_up_endpoint($1, $2) AS e",
-	};
-	Datum		values[2];
-	char	   *code;
-
-	values[0] = CStringGetTextDatum(check->definer);
-	values[1] = CStringGetTextDatum(name);
-	wf_plan_execute(&endpoint_plan, values, NULL);
-	code = wf_result_text(0, 3);
-	if (code != NULL)
-		wf_check_warning(check, code, wf_result_text(0, 5), "%s", wf_result_text(0, 4));
-	*owner = wf_result_text(0, 2);
-	*on_unknown = wf_result_text(0, 6);
-
-	return code != NULL ? NULL : wf_result_text(0, 1);
-}
-
-static void
-check_action_endpoint(WfCheck *check, JsonbValue *value)
-{
-	char	   *owner;
-	char	   *on_unknown;
-	char	   *dedup = look_up_endpoint(check, wf_jsonb_value_text(value), &owner, &on_unknown);
-
-	if (dedup != NULL && strcmp(on_unknown, "hold") == 0)
-		wf_check_notice(check, "held_for_person", NULL,
-						"a call whose outcome is not known is never repeated: it is held for %s to resolve",
-						owner == NULL ? "its owner" : owner);
-}
-
-static void
-check_model_endpoint(WfCheck *check, JsonbValue *value)
-{
-	char	   *owner;
-	char	   *on_unknown;
-	char	   *name = wf_jsonb_value_text(value);
-	char	   *dedup = look_up_endpoint(check, name, &owner, &on_unknown);
-
-	if (dedup != NULL && strcmp(dedup, "pure") != 0)
-		wf_check_warning(check, "not_pure",
-						 psprintf("ALTER SERVER %s OPTIONS (SET dedup 'pure')", quote_identifier(name)),
-						 "the endpoint is declared dedup '%s', but a call of a model changes nothing outside and may be repeated",
-						 dedup);
-}
 
 /* ---------------------------------------------------------------------- http */
 
@@ -137,7 +69,7 @@ check_headers(WfCheck *check, JsonbValue *value)
 		int			mark = wf_check_enter(check, members[i].key);
 
 		if (!is_header_name(members[i].key))
-			wf_check_error(check, "bad_header", NULL, "is not the name of a header");
+			wf_check_error(check, "bad_header", "write one such as \"Accept-Language\"", "is not the name of a header");
 		if (wf_check_type(check, &members[i].value, WF_TEXT))
 			wf_check_template(check, &members[i].value);
 		wf_check_leave(check, mark);
@@ -212,14 +144,14 @@ check_revert(WfCheck *check, JsonbValue *value)
 }
 
 static const WfField http_fields[] = {
-	{"endpoint", WF_TEXT, WHY_ENDPOINT, check_action_endpoint},
+	{"endpoint", WF_TEXT, WHY_ENDPOINT, wf_check_action_endpoint},
 	{"queue", WF_TEXT, WF_WHY_QUEUE, wf_check_queue_name},
 	{"method", WF_TEXT, "say how it is sent", check_method},
 	{"path", WF_TEXT, "say where it is sent", check_path},
 	{"headers", WF_OBJECT, NULL, check_headers},
 	{"body", WF_ANY, NULL, wf_check_template},
 	{"content_type", WF_TEXT, NULL, check_content_type},
-	{"key", WF_TEXT | WF_ARRAY, WHY_KEY, wf_check_effect_key},
+	{"key", WF_TEXT | WF_ARRAY, WHY_KEY, wf_check_effect_key, "effect_without_key"},
 	{"before", WF_OBJECT, NULL, check_before},
 	{"revert", WF_OBJECT, NULL, check_revert},
 	{"external_id", WF_TEXT, NULL, wf_check_selector},
@@ -243,7 +175,7 @@ wf_check_http(WfCheck *check, JsonbValue *value)
 /* --------------------------------------------------------------------- model */
 
 static const WfField model_fields[] = {
-	{"endpoint", WF_TEXT, WHY_ENDPOINT, check_model_endpoint},
+	{"endpoint", WF_TEXT, WHY_ENDPOINT, wf_check_model_endpoint},
 	{"queue", WF_TEXT, WF_WHY_QUEUE, wf_check_queue_name},
 	{"method", WF_TEXT, NULL, check_method},
 	{"path", WF_TEXT, "say where it is sent", check_path},

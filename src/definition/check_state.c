@@ -6,6 +6,7 @@
 
 #include "base/jsonb.h"
 #include "definition/definition_internal.h"
+#include "miscadmin.h"
 
 #define TO_ORIGIN "@origin"
 
@@ -16,21 +17,12 @@ check_target(WfCheck *check, JsonbValue *value)
 {
 	JsonbValue *states = wf_jsonb_value_get(check->root, "states");
 	char	   *name = wf_jsonb_value_text(value);
-	int			count;
-	WfMember   *members;
-	const char **names;
 	char	   *nearest;
 
 	if (strcmp(name, TO_ORIGIN) == 0 || strcmp(name, WF_STATE_CANCELLED) == 0 ||
 		wf_jsonb_value_get(states, name) != NULL)
 		return;
-
-	members = wf_jsonb_members(states, &count);
-	names = palloc(sizeof(char *) * (count + 1));
-	for (int i = 0; i < count; i++)
-		names[i] = members[i].key;
-	names[count] = TO_ORIGIN;
-	nearest = wf_did_you_mean(name, names, count + 1);
+	nearest = wf_check_nearest(check, name, states, TO_ORIGIN);
 	wf_check_error(check, "unknown_state",
 				   nearest != NULL ? nearest : "add it to \"states\"",
 				   "there is no state \"%s\"", name);
@@ -50,7 +42,7 @@ check_on(WfCheck *check, JsonbValue *value)
 		int			mark = wf_check_enter(check, members[i].key);
 
 		if (members[i].key[0] == '\0')
-			wf_check_error(check, "empty", NULL, "an event has to have a name");
+			wf_check_error(check, "empty", "give it one", "an event has to have a name");
 		if (wf_check_type(check, &members[i].value, WF_TEXT))
 			check_target(check, &members[i].value);
 		wf_check_leave(check, mark);
@@ -75,18 +67,11 @@ check_named(WfCheck *check, JsonbValue *value)
 {
 	JsonbValue *activities = wf_jsonb_value_get(check->root, "activities");
 	char	   *name = wf_jsonb_value_text(value);
-	int			count;
-	WfMember   *members;
-	const char **names;
 
-	if (wf_jsonb_value_get(activities, name) != NULL)
-		return;
-	members = wf_jsonb_members(activities, &count);
-	names = palloc(sizeof(char *) * Max(1, count));
-	for (int i = 0; i < count; i++)
-		names[i] = members[i].key;
-	wf_check_error(check, "unknown_activity", wf_did_you_mean(name, names, count),
-				   "there is no activity \"%s\" in \"activities\"", name);
+	if (wf_jsonb_value_get(activities, name) == NULL)
+		wf_check_error(check, "unknown_activity",
+					   wf_or_else(wf_check_nearest(check, name, activities, NULL), "describe it under \"activities\""),
+					   "there is no activity \"%s\" in \"activities\"", name);
 }
 
 static const WfField timeout_fields[] = {
@@ -220,7 +205,7 @@ check_state(WfCheck *check, const WfMember *member, const WfField *fields)
 	char	   *list;
 
 	if (member->key[0] == '\0' || member->key[0] == '@')
-		wf_check_error(check, "bad_name", NULL,
+		wf_check_error(check, "bad_name", "choose another name",
 					   "the name of a state cannot be empty or begin with \"@\"");
 	wf_check_object(check, state, fields);
 	if (!wf_jsonb_value_is_object(state))
@@ -245,11 +230,13 @@ wf_check_states(WfCheck *check, JsonbValue *states)
 	WfMember   *members = wf_jsonb_members(states, &count);
 
 	if (count == 0)
-		wf_check_error(check, "empty", NULL, "has to have at least one state");
+		wf_check_error(check, "empty", "the least is one that is \"final\"",
+					   "has to have at least one state");
 	for (int i = 0; i < count; i++)
 	{
 		int			mark = wf_check_enter(check, members[i].key);
 
+		CHECK_FOR_INTERRUPTS();
 		check->state = members[i].key;
 		check_state(check, &members[i], fields);
 		check->state = NULL;
@@ -275,7 +262,7 @@ wf_check_activities(WfCheck *check, JsonbValue *activities)
 		wf_check_object(check, &members[i].value, fields);
 		if (wf_jsonb_value_is_object(&members[i].value) &&
 			count_activities(&members[i].value, &list) != 1)
-			wf_check_error(check, "several_activities", NULL,
+			wf_check_error(check, "several_activities", "keep one, or add one",
 						   "a named activity has to have exactly one of sql, http, model, task, review, exception, wait, spawn, gate, validate, then");
 		refuse_beside_instant(check, &members[i].value);
 		wf_check_leave(check, mark);

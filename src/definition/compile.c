@@ -195,7 +195,7 @@ lay_over(Jsonb *below, Jsonb *above)
 static Jsonb *
 with_default(Jsonb *policy, const char *key, const char *value)
 {
-	return value == NULL || wf_jsonb_get(policy, key) != NULL ? policy :
+	return value == NULL || value[0] == '\0' || wf_jsonb_get(policy, key) != NULL ? policy :
 		wf_jsonb_with(policy, key, wf_jsonb_from_text(value));
 }
 
@@ -233,7 +233,7 @@ exception_queue(JsonbValue *root)
  * the document says nothing, so that the queue's own policy counts.
  */
 static Jsonb *
-resolve_policy(JsonbValue *root, const WfState *state)
+resolve_policy(JsonbValue *root, const WfState *state, const char *dead_letter)
 {
 	JsonbValue *policies = get_object(root, "retry");
 	JsonbValue *below = get_object(policies, "default");
@@ -255,7 +255,7 @@ resolve_policy(JsonbValue *root, const WfState *state)
 		policy = lay_over(policy, JsonbValueToJsonb(above));
 	policy = with_default(policy, "owner", owner_of_queue(root, state->queue));
 
-	return with_default(policy, "dead_letter", exception_queue(root));
+	return with_default(policy, "dead_letter", dead_letter);
 }
 
 /* ------------------------------------------------------------------- states */
@@ -277,7 +277,8 @@ result_key(const WfState *state, JsonbValue *own, JsonbValue *holder)
 }
 
 static void
-read_state(const WfSource *source, JsonbValue *root, JsonbValue *own, WfState *state)
+read_state(const WfSource *source, JsonbValue *root, JsonbValue *own, const char *dead_letter,
+		   WfState *state)
 {
 	JsonbValue *holder = activity_holder(root, own);
 
@@ -292,7 +293,7 @@ read_state(const WfSource *source, JsonbValue *root, JsonbValue *own, WfState *s
 	read_activity(source, holder, state);
 	read_timeout(wf_jsonb_value_get(own, "timeout") != NULL ? own : holder, state);
 	state->result_key = result_key(state, own, holder);
-	state->retry = resolve_policy(root, state);
+	state->retry = resolve_policy(root, state, dead_letter);
 }
 
 static void
@@ -300,13 +301,14 @@ read_states(const WfSource *source, JsonbValue *root, WfGraph *graph)
 {
 	int			count;
 	WfMember   *members = wf_jsonb_members(get_object(root, "states"), &count);
+	char	   *dead_letter = exception_queue(root);
 
 	graph->states = palloc0(sizeof(WfState) * (count + 1));
 	graph->by_name = make_name_table(count + 1);
 	for (int i = 0; i < count; i++)
 	{
 		graph->states[i].name = members[i].key;
-		read_state(source, root, &members[i].value, &graph->states[i]);
+		read_state(source, root, &members[i].value, dead_letter, &graph->states[i]);
 		enter_name(graph, i);
 	}
 	graph->nstates = count;
@@ -370,86 +372,6 @@ read_transitions(JsonbValue *root, WfGraph *graph)
 	}
 }
 
-/* --------------------------------------------------------------- reachability */
-
-/*
- * Whether a state can be an origin: it can be left for an exception state.
- */
-static bool
-can_be_origin(const WfGraph *graph, const WfState *state)
-{
-	for (int i = 0; i < state->ntransitions; i++)
-	{
-		int			to = state->transitions[i].to;
-
-		if (to >= 0 && graph->states[to].kind == WF_ACTIVITY_EXCEPTION)
-			return state->kind != WF_ACTIVITY_EXCEPTION;
-	}
-
-	return false;
-}
-
-/* States that are known to be reached and whose ways out were not taken yet. */
-typedef struct Frontier
-{
-	bool	   *reached;
-	int		   *stack;
-	int			depth;
-} Frontier;
-
-static void
-reach(Frontier *frontier, int state)
-{
-	if (frontier->reached[state])
-		return;
-	frontier->reached[state] = true;
-	frontier->stack[frontier->depth++] = state;
-}
-
-static void
-reach_targets(Frontier *frontier, const WfGraph *graph, int from, const bool *origins)
-{
-	const WfState *state = &graph->states[from];
-
-	for (int i = 0; i < state->ntransitions; i++)
-	{
-		if (state->transitions[i].to >= 0)
-			reach(frontier, state->transitions[i].to);
-		else
-			for (int j = 0; j < graph->nstates; j++)
-				if (origins[j])
-					reach(frontier, j);
-	}
-}
-
-/*
- * Marks everything that can be reached from a state in one step or more.
- */
-static void
-mark_reachable(WfGraph *graph, int from, const bool *origins, int *stack)
-{
-	Frontier	frontier = {&graph->reachable[from * graph->nstates], stack, 0};
-
-	reach_targets(&frontier, graph, from, origins);
-	while (frontier.depth > 0)
-		reach_targets(&frontier, graph, stack[--frontier.depth], origins);
-}
-
-static void
-compute_reachability(WfGraph *graph)
-{
-	bool	   *origins = palloc(sizeof(bool) * graph->nstates);
-	int		   *stack = palloc(sizeof(int) * (graph->nstates + 1));
-
-	graph->reachable = palloc0(sizeof(bool) * graph->nstates * graph->nstates);
-	for (int i = 0; i < graph->nstates; i++)
-		origins[i] = can_be_origin(graph, &graph->states[i]);
-	for (int i = 0; i < graph->nstates; i++)
-		mark_reachable(graph, i, origins, stack);
-	pfree(origins);
-	pfree(stack);
-}
-
 /* --------------------------------------------------------------------- graph */
 
 static void
@@ -484,7 +406,6 @@ wf_graph_compile(const WfSource *source)
 	read_key_parts(root, graph);
 	read_states(source, root, graph);
 	read_transitions(root, graph);
-	compute_reachability(graph);
 	graph->initial = initial == NULL ? -1 : find_index(graph, initial);
 
 	return graph;

@@ -323,7 +323,7 @@ PG_FUNCTION_INFO_V1(wf_document_faults);
 
 /*
  * _document_faults(document json, definer text, functions jsonb) returns setof
- * (severity, code, state, path, problem, hint)
+ * (severity, code, state, path, problem, hint, consequence)
  *
  * What the check finds in a stored document.
  */
@@ -343,8 +343,9 @@ wf_document_faults(PG_FUNCTION_ARGS)
 	foreach(cell, check->faults)
 	{
 		const WfDocumentFault *fault = lfirst(cell);
-		Datum		values[6];
-		bool		nulls[6] = {false};
+		const char *consequence = wf_fault_consequence(fault->code);
+		Datum		values[7];
+		bool		nulls[7] = {false};
 
 		values[0] = CStringGetTextDatum(severity_names[fault->severity]);
 		values[1] = CStringGetTextDatum(fault->code);
@@ -354,6 +355,8 @@ wf_document_faults(PG_FUNCTION_ARGS)
 		values[4] = CStringGetTextDatum(fault->problem);
 		values[5] = wf_text_datum(fault->hint);
 		nulls[5] = fault->hint == NULL;
+		values[6] = wf_text_datum(consequence);
+		nulls[6] = consequence == NULL;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	SPI_finish();
@@ -371,6 +374,7 @@ is_lasting(const WfDocumentFault *fault)
 	return fault->severity == WF_SEVERITY_ERROR &&
 		strcmp(fault->code, "bad_function") != 0 &&
 		strcmp(fault->code, "unknown_queue") != 0 &&
+		strcmp(fault->code, "nobody_to_ask") != 0 &&
 		strcmp(fault->code, "queue_conflict") != 0;
 }
 

@@ -5,6 +5,7 @@
 #ifndef WF_DEFINITION_INTERNAL_H
 #define WF_DEFINITION_INTERNAL_H
 
+#include "base/plan.h"
 #include "base/suggest.h"
 #include "definition/graph.h"
 #include "fmgr.h"
@@ -61,8 +62,34 @@ typedef struct WfCheck
 	StringInfoData path;		/* where the check stands */
 	const char *state;			/* the state it is in, or NULL */
 	List	   *faults;			/* of WfDocumentFault * */
+	bool		has_errors;		/* one of them is an error */
+	bool		has_policy_errors;	/* one of a retry policy: none is read */
 	Jsonb	   *functions;		/* names of functions as written: as resolved */
+	MemoryContext context;		/* of the faults */
+	int			suggestions;	/* names that were compared for hints */
+	List	   *endpoints;		/* of WfEndpointFacts *: looked up already */
 } WfCheck;
+
+/*
+ * Which of the members of an object, and one more name unless it is NULL, may
+ * have been meant; NULL when none is near, or after so many comparisons that a
+ * document full of faults would take long.
+ */
+extern char *wf_check_nearest(WfCheck *check, const char *word,
+							  JsonbValue *object, const char *more);
+
+/* The same of a list of names. */
+extern char *wf_check_nearest_of(WfCheck *check, const char *word,
+								 const char *const *names, int n);
+
+/* The same of names that are stored: the first column of a plan's rows. */
+extern char *wf_check_nearest_stored(WfCheck *check, const char *word, WfPlan *plan);
+
+/* A hint, or another one when it is NULL. */
+extern const char *wf_or_else(const char *hint, const char *otherwise);
+
+/* What happens because of a fault, by its code; NULL for an unknown one. */
+extern const char *wf_fault_consequence(const char *code);
 
 /* Goes down to a member or an element; leave() takes what enter() returned. */
 extern int	wf_check_enter(WfCheck *check, const char *key);
@@ -98,6 +125,7 @@ typedef struct WfField
 	int			types;
 	const char *required;		/* why it has to be there; NULL: it need not */
 	void		(*check) (WfCheck *check, JsonbValue *value);	/* or NULL */
+	const char *code;			/* when it is missing; NULL: missing_key */
 } WfField;
 
 /* Checks the members of an object against the fields; the last has no name. */
@@ -157,12 +185,86 @@ extern void wf_check_states(WfCheck *check, JsonbValue *states);
 extern void wf_check_activities(WfCheck *check, JsonbValue *activities);
 extern void wf_check_any(WfCheck *check, JsonbValue *any);
 
-/* ---- check_graph.c, check_launch.c, check_gate.c, check_spawn.c: of the compiled graph ---- */
+/* ---- check_function.c ---- */
+
+extern void wf_check_function(WfCheck *check, JsonbValue *value);
+
+/* ---- check_endpoint.c: what the catalog says of an endpoint ---- */
+
+typedef struct WfEndpointFacts
+{
+	const char *name;
+	const char *dedup;			/* or NULL */
+	const char *owner;			/* or NULL */
+	const char *on_unknown;		/* resend, probe or hold */
+	int64		timeout_us;		/* of a call; 0: not said */
+	const char *code;			/* why the definer cannot use it, or NULL */
+	const char *problem;
+	const char *hint;
+} WfEndpointFacts;
+
+extern const WfEndpointFacts *wf_check_endpoint(WfCheck *check, const char *name);
+extern void wf_check_action_endpoint(WfCheck *check, JsonbValue *value);
+extern void wf_check_model_endpoint(WfCheck *check, JsonbValue *value);
+
+/* ---- check_graph.c and what follows it: of the compiled graph ---- */
 
 extern void wf_check_graph(WfCheck *check, const WfGraph *graph);
+extern char *wf_names_of_cycle(const WfGraph *graph, List *cycle);	/* A -> B -> A */
 extern void wf_check_launch(WfCheck *check, const WfGraph *graph);
 extern void wf_check_spawn_launch(WfCheck *check, const WfState *state);
 extern void wf_check_gate_guarded(WfCheck *check, const WfGraph *graph, int gate);
+extern void wf_check_times(WfCheck *check, const WfState *state);
+extern void wf_check_loops(WfCheck *check, const WfGraph *graph);
+extern void wf_check_data_flow(WfCheck *check, const WfGraph *graph);
+extern void wf_check_action_keys(WfCheck *check, const WfGraph *graph);
+extern void wf_check_unused(WfCheck *check);
+
+/* Which states ask a model whose answer no state validates, by index. */
+extern bool *wf_find_unchecked_models(const WfGraph *graph);
+
+/* The first members that a key selects; NULL for one that is not known. */
+extern List *wf_key_roots(JsonbValue *key);
+
+/* Whether the document handles an event in a state, be it with a wrong target. */
+extern bool wf_check_declares(const WfCheck *check, const WfState *state, const char *event);
+
+/* Whether a job of the state is run by a worker, and tried again. */
+extern bool wf_state_is_attempted(const WfState *state);
+
+/* ---- reach.c ---- */
+
+/* The same as wf_graph_reached(), of several states, but not over "@origin". */
+extern bool *wf_graph_reached_forward(const WfGraph *graph, const bool *sources);
+
+/* The graph the other way round: which states lead to one of the targets. */
+typedef struct WfWaysBack WfWaysBack;
+extern WfWaysBack *wf_ways_back(const WfGraph *graph);
+extern bool *wf_graph_leading_to(const WfWaysBack *ways, const bool *targets);
+
+/* ---- cycle.c ---- */
+
+/*
+ * The cycles of a graph of n nodes with such edges (lists of nodes): for each
+ * set of nodes that all lead to each other a shortest cycle through one of
+ * them, if possible one that is preferred (or NULL); a List of Lists of nodes.
+ * component[], unless NULL, tells the sets apart; -1 for a node on no cycle.
+ */
+extern List *wf_find_cycles(int n, List **edges, const bool *preferred, int *component);
+
+/* ---- selector.c ---- */
+
+/* The selectors in a string of a document (List of char *). */
+extern List *wf_template_selectors(const char *template);
+
+/*
+ * The members that a selector names, if it is a plain path such as
+ * $.a."b c"; else false.
+ */
+extern bool wf_selector_members(const char *selector, List **members);
+
+/* The first member that a selector names; NULL when it names none for sure. */
+extern char *wf_selector_root(const char *selector);
 
 /* Whether a state is left in the transaction that enters it. */
 extern bool wf_state_is_instant(const WfState *state);

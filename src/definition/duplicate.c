@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "base/jsonb.h"
+#include "common/hashfn.h"
 #include "definition/definition_internal.h"
 #include "miscadmin.h"
 
@@ -50,14 +51,58 @@ read_string(const char *p, const char **end)
 	return pnstrdup(p + 1, *end - p - 2);
 }
 
-static bool
-is_member(List *keys, const char *key)
+/* Keys of one object that have been read: a table with room for half as many. */
+typedef struct Keys
 {
-	ListCell   *cell;
+	const char **slots;			/* NULL: free */
+	uint32		size;			/* a power of two, or 0 */
+	uint32		count;
+} Keys;
 
-	foreach(cell, keys)
-		if (strcmp(lfirst(cell), key) == 0)
+/*
+ * Finds the slot of a key, or the free one that it would have.
+ */
+static const char **
+find_slot(const Keys *keys, const char *key)
+{
+	uint32		i = hash_bytes((const unsigned char *) key, strlen(key)) & (keys->size - 1);
+
+	while (keys->slots[i] != NULL && strcmp(keys->slots[i], key) != 0)
+		i = (i + 1) & (keys->size - 1);
+
+	return &keys->slots[i];
+}
+
+static void
+make_room(Keys *keys)
+{
+	Keys		larger = {NULL, Max(16, keys->size * 2), keys->count};
+
+	if (keys->count * 2 < keys->size)
+		return;
+	larger.slots = palloc0(sizeof(char *) * larger.size);
+	for (uint32 i = 0; i < keys->size; i++)
+		if (keys->slots[i] != NULL)
+			*find_slot(&larger, keys->slots[i]) = keys->slots[i];
+	if (keys->slots != NULL)
+		pfree(keys->slots);
+	*keys = larger;
+}
+
+/*
+ * Notes a key; returns whether it was there already.
+ */
+static bool
+note_key(Keys *keys, const char *key)
+{
+	const char **slot;
+
+	make_room(keys);
+	slot = find_slot(keys, key);
+	if (*slot != NULL)
 		return true;
+	*slot = key;
+	keys->count++;
 
 	return false;
 }
@@ -65,7 +110,7 @@ is_member(List *keys, const char *key)
 static const char *
 walk_object(WfCheck *check, const char *p)
 {
-	List	   *keys = NIL;
+	Keys		keys = {0};
 
 	for (p = skip_space(p + 1); *p != '}'; p = skip_space(p))
 	{
@@ -76,10 +121,9 @@ walk_object(WfCheck *check, const char *p)
 			p = skip_space(p + 1);
 		key = read_string(p, &p);
 		mark = wf_check_enter(check, key);
-		if (is_member(keys, key))
+		if (note_key(&keys, key))
 			wf_check_error(check, "duplicate_key", "keep one of them",
 						   "the key stands here twice");
-		keys = lappend(keys, key);
 		p = walk(check, skip_space(p) + 1);
 		wf_check_leave(check, mark);
 	}

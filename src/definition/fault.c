@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "base/format.h"
+#include "base/jsonb.h"
 #include "definition/definition_internal.h"
 #include "utils/json.h"
 
@@ -79,17 +80,22 @@ wf_check_leave(WfCheck *check, int mark)
 
 static void
 add(WfCheck *check, WfSeverity severity, const char *code, const char *hint,
-	char *problem)
+	const char *problem)
 {
+	MemoryContext previous = MemoryContextSwitchTo(check->context);
 	WfDocumentFault *fault = palloc(sizeof(WfDocumentFault));
 
 	fault->severity = severity;
-	fault->code = code;
+	fault->code = pstrdup(code);
 	fault->path = pstrdup(check->path.data);
 	fault->state = check->state;
-	fault->problem = problem;
-	fault->hint = hint;
+	fault->problem = pstrdup(problem);
+	fault->hint = hint == NULL ? NULL : pstrdup(hint);
 	check->faults = lappend(check->faults, fault);
+	check->has_errors = check->has_errors || severity == WF_SEVERITY_ERROR;
+	check->has_policy_errors = check->has_policy_errors ||
+		(severity == WF_SEVERITY_ERROR && strstr(fault->path, "retry") != NULL);
+	(void) MemoryContextSwitchTo(previous);
 }
 
 void
@@ -128,11 +134,58 @@ wf_check_notice(WfCheck *check, const char *code, const char *hint,
 bool
 wf_check_has_errors(const WfCheck *check)
 {
-	ListCell   *cell;
+	return check->has_errors;
+}
 
-	foreach(cell, check->faults)
-		if (((WfDocumentFault *) lfirst(cell))->severity == WF_SEVERITY_ERROR)
-		return true;
+/* How many names are compared for the hints of one document. */
+#define MAX_SUGGESTIONS 1000000
 
-	return false;
+char *
+wf_check_nearest(WfCheck *check, const char *word, JsonbValue *object, const char *more)
+{
+	int			count;
+	WfMember   *members;
+	const char **names;
+
+	if (check->suggestions > MAX_SUGGESTIONS)
+		return NULL;
+	members = wf_jsonb_members(object, &count);
+	names = palloc(sizeof(char *) * (count + 1));
+	for (int i = 0; i < count; i++)
+		names[i] = members[i].key;
+	names[count] = more;
+
+	return wf_check_nearest_of(check, word, names, count + (more == NULL ? 0 : 1));
+}
+
+char *
+wf_check_nearest_of(WfCheck *check, const char *word, const char *const *names, int n)
+{
+	if (check->suggestions > MAX_SUGGESTIONS)
+		return NULL;
+	check->suggestions += n + 1;
+
+	return wf_did_you_mean(word, names, n);
+}
+
+char *
+wf_check_nearest_stored(WfCheck *check, const char *word, WfPlan *plan)
+{
+	uint64		rows;
+	const char **names;
+
+	if (check->suggestions > MAX_SUGGESTIONS)
+		return NULL;
+	rows = wf_plan_execute(plan, NULL, NULL);
+	names = palloc(sizeof(char *) * Max(1, rows));
+	for (uint64 i = 0; i < rows; i++)
+		names[i] = wf_result_text(i, 1);
+
+	return wf_check_nearest_of(check, word, names, rows);
+}
+
+const char *
+wf_or_else(const char *hint, const char *otherwise)
+{
+	return hint != NULL ? hint : otherwise;
 }

@@ -20,14 +20,15 @@ wf_state_transition(const WfState *state, const char *event)
 bool
 wf_event_possible_later(const WfGraph *graph, const WfState *from, const char *event)
 {
-	int			row = from - graph->states;
+	bool	   *reached = wf_graph_reached(graph, from);
+	bool		possible = false;
 
-	for (int i = 0; i < graph->nstates; i++)
-		if (graph->reachable[row * graph->nstates + i] &&
-			wf_state_transition(&graph->states[i], event) != NULL)
-			return true;
+	for (int i = 0; i < graph->nstates && !possible; i++)
+		possible = reached[i] &&
+			wf_state_transition(&graph->states[i], event) != NULL;
+	pfree(reached);
 
-	return false;
+	return possible;
 }
 
 bool

@@ -72,7 +72,6 @@ typedef struct WfGraph
 	int			initial;		/* index of a state */
 	int			nstates;
 	WfState    *states;
-	bool	   *reachable;		/* [from * nstates + to], over any events */
 	struct HTAB *by_name;
 } WfGraph;
 
@@ -96,6 +95,12 @@ extern const WfState *wf_graph_state(const WfGraph *graph, const char *name);
 
 /* NULL when the state does not handle the event. */
 extern const WfTransition *wf_state_transition(const WfState *state, const char *event);
+
+/*
+ * Which states can be reached from one, over any events, in one step or more;
+ * [nstates], allocated in the current context.
+ */
+extern bool *wf_graph_reached(const WfGraph *graph, const WfState *from);
 
 /* Whether some state that can be reached from here handles the event. */
 extern bool wf_event_possible_later(const WfGraph *graph, const WfState *from,

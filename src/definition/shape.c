@@ -67,13 +67,13 @@ wf_check_type(WfCheck *check, const JsonbValue *value, int types)
 
 	if (!(type & types))
 	{
-		wf_check_error(check, "wrong_type", NULL, "has to be %s, is %s",
+		wf_check_error(check, "wrong_type", psprintf("write %s", names_of_types(types)), "has to be %s, is %s",
 					   names_of_types(types), names_of_types(type));
 		return false;
 	}
 	if (type == WF_TEXT && types != WF_ANY && value->val.string.len == 0)
 	{
-		wf_check_error(check, "empty", NULL, "is empty");
+		wf_check_error(check, "empty", "write something, or leave it out", "is empty");
 		return false;
 	}
 
@@ -139,7 +139,7 @@ wf_check_object(WfCheck *check, JsonbValue *object, const WfField *fields)
 	for (const WfField *field = fields; field->name != NULL; field++)
 		if (field->required != NULL &&
 			wf_jsonb_value_get(object, field->name) == NULL)
-			wf_check_error(check, "missing_key", field->required,
+			wf_check_error(check, field->code != NULL ? field->code : "missing_key", field->required,
 						   "\"%s\" is missing", field->name);
 }
 
@@ -176,14 +176,14 @@ void
 wf_check_positive_int(WfCheck *check, JsonbValue *value)
 {
 	if (!is_int(value, 1, PG_INT32_MAX))
-		wf_check_error(check, "bad_number", NULL, "has to be a whole number from 1 on");
+		wf_check_error(check, "bad_number", "write such a number", "has to be a whole number from 1 on");
 }
 
 void
 wf_check_int_within(WfCheck *check, JsonbValue *value, int least, int most)
 {
 	if (!is_int(value, least, most))
-		wf_check_error(check, "bad_number", NULL, "has to be a whole number from %d to %d",
+		wf_check_error(check, "bad_number", "write such a number", "has to be a whole number from %d to %d",
 					   least, most);
 }
 
@@ -191,7 +191,7 @@ void
 wf_check_int(WfCheck *check, JsonbValue *value)
 {
 	if (!is_int(value, PG_INT32_MIN, PG_INT32_MAX))
-		wf_check_error(check, "bad_number", NULL, "has to be a whole number");
+		wf_check_error(check, "bad_number", "write such a number", "has to be a whole number");
 }
 
 void
@@ -204,7 +204,7 @@ wf_check_selector(WfCheck *check, JsonbValue *value)
 		wf_check_error(check, "bad_selector", "a selector begins with \"$.\", or is \"$\"",
 					   "\"%s\" is not a selector", text);
 	else if (!wf_selector_is_valid(text, &problem))
-		wf_check_error(check, "bad_selector", NULL, "%s", problem);
+		wf_check_error(check, "bad_selector", "write a jsonpath such as $.a.b, or {$.a.b} inside a text", "%s", problem);
 }
 
 /*
@@ -220,7 +220,7 @@ wf_check_template(WfCheck *check, JsonbValue *value)
 	if (value->type == jbvString)
 	{
 		if (!wf_template_is_valid(wf_jsonb_value_text(value), &problem))
-			wf_check_error(check, "bad_selector", NULL, "%s", problem);
+			wf_check_error(check, "bad_selector", "write a jsonpath such as $.a.b, or {$.a.b} inside a text", "%s", problem);
 	}
 	else if (wf_jsonb_value_is_object(value))
 	{
@@ -259,7 +259,7 @@ check_each_text(WfCheck *check, JsonbValue *array,
 	JsonbValue *elements = wf_jsonb_elements(array, &count);
 
 	if (count == 0)
-		wf_check_error(check, "empty", NULL, "has to name at least one");
+		wf_check_error(check, "empty", "name one, or leave it out", "has to name at least one");
 	for (int i = 0; i < count; i++)
 	{
 		int			mark = wf_check_enter_element(check, i);
@@ -294,7 +294,7 @@ wf_check_schema(WfCheck *check, JsonbValue *value)
 	{
 		WfSchemaError *fault = lfirst(cell);
 
-		wf_check_error(check, "bad_schema", NULL, "at \"%s\": %s",
+		wf_check_error(check, "bad_schema", "correct it there; the reference of schemas lists what is known", "at \"%s\": %s",
 					   fault->schema_path, fault->message);
 	}
 }

@@ -13,8 +13,6 @@
 
 #include "definition/template.h"
 
-#include <ctype.h>
-
 #include "base/jsonb.h"
 #include "definition/definition_internal.h"
 #include "lib/stringinfo.h"
@@ -46,28 +44,6 @@ bool
 wf_is_selector(const char *string)
 {
 	return string[0] == '$' && (string[1] == '.' || string[1] == '\0');
-}
-
-/*
- * Whether a selector begins with that member: "$.each.id" with "each".
- */
-static bool
-begins_with(const char *selector, const char *member)
-{
-	size_t		length = strlen(member);
-	char		next;
-
-	if (strncmp(selector, "$.", 2) != 0 || strncmp(selector + 2, member, length) != 0)
-		return false;
-	next = selector[2 + length];
-
-	return !isalnum((unsigned char) next) && next != '_' && next != '$' && !IS_HIGHBIT_SET(next);
-}
-
-bool
-wf_selects_each(const char *selector)
-{
-	return begins_with(selector, "each") || begins_with(selector, "index");
 }
 
 /*
@@ -491,4 +467,14 @@ wf_template_is_valid(const char *template, char **problem)
 	}
 
 	return true;
+}
+
+const char *
+wf_next_placeholder(const char *text, const char **end)
+{
+	for (const char *p = text; *p != '\0'; p++)
+		if (begins_placeholder(p) && (*end = closing_brace(p + 1)) != NULL)
+			return p;
+
+	return NULL;
 }

@@ -49,6 +49,9 @@ extern char *wf_render_action_key(Jsonb *key, Jsonb *data);
 extern bool wf_is_selector(const char *string);
 extern bool wf_selector_is_valid(const char *selector, char **problem);
 
+/* The next "{$...}" in a text and the "}" that ends it; NULL: no more. */
+extern const char *wf_next_placeholder(const char *text, const char **end);
+
 /* Whether no segment of a path is "." or "..", which mean another place. */
 extern bool wf_path_is_plain(const char *path);
 

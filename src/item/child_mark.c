@@ -58,7 +58,9 @@ wf_child_end_placed(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("the function is a trigger for each row")));
+				 errmsg("the function is a trigger for each row"),
+				 errdetail("It notes which children have ended."),
+				 errhint("Drop the trigger that calls it; workflow.child_end has its own.")));
 	note.key = wf_track_key(RelationGetRelid(trigger->tg_relation), TRACK_ENDS, "");
 	note.position = DatumGetInt64(SPI_getbinval(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation), 1, &isnull));
 	if (!isnull)

@@ -124,7 +124,9 @@ require_no_nulls(const bool *nulls, int count)
 		if (nulls[i])
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("job_ids and tokens must not contain nulls")));
+					 errmsg("job_ids and tokens must not contain nulls"),
+					 errdetail("Element %d is null.", i + 1),
+					 errhint("Pass what claim() returned.")));
 }
 
 static void

@@ -103,13 +103,14 @@ keeps(const WfState *state, const char *event)
 List *
 wf_item_states_that_take(const WfGraph *graph, const WfState *from, const char *event)
 {
-	const bool *reachable = &graph->reachable[(from - graph->states) * graph->nstates];
+	const bool *reached;
 	List	   *names = NIL;
 
 	if (from->kind == WF_ACTIVITY_FINAL || wf_item_event_is_answer(event))
 		return NIL;
+	reached = wf_graph_reached(graph, from);
 	for (int i = 0; i < graph->nstates; i++)
-		if (reachable[i] && keeps(&graph->states[i], event))
+		if (reached[i] && keeps(&graph->states[i], event))
 			names = lappend(names, unconstify(char *, graph->states[i].name));
 
 	return names;

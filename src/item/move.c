@@ -141,6 +141,7 @@ wf_item_state(const WfGraph *graph, const char *name)
 				(errcode(ERRCODE_WF_UNKNOWN),
 				 errmsg("workflow \"%s\" version %d has no state \"%s\"",
 						graph->workflow, graph->version, name),
+				 errdetail("The item was put there while triggers were off."),
 				 errhint("SELECT * FROM workflow.verify(item) tells how the item came there.")));
 
 	return state;

@@ -52,7 +52,9 @@ render_key(const WfVisit *visit)
 	if (key == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("state \"%s\" has no idempotency key", visit->state->name)));
+				 errmsg("state \"%s\" has no idempotency key", visit->state->name),
+				 errdetail("Its version was not stored by workflow.define()."),
+				 errhint("Call workflow.define() with a document in which the state has a \"key\".")));
 
 	return wf_render_action_key(key, visit->item->data);
 }

@@ -17,7 +17,9 @@ wf_require_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 	if (PG_ARGISNULL(argument))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", name)));
+				 errmsg("argument \"%s\" must not be null", name),
+				 errdetail("It is argument %d.", argument + 1),
+				 errhint("Pass a value for it.")));
 }
 
 char *
@@ -78,4 +80,19 @@ wf_return_row(FunctionCallInfo fcinfo, int ncolumns, const Datum *values)
 	return PointerGetDatum(SPI_returntuple(heap_form_tuple(description,
 														   unconstify(Datum *, values), nulls),
 										   description));
+}
+
+bool
+wf_refuses_other_input(const char *on_conflict)
+{
+	if (on_conflict == NULL || strcmp(on_conflict, "return") == 0)
+		return false;
+	if (strcmp(on_conflict, "error") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("on_conflict must be \"return\" or \"error\", not \"%s\"", on_conflict),
+				 errdetail("It says what happens when the key is taken with another input."),
+				 errhint("Leave it out for \"return\": the item that is there is returned.")));
+
+	return true;
 }

@@ -22,4 +22,7 @@ extern Datum wf_return_row(FunctionCallInfo fcinfo, int ncolumns, const Datum *v
 
 extern void wf_require_argument(FunctionCallInfo fcinfo, int argument, const char *name);
 
+/* on_conflict of submit(): "return" (or NULL), or "error". */
+extern bool wf_refuses_other_input(const char *on_conflict);
+
 #endif							/* WF_ITEM_RESULT_H */

@@ -62,6 +62,7 @@ find_function(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("function %s(bigint, jsonb) does not exist", name),
+				 errdetail("It was there when the workflow was defined."),
 				 errhint("Create it again; the definition names it.")));
 	if (isAnyTempNamespace(get_func_namespace(function)))
 		ereport(ERROR,

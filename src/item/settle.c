@@ -46,6 +46,7 @@ require_job_event(const WfJob *job, const char *event)
 				(errcode(ERRCODE_WF_NO_TRANSITION),
 				 errmsg("job " INT64_FORMAT " belongs to no item: event \"%s\" leads nowhere",
 						job->job_id, event),
+				 errdetail("It stands alone in queue \"%s\".", job->queue),
 				 errhint("Complete it with event \"ok\".")));
 }
 

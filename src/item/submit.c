@@ -274,19 +274,6 @@ submit(Submission *submission)
 	return result;
 }
 
-static bool
-refuses_other_input(const char *on_conflict)
-{
-	if (on_conflict == NULL || strcmp(on_conflict, "return") == 0)
-		return false;
-	if (strcmp(on_conflict, "error") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("on_conflict must be \"return\" or \"error\", not \"%s\"", on_conflict)));
-
-	return true;
-}
-
 static Submission
 submission_from_arguments(FunctionCallInfo fcinfo)
 {
@@ -301,7 +288,7 @@ submission_from_arguments(FunctionCallInfo fcinfo)
 	submission.run_at = PG_ARGISNULL(5) ? 0 : PG_GETARG_TIMESTAMPTZ(5);
 	submission.priority = PG_ARGISNULL(6) ? 0 : PG_GETARG_INT32(6);
 	submission.labels = PG_ARGISNULL(7) ? wf_jsonb_empty_object() : PG_GETARG_JSONB_P(7);
-	submission.refuse_other_input = refuses_other_input(wf_optional_text(fcinfo, 8));
+	submission.refuse_other_input = wf_refuses_other_input(wf_optional_text(fcinfo, 8));
 	submission.input_ref = wf_optional_text(fcinfo, 9);
 	if (submission.input_ref == NULL)
 		wf_require_argument(fcinfo, 1, "input");
@@ -392,7 +379,9 @@ submit_nth(Submission *submission, Datum input, bool isnull, int n)
 		if (isnull)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("an input must not be null")));
+					 errmsg("an input must not be null"),
+					 errdetail("Nothing is submitted by it."),
+					 errhint("Pass a JSON object for each item.")));
 		submission->input = DatumGetJsonbP(input);
 		submitted = submit(submission);
 	}

@@ -61,7 +61,9 @@ wf_timer_placed(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("the function is a trigger for each row")));
+				 errmsg("the function is a trigger for each row"),
+				 errdetail("It notes when the timers of workflow.timer are due."),
+				 errhint("Drop the trigger that calls it; workflow.timer has its own.")));
 	columns = RelationGetDescr(trigger->tg_relation);
 	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple :
 		trigger->tg_trigtuple;

@@ -43,7 +43,9 @@ require_update_trigger(FunctionCallInfo fcinfo)
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("the function is a row trigger on UPDATE of workflow.item")));
+				 errmsg("the function is a row trigger on UPDATE of workflow.item"),
+				 errdetail("It judges moves of items."),
+				 errhint("Drop the trigger that calls it; workflow.item has its own.")));
 
 	return trigger;
 }
