@@ -231,6 +231,8 @@ add_states(WfEnforced *entry)
 	for (int i = 0; i < n; i++)
 		nevents += graph->states[i].ntransitions;
 	entry->nevents = 0;
+	entry->insert_text = CStringGetTextDatum("insert");
+	entry->kind_text = CStringGetTextDatum("direct");
 	entry->event_names = palloc(sizeof(char *) * Max(nevents, 1));
 	entry->event_texts = palloc(sizeof(Datum) * Max(nevents, 1));
 	for (int i = 0; i < n; i++)

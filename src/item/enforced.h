@@ -64,6 +64,8 @@ typedef struct WfEnforced
 	int			nevents;
 	const char **event_names;
 	Datum	   *event_texts;
+	Datum		insert_text;
+	Datum		kind_text;
 	uint32		nslots;			/* a power of two, more than twice nstates */
 	int		   *slots;			/* states by the hash of their name */
 	uint32		nlabels;		/* of an enum: the same by the hash of the oid */
@@ -95,5 +97,6 @@ extern bool wf_enforced_same_key(const WfEnforcedColumns *columns, TupleTableSlo
 
 /* enforced_log.c */
 extern void wf_enforced_log(const WfEnforcedMove *move);
+extern void wf_enforced_init(void);
 
 #endif							/* WF_ITEM_ENFORCED_H */
