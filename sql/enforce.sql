@@ -145,25 +145,35 @@ $$;
 COMMENT ON FUNCTION workflow._require_passive(text, int) IS
   'Inner: raises when states of a version have activities or timeouts';
 
+-- The states of a version that its document declares: rows are not cancelled
+-- into the state that is built in for items.
+CREATE FUNCTION workflow._declared_states(name text, version int) RETURNS SETOF text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT k.state FROM workflow.definition AS d, json_object_keys(d.document -> 'states') AS k (state)
+  WHERE d.workflow = name AND d.version = _declared_states.version
+$$;
+COMMENT ON FUNCTION workflow._declared_states(text, int) IS 'Inner: the states that the document of a version declares';
+
 -- Raises when rows are in none of the states.
 CREATE FUNCTION workflow._require_known_states(relation regclass, state_column name, key_column name, workflow text, version int)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  states text[] := ARRAY(SELECT s.state FROM workflow._graph_states(workflow, version) AS s);
+  states text[] := ARRAY(SELECT s.state FROM workflow._declared_states(workflow, version) AS s (state));
   nstray bigint;
   samples text;
 BEGIN
-  SELECT sum(g.n), string_agg(format('%s (%s rows, such as %s)', coalesce(quote_ident(g.state), 'null'), g.n, g.sample), ', '
+  SELECT sum(g.n), string_agg(format('%s: %s (such as key %s)', coalesce('"' || g.state || '"', 'null'), g.n, g.sample), ', '
                               ORDER BY g.n DESC, g.state)
            FILTER (WHERE g.place <= 5)
     INTO nstray, samples
-  FROM (SELECT r.state, count(*) AS n, coalesce(min(r.key COLLATE "C"), 'one without a key') AS sample,
+  FROM (SELECT r.state, count(*) AS n, coalesce(min(r.key COLLATE "C"), 'null') AS sample,
                row_number() OVER (ORDER BY count(*) DESC, r.state) AS place
         FROM workflow._enforced_rows(relation, state_column, key_column, states) AS r GROUP BY r.state) AS g;
   IF nstray > 0 THEN
-    RAISE EXCEPTION '% rows of % are in no state of workflow "%"', nstray, relation, workflow
+    RAISE EXCEPTION 'rows of % are in no state of workflow "%": %', relation, workflow, nstray
       USING ERRCODE = 'check_violation',
             DETAIL = format('In column "%s": %s. States of version %s: %s.', state_column, samples, version,
                             array_to_string(states, ', ')),
@@ -317,22 +327,27 @@ AS $$
 #variable_conflict use_variable
 DECLARE
   id int;
+  present_column name;
+  is_on_record boolean;
   n int := 0;
 BEGIN
   PERFORM workflow._require_given(relation IS NOT NULL, 'relation');
   PERFORM workflow._require_table_owner(caller, relation);
-  FOR id IN SELECT e.enforcement_id FROM workflow.enforced AS e
-            WHERE e.relation = relation AND (state_column IS NULL OR e.state_column = state_column)
+  FOR id, present_column, is_on_record IN
+    SELECT e.enforcement_id, e.state_column, e.enforced_at IS NOT NULL FROM workflow.enforced AS e
+    WHERE e.relation = relation AND (state_column IS NULL OR e.state_column = state_column)
   LOOP
     PERFORM workflow._drop_enforcing(relation, id);
-    UPDATE workflow.enforcement AS e SET ended_at = clock_timestamp(), ended_by = caller, ended_oid = relation::oid
-    WHERE e.enforcement_id = id;
+    UPDATE workflow.enforcement AS e
+    SET ended_at = clock_timestamp(), ended_by = caller, ended_oid = relation::oid,
+        state_column = coalesce(present_column, e.state_column)
+    WHERE e.enforcement_id = id AND is_on_record;
     PERFORM workflow._note(caller, 'unenforce', NULL, 'table:' || relation, NULL,
                            jsonb_build_object('enforcement_id', id));
     n := n + 1;
   END LOOP;
   IF n = 0 THEN
-    RAISE EXCEPTION '% is held to no workflow', relation || coalesce(format(' in column "%s"', state_column), '')
+    RAISE EXCEPTION '% is held to no workflow', concat(relation, ' in column "' || state_column || '"')
       USING ERRCODE = 'object_not_in_prerequisite_state',
             DETAIL = format('Tables that are: %s.',
                             coalesce((SELECT string_agg(DISTINCT e.relation::text, ', ') FROM workflow.enforced AS e), 'none')),
@@ -406,8 +421,9 @@ BEGIN
   END IF;
   RETURN QUERY
     SELECT t.row_seq, t.from_state, t.event, t.to_state, t.kind, t.actor, t.reason, t.at, e.workflow, t.version,
-           e.state_column::name
+           coalesce(n.state_column, e.state_column)::name
     FROM workflow._enforcements_of(_transitions_of.relation) AS e
+    LEFT JOIN workflow.enforced AS n ON n.enforcement_id = e.enforcement_id
     JOIN workflow.transition AS t ON t.enforcement_id = e.enforcement_id AND t.key = _transitions_of.key
     ORDER BY t.row_seq;
 END
@@ -446,7 +462,7 @@ RETURNS TABLE (key text, problem text) LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH states AS MATERIALIZED (
-    SELECT s.state FROM workflow._graph_states(held.workflow, held.version) AS s
+    SELECT s.state FROM workflow._declared_states(held.workflow, held.version) AS s (state)
   ), logged AS MATERIALIZED (
     SELECT DISTINCT ON (t.key) t.key, t.to_state FROM workflow.transition AS t
     WHERE t.enforcement_id = held.enforcement_id ORDER BY t.key, t.row_seq DESC

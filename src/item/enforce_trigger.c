@@ -16,12 +16,17 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "base/sqlstate.h"
+#include "common/hashfn.h"
 #include "executor/tuptable.h"
 #include "item/enforced.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 
 /* How many states a hint names. */
 #define HINT_STATES 10
+
+/* How much a message shows of a state that is none. */
+#define SHOWN_BYTES 100
 
 /* A row that is on its way to another partition. */
 typedef struct Leaving
@@ -29,6 +34,7 @@ typedef struct Leaving
 	int			enforcement_id; /* 0: none */
 	TransactionId transaction;
 	int			from;
+	uint32		unknown;		/* hash of a state that is none */
 	char		key[1024];
 } Leaving;
 
@@ -75,7 +81,13 @@ facts(const TriggerData *trigger, const WfEnforced *enforced, const char *key)
 static char *
 shown(const WfStateText *text)
 {
-	return text->text == NULL ? pstrdup("null") : psprintf("\"%.*s\"", text->length, text->text);
+	int			length = text->text == NULL ? 0 :
+	pg_mbcliplen(text->text, text->length, SHOWN_BYTES);
+
+	if (text->text == NULL)
+		return pstrdup("null");
+
+	return psprintf("\"%.*s%s\"", length, text->text, length < text->length ? "..." : "");
 }
 
 static void
@@ -157,6 +169,12 @@ same_text(const WfStateText *one, const WfStateText *other)
 	return one->length == other->length && memcmp(one->text, other->text, one->length) == 0;
 }
 
+static uint32
+hash_of(const WfStateText *text)
+{
+	return text->text == NULL ? 0 : hash_bytes((const unsigned char *) text->text, text->length);
+}
+
 /*
  * Notes a row that is deleted here to be inserted into another partition.
  */
@@ -173,6 +191,7 @@ note_leaving(const TriggerData *trigger, const WfEnforced *enforced)
 	leaving.transaction = GetTopTransactionIdIfAny();
 	leaving.enforcement_id = enforced->enforcement_id;
 	leaving.from = wf_enforced_state(enforced, row, &text);
+	leaving.unknown = leaving.from == WF_NO_STATE ? hash_of(&text) : 0;
 	strlcpy(leaving.key, key, sizeof(leaving.key));
 }
 
@@ -214,7 +233,7 @@ judge_insert(const TriggerData *trigger, const WfEnforced *enforced)
 	if (has_arrived(enforced, move.key))
 	{
 		move.from = leaving.from;
-		if (move.from != move.to)
+		if (move.from != move.to || (move.to == WF_NO_STATE && leaving.unknown != hash_of(&text)))
 			judge_change(trigger, &move, "a state that is none", &text);
 		return;
 	}
