@@ -83,6 +83,23 @@ $$;
 COMMENT ON FUNCTION workflow._require_table_owner(text, regclass) IS
   'Inner: raises unless the caller owns a table';
 
+-- Raises where an old snapshot would not show what others have committed since:
+-- rows in states that the workflow has not.
+CREATE FUNCTION workflow._require_fresh_snapshots(what text) RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF current_setting('transaction_isolation') NOT LIKE 'read %' THEN
+    RAISE EXCEPTION '% does not work in a transaction of isolation level %', what, current_setting('transaction_isolation')
+      USING ERRCODE = 'active_sql_transaction',
+            DETAIL = 'Its snapshot may be older than rows that others have committed since.',
+            HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED;';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_fresh_snapshots(text) IS
+  'Inner: raises in REPEATABLE READ and SERIALIZABLE';
+
 -- Raises unless the rows of a table can be judged by a trigger.
 CREATE FUNCTION workflow._require_enforceable(relation regclass) RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -298,6 +315,7 @@ BEGIN
   PERFORM workflow._require_given(state_column IS NOT NULL, 'state_column');
   PERFORM workflow._require_given(workflow IS NOT NULL, 'workflow');
   PERFORM workflow._require_given(key_column IS NOT NULL, 'key_column');
+  PERFORM workflow._require_fresh_snapshots('enforce()');
   PERFORM workflow._require_table_owner(caller, relation);
   PERFORM workflow._require_enforceable(relation);
   EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
@@ -332,6 +350,7 @@ DECLARE
   n int := 0;
 BEGIN
   PERFORM workflow._require_given(relation IS NOT NULL, 'relation');
+  PERFORM workflow._require_fresh_snapshots('unenforce()');
   PERFORM workflow._require_table_owner(caller, relation);
   FOR id, present_column, is_on_record IN
     SELECT e.enforcement_id, e.state_column, e.enforced_at IS NOT NULL FROM workflow.enforced AS e

@@ -54,6 +54,11 @@ SELECT count(*) FROM workflow.enforced;
 SELECT count(*) FROM workflow.enforcement;
 UPDATE orders SET s = 'NEW' WHERE s IS NULL OR s <> 'PAID';
 
+-- a transaction whose snapshot may be old
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT workflow.enforce('orders', 's', 'order', 'id');
+ROLLBACK;
+
 -- a key that may be shared, is null, or is too long
 CREATE TABLE loose (k text, s text DEFAULT 'NEW');
 SELECT workflow.enforce('loose', 's', 'order', 'k');
