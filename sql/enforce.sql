@@ -443,7 +443,8 @@ BEGIN
            coalesce(n.state_column, e.state_column)::name
     FROM workflow._enforcements_of(_transitions_of.relation) AS e
     LEFT JOIN workflow.enforced AS n ON n.enforcement_id = e.enforcement_id
-    JOIN workflow.transition AS t ON t.enforcement_id = e.enforcement_id AND t.key = _transitions_of.key
+    JOIN workflow.transition AS t
+      ON t.key = _transitions_of.key AND t.enforcement_id = e.enforcement_id AND t.enforcement_id IS NOT NULL
     ORDER BY t.row_seq;
 END
 $$;

@@ -106,7 +106,7 @@ CREATE TABLE workflow.transition (
   row_seq    bigint
 ) PARTITION BY LIST (month);
 CREATE UNIQUE INDEX transition_item ON workflow.transition (item_id, seq, month) WHERE item_id IS NOT NULL;
-CREATE INDEX transition_row ON workflow.transition (enforcement_id, key, row_seq) WHERE enforcement_id IS NOT NULL;
+CREATE INDEX transition_row ON workflow.transition (key, enforcement_id) WHERE enforcement_id IS NOT NULL;
 DO $ring$
 DECLARE
   name text;
