@@ -97,3 +97,40 @@ SELECT workflow.unenforce('orders');
 SELECT count(*) FROM pg_trigger WHERE tgname LIKE '%workflow%' AND tgrelid::regclass::text LIKE 'orders%';
 UPDATE orders SET s = 'LOST';
 SELECT workflow.enforce('orders', 's', 'order', 'id');
+
+-- what a trigger does on the way of one row does not hide the move of another
+SELECT version FROM workflow.define('{
+  "workflow": "order", "initial": "NEW", "owner": "shop",
+  "states": {
+    "NEW":  {"on": {"pay": "PAID"}},
+    "PAID": {"on": {"refund": "NEW", "end": "DONE"}},
+    "DONE": {"final": "done"}}}');
+CREATE TABLE bags (id int, place int, s text DEFAULT 'NEW', PRIMARY KEY (id, place)) PARTITION BY LIST (place);
+CREATE TABLE bags_1 PARTITION OF bags FOR VALUES IN (1);
+CREATE TABLE bags_2 PARTITION OF bags FOR VALUES IN (2);
+SELECT workflow.enforce('bags', 's', 'order', 'id');
+INSERT INTO bags SELECT i, 1 FROM generate_series(1, 4) AS i;
+UPDATE bags SET s = 'PAID';
+CREATE FUNCTION follow() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN UPDATE bags SET place = 2, s = 'NEW' WHERE id = OLD.id + 2 AND place = 1; RETURN NULL; END $$;
+CREATE TRIGGER follow AFTER DELETE ON bags_1 FOR EACH ROW WHEN (OLD.id < 3) EXECUTE FUNCTION follow();
+UPDATE bags SET place = 2 WHERE id < 3;
+SELECT * FROM bags ORDER BY id;
+SELECT key, count(*) FROM workflow.transition WHERE event = 'refund' GROUP BY key ORDER BY key;
+
+-- a move that failed, or was kept from arriving, leaves nothing behind
+CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not so'; END $$;
+CREATE TRIGGER fail AFTER DELETE ON bags_2 FOR EACH ROW WHEN (OLD.id = 1) EXECUTE FUNCTION fail();
+CREATE TRIGGER stop BEFORE INSERT ON bags_1 FOR EACH ROW WHEN (NEW.id = 2 AND NEW.s = 'PAID') EXECUTE FUNCTION stop();
+BEGIN;
+SAVEPOINT a;
+UPDATE bags SET place = 1 WHERE id = 1;
+ROLLBACK TO a;
+DROP TRIGGER fail ON bags_2;
+DELETE FROM bags WHERE id = 1;
+INSERT INTO bags VALUES (1, 1);
+UPDATE bags SET place = 1 WHERE id = 2;
+INSERT INTO bags VALUES (2, 1);
+COMMIT;
+SELECT event FROM workflow.transitions_of('bags', 1);
+SELECT event FROM workflow.transitions_of('bags', 2);

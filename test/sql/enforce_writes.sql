@@ -137,6 +137,12 @@ $$ BEGIN RAISE WARNING 'seen: % %', NEW.key, NEW.event; RETURN NEW; END $$;
 CREATE TRIGGER watch BEFORE INSERT ON workflow.transition FOR EACH ROW EXECUTE FUNCTION watch();
 UPDATE orders SET s = 'NEW' WHERE id IN (12, 13);
 DROP TRIGGER watch ON workflow.transition;
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE WARNING 'more transitions'; RETURN NULL; END $$;
+CREATE TRIGGER tell AFTER INSERT ON workflow.transition FOR EACH STATEMENT EXECUTE FUNCTION tell();
+UPDATE orders SET s = 'PAID' WHERE id = 11 AND s = 'NEW' OR id = 12;
+DROP TRIGGER tell ON workflow.transition;
+UPDATE orders SET s = 'NEW' WHERE id = 12;
 CREATE INDEX by_hash ON workflow.transition USING hash (key);
 CREATE INDEX by_expression ON workflow.transition (lower(actor)) WHERE kind = 'direct';
 UPDATE orders SET s = 'PAID' WHERE id IN (12, 13);
