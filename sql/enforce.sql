@@ -40,7 +40,11 @@ COMMENT ON FUNCTION workflow._trigger_arguments(bytea) IS
 CREATE VIEW workflow.enforced AS
 SELECT judge.tgrelid::regclass AS relation, s.attname AS state_column, k.attname AS key_column,
        a.arguments[3] AS workflow, a.arguments[4]::int AS version,
-       judge.tgenabled IN ('O', 'A') AND s.attname IS NOT NULL AND e.enforcement_id IS NOT NULL AS works,
+       s.attname IS NOT NULL AND e.enforcement_id IS NOT NULL AND NOT EXISTS (
+         SELECT FROM pg_catalog.pg_trigger AS each
+         WHERE each.tgfoid = judge.tgfoid AND each.tgargs = judge.tgargs AND each.tgenabled NOT IN ('O', 'A')
+           AND (each.tgrelid = judge.tgrelid
+                OR each.tgrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(judge.tgrelid) AS p))) AS works,
        e.enforced_by, e.enforced_at, a.arguments[1]::int AS enforcement_id
 FROM pg_catalog.pg_trigger AS judge
 JOIN pg_catalog.pg_proc AS j ON j.oid = judge.tgfoid
@@ -129,6 +133,9 @@ BEGIN
   ELSIF class.relkind = 'r' AND class.has_children THEN
     problem := format('%s has tables that inherit from it', relation);
     cure := 'Triggers are not inherited: enforce those tables, or make them partitions.';
+  ELSIF EXISTS (SELECT FROM pg_partition_tree(relation) AS p JOIN pg_class AS c ON c.oid = p.relid WHERE c.relkind = 'f') THEN
+    problem := format('%s has partitions that are foreign tables', relation);
+    cure := 'ALTER TABLE ... DETACH PARTITION ...;';
   END IF;
   IF problem IS NOT NULL THEN
     RAISE EXCEPTION '%', problem

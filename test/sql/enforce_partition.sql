@@ -134,3 +134,17 @@ INSERT INTO bags VALUES (2, 1);
 COMMIT;
 SELECT event FROM workflow.transitions_of('bags', 1);
 SELECT event FROM workflow.transitions_of('bags', 2);
+
+-- a trigger that is disabled on one partition only
+SELECT works FROM workflow.enforced WHERE relation = 'bags'::regclass;
+ALTER TABLE bags_2 DISABLE TRIGGER ALL;
+SELECT works FROM workflow.enforced WHERE relation = 'bags'::regclass;
+ALTER TABLE bags_2 ENABLE TRIGGER ALL;
+SELECT works FROM workflow.enforced WHERE relation = 'bags'::regclass;
+
+-- a partition that is elsewhere
+CREATE FOREIGN DATA WRAPPER nothing;
+CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;
+CREATE TABLE split (id int, s text) PARTITION BY LIST (id);
+CREATE FOREIGN TABLE split_far PARTITION OF split FOR VALUES IN (1) SERVER nowhere;
+SELECT workflow.enforce('split', 's', 'order', 'id');
