@@ -72,6 +72,8 @@ begin_activity(const WfVisit *visit)
 			return wf_item_enter_exception(visit);
 		case WF_ACTIVITY_WAIT:
 			return wf_item_enter_wait(visit);
+		case WF_ACTIVITY_SPAWN:
+			return wf_item_enter_spawn(visit);
 		case WF_ACTIVITY_GATE:
 			return wf_item_enter_gate(visit);
 		case WF_ACTIVITY_VALIDATE:

@@ -64,6 +64,8 @@ enum
 	COLUMN_PAUSED_AT,
 	COLUMN_SUBMITTED_BY = 16,
 	COLUMN_PRIORITY = 18,
+	COLUMN_PARENT_ID = 23,
+	COLUMN_PARENT_SEQ,
 };
 
 static Jsonb *
@@ -164,6 +166,18 @@ column_text(HeapTuple tuple, TupleDesc desc, int column)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
+static void
+read_parent(HeapTuple tuple, TupleDesc desc, WfItem *item)
+{
+	bool		isnull;
+	Datum		parent_id = heap_getattr(tuple, COLUMN_PARENT_ID, desc, &isnull);
+
+	if (isnull)
+		return;
+	item->parent_id = DatumGetInt64(parent_id);
+	item->parent_seq = DatumGetInt32(heap_getattr(tuple, COLUMN_PARENT_SEQ, desc, &isnull));
+}
+
 static Datum
 column_datum(HeapTuple tuple, TupleDesc desc, int column)
 {
@@ -193,6 +207,7 @@ wf_item_from_tuple(HeapTuple tuple, TupleDesc desc)
 	item->is_paused = !heap_attisnull(tuple, COLUMN_PAUSED_AT, desc);
 	item->submitted_by = column_text(tuple, desc, COLUMN_SUBMITTED_BY);
 	item->priority = DatumGetInt32(column_datum(tuple, desc, COLUMN_PRIORITY));
+	read_parent(tuple, desc, item);
 
 	return item;
 }

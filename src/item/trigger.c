@@ -323,6 +323,9 @@ carry_out(const Change *change, const WfActiveMove *active)
 	row.from_state = change->old->state;
 	row.move = active->move;
 	wf_item_log(&row);
+	if (active->from->kind == WF_ACTIVITY_SPAWN)
+		wf_item_leave_children(change->old, active->move);
+	wf_item_note_end(change->new);
 
 	visit.item = change->new;
 	visit.graph = active->graph;
