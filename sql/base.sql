@@ -67,6 +67,11 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'wf_sql_now';
 COMMENT ON FUNCTION workflow._now() IS
   'Inner: the time that deadlines are measured against: real, or that of pg_workflow.clock';
 
+CREATE FUNCTION workflow._time_after(since timestamptz, duration interval) RETURNS timestamptz
+LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wf_sql_time_after';
+COMMENT ON FUNCTION workflow._time_after(timestamptz, interval) IS
+  'Inner: the time that comes an interval after another, the same in every time zone';
+
 CREATE FUNCTION workflow._session_lives(pid int, started_at timestamptz) RETURNS bool
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'wf_sql_session_lives';
 COMMENT ON FUNCTION workflow._session_lives(int, timestamptz) IS
@@ -151,6 +156,11 @@ BEGIN
        'workflow.verify_endpoint(endpoint, operation) finds out anew'),
       ('cluster',       '',   'a copy would send what the original has sent',
        'workflow.adopt_cluster(policy, reason) lets a copy send'),
+      ('mock',          'endpoint_id, method, path, answer, times',
+                              'a test would not meet the answers that it has given',
+       'ROLLBACK ends a test with its mocks'),
+      ('mock_request',  '',   'what a test would have sent is a record',
+       'ROLLBACK ends a test with what it would have sent'),
       ('model_output',  '',   'what models have answered is a record',
        'What was answered stays on record'),
       ('review',        'item_id, seq, state, spec, shown, proposed, previous, opened_at',

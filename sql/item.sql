@@ -359,6 +359,19 @@ LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_wake_paused_jobs';
 COMMENT ON FUNCTION workflow._wake_paused_jobs(bigint[]) IS
   'Inner: makes the jobs of items ready that waited because of a pause';
 
+-- Sets back what was put aside because it was due in a pause (src/item/timer_pause.c).
+CREATE FUNCTION workflow._resume_timers(item bigint, name text) RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  UPDATE workflow.timer AS t SET due_at = t.paused_due_at, paused_due_at = NULL
+  WHERE t.item_id = item AND t.paused_due_at IS NOT NULL;
+  UPDATE workflow.timer AS t SET due_at = t.paused_due_at, paused_due_at = NULL
+  FROM workflow.item AS i
+  WHERE i.item_id = t.item_id AND i.workflow = name AND i.paused_at IS NULL AND t.paused_due_at IS NOT NULL
+$$;
+COMMENT ON FUNCTION workflow._resume_timers(bigint, text) IS
+  'Inner: timers that were put aside in a pause, of an item or of a workflow''s items, are due when they were';
+
 CREATE FUNCTION workflow._resume(caller text, item bigint, reason text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -369,6 +382,7 @@ BEGIN
     RETURN;
   END IF;
   PERFORM workflow._set_pause(item, NULL, NULL, NULL);
+  PERFORM workflow._resume_timers(item, NULL);
   IF NOT EXISTS (SELECT FROM workflow.workflow AS w
                  WHERE w.workflow = paused.workflow AND w.paused_at IS NOT NULL) THEN
     PERFORM workflow._wake_paused_jobs(ARRAY[item]);
@@ -444,6 +458,7 @@ BEGIN
   END IF;
   UPDATE workflow.workflow AS w SET paused_at = NULL, paused_by = NULL, pause_reason = NULL
   WHERE w.workflow = name;
+  PERFORM workflow._resume_timers(NULL, name);
   PERFORM workflow._wake_paused_jobs(ARRAY(
     SELECT i.item_id FROM workflow.item AS i JOIN workflow.job AS j ON j.item_id = i.item_id
     WHERE i.workflow = name AND i.paused_at IS NULL

@@ -32,7 +32,7 @@ DECLARE
   previous jsonb;
   opened bigint;
 BEGIN
-  SELECT now + q.sla INTO due FROM workflow.queue AS q WHERE q.queue = spec ->> 'queue';
+  SELECT workflow._time_after(now, q.sla) INTO due FROM workflow.queue AS q WHERE q.queue = spec ->> 'queue';
   SELECT jsonb_build_object('decision', r.decision, 'reason', r.reason,
                             'decided_by', r.decided_by, 'decided_at', r.decided_at)
     INTO previous
@@ -77,7 +77,7 @@ BEGIN
                          format('overdue since %s', late.due_at),
                          jsonb_build_object('step', late.step + 1, 'to', queue.escalate_to[late.step + 1]));
   IF late.step + 1 < cardinality(queue.escalate_to) THEN
-    PERFORM workflow._set_timer(late.item_id, 'overdue', workflow._now() + queue.sla, 'overdue');
+    PERFORM workflow._set_timer(late.item_id, 'overdue', workflow._time_after(workflow._now(), queue.sla), 'overdue');
   END IF;
 END
 $$;
@@ -393,7 +393,7 @@ SELECT r.review_id AS id, r.item_id, i.workflow, i.key, r.state, r.queue,
        r.shown, r.proposed, r.previous,
        ARRAY(SELECT jsonb_array_elements_text(r.spec -> 'decisions')) AS decisions,
        r.assignee, r.opened_at, r.due_at,
-       r.due_at < clock_timestamp() AS overdue,
+       r.due_at < workflow._now() AS overdue,
        i.seq
 FROM workflow.review AS r
 JOIN workflow.item AS i ON i.item_id = r.item_id

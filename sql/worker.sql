@@ -125,7 +125,7 @@ $$;
 COMMENT ON FUNCTION workflow._disown(text, int) IS
   'Inner: what an interrupted run() of this session left counts as left by a vanished process';
 
-CREATE FUNCTION workflow._claim_own(worker text, pid int, started timestamptz)
+CREATE FUNCTION workflow._claim_own(worker text, pid int, started timestamptz, mocked boolean)
 RETURNS TABLE (job_id bigint, token text) LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -136,14 +136,15 @@ AS $$
   WHERE j.job_id = (
     SELECT o.job_id
     FROM workflow.job AS o JOIN workflow.queue AS q ON q.queue = o.queue
-    WHERE o.kind = 'sql' AND o.status = 'ready' AND NOT o.behind AND o.run_at <= workflow._now()
+    WHERE (o.kind = 'sql' OR mocked AND o.kind IN ('http', 'model') AND workflow._is_mocked(o.effect_id))
+      AND o.status = 'ready' AND NOT o.behind AND o.run_at <= workflow._now()
       AND q.paused_at IS NULL AND workflow._is_own(o.xmin)
     ORDER BY o.priority, o.run_at, o.job_id
     LIMIT 1)
   RETURNING j.job_id, j.token
 $$;
-COMMENT ON FUNCTION workflow._claim_own(text, int, timestamptz) IS
-  'Inner: claims the next sql job that the present transaction wrote';
+COMMENT ON FUNCTION workflow._claim_own(text, int, timestamptz, boolean) IS
+  'Inner: claims the next sql job that the present transaction wrote, or call that its mocks answer';
 
 -- ------------------------------------------------------------------- health
 

@@ -3,21 +3,38 @@
  *	  The time that deadlines are measured against.
  *
  * Real time, unless pg_workflow.clock holds another one: then every deadline
- * that this session sets or tests goes by that.  Background workers never see
- * the setting, because it belongs to a session.
+ * that this session sets or tests goes by that.  A point in time stands still; an
+ * interval with its sign goes on beside the real time.  Background workers do not
+ * go by the setting, wherever it was made: it is for the tests of a session.
  */
 #include "postgres.h"
 
 #include "base/clock.h"
 #include "base/compat.h"
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #define DAYS_PER_YEAR_ROUNDED 366
 
-static TimestampTz fake_now = 0;
+/* What pg_workflow.clock says. */
+typedef struct FakeClock
+{
+	bool		is_offset;
+	TimestampTz at;
+	Interval	offset;
+} FakeClock;
+
+static FakeClock fake = {0};
 static bool is_faked = false;
+
+bool
+wf_clock_is_faked(void)
+{
+	return is_faked && !IsBackgroundWorker;
+}
 
 /*
  * Returns the present time of this session's clock.
@@ -25,7 +42,10 @@ static bool is_faked = false;
 TimestampTz
 wf_now(void)
 {
-	return is_faked ? fake_now : GetCurrentTimestamp();
+	if (!wf_clock_is_faked())
+		return GetCurrentTimestamp();
+
+	return fake.is_offset ? wf_time_after(GetCurrentTimestamp(), &fake.offset) : fake.at;
 }
 
 /*
@@ -62,29 +82,123 @@ wf_interval_us(const Interval *interval)
 }
 
 /*
- * Accepts an empty text or a point in time.  A relative word such as
- * "tomorrow" is resolved once, here.
+ * See clock.h.  Days have 24 hours and months are those of the calendar in UTC,
+ * whatever time zone who asks lives in.
+ */
+TimestampTz
+wf_time_after(TimestampTz from, const Interval *interval)
+{
+	int64		us = wf_interval_us(interval);
+
+	if (interval->month == 0)
+		return from + us;
+
+	return DatumGetTimestamp(DirectFunctionCall2(timestamp_pl_interval, TimestampGetDatum(from),
+												 IntervalPGetDatum(interval)));
+}
+
+static void
+refuse_relative_time(const char *text)
+{
+	static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
+
+	for (int i = 0; i < lengthof(words); i++)
+	{
+		size_t		length = strlen(words[i]);
+
+		for (const char *c = text; *c != '\0'; c++)
+			if (pg_strncasecmp(c, words[i], length) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_DATETIME_FORMAT),
+						 errmsg("\"%s\" is not a point in time", text),
+						 errdetail("What \"%s\" means depends on when, and by whom, it is read.",
+								   words[i]),
+						 errhint("Write for example \"2030-01-31 09:00+00\".")));
+	}
+}
+
+/*
+ * See clock.h.
+ */
+Datum
+wf_time_in(PG_FUNCTION_ARGS)
+{
+	pg_tz	   *zone = session_timezone;
+	int			order = DateOrder;
+	Datum		at;
+
+	refuse_relative_time(PG_GETARG_CSTRING(0));
+	PG_TRY();
+	{
+		session_timezone = pg_tzset("GMT");
+		DateOrder = DATEORDER_YMD;
+		at = DirectFunctionCall3(timestamptz_in, PG_GETARG_DATUM(0),
+								 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	}
+	PG_FINALLY();
+	{
+		session_timezone = zone;
+		DateOrder = order;
+	}
+	PG_END_TRY();
+
+	return at;
+}
+
+static void
+parse_offset(const char *text, FakeClock *parsed)
+{
+	Datum		interval = DirectFunctionCall3(interval_in, CStringGetDatum(text),
+											   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+
+	parsed->is_offset = true;
+	parsed->offset = *DatumGetIntervalP(interval);
+	(void) wf_time_after(GetCurrentTimestamp(), &parsed->offset);
+}
+
+static void
+parse_time(const char *text, FakeClock *parsed)
+{
+	parsed->is_offset = false;
+	parsed->at = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(text),
+														 ObjectIdGetDatum(InvalidOid),
+														 Int32GetDatum(-1)));
+	if (TIMESTAMP_NOT_FINITE(parsed->at))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("\"%s\" is no time that comes", text)));
+}
+
+static bool
+is_offset(const char *text)
+{
+	return text[0] == '+' || (text[0] == '-' && (isdigit((unsigned char) text[1]) || text[1] == ' '));
+}
+
+/*
+ * Accepts an empty text, a point in time, or an interval that begins with its
+ * sign.  A relative word such as "tomorrow" is resolved once, here.
  */
 bool
 wf_clock_check(char **newval, void **extra, GucSource source)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	TimestampTz *parsed = NULL;
+	FakeClock  *parsed = NULL;
 	volatile bool ok = true;
 
 	if (*newval == NULL || **newval == '\0')
 		return true;
 
-	parsed = (TimestampTz *) wf_setting_malloc(sizeof(TimestampTz));
+	parsed = (FakeClock *) wf_setting_malloc(sizeof(FakeClock));
 	if (parsed == NULL)
 		return false;
 
 	PG_TRY();
 	{
-		*parsed = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
-														  CStringGetDatum(*newval),
-														  ObjectIdGetDatum(InvalidOid),
-														  Int32GetDatum(-1)));
+		if (is_offset(*newval))
+			parse_offset(*newval, parsed);
+		else
+			parse_time(*newval, parsed);
 	}
 	PG_CATCH();
 	{
@@ -97,7 +211,9 @@ wf_clock_check(char **newval, void **extra, GucSource source)
 	if (!ok)
 	{
 		wf_setting_free(parsed);
-		GUC_check_errdetail("\"%s\" is not a point in time.", *newval);
+		GUC_check_errdetail("\"%s\" is neither a point in time nor an interval that begins with its sign.",
+							*newval);
+		GUC_check_errhint("Write for example '2030-01-31 09:00+00', or '+3 days' for three days from now on.");
 		return false;
 	}
 	*extra = parsed;
@@ -113,7 +229,7 @@ wf_clock_assign(const char *newval, void *extra)
 {
 	is_faked = (extra != NULL);
 	if (is_faked)
-		fake_now = *(TimestampTz *) extra;
+		fake = *(FakeClock *) extra;
 }
 
 /*
@@ -125,4 +241,16 @@ Datum
 wf_sql_now(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TIMESTAMPTZ(wf_now());
+}
+
+PG_FUNCTION_INFO_V1(wf_sql_time_after);
+
+/*
+ * _time_after(since, duration) returns timestamptz: wf_time_after() for
+ * statements of SQL.
+ */
+Datum
+wf_sql_time_after(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(wf_time_after(PG_GETARG_TIMESTAMPTZ(0), PG_GETARG_INTERVAL_P(1)));
 }

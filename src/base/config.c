@@ -17,7 +17,7 @@
 char	   *wf_secrets_dir = NULL;
 int			wf_effects_mode = WF_EFFECTS_ON;
 int			wf_after_failover = WF_FAILOVER_QUARANTINE;
-char	   *wf_clock_setting = NULL;
+static char *clock_setting = NULL;	/* clock.c has what it says */
 bool		wf_workers_enabled = true;
 int			wf_max_workers = 4;
 int			wf_worker_idle_timeout_ms = 60000;
@@ -118,7 +118,7 @@ define_worker_settings(void)
 	DefineCustomStringVariable("pg_workflow.clock",
 							   "Time that workflow.run() of this session goes by, for tests.",
 							   "Empty means the real time; background workers ignore it.",
-							   &wf_clock_setting, "",
+							   &clock_setting, "",
 							   PGC_SUSET, 0, wf_clock_check, wf_clock_assign, NULL);
 }
 

@@ -22,7 +22,6 @@ typedef enum WfAfterFailover
 extern char *wf_secrets_dir;
 extern int	wf_effects_mode;	/* WfEffectsMode */
 extern int	wf_after_failover;	/* WfAfterFailover */
-extern char *wf_clock_setting;
 extern bool wf_workers_enabled;
 extern int	wf_max_workers;
 extern int	wf_worker_idle_timeout_ms;

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "base/jsonb.h"
 #include "base/plan.h"
 #include "catalog/pg_type.h"
@@ -102,7 +103,7 @@ check_wait_until(WfCheck *check, JsonbValue *value)
 
 	if (text[0] == '$')
 		wf_check_selector(check, value);
-	else if (!wf_text_is_input(timestamptz_in, text, NULL, NULL))
+	else if (!wf_text_is_input(wf_time_in, text, NULL, NULL))
 		wf_check_error(check, "bad_time", "write for example \"2030-01-31 09:00+00\"",
 					   "\"%s\" is neither a point in time nor a selector", text);
 }

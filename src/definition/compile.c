@@ -7,11 +7,14 @@
  */
 #include "postgres.h"
 
+#include "base/clock.h"
 #include "base/jsonb.h"
 #include "common/hashfn.h"
 #include "definition/definition_internal.h"
+#include "utils/fmgrprotos.h"
 #include "utils/formatting.h"
 #include "utils/hsearch.h"
+#include "utils/timestamp.h"
 
 #define TO_ORIGIN "@origin"
 
@@ -154,6 +157,7 @@ static void
 read_timeout(JsonbValue *holder, WfState *state)
 {
 	JsonbValue *timeout = wf_jsonb_value_get(holder, "timeout");
+	Datum		interval;
 	char	   *after;
 	char	   *event;
 
@@ -162,7 +166,10 @@ read_timeout(JsonbValue *holder, WfState *state)
 	after = timeout->type == jbvString ? wf_jsonb_value_text(timeout) :
 		get_text(timeout, "after");
 	event = get_text(timeout, "event");
-	if (after != NULL && wf_interval_from_text(after, &state->timeout_us))
+	if (after == NULL || !wf_text_is_input(interval_in, after, &interval, NULL))
+		return;
+	state->timeout = *DatumGetIntervalP(interval);
+	if (wf_interval_fits(&state->timeout, &state->timeout_us))
 		state->timeout_event = event == NULL ? "timeout" : event;
 }
 

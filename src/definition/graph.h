@@ -51,7 +51,8 @@ typedef struct WfState
 	const char *outcome;		/* of a final state, else NULL */
 	Jsonb	   *retry;			/* the policy object, laid over "default";
 								 * NULL where the activity needs none */
-	int64		timeout_us;		/* of the visit; 0 for none */
+	int64		timeout_us;		/* of the visit, roughly; 0 for none */
+	Interval	timeout;		/* the same, exactly */
 	const char *timeout_event;
 	int			ntransitions;
 	WfTransition *transitions;	/* own ones first, then those of "any" */

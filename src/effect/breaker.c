@@ -22,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "effect/ledger.h"
+#include "effect/mock.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -100,6 +101,17 @@ counts_of(const WfEndpoint *endpoint)
 	}
 
 	return counts;
+}
+
+/*
+ * What tests have counted, or are to begin with.
+ */
+void
+wf_breaker_forget(void)
+{
+	if (all_counts != NULL)
+		hash_destroy(all_counts);
+	all_counts = NULL;
 }
 
 /*

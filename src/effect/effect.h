@@ -179,6 +179,7 @@ typedef struct WfWire
 	List	   *secrets;		/* of char *: masked where the answer has them */
 	int			stall_seconds;
 	int			http_version;	/* WfHttpVersion */
+	bool		is_mocked;		/* never sent: names stand for its secrets */
 } WfWire;
 
 /*
@@ -190,6 +191,12 @@ typedef struct WfWire
  */
 extern WfWire *wf_effect_begin_send(int64 effect_id, const char *worker,
 									WfEffectOutcome *outcome);
+
+/*
+ * The same for an attempt that a mock answers (mock.h): no secret is read.
+ */
+extern WfWire *wf_effect_begin_mocked(int64 effect_id, const char *worker,
+									  WfEffectOutcome *outcome);
 
 /* An attempt that is to begin together with others. */
 typedef struct WfStart

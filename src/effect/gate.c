@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "effect/ledger.h"
+#include "effect/mock.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -71,6 +72,17 @@ gate_of(int32 endpoint_id)
 	}
 
 	return gate;
+}
+
+/*
+ * What tests have spent, or are to begin with.
+ */
+void
+wf_gate_forget(void)
+{
+	if (gates != NULL)
+		hash_destroy(gates);
+	gates = NULL;
 }
 
 /*

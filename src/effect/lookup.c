@@ -16,6 +16,7 @@
 #include "base/rows.h"
 #include "catalog/pg_type.h"
 #include "effect/ledger.h"
+#include "effect/mock.h"
 #include "lib/stringinfo.h"
 #include "utils/timestamp.h"
 
@@ -261,7 +262,7 @@ was_accepted(const WfEffect *effect)
 static bool
 is_time_over(const WfEffect *effect)
 {
-	return GetCurrentTimestamp() > unknown_since(effect) + GIVE_UP_US;
+	return wf_wire_now() > unknown_since(effect) + GIVE_UP_US;
 }
 
 static WfVerdict
@@ -269,7 +270,7 @@ judge_absence(const WfEffect *effect, const WfEndpoint *endpoint)
 {
 	WfVerdict	verdict = {.evidence = WF_NOT_APPLIED,.error_class = "unknown_outcome"};
 
-	if (GetCurrentTimestamp() < unknown_since(effect) + endpoint->lookup.settle_us)
+	if (wf_wire_now() < unknown_since(effect) + endpoint->lookup.settle_us)
 	{
 		verdict.action = WF_ACT_PROBE;
 		verdict.message = "the lookup does not find it yet";
@@ -343,7 +344,7 @@ int64
 wf_lookup_delay_us(WfFinding finding, const WfEffect *effect, const WfEndpoint *endpoint,
 				   double random01)
 {
-	int64		elapsed = Max(GetCurrentTimestamp() - unknown_since(effect), 0);
+	int64		elapsed = Max(wf_wire_now() - unknown_since(effect), 0);
 	bool		may_settle = finding == WF_FINDING_ABSENT && elapsed < endpoint->lookup.settle_us;
 	int64		delay = may_settle ? endpoint->lookup.settle_us - elapsed :
 	(int64) (elapsed * (0.5 + random01 / 2));

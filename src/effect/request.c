@@ -12,6 +12,7 @@
 #include "commands/defrem.h"
 #include "effect/ledger.h"
 #include "effect/mask.h"
+#include "effect/mock.h"
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
@@ -146,7 +147,7 @@ add_secrets(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint, ch
 	foreach(cell, mapping)
 	{
 		DefElem    *option = lfirst(cell);
-		char	   *secret = wf_secret_read(defGetString(option), problem);
+		char	   *secret = wf_wire_secret(wire, defGetString(option), problem);
 
 		if (secret == NULL || !header_is_free(wire, option->defname, problem))
 			return false;
@@ -267,7 +268,7 @@ wf_fill_wire(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint,
 
 	if (endpoint->key_secret != NULL)
 	{
-		wire->client_key = wf_secret_read(endpoint->key_secret, problem);
+		wire->client_key = wf_wire_secret(wire, endpoint->key_secret, problem);
 		if (wire->client_key == NULL)
 			return false;
 	}

@@ -13,6 +13,7 @@
 #include "base/config.h"
 #include "common/base64.h"
 #include "effect/ledger.h"
+#include "effect/mock.h"
 #include "lib/stringinfo.h"
 #include "storage/fd.h"
 
@@ -85,6 +86,16 @@ wf_secret_read(const char *name, char **problem)
 	}
 
 	return trim_newline(value, length);
+}
+
+/*
+ * The secret of that name for a wire.  What a mock answers goes nowhere and is
+ * shown to whoever tests: there the name itself stands for the value.
+ */
+char *
+wf_wire_secret(const WfWire *wire, const char *name, char **problem)
+{
+	return wire->is_mocked ? psprintf("<%s>", name) : wf_secret_read(name, problem);
 }
 
 /*

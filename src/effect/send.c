@@ -24,6 +24,7 @@
 #include "base/rows.h"
 #include "catalog/pg_type.h"
 #include "effect/ledger.h"
+#include "effect/mock.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -74,7 +75,7 @@ add_sending(WfRows *rows, const WfEffect *effect, const WfWire *wire, const char
 {
 	static const char *const states[] = {"sending", "claimed", "unknown"};
 	static const char *const substates[] = {NULL, "before", "probing"};
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = wf_wire_now();
 	Datum		values[12];
 	char		nulls[13];
 
@@ -168,7 +169,7 @@ hold(const WfEffect *effect, const WfEndpoint *endpoint, const char *why)
  */
 static WfWire *
 make_wire(const WfEffect *effect, const WfEndpoint *endpoint, const char *cause,
-		  char **problem)
+		  bool is_mocked, char **problem)
 {
 	WfWire	   *wire = palloc0(sizeof(WfWire));
 
@@ -179,17 +180,19 @@ make_wire(const WfEffect *effect, const WfEndpoint *endpoint, const char *cause,
 	wire->token = wf_random_token();
 	wire->attempt = effect->attempts + 1;
 	wire->cause = cause;
+	wire->is_mocked = is_mocked;
 	wf_check_effect(effect, endpoint);
 
 	return wf_fill_wire(wire, effect, endpoint, problem) ? wire : NULL;
 }
 
 static WfWire *
-build_wire(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *outcome)
+build_wire(const WfEffect *effect, const WfEndpoint *endpoint, bool is_mocked,
+		   WfEffectOutcome *outcome)
 {
 	char	   *problem = NULL;
 	WfWire	   *wire = make_wire(effect, endpoint, wf_cause(endpoint, effect->submitted_by),
-								 &problem);
+								 is_mocked, &problem);
 
 	if (wire == NULL)
 		*outcome = wf_effect_block(effect, endpoint, "unauthorized", problem);
@@ -202,9 +205,11 @@ build_wire(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *
  * or held.
  */
 static bool
-is_stopped(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *outcome)
+is_stopped(const WfEffect *effect, const WfEndpoint *endpoint, bool is_mocked,
+		   WfEffectOutcome *outcome)
 {
-	char	   *reason = wf_why_blocked(effect, endpoint);
+	char	   *reason = is_mocked ? wf_why_refused(effect, endpoint) :
+	wf_why_blocked(effect, endpoint);
 
 	if (reason != NULL)
 	{
@@ -260,14 +265,15 @@ must_wait(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *o
  * may.
  */
 static WfWire *
-begin_attempt(const WfEffect *effect, const char *worker, WfEffectOutcome *outcome)
+begin_attempt(const WfEffect *effect, const char *worker, bool is_mocked,
+			  WfEffectOutcome *outcome)
 {
 	WfEndpoint *endpoint = wf_endpoint_if_any(effect, NULL);
 	WfWire	   *wire;
 
-	if (is_stopped(effect, endpoint, outcome))
+	if (is_stopped(effect, endpoint, is_mocked, outcome))
 		return NULL;
-	wire = build_wire(effect, endpoint, outcome);
+	wire = build_wire(effect, endpoint, is_mocked, outcome);
 	if (wire == NULL || must_wait(effect, endpoint, outcome))
 		return NULL;
 	mark_sending(effect, wire, worker, true);
@@ -286,7 +292,7 @@ wf_effect_give_up_overdue(WfEffect *effect)
 	WfFacts		facts = {.phase = 1};
 	WfEndpoint *endpoint;
 
-	if (!wf_effect_is(effect, "sending") || effect->deadline >= GetCurrentTimestamp())
+	if (!wf_effect_is(effect, "sending") || effect->deadline >= wf_wire_now())
 		return effect;
 	endpoint = wf_endpoint_of(effect, NULL);
 	news.verdict = wf_classify(&facts, endpoint);
@@ -305,7 +311,7 @@ wf_effect_begin_guarded(WfEffect *effect, WfWire *wire, WfEffectOutcome *outcome
 {
 	WfEndpoint *endpoint = wf_endpoint_if_any(effect, NULL);
 
-	if (!may_begin(effect, outcome) || is_stopped(effect, endpoint, outcome) ||
+	if (!may_begin(effect, outcome) || is_stopped(effect, endpoint, false, outcome) ||
 		must_wait(effect, endpoint, outcome))
 		return false;
 	wire->token = wf_random_token();
@@ -319,8 +325,8 @@ wf_effect_begin_guarded(WfEffect *effect, WfWire *wire, WfEffectOutcome *outcome
 /*
  * Begins an attempt, or says where the effect stands.
  */
-WfWire *
-wf_effect_begin_send(int64 effect_id, const char *worker, WfEffectOutcome *outcome)
+static WfWire *
+begin_send(int64 effect_id, const char *worker, bool is_mocked, WfEffectOutcome *outcome)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	WfEffect   *effect = wf_effect_try_lock(effect_id);
@@ -331,11 +337,23 @@ wf_effect_begin_send(int64 effect_id, const char *worker, WfEffectOutcome *outco
 	outcome->disposition = WF_EFFECT_BUSY;
 	outcome->next_at = wf_now() + BUSY_US;
 	if (effect != NULL && may_begin(effect, outcome))
-		wire = begin_attempt(effect, worker, outcome);
+		wire = begin_attempt(effect, worker, is_mocked, outcome);
 	if (wire == NULL)
 		*outcome = wf_outcome_deliver(*outcome, caller);
 
 	return wf_wire_deliver(wire, caller);
+}
+
+WfWire *
+wf_effect_begin_send(int64 effect_id, const char *worker, WfEffectOutcome *outcome)
+{
+	return begin_send(effect_id, worker, false, outcome);
+}
+
+WfWire *
+wf_effect_begin_mocked(int64 effect_id, const char *worker, WfEffectOutcome *outcome)
+{
+	return begin_send(effect_id, worker, true, outcome);
 }
 
 /*
@@ -422,7 +440,7 @@ wf_effect_begin_many(WfStart *starts, int n, const char *worker)
 		if (endpoint == NULL || !is_unhindered(effect, endpoint))
 			continue;
 		wire = make_wire(effect, endpoint,
-						 cause_among(&causes, endpoint, effect->submitted_by), &problem);
+						 cause_among(&causes, endpoint, effect->submitted_by), false, &problem);
 		if (wire == NULL || wf_gate_stops(effect, endpoint, &wait))
 			continue;
 		add_sending(rows, effect, wire, worker, true);

@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "effect/ledger.h"
+#include "effect/mock.h"
 #include "effect/verify.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -289,7 +290,7 @@ static void
 note_doubt(const WfEffect *effect)
 {
 	Datum		values[2] = {
-		Int64GetDatum(effect->effect_id), TimestampTzGetDatum(GetCurrentTimestamp())
+		Int64GetDatum(effect->effect_id), TimestampTzGetDatum(wf_wire_now())
 	};
 
 	wf_plan_execute(&note_doubt_plan, values, NULL);

@@ -16,6 +16,7 @@
 #include "common/hmac.h"
 #include "common/sha2.h"
 #include "effect/ledger.h"
+#include "effect/mock.h"
 
 #define STANDARD_PREFIX "whsec_"
 
@@ -97,10 +98,10 @@ add_signature(StringInfo signatures, const char *secret, const WfSigned *message
  * when there is none to add.
  */
 static bool
-add_signatures(StringInfo signatures, const char *name, const WfSigned *message,
-			   char **problem)
+add_signatures(const WfWire *wire, StringInfo signatures, const char *name,
+			   const WfSigned *message, char **problem)
 {
-	char	   *secret = wf_secret_read(name, problem);
+	char	   *secret = wf_wire_secret(wire, name, problem);
 	size_t		length;
 	List	   *lines;
 	bool		is_usable;
@@ -157,7 +158,7 @@ wf_sign_wire(WfWire *wire, const WfEffect *effect, List *mapping, char **problem
 	{
 		const char *name = secret_name(mapping, signing_options[i]);
 
-		if (name != NULL && !add_signatures(&signatures, name, &message, problem))
+		if (name != NULL && !add_signatures(wire, &signatures, name, &message, problem))
 			return false;
 	}
 	if (signatures.len == 0)

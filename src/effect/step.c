@@ -11,6 +11,7 @@
 #include "base/config.h"
 #include "base/jsonb.h"
 #include "effect/ledger.h"
+#include "effect/mock.h"
 #include "effect/verify.h"
 #include "utils/timestamp.h"
 
@@ -26,6 +27,19 @@ log_dry_run(const WfEffect *effect, const WfEndpoint *endpoint)
 }
 
 /*
+ * Why the endpoint is not there for the effect, or not for its role; that counts
+ * where nothing is sent, too.
+ */
+char *
+wf_why_refused(const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	if (endpoint == NULL)
+		return pstrdup("the foreign server of the endpoint does not exist");
+
+	return wf_endpoint_refusal(endpoint, effect->submitted_by);
+}
+
+/*
  * Returns why nothing may be sent for the present; NULL when it may.
  */
 char *
@@ -38,15 +52,13 @@ wf_why_blocked(const WfEffect *effect, const WfEndpoint *endpoint)
 	problem = wf_cluster_problem(wf_cluster_state());
 	if (problem != NULL)
 		return pstrdup(problem);
-	if (endpoint == NULL)
-		return pstrdup("the foreign server of the endpoint does not exist");
-	if (wf_effects_mode == WF_EFFECTS_DRY_RUN)
+	if (endpoint != NULL && wf_effects_mode == WF_EFFECTS_DRY_RUN)
 	{
 		log_dry_run(effect, endpoint);
 		return pstrdup("pg_workflow.effects is dry_run");
 	}
 
-	return wf_endpoint_refusal(endpoint, effect->submitted_by);
+	return wf_why_refused(effect, endpoint);
 }
 
 /*
@@ -60,7 +72,7 @@ key_window_is_closed(const WfEffect *effect, const WfEndpoint *endpoint)
 		endpoint->dedup != WF_DEDUP_KEY)
 		return false;
 
-	return Max(wf_now(), GetCurrentTimestamp()) + (int64) endpoint->timeout_ms * 1000 >
+	return Max(wf_now(), wf_wire_now()) + (int64) endpoint->timeout_ms * 1000 >
 		effect->first_sent_at + endpoint->key_ttl_us / 10 * 9;
 }
 

@@ -70,6 +70,9 @@ typedef struct WfHttpCall
 	char		error[CURL_ERROR_SIZE];
 } WfHttpCall;
 
+/* client.c */
+extern void wf_http_require_curl(void);
+
 /* request.c */
 extern bool wf_call_prepare(WfHttpCall *call, const WfHttpRequest *request);
 extern void wf_call_free(WfHttpCall *call);

@@ -122,8 +122,8 @@ note_timer(CURLM *multi, long timeout_ms, void *data)
 /*
  * Once a process, and after it was forked: threads do not survive a fork.
  */
-static void
-require_curl(void)
+void
+wf_http_require_curl(void)
 {
 	sigset_t	saved;
 	CURLcode	code;
@@ -214,7 +214,7 @@ wf_http_client_open(int max_in_flight)
 
 	if (open_client != NULL)
 		elog(ERROR, "this process has an HTTP client already");
-	require_curl();
+	wf_http_require_curl();
 	wf_guard_learn_own_addresses();
 	raise_descriptor_limit(max_in_flight);
 

@@ -121,4 +121,23 @@ extern WfHttpResult *wf_http_next_result(WfHttpClient *client);
  */
 extern WfHttpResult *wf_http_give_up_unsent(WfHttpClient *client);
 
+/* What is to be answered instead of the other side. */
+typedef struct WfHttpScript
+{
+	const char *failure;		/* of wf_http_knows_failure(), or NULL */
+	int			status;
+	int			nheaders;
+	WfHttpHeader *headers;
+	const char *body;			/* NULL for none */
+	size_t		body_length;
+} WfHttpScript;
+
+extern bool wf_http_knows_failure(const char *name);
+
+/*
+ * The result of a call that is answered by a script.  The request is checked and
+ * the answer read as if it had been sent and received; nothing is sent.
+ */
+extern WfHttpResult *wf_http_play(const WfHttpRequest *request, const WfHttpScript *script);
+
 #endif							/* WF_HTTP_HTTP_H */

@@ -1,6 +1,6 @@
 /*
  * activity.c
- *	  Entering states whose work waits in a queue, or for a time.
+ *	  Entering states whose work waits in a queue.
  */
 #include "postgres.h"
 
@@ -55,7 +55,6 @@ typedef struct Rendering
 	const WfVisit *visit;
 	Jsonb	   *shown;			/* to a reviewer */
 	Jsonb	   *proposed;		/* to a reviewer; or NULL */
-	TimestampTz due_at;			/* of a wait */
 } Rendering;
 
 /*
@@ -167,54 +166,6 @@ wf_item_enter_review(const WfVisit *visit)
 	if (!wf_item_try(render_review, &rendering, &fault))
 		return wf_item_enter_failed(visit, &fault);
 	open_review(visit, wf_item_enqueue(visit, "review", "review", 0, NULL), &rendering);
-
-	return visit->item;
-}
-
-static TimestampTz
-after_interval(TimestampTz from, const char *interval)
-{
-	Datum		parsed = DirectFunctionCall3(interval_in, CStringGetDatum(interval),
-											 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-
-	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-												   TimestampTzGetDatum(from), parsed));
-}
-
-static TimestampTz
-parse_time(const char *text)
-{
-	return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(text),
-												   ObjectIdGetDatum(InvalidOid),
-												   Int32GetDatum(-1)));
-}
-
-static void
-compute_wait(void *argument)
-{
-	Rendering  *rendering = argument;
-	const WfItem *item = rendering->visit->item;
-	Jsonb	   *activity = rendering->visit->state->activity;
-	char	   *duration = wf_jsonb_get_text(activity, "for");
-	char	   *until = wf_jsonb_get_text(activity, "until");
-
-	rendering->due_at = duration != NULL ?
-		after_interval(wf_now(), wf_render_text(duration, item->data)) :
-		parse_time(wf_render_text(until, item->data));
-}
-
-/*
- * A wait is a timer that raises "ok": after "for", or at "until".
- */
-const WfItem *
-wf_item_enter_wait(const WfVisit *visit)
-{
-	Rendering	rendering = {.visit = visit};
-	WfFault		fault;
-
-	if (!wf_item_try(compute_wait, &rendering, &fault))
-		return wf_item_enter_failed(visit, &fault);
-	wf_item_set_timer(visit->item, "wait", rendering.due_at, "ok");
 
 	return visit->item;
 }

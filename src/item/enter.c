@@ -91,7 +91,7 @@ set_deadline(const WfVisit *visit)
 	TimestampTz from = visit->start_at != 0 ? visit->start_at : visit->item->since;
 
 	if (visit->state->timeout_us > 0)
-		wf_item_set_timer(visit->item, "timeout", from + visit->state->timeout_us,
+		wf_item_set_timer(visit->item, "timeout", wf_time_after(from, &visit->state->timeout),
 						  visit->state->timeout_event);
 }
 

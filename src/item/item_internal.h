@@ -168,6 +168,10 @@ extern void wf_item_set_timer_of(int64 item_id, int seq, const char *kind,
 extern void wf_item_drop_timers(const WfItem *item);
 extern void wf_item_revive_timeout(const WfItem *item);
 
+/* timer_pause.c */
+extern bool wf_item_drop_lost_timer(int64 item_id);
+extern bool wf_item_put_timer_aside(const WfItem *item, int seq, const char *kind);
+
 /* spawn.c */
 #define WF_TIMER_SPAWN	"spawn" /* more children are to be started, or it is
 								 * decided what they came to */

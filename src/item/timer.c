@@ -8,7 +8,8 @@
  * been told, or the guard of a task is settled (sql/item.sql).  That is judged
  * under the locks of the job and the effect, because a worker may be about to
  * begin it.
- * Timers of paused items do not count.
+ * Timers of paused items do not count: what is due of them is put aside
+ * (timer_pause.c).
  */
 #include "postgres.h"
 
@@ -61,7 +62,7 @@ wf_item_set_timer_of(int64 item_id, int seq, const char *kind, TimestampTz due_a
 		.sql = "INSERT INTO workflow.timer (item_id, seq, kind, due_at, event) "
 		"VALUES ($1, $2, $3, $4, $5) "
 		"ON CONFLICT (item_id, seq, kind) DO UPDATE "
-		"SET due_at = excluded.due_at, event = excluded.event",
+		"SET due_at = excluded.due_at, event = excluded.event, paused_due_at = NULL",
 	};
 	Datum		values[5];
 
@@ -316,10 +317,11 @@ fire(void *argument)
 	const DueTimer *timer = argument;
 	WfItem	   *item = wf_item_try_lock(timer->item_id);
 
-	if (item == NULL)
-		change_due(timer, wf_now() + RETRY_DELAY_US);
-	else if (!item->is_paused || strcmp(timer->kind, WF_TIMER_CLOSE) == 0)
+	if (item != NULL && (!item->is_paused || strcmp(timer->kind, WF_TIMER_CLOSE) == 0))
 		fire_locked(item, timer);
+	else if (item == NULL ? !wf_item_drop_lost_timer(timer->item_id) :
+			 !wf_item_put_timer_aside(item, timer->seq, timer->kind))
+		change_due(timer, wf_now() + RETRY_DELAY_US);
 	wf_deferred_fire_steps();
 }
 
@@ -383,20 +385,14 @@ fire_alone(DueTimer *timer)
 	put_off(timer, error);
 }
 
-#define DUE_FROM \
-	"FROM workflow.timer AS t " \
-	"JOIN workflow.item AS i ON i.item_id = t.item_id " \
-	"JOIN workflow.workflow AS w ON w.workflow = i.workflow " \
-	"WHERE (i.paused_at IS NULL AND w.paused_at IS NULL OR t.kind = 'close') "
-
 static WfPlan due_plan = {
 	.name = "due timers",
 	.expected = SPI_OK_SELECT,
 	.by_index = true,
 	.nargs = 3,
 	.argtypes = {TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
-	.sql = "SELECT t.item_id, t.seq, t.kind, t.event " DUE_FROM
-	"AND t.due_at >= $3 AND t.due_at <= $1 ORDER BY t.due_at LIMIT $2",
+	.sql = "SELECT t.item_id, t.seq, t.kind, t.event FROM workflow.timer AS t "
+	"WHERE t.due_at >= $3 AND t.due_at <= $1 ORDER BY t.due_at LIMIT $2",
 };
 
 static WfPlan own_due_plan = {
@@ -405,8 +401,8 @@ static WfPlan own_due_plan = {
 	.by_index = true,
 	.nargs = 3,
 	.argtypes = {TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
-	.sql = "SELECT t.item_id, t.seq, t.kind, t.event " DUE_FROM
-	"AND t.due_at >= $3 AND t.due_at <= $1 AND workflow._is_own(t.xmin) ORDER BY t.due_at LIMIT $2",
+	.sql = "SELECT t.item_id, t.seq, t.kind, t.event FROM workflow.timer AS t "
+	"WHERE t.due_at >= $3 AND t.due_at <= $1 AND workflow._is_own(t.xmin) ORDER BY t.due_at LIMIT $2",
 };
 
 static List *
@@ -477,8 +473,8 @@ wf_item_next_timer(void)
 		.by_index = true,
 		.nargs = 1,
 		.argtypes = {TIMESTAMPTZOID},
-		.sql = "SELECT t.due_at " DUE_FROM
-		"AND t.due_at >= $1 AND t.due_at < 'infinity' ORDER BY t.due_at LIMIT 1",
+		.sql = "SELECT t.due_at FROM workflow.timer AS t "
+		"WHERE t.due_at >= $1 AND t.due_at < 'infinity' ORDER BY t.due_at LIMIT 1",
 	};
 
 	Datum		from = TimestampTzGetDatum(wf_timers_from());

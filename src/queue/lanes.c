@@ -67,7 +67,7 @@ lane_of_built(WfQueueFacts *facts)
 static bool
 takes_jobs(const WfQueueFacts *facts)
 {
-	return facts != NULL && !facts->is_limited && wf_clock_setting[0] == '\0';
+	return facts != NULL && !facts->is_limited && !wf_clock_is_faked();
 }
 
 static bool

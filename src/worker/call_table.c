@@ -192,8 +192,8 @@ copy_text(const char *text)
 	return text == NULL ? NULL : pstrdup(text);
 }
 
-static void
-copy_job(WfJob *copy, const WfJob *job)
+void
+wf_call_copy_job(WfJob *copy, const WfJob *job)
 {
 	*copy = *job;
 	copy->queue = copy_text(job->queue);
@@ -232,7 +232,7 @@ wf_call_make(WfCalls *calls, const WfJob *job, const WfRoute *route)
 	call->context = AllocSetContextCreate(calls->context, "wf call",
 										  ALLOCSET_SMALL_SIZES);
 	caller = MemoryContextSwitchTo(call->context);
-	copy_job(&call->job, job);
+	wf_call_copy_job(&call->job, job);
 	MemoryContextSwitchTo(caller);
 
 	return call;

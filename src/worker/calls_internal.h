@@ -118,6 +118,7 @@ extern int	wf_calls_room(const WfCalls *calls);
 extern bool wf_calls_has_place_aside(const WfCalls *calls, const WfEndpoint *endpoint);
 
 extern WfCall *wf_call_make(WfCalls *calls, const WfJob *job, const WfRoute *route);
+extern void wf_call_copy_job(WfJob *copy, const WfJob *job);
 extern void wf_call_move(WfCall *call, WfCallStage stage);
 extern void wf_call_move_for_good(WfCall *call, WfCallStage stage);
 extern void wf_call_forget(WfCall *call);

@@ -29,6 +29,39 @@ wipe(WfWire *wire)
 		explicit_bzero(wire->client_key, strlen(wire->client_key));
 }
 
+static void
+fill_request(WfHttpRequest *request, const WfWire *wire)
+{
+	int			n = list_length(wire->header_names);
+
+	request->method = wire->method;
+	request->url = wire->url;
+	request->nheaders = n;
+	request->headers = palloc(sizeof(WfHttpHeader) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		request->headers[i].name = list_nth(wire->header_names, i);
+		request->headers[i].value = list_nth(wire->header_values, i);
+	}
+	request->body = wire->body;
+	request->body_length = wire->body_length;
+	request->timeout_ms = wire->timeout_ms;
+	request->connect_timeout_ms = wire->connect_timeout_ms;
+	request->max_response = wire->max_response;
+	request->allow_http = wire->allow_http;
+	request->fresh_connection = wire->fresh_connection;
+	request->allow_private = wire->allow_private;
+	request->ca_file = wire->ca_file;
+	request->cert_file = wire->cert_file;
+	request->key_file = wire->key_file;
+	request->client_key = wire->client_key;
+	request->pinned_key = wire->pinned_key;
+	request->proxy = wire->proxy;
+	request->secrets = wire->secrets;
+	request->stall_seconds = wire->stall_seconds;
+	request->http_version = (WfHttpVersion) wire->http_version;
+}
+
 /*
  * Puts a call on the wire; its secrets are wiped from our memory.
  */
@@ -36,38 +69,26 @@ void
 wf_exchange_start(WfHttpClient *client, int64 id, WfWire *wire)
 {
 	WfHttpRequest request = {.id = id};
-	int			n = list_length(wire->header_names);
 
-	request.method = wire->method;
-	request.url = wire->url;
-	request.nheaders = n;
-	request.headers = palloc(sizeof(WfHttpHeader) * Max(n, 1));
-	for (int i = 0; i < n; i++)
-	{
-		request.headers[i].name = list_nth(wire->header_names, i);
-		request.headers[i].value = list_nth(wire->header_values, i);
-	}
-	request.body = wire->body;
-	request.body_length = wire->body_length;
-	request.timeout_ms = wire->timeout_ms;
-	request.connect_timeout_ms = wire->connect_timeout_ms;
-	request.max_response = wire->max_response;
-	request.allow_http = wire->allow_http;
-	request.fresh_connection = wire->fresh_connection;
-	request.allow_private = wire->allow_private;
-	request.ca_file = wire->ca_file;
-	request.cert_file = wire->cert_file;
-	request.key_file = wire->key_file;
-	request.client_key = wire->client_key;
-	request.pinned_key = wire->pinned_key;
-	request.proxy = wire->proxy;
-	request.secrets = wire->secrets;
-	request.stall_seconds = wire->stall_seconds;
-	request.http_version = (WfHttpVersion) wire->http_version;
-
+	if (wire->is_mocked)
+		elog(ERROR, "the call of effect " INT64_FORMAT " is mocked", id);
+	fill_request(&request, wire);
 	wf_http_start(client, &request);
 	pfree(request.headers);
 	wipe(wire);
+}
+
+/*
+ * What a call comes to that a script answers; nothing is sent.
+ */
+WfHttpResult *
+wf_exchange_play(int64 id, const WfWire *wire, const WfHttpScript *script)
+{
+	WfHttpRequest request = {.id = id};
+
+	fill_request(&request, wire);
+
+	return wf_http_play(&request, script);
 }
 
 /*

@@ -7,7 +7,8 @@
  *
  * Inside a transaction block it must not commit, and so does only what can be
  * undone with that transaction: the sql activities and timers of rows that the
- * transaction wrote itself.
+ * transaction wrote itself, and of their calls those to endpoints that it has
+ * mocks for.
  */
 #include "postgres.h"
 
@@ -18,6 +19,7 @@
 #include "base/owner.h"
 #include "base/plan.h"
 #include "catalog/pg_type.h"
+#include "effect/mock.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "item/item.h"
@@ -25,7 +27,8 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "worker/calls.h"
+#include "worker/calls_internal.h"
+#include "worker/mocked.h"
 
 typedef struct Run
 {
@@ -158,7 +161,8 @@ take_turn(Run *run)
 	int			n = 0;
 
 	n += how_many(wf_dispatch_ends(&run->by, &put_off));
-	n += how_many(wf_dispatch_timers(&run->by));
+	if (!time_is_over(run))
+		n += how_many(wf_dispatch_timers(&run->by));
 	if (!time_is_over(run))
 		n += how_many(wf_dispatch_sql(&run->by, &run->pace));
 	if (n > 0)
@@ -178,7 +182,7 @@ may_sleep_until(Run *run)
 	WfFault		fault;
 	TimestampTz due;
 
-	if (run->end_at == 0 || wf_clock_setting[0] != '\0')
+	if (run->end_at == 0 || wf_clock_is_faked())
 		return 0;
 	if (!run->by.perform("looking for what is due", look_ahead, run, &fault))
 		return 0;
@@ -245,10 +249,23 @@ typedef struct Own
 {
 	Run		   *run;
 	int			n;
+	MemoryContext context;		/* of the next */
+	WfJob	   *call;			/* claimed, to be answered by mocks; or NULL */
 } Own;
 
+static void
+note_call(Own *own, const WfJob *job)
+{
+	MemoryContext caller = MemoryContextSwitchTo(own->context);
+
+	own->call = palloc(sizeof(WfJob));
+	wf_call_copy_job(own->call, job);
+	MemoryContextSwitchTo(caller);
+}
+
 /*
- * Claims and runs one sql job of a row that this transaction wrote.
+ * Claims one job of a row that this transaction wrote, and runs it where it is a
+ * sql activity.
  */
 static void
 run_own_job(void *argument)
@@ -256,20 +273,43 @@ run_own_job(void *argument)
 	static WfPlan plan = {
 		.name = "claim own job",
 		.expected = SPI_OK_SELECT,
-		.nargs = 3,
-		.argtypes = {TEXTOID, INT4OID, TIMESTAMPTZOID},
-		.sql = "SELECT job_id, token FROM workflow._claim_own($1, $2, $3)",
+		.nargs = 4,
+		.argtypes = {TEXTOID, INT4OID, TIMESTAMPTZOID, BOOLOID},
+		.sql = "SELECT job_id, token FROM workflow._claim_own($1, $2, $3, $4)",
 	};
 	Own		   *own = argument;
-	Datum		values[3];
+	Datum		values[4];
+	WfJob	   *job;
 
 	values[0] = CStringGetTextDatum(own->run->by.worker);
 	values[1] = Int32GetDatum(MyProcPid);
 	values[2] = TimestampTzGetDatum(MyStartTimestamp);
+	values[3] = BoolGetDatum(wf_mocks_are_set());
 	own->n = (int) wf_plan_execute(&plan, values, NULL);
-	if (own->n > 0)
-		wf_dispatch_sql_job(&own->run->by,
-							wf_queue_lock_claimed(wf_result_int8(0, 1), wf_result_text(0, 2)));
+	if (own->n == 0)
+		return;
+	job = wf_queue_lock_claimed(wf_result_int8(0, 1), wf_result_text(0, 2));
+	if (strcmp(job->kind, "sql") == 0)
+		wf_dispatch_sql_job(&own->run->by, job);
+	else
+		note_call(own, job);
+}
+
+/*
+ * Does one job; returns whether there was one.
+ */
+static bool
+do_own_job(Own *own)
+{
+	WfFault		fault;
+
+	own->call = NULL;
+	if (!own->run->by.perform("running an activity", run_own_job, own, &fault))
+		return false;
+	if (own->call != NULL)
+		wf_mocked_call(&own->run->by, own->call);
+
+	return own->n > 0;
 }
 
 static void
@@ -295,7 +335,7 @@ count_own_ends(void *argument)
 static void
 run_own(Run *run)
 {
-	Own			own = {.run = run};
+	Own			own = {.run = run,.context = CurrentMemoryContext};
 	WfFault		fault;
 	int			n;
 
@@ -305,7 +345,7 @@ run_own(Run *run)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		n = run->by.perform("running a sql activity", run_own_job, &own, &fault) ? own.n : 0;
+		n = do_own_job(&own) ? 1 : 0;
 		if (run->by.perform("counting ended children", count_own_ends, &own, &fault))
 			n += own.n;
 		if (run->by.perform("firing a timer", fire_own_timers, &own, &fault))
@@ -321,7 +361,7 @@ PG_FUNCTION_INFO_V1(wf_run);
 Datum
 wf_run(PG_FUNCTION_ARGS)
 {
-	bool		commits = wf_may_commit(fcinfo);
+	bool		commits = wf_may_commit(fcinfo) && !wf_mocks_are_set();
 	Run			run = {.by = {.actor = "pg_workflow run",.in_session = true}};
 
 	wf_item_require_no_activity();
