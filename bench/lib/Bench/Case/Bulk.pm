@@ -1,0 +1,144 @@
+# What a move adds to a row of an UPDATE of a thousand: time of the session's
+# process on a processor, which others on the machine hardly change.
+
+package Bench::Case::Bulk;
+
+use strict;
+use warnings FATAL => 'all';
+use Bench::Cluster;
+use Bench::Side;
+use Bench::Table;
+
+my $count = 1000;
+
+# Nanoseconds that the process has been on a processor.
+sub on_cpu
+{
+	my ($pid) = @_;
+	my ($ns) = split ' ', Bench::Cluster::slurp("/proc/$pid/schedstat");
+
+	return $ns;
+}
+
+# Microseconds a row, and WAL, of one statement.
+sub measure
+{
+	my ($bench, $side, $pid, $number) = @_;
+	my $session = $bench->{session};
+	my $sql     = Bench::Side::bulk($side, $count, $number);
+	my $wal     = q{SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')};
+	my $before  = $session->value($wal);
+	my $cpu     = on_cpu($pid);
+
+	$session->rows($sql);
+	return {
+		us  => (on_cpu($pid) - $cpu) / 1000 / $count,
+		wal => ($session->value($wal) - $before) / $count };
+}
+
+# The part of the samples of a process that lie in functions, or in what they
+# call, each counted once; undef where perf cannot tell.
+sub parts
+{
+	my ($file, @functions) = @_;
+	my ($samples, %within) = (0);
+	my %is_wanted = map { $_ => 1 } @functions;
+
+	open my $perf, '-|', "perf script -i $file -F comm,ip,sym 2>/dev/null" or return;
+	local $/ = '';
+	while (my $sample = readline $perf)
+	{
+		my %seen = map { $_ => 1 } grep { $is_wanted{$_} } $sample =~ /^\s*[0-9a-f]+\s+(\S+)/mg;
+
+		$samples++;
+		$within{$_}++ foreach keys %seen;
+	}
+	close $perf;
+	return if $samples == 0;
+	return map { $_ => ($within{$_} // 0) / $samples } @functions;
+}
+
+# Where the time of direct moves goes, as parts of it.
+sub profile
+{
+	my ($bench, $side, $pid) = @_;
+	my $file = "$bench->{work}/perf.data";
+	my $perf = fork // die "cannot fork: $!\n";
+
+	if ($perf == 0)
+	{
+		open STDOUT, '>', '/dev/null';
+		open STDERR, '>&', \*STDOUT;
+		exec 'perf', 'record', '-F', 2500, '--call-graph', 'dwarf,16384', '-p', $pid, '-o', $file;
+		exit 1;
+	}
+	select undef, undef, undef, 0.5;
+	$bench->{session}->rows(Bench::Side::bulk($side, $count, $_)) foreach 1 .. $bench->{option}{rounds} * 3;
+	kill 'INT', $perf;
+	waitpid $perf, 0;
+	return parts($file, qw(wf_item_stamp wf_item_judge wf_item_flush_log wf_item_log wf_log_move));
+}
+
+sub run
+{
+	my ($bench) = @_;
+	my @sides   = Bench::Side::named(qw(plain triggers plain_item direct states));
+	my $session = $bench->{session};
+	my $pid     = $session->value('SELECT pg_backend_pid()');
+	my @rows    = ([ 'move', 'us a row', 'added', 'WAL B' ]);
+	my (%us, %wal, %added);
+
+	printf "## A thousand at once\n\nRounds: %d.\n\n", $bench->{option}{rounds};
+	foreach my $round (0 .. $bench->{option}{rounds})
+	{
+		foreach my $side (@sides)
+		{
+			my $run = measure($bench, $side, $pid, $round);
+
+			next if $round == 0;    # warms up
+			push @{ $us{ $side->{name} } },  $run->{us};
+			push @{ $wal{ $side->{name} } }, $run->{wal};
+		}
+	}
+	my %base = (triggers => 'plain', direct => 'plain_item', states => 'plain_item');
+	foreach my $side (@sides)
+	{
+		my $name = $side->{name};
+		my $base = $base{$name};
+
+		$added{$name} = median(map { $us{$name}[$_] - $us{$base}[$_] } 0 .. $#{ $us{$name} }) if $base;
+		push @rows,
+		  [
+			$side->{title},
+			sprintf('%.2f', median(@{ $us{$name} })),
+			$base ? sprintf('%.2f', $added{$name}) : '-',
+			count_text(median(@{ $wal{$name} })) ];
+	}
+	print_table(@rows);
+	$bench->{bars}->judge('bulk: check and log add, us a row', '<=', 3.5, $added{direct});
+	$bench->{bars}->judge('bulk: 200 states of 5', '<=', 1.05, median(@{ $us{states} }) / median(@{ $us{direct} }));
+	report_check($bench, ($sides[3], $pid), median(@{ $us{direct} }));
+	return;
+}
+
+# The check by itself is all that the triggers do but the log.
+sub report_check
+{
+	my ($bench, $side, $pid, $us) = @_;
+	my %part = profile($bench, $side, $pid);
+
+	if (!%part)
+	{
+		print "The check by itself: perf cannot tell.\n\n";
+		return;
+	}
+	my $log   = ($part{wf_item_flush_log} + $part{wf_item_log}) * $us;
+	my $check = ($part{wf_item_stamp} + $part{wf_item_judge} + $part{wf_item_flush_log}) * $us - $log;
+
+	printf "Of that by perf, us a row: the check %.2f (stamp %.2f), the log %.2f.\n\n", $check,
+	  $part{wf_item_stamp} * $us, $log;
+	$bench->{bars}->judge('bulk: the check alone, us a row', '<=', 1, $check);
+	return;
+}
+
+1;
