@@ -71,6 +71,7 @@ CREATE TABLE workflow.item (
   input_ref    text,
   input        jsonb,
   data         jsonb NOT NULL,
+  keeps_events boolean NOT NULL DEFAULT false,
   UNIQUE (workflow, key)
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX item_source_event ON workflow.item (workflow, source, event_id)
@@ -83,6 +84,7 @@ COMMENT ON COLUMN workflow.item.origin IS 'State the item left for an exception 
 COMMENT ON COLUMN workflow.item.submitted_by IS 'Role that submitted the item';
 COMMENT ON COLUMN workflow.item.route IS 'Part of the key that decides where the item lives in a cluster';
 COMMENT ON COLUMN workflow.item.input_ref IS 'Where a large input is kept outside: a URI or table:key';
+COMMENT ON COLUMN workflow.item.keeps_events IS 'An event was kept for it: from then on its moves look for one';
 COMMENT ON COLUMN workflow.item.data IS 'The input, with the results of activities added under their names';
 
 -- A ring of twelve partitions, one for each month of the year; the default of

@@ -11,7 +11,6 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "base/guard.h"
 #include "base/jsonb.h"
 #include "base/plan.h"
@@ -29,7 +28,7 @@ typedef enum Rule
 	KEPT,						/* for ever */
 	MOVED,						/* judged as a move */
 	STAMPED,					/* set by a move only */
-	PAUSED,						/* set by pause() and resume() only */
+	INNER,						/* set by statements of the engine only */
 	NOTED,						/* free while the item lives, and on record */
 	FREE,
 } Rule;
@@ -39,13 +38,14 @@ static const Rule rules[] = {
 	KEPT, KEPT, KEPT, KEPT,		/* item_id, workflow, version, key */
 	MOVED,						/* state */
 	STAMPED, STAMPED, STAMPED, STAMPED, /* since, seq, outcome, origin */
-	PAUSED, PAUSED, PAUSED,		/* paused_at, paused_by, pause_reason */
+	INNER, INNER, INNER,		/* paused_at, paused_by, pause_reason */
 	KEPT, KEPT, KEPT, KEPT, KEPT,	/* source, event_id, received_at,
 									 * submitted_by, route */
 	NOTED,						/* priority */
 	FREE,						/* labels */
 	KEPT, KEPT,					/* input_ref, input */
 	NOTED,						/* data */
+	INNER,						/* keeps_events */
 };
 
 /* Whom the engine changes data for at this moment, or NULL. */
@@ -71,34 +71,15 @@ same_image(Form_pg_attribute column, Datum left, Datum right)
 	return datum_image_eq(left, right, column->attbyval, column->attlen);
 }
 
-/* The columns of a row. */
-typedef struct Row
-{
-	Datum	   *values;
-	bool	   *nulls;
-} Row;
-
-static Row
-read_row(HeapTuple tuple, TupleDesc desc)
-{
-	Row			row;
-
-	row.values = palloc(desc->natts * sizeof(Datum));
-	row.nulls = palloc(desc->natts * sizeof(bool));
-	heap_deform_tuple(tuple, desc, row.values, row.nulls);
-
-	return row;
-}
-
 static bool
-is_changed(Form_pg_attribute column, const Row *old, const Row *new)
+is_changed(Form_pg_attribute column, const TupleTableSlot *old, const TupleTableSlot *new)
 {
 	int			i = column->attnum - 1;
 
-	if (old->nulls[i] || new->nulls[i])
-		return old->nulls[i] != new->nulls[i];
+	if (old->tts_isnull[i] || new->tts_isnull[i])
+		return old->tts_isnull[i] != new->tts_isnull[i];
 
-	return !same_image(column, old->values[i], new->values[i]);
+	return !same_image(column, old->tts_values[i], new->tts_values[i]);
 }
 
 void
@@ -123,7 +104,7 @@ may_change(Rule rule, const WfItem *old, bool is_move)
 			return false;
 		case STAMPED:
 			return is_move;
-		case PAUSED:
+		case INNER:
 			return wf_guard_is_open("item");
 		case NOTED:
 			return is_move || old->outcome == NULL;
@@ -143,16 +124,17 @@ bool
 wf_item_judge_columns(const TriggerData *trigger, const WfItem *old, bool is_move)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	Row			before = read_row(trigger->tg_trigtuple, desc);
-	Row			after = read_row(trigger->tg_newtuple, desc);
 	bool		matters = false;
+
+	slot_getallattrs(trigger->tg_trigslot);
+	slot_getallattrs(trigger->tg_newslot);
 
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(desc, i);
 		Rule		rule = rule_of(i);
 
-		if (rule == FREE || !is_changed(column, &before, &after))
+		if (rule == FREE || !is_changed(column, trigger->tg_trigslot, trigger->tg_newslot))
 			continue;
 		if (!may_change(rule, old, is_move))
 			wf_item_refuse_hand_change(old, NameStr(column->attname));
@@ -209,6 +191,40 @@ require_object(const WfItem *item, Jsonb *data)
 				 errhint("Results of activities are added to it by name.")));
 }
 
+static Datum
+data_before(const TriggerData *trigger, Jsonb *intended)
+{
+	bool		isnull;
+
+	return intended != NULL ? JsonbPGetDatum(intended) :
+		slot_getattr(trigger->tg_trigslot, WF_ITEM_COLUMN_DATA, &isnull);
+}
+
+static Datum
+data_after(const TriggerData *trigger)
+{
+	bool		isnull;
+
+	return slot_getattr(trigger->tg_newslot, WF_ITEM_COLUMN_DATA, &isnull);
+}
+
+static bool
+has_other_data(const TriggerData *trigger, Jsonb *intended)
+{
+	return !same_image(TupleDescAttr(RelationGetDescr(trigger->tg_relation), WF_ITEM_COLUMN_DATA - 1),
+					   data_before(trigger, intended), data_after(trigger));
+}
+
+/*
+ * Whether there is anything to note.
+ */
+bool
+wf_item_has_hand_changes(const TriggerData *trigger, const WfItem *old, const WfItem *new,
+						 Jsonb *intended)
+{
+	return old->priority != new->priority || has_other_data(trigger, intended);
+}
+
 /*
  * Notes what a hand has changed.  intended: the data that the engine stores
  * with this update, NULL when it stores none; it is on record with the move.
@@ -217,21 +233,13 @@ void
 wf_item_note_hand_changes(const TriggerData *trigger, const WfItem *old, const WfItem *new,
 						  Jsonb *intended, const char *actor)
 {
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	Datum		before = JsonbPGetDatum(intended);
-	Datum		after;
-	bool		isnull;
-
 	if (patching_for != NULL)
 		actor = patching_for;
 	note_priority(trigger, old, new, actor);
-	if (intended == NULL)
-		before = heap_getattr(trigger->tg_trigtuple, WF_ITEM_COLUMN_DATA, desc, &isnull);
-	after = heap_getattr(trigger->tg_newtuple, WF_ITEM_COLUMN_DATA, desc, &isnull);
-	if (same_image(TupleDescAttr(desc, WF_ITEM_COLUMN_DATA - 1), before, after))
+	if (!has_other_data(trigger, intended))
 		return;
 	require_object(old, new->data);
-	note_patch(old->item_id, actor, NULL, before, after);
+	note_patch(old->item_id, actor, NULL, data_before(trigger, intended), data_after(trigger));
 }
 
 PG_FUNCTION_INFO_V1(wf_inner_set_pause);

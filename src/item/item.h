@@ -27,6 +27,7 @@ typedef struct WfItem
 	const char *origin;			/* or NULL */
 	const char *outcome;		/* or NULL: the item lives */
 	bool		is_paused;
+	bool		keeps_events;	/* one that came early may wait for its state */
 	const char *submitted_by;
 	int			priority;
 	Jsonb	   *data;

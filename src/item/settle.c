@@ -214,4 +214,5 @@ wf_item_init(void)
 
 	wf_queue_set_item_hooks(&hooks);
 	wf_item_restrict_init();
+	wf_item_log_init();
 }
