@@ -8,7 +8,7 @@ RETURNS TABLE (kind text, functions text[], views text[]) LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   VALUES
-    ('submitter', '{submit,submit_many,send,receive,verify_webhook,input_ref,call,where_is,timeline,if_run_again}'::text[],
+    ('submitter', '{submit,submit_many,send,receive,verify_webhook,input_ref,call,where_is,timeline,transitions_of,if_run_again}'::text[],
                   '{items,own_effects}'::text[]),
     ('worker',    '{enqueue,enqueue_many,claim,wait_for_job,complete,complete_many,fail,fail_many,
                     extend,extend_many,release,release_many,send,begin_effect,finish_effect,input_ref,where_is,if_run_again}',
@@ -21,13 +21,13 @@ AS $$
                     cancel_job,cancel_jobs,give_up,resolve,resolve_many,record_evidence,record_evidence_many,
                     purge_effects,revert,compensate,
                     create_source,drop_source,receive,feed,dismiss_webhook,verify_webhook,input_ref,
-                    start_workers,stop_workers,list_workers,run,document,diagram,
+                    start_workers,stop_workers,list_workers,run,document,diagram,transitions_of,verify_table,
                     where_is,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}'),
-    ('designer',  '{define,check,document,diagram,create_queue,alter_queue,subscribe,unsubscribe,schema_errors,schema_valid,submit,send,call,input_ref,run,list_workers,
+    ('designer',  '{define,check,document,diagram,enforce,unenforce,transitions_of,verify_table,create_queue,alter_queue,subscribe,unsubscribe,schema_errors,schema_valid,submit,send,call,input_ref,run,list_workers,
                     where_is,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}'),
-    ('monitor',   '{list_workers,document,diagram,where_is,timeline,if_run_again,if_run_twice,verify,health}',
+    ('monitor',   '{list_workers,document,diagram,where_is,timeline,transitions_of,verify_table,if_run_again,if_run_twice,verify,health}',
                   '{*}')
 $$;
 COMMENT ON FUNCTION workflow._role_kinds() IS
@@ -145,6 +145,7 @@ GRANT USAGE ON SCHEMA workflow TO pg_database_owner;
 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA workflow TO pg_database_owner;
 GRANT SELECT, USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA workflow TO pg_database_owner;
 GRANT EXECUTE ON FUNCTION workflow.grant_role(text, text) TO pg_database_owner;
+GRANT EXECUTE ON FUNCTION workflow._enforced_row(), workflow._enforced_columns() TO pg_database_owner;
 
 -- The owner of the database may insert rows, to restore a dump; but a row names
 -- the role whose rights its activities or its sending use.  So nobody inserts

@@ -1,43 +1,71 @@
 /*
  * append.c
- *	  Rows at the end of one of our tables, without a statement.
+ *	  Adding rows to a table of the extension without a statement.
  *
- * An INSERT would cost more than all else that a hot path does.  The rows go
- * through the table and its indexes as the executor would take them.  What it
- * would do besides (triggers, conditions, columns that users have added) is
- * left out; who cares asks wf_append_is_plain() first.
- *
- * What there is to know of the indexes is kept until the table changes, so that
- * partial ones which do not take in a row are not even opened.  Where somebody
- * has added an index of another kind, all of them are left to the executor.
+ * An INSERT would cost several times what the row costs.  Most indexes of such
+ * tables are partial ones and do not take in every row: those are not even
+ * opened.  Their conditions are made ready once.  Where somebody has added an
+ * index of another kind, all is left to the executor.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "base/append.h"
 #include "base/compat.h"
 #include "base/owner.h"
 #include "catalog/index.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_trigger.h"
 #include "executor/executor.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/primnodes.h"
+#include "optimizer/optimizer.h"
+#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 
-static WfAppend *known = NULL;	/* all that was ever learnt */
+/* An index of columns. */
+typedef struct KnownIndex
+{
+	Oid			oid;
+	AttrNumber	unless_null;	/* of the rows where it is not null; 0: of all */
+	ExprState  *condition;		/* another one, or NULL */
+	IndexInfo  *info;
+} KnownIndex;
+
+typedef struct KnownTable
+{
+	Oid			oid;			/* hash key */
+	bool		is_known;
+	bool		is_simple;		/* all indexes are such as we know how to fill */
+	int			count;
+	KnownIndex *indexes;
+	MemoryContext memory;
+} KnownTable;
+
+static HTAB *tables = NULL;
 static uint64 changes = 0;
 
 static void
 forget(Datum argument, Oid relation)
 {
-	for (WfAppend *each = known; each != NULL; each = each->next)
-		if (!OidIsValid(relation) || each->table.oid == relation)
-			each->is_known = false;
+	HASH_SEQ_STATUS all;
+	KnownTable *known;
+
 	changes++;
+	if (OidIsValid(relation))
+	{
+		known = hash_search(tables, &relation, HASH_FIND, NULL);
+		if (known != NULL)
+			known->is_known = false;
+		return;
+	}
+	hash_seq_init(&all, tables);
+	while ((known = hash_seq_search(&all)) != NULL)
+		known->is_known = false;
 }
 
 /*
@@ -58,181 +86,226 @@ unless_null(List *condition)
 	return ((Var *) test->arg)->varattno;
 }
 
+static bool
+is_foreign_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+/*
+ * Whether an expression calls functions that somebody may replace.
+ */
+static bool
+calls_foreign(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, is_foreign_function, context))
+		return true;
+
+	return expression_tree_walker(node, calls_foreign, context);
+}
+
 /*
  * Learns what there is to know of an index; false when it is not a simple one.
  */
 static bool
-learn_index(Oid oid, WfAppendIndex *learnt)
+learn_index(Oid oid, KnownIndex *known)
 {
 	Relation	index = index_open(oid, RowExclusiveLock);
 	int			column;
 	bool		is_simple;
 
-	learnt->oid = oid;
-	learnt->info = BuildIndexInfo(index);
-	column = unless_null(learnt->info->ii_Predicate);
-	learnt->unless_null = Max(column, 0);
-	is_simple = column >= 0 && index->rd_rel->relam == BTREE_AM_OID &&
-		learnt->info->ii_Expressions == NIL && learnt->info->ii_ExclusionOps == NULL &&
-		learnt->info->ii_ReadyForInserts &&
-		(!index->rd_index->indisunique || index->rd_index->indimmediate);
+	known->oid = oid;
+	known->info = BuildIndexInfo(index);
+	column = unless_null(known->info->ii_Predicate);
+	known->unless_null = Max(column, 0);
+	known->condition = NULL;
+	is_simple = index->rd_rel->relam == BTREE_AM_OID &&
+		known->info->ii_Expressions == NIL && known->info->ii_ExclusionOps == NULL &&
+		known->info->ii_ReadyForInserts &&
+		(!index->rd_index->indisunique || index->rd_index->indimmediate) &&
+		!calls_foreign((Node *) known->info->ii_Predicate, NULL);
+	if (is_simple && column < 0)
+		known->condition = ExecInitQual((List *) expression_planner((Expr *) known->info->ii_Predicate), NULL);
 	index_close(index, NoLock);
 
 	return is_simple;
 }
 
-static bool
-fires_on_insert(const TriggerDesc *triggers)
-{
-	return triggers != NULL &&
-		(triggers->trig_insert_before_row || triggers->trig_insert_after_row ||
-		 triggers->trig_insert_instead_row || triggers->trig_insert_before_statement ||
-		 triggers->trig_insert_after_statement || triggers->trig_insert_new_table);
-}
-
-static bool
-is_plain(Relation relation)
-{
-	const TupleConstr *constraints = RelationGetDescr(relation)->constr;
-
-	return !fires_on_insert(relation->trigdesc) &&
-		(constraints == NULL ||
-		 (constraints->num_check == 0 && !constraints->has_generated_stored));
-}
-
 static void
-remember(WfAppend *to)
+learn(KnownTable *known, Relation table)
 {
-	if (known == NULL)
-		CacheRegisterRelcacheCallback(forget, (Datum) 0);
-	to->memory = AllocSetContextCreate(TopMemoryContext, "wf appended table", ALLOCSET_SMALL_SIZES);
-	to->next = known;
-	known = to;
-}
-
-static void
-learn(WfAppend *to, Relation relation)
-{
-	List	   *oids = RelationGetIndexList(relation);
-	uint64		before;
+	List	   *oids = RelationGetIndexList(table);
+	uint64		before = changes;
 	MemoryContext previous;
 	ListCell   *cell;
 
-	if (to->memory == NULL)
-		remember(to);
-	before = changes;
-	MemoryContextReset(to->memory);
-	previous = MemoryContextSwitchTo(to->memory);
-	to->has_simple_indexes = true;
-	to->n_indexes = 0;
-	to->indexes = palloc(sizeof(WfAppendIndex) * Max(list_length(oids), 1));
+	MemoryContextReset(known->memory);
+	previous = MemoryContextSwitchTo(known->memory);
+	known->is_simple = true;
+	known->count = 0;
+	known->indexes = palloc(sizeof(KnownIndex) * Max(list_length(oids), 1));
 	foreach(cell, oids)
-		if (!learn_index(lfirst_oid(cell), &to->indexes[to->n_indexes++]))
-		to->has_simple_indexes = false;
+	{
+		if (!learn_index(lfirst_oid(cell), &known->indexes[known->count++]))
+			known->is_simple = false;
+	}
 	MemoryContextSwitchTo(previous);
 	list_free(oids);
-	to->is_plain = is_plain(relation);
-	to->is_known = before == changes;
+	known->is_known = before == changes;
 }
 
-Relation
-wf_append_open(WfAppend *to)
+static KnownTable *
+known_table(Relation table)
 {
-	return table_open(wf_table_oid(&to->table), RowExclusiveLock);
+	static KnownTable *last = NULL;
+	Oid			oid = RelationGetRelid(table);
+	bool		found;
+
+	if (tables == NULL)
+	{
+		HASHCTL		control = {0};
+
+		control.keysize = sizeof(Oid);
+		control.entrysize = sizeof(KnownTable);
+		tables = hash_create("wf tables appended to", 16, &control, HASH_ELEM | HASH_BLOBS);
+		CacheRegisterRelcacheCallback(forget, (Datum) 0);
+	}
+	if (last == NULL || last->oid != oid)
+	{
+		last = hash_search(tables, &oid, HASH_ENTER, &found);
+		if (!found)
+		{
+			last->is_known = false;
+			last->memory = NULL;
+		}
+	}
+	if (last->memory == NULL)
+		last->memory = AllocSetContextCreate(TopMemoryContext, "wf indexes of a table",
+											 ALLOCSET_SMALL_SIZES);
+	if (!last->is_known)
+		learn(last, table);
+
+	return last;
 }
 
 /*
- * See append.h.
+ * Whether a row is one of those that an index is of.
  */
-bool
-wf_append_is_plain(WfAppend *to, Relation relation, int ncolumns)
+static bool
+takes_in(const KnownIndex *known, TupleTableSlot *row)
 {
-	if (!to->is_known)
-		learn(to, relation);
+	static ExprContext *context = NULL;
+	MemoryContext caller;
+	bool		result;
 
-	return to->is_plain && RelationGetDescr(relation)->natts == ncolumns;
+	if (known->unless_null != 0)
+		return !slot_attisnull(row, known->unless_null);
+	if (known->condition == NULL)
+		return true;
+	if (context == NULL)
+	{
+		caller = MemoryContextSwitchTo(TopMemoryContext);
+		context = CreateStandaloneExprContext();
+		MemoryContextSwitchTo(caller);
+	}
+	context->ecxt_scantuple = row;
+	result = ExecQual(known->condition, context);
+	ResetExprContext(context);
+
+	return result;
 }
 
 static void
-insert_into(Relation relation, const WfAppendIndex *learnt, TupleTableSlot **rows, int count)
+insert_into(Relation table, const KnownIndex *known, TupleTableSlot **rows, int n)
 {
 	Datum		values[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS];
-	Relation	index = index_open(learnt->oid, RowExclusiveLock);
+	Relation	index = NULL;
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < n; i++)
 	{
-		if (learnt->unless_null != 0 && slot_attisnull(rows[i], learnt->unless_null))
+		if (!takes_in(known, rows[i]))
 			continue;
-		FormIndexDatum(learnt->info, rows[i], NULL, values, nulls);
-		index_insert(index, values, nulls, &rows[i]->tts_tid, relation,
+		if (index == NULL)
+			index = index_open(known->oid, RowExclusiveLock);
+		FormIndexDatum(known->info, rows[i], NULL, values, nulls);
+		index_insert(index, values, nulls, &rows[i]->tts_tid, table,
 					 index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
-					 false, learnt->info);
+					 false, known->info);
 	}
-	index_close(index, NoLock);
+	if (index != NULL)
+		index_close(index, NoLock);
 }
 
 /*
  * As an INSERT would do it, functions of the indexes included.
  */
 static void
-insert_by_executor(Relation relation, TupleTableSlot **rows, int count)
+insert_by_executor(Relation table, TupleTableSlot **rows, int n)
 {
 	EState	   *estate = CreateExecutorState();
 	ResultRelInfo *result = makeNode(ResultRelInfo);
 	WfCaller	caller;
 
 	wf_enter_owner(&caller);
-	InitResultRelInfo(result, relation, 1, NULL, 0);
+	InitResultRelInfo(result, table, 1, NULL, 0);
 	ExecOpenIndices(result, false);
-	for (int i = 0; i < count; i++)
-	{
+	for (int i = 0; i < n; i++)
 		wf_insert_index_tuples(result, rows[i], estate);
-		ResetPerTupleExprContext(estate);
-	}
 	ExecCloseIndices(result);
 	FreeExecutorState(estate);
 	wf_leave_owner(&caller);
 }
 
-static bool
-takes_in_any(const WfAppendIndex *learnt, TupleTableSlot **rows, int count)
+void
+wf_append(Relation table, TupleTableSlot **rows, int n)
 {
-	if (learnt->unless_null == 0)
-		return true;
-	for (int i = 0; i < count; i++)
-		if (!slot_attisnull(rows[i], learnt->unless_null))
-			return true;
+	const KnownTable *known = known_table(table);
 
-	return false;
-}
-
-static void
-insert_into_indexes(WfAppend *to, Relation relation, TupleTableSlot **rows, int count)
-{
-	if (!to->is_known)
-		learn(to, relation);
-	if (!to->has_simple_indexes)
+	if (n == 1)
+		table_tuple_insert(table, rows[0], GetCurrentCommandId(true), 0, NULL);
+	else
+		table_multi_insert(table, rows, n, GetCurrentCommandId(true), 0, NULL);
+	if (!known->is_simple)
 	{
-		insert_by_executor(relation, rows, count);
+		insert_by_executor(table, rows, n);
 		return;
 	}
-	for (int i = 0; i < to->n_indexes; i++)
-		if (takes_in_any(&to->indexes[i], rows, count))
-			insert_into(relation, &to->indexes[i], rows, count);
+	for (int i = 0; i < known->count; i++)
+		insert_into(table, &known->indexes[i], rows, n);
 }
 
 /*
- * Appends rows, which a statement that comes later sees.
+ * See append.h.
  */
-void
-wf_append_rows(WfAppend *to, Relation relation, TupleTableSlot **rows, int count)
+bool
+wf_append_suffices_with(Relation table, const char *own_trigger, int own_conditions)
 {
-	CommandId	command = GetCurrentCommandId(true);
+	const TriggerDesc *triggers = table->trigdesc;
+	const TupleConstr *constraints = RelationGetDescr(table)->constr;
 
-	if (count == 1)
-		table_tuple_insert(relation, rows[0], command, 0, NULL);
-	else
-		table_multi_insert(relation, rows, count, command, 0, NULL);
-	insert_into_indexes(to, relation, rows, count);
+	if (constraints != NULL &&
+		(constraints->num_check != own_conditions || constraints->has_generated_stored))
+		return false;
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (TRIGGER_FOR_INSERT(trigger->tgtype) &&
+			(own_trigger == NULL || strcmp(trigger->tgname, own_trigger) != 0))
+			return false;
+	}
+
+	return true;
+}
+
+/*
+ * See append.h.
+ */
+bool
+wf_append_suffices(Relation table)
+{
+	return wf_append_suffices_with(table, NULL, 0);
 }

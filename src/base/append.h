@@ -1,44 +1,32 @@
 /*
  * append.h
- *	  Rows at the end of one of our tables, without a statement.
+ *	  Adding rows to a table of the extension without a statement.
+ *
+ * The rows go through the table and its indexes as the executor would take
+ * them; defaults, constraints and row triggers do not take part.
  */
 #ifndef WF_BASE_APPEND_H
 #define WF_BASE_APPEND_H
 
-#include "base/table.h"
 #include "executor/tuptable.h"
-#include "utils/relcache.h"
-
-/* An index of columns, of the rows where a column is not null. */
-typedef struct WfAppendIndex
-{
-	Oid			oid;
-	AttrNumber	unless_null;	/* 0: of all rows */
-	struct IndexInfo *info;
-} WfAppendIndex;
-
-/* Static, with the table's name; the rest is what is known of it. */
-typedef struct WfAppend
-{
-	WfTable		table;
-	bool		is_known;
-	bool		is_plain;
-	bool		has_simple_indexes; /* all of them are such */
-	int			n_indexes;
-	WfAppendIndex *indexes;
-	MemoryContext memory;
-	struct WfAppend *next;
-} WfAppend;
-
-/* Closed by table_close(relation, NoLock). */
-extern Relation wf_append_open(WfAppend *to);
+#include "utils/rel.h"
 
 /*
- * Whether a statement that inserts would do nothing else: it would fire no
- * trigger, check no condition and fill no further column than the number given.
+ * Adds the rows of n slots to a table that is opened for writing.  What there
+ * is to know of its indexes is kept until the table changes.
  */
-extern bool wf_append_is_plain(WfAppend *to, Relation relation, int ncolumns);
+extern void wf_append(Relation table, TupleTableSlot **rows, int n);
 
-extern void wf_append_rows(WfAppend *to, Relation relation, TupleTableSlot **rows, int count);
+/*
+ * Whether an INSERT would do no more: fire no trigger, check no condition, fill
+ * no column by an expression.
+ */
+extern bool wf_append_suffices(Relation table);
+
+/*
+ * The same besides what the caller sees to: a trigger, and so many conditions,
+ * which its rows fulfil.
+ */
+extern bool wf_append_suffices_with(Relation table, const char *own_trigger, int own_conditions);
 
 #endif							/* WF_BASE_APPEND_H */

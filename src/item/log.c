@@ -17,6 +17,7 @@
 #include "access/xact.h"
 #include "base/append.h"
 #include "base/plan.h"
+#include "base/table.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "item/item_internal.h"
@@ -27,7 +28,7 @@
 #include "utils/timestamp.h"
 
 /* In the order of sql/tables.sql. */
-#define COLUMNS 12
+#define COLUMNS 15
 #define COLUMN_MONTH 12
 
 /* So many rows go to the log together. */
@@ -36,12 +37,11 @@
 #define JUDGE " workflow_judge"
 #define LOGGED " workflow_logged"
 
-static WfAppend log_table = {.table = {"transition"}};
-static WfAppend months[] = {
-	{.table = {"transition_01"}}, {.table = {"transition_02"}}, {.table = {"transition_03"}},
-	{.table = {"transition_04"}}, {.table = {"transition_05"}}, {.table = {"transition_06"}},
-	{.table = {"transition_07"}}, {.table = {"transition_08"}}, {.table = {"transition_09"}},
-	{.table = {"transition_10"}}, {.table = {"transition_11"}}, {.table = {"transition_12"}},
+static WfTable log_table = {"transition"};
+static WfTable months[] = {
+	{"transition_01"}, {"transition_02"}, {"transition_03"}, {"transition_04"},
+	{"transition_05"}, {"transition_06"}, {"transition_07"}, {"transition_08"},
+	{"transition_09"}, {"transition_10"}, {"transition_11"}, {"transition_12"},
 };
 
 /* Rows that wait for the end of the statement. */
@@ -59,7 +59,8 @@ fill(const WfLogRow *row, Datum *values, bool *nulls)
 	const WfItem *item = row->item;
 	const WfMove *move = row->move;
 
-	memset(nulls, false, sizeof(bool) * COLUMNS);
+	memset(nulls, true, sizeof(bool) * COLUMNS);
+	memset(nulls, false, sizeof(bool) * 11);
 	values[0] = Int64GetDatum(item->item_id);
 	values[1] = Int32GetDatum(item->seq);
 	values[2] = wf_text_datum(row->from_state);
@@ -134,11 +135,17 @@ present_month(void)
 	return month;
 }
 
-static bool
-is_plain(WfAppend *table, int ncolumns)
+static Relation
+open_log(WfTable *table)
 {
-	Relation	relation = wf_append_open(table);
-	bool		result = wf_append_is_plain(table, relation, ncolumns);
+	return table_open(wf_table_oid(table), RowExclusiveLock);
+}
+
+static bool
+is_plain(WfTable *table)
+{
+	Relation	relation = open_log(table);
+	bool		result = wf_append_suffices(relation) && RelationGetDescr(relation)->natts == COLUMNS;
 
 	table_close(relation, NoLock);
 
@@ -151,7 +158,7 @@ is_plain(WfAppend *table, int ncolumns)
 bool
 wf_item_log_is_plain(void)
 {
-	return is_plain(&log_table, COLUMNS) && is_plain(&months[present_month() - 1], COLUMNS);
+	return is_plain(&log_table) && is_plain(&months[present_month() - 1]);
 }
 
 static void
@@ -165,7 +172,7 @@ make_slot(void)
 	if (memory == NULL)
 		memory = AllocSetContextCreate(TopMemoryContext, "wf rows of the log",
 									   ALLOCSET_DEFAULT_SIZES);
-	relation = wf_append_open(&log_table);
+	relation = open_log(&log_table);
 	caller = MemoryContextSwitchTo(memory);
 	waiting[n_made++] = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(relation)),
 												 &TTSOpsHeapTuple);
@@ -199,16 +206,14 @@ add(const WfLogRow *row)
 void
 wf_item_log_flush(void)
 {
-	WfAppend   *table;
 	Relation	relation;
 	int			count = n_waiting;
 
 	if (count == 0)
 		return;
-	table = &months[month_waiting - 1];
 	n_waiting = 0;
-	relation = wf_append_open(table);
-	wf_append_rows(table, relation, waiting, count);
+	relation = open_log(&months[month_waiting - 1]);
+	wf_append(relation, waiting, count);
 	table_close(relation, NoLock);
 }
 

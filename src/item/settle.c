@@ -13,6 +13,7 @@
 #include "base/plan.h"
 #include "base/sqlstate.h"
 #include "catalog/pg_type.h"
+#include "item/enforced.h"
 #include "item/item_internal.h"
 
 /*
@@ -215,4 +216,5 @@ wf_item_init(void)
 	wf_queue_set_item_hooks(&hooks);
 	wf_item_restrict_init();
 	wf_item_log_init();
+	wf_enforced_init();
 }

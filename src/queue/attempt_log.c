@@ -9,6 +9,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "base/append.h"
+#include "base/table.h"
 #include "commands/sequence.h"
 #include "queue_internal.h"
 #include "utils/builtins.h"
@@ -35,7 +36,7 @@ typedef enum AttemptColumn
 	ATTEMPT_LAST_JOB,
 } AttemptColumn;
 
-static WfAppend attempts = {.table = {"attempt"}};
+static WfTable attempts = {"attempt"};
 
 static void
 set_column(TupleTableSlot *row, AttemptColumn column, Datum value)
@@ -74,11 +75,11 @@ fill(TupleTableSlot *row, const WfLaneAttempt *attempt)
 void
 wf_attempt_log(const WfLaneAttempt *attempt)
 {
-	Relation	relation = wf_append_open(&attempts);
+	Relation	relation = table_open(wf_table_oid(&attempts), RowExclusiveLock);
 	TupleTableSlot *row = table_slot_create(relation, NULL);
 
 	fill(row, attempt);
-	wf_append_rows(&attempts, relation, &row, 1);
+	wf_append(relation, &row, 1);
 	ExecDropSingleTupleTableSlot(row);
 	table_close(relation, NoLock);
 }

@@ -1,0 +1,369 @@
+/*
+ * enforced_log.c
+ *	  The log of transitions of rows of users' tables.
+ *
+ * Such an entry has no item: it says under which enforcement, for which key,
+ * and its number in the order of all such entries.  The number is drawn while
+ * the row is locked by whoever changes it, so that the entries of one row are
+ * in the order in which it was changed.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "base/append.h"
+#include "base/clock.h"
+#include "base/owner.h"
+#include "base/plan.h"
+#include "base/table.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "executor/executor.h"
+#include "item/enforced.h"
+#include "miscadmin.h"
+#include "pgtime.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/datum.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+/* Columns of workflow.transition, by their numbers. */
+typedef enum LogColumn
+{
+	LOG_FROM_STATE = 3,
+	LOG_EVENT,
+	LOG_TO_STATE,
+	LOG_KIND,
+	LOG_ACTOR,
+	LOG_AT = 9,
+	LOG_VERSION,
+	LOG_MONTH = 12,
+	LOG_ENFORCEMENT,
+	LOG_KEY,
+	LOG_ROW_SEQ,
+} LogColumn;
+
+#define ROWS_AT_ONCE 64
+#define ENTRIES_AT_ONCE 512
+
+typedef struct Entry
+{
+	Datum		from;			/* 0: the row is new */
+	Datum		event;
+	Datum		to;
+	Datum		kind;
+	Datum		actor;
+	TimestampTz at;
+	int			version;
+	int			enforcement_id;
+	Datum		key;
+	int64		row_seq;
+} Entry;
+
+/* A statement whose AFTER triggers are firing. */
+typedef struct Statement
+{
+	struct Statement *outer;
+	SubTransactionId subtransaction;
+	MemoryContext memory;		/* NULL until it is needed */
+	int			n;
+	Entry	   *entries;
+} Statement;
+
+static Statement *statement = NULL; /* the innermost one */
+static ExecutorFinish_hook_type next_finish = NULL;
+static Oid	actor_role = InvalidOid;
+
+static WfTable partitions[] = {
+	{"transition_01"}, {"transition_02"}, {"transition_03"}, {"transition_04"},
+	{"transition_05"}, {"transition_06"}, {"transition_07"}, {"transition_08"},
+	{"transition_09"}, {"transition_10"}, {"transition_11"}, {"transition_12"},
+};
+
+/*
+ * The month that the column's default would say: of now(), where the session is.
+ */
+static int
+present_month(void)
+{
+	struct pg_tm local;
+	fsec_t		fraction;
+	int			zone;
+
+	if (timestamp2tm(GetCurrentTransactionStartTimestamp(), &zone, &local, &fraction, NULL, NULL) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range")));
+
+	return local.tm_mon;
+}
+
+/*
+ * The name of the present role as a text, which is kept.
+ */
+static void
+forget_actor(Datum argument, int cache_id, uint32 hash_value)
+{
+	actor_role = InvalidOid;
+}
+
+static Datum
+present_actor(void)
+{
+	static bool is_listening = false;
+	static struct
+	{
+		int32		header;
+		char		name[NAMEDATALEN];
+	}			actor;
+	Oid			role = GetUserId();
+	char	   *name;
+
+	if (role == actor_role)
+		return PointerGetDatum(&actor);
+	if (!is_listening)
+		CacheRegisterSyscacheCallback(AUTHOID, forget_actor, (Datum) 0);
+	is_listening = true;
+	name = wf_role_name(role);
+	SET_VARSIZE(&actor, VARHDRSZ + strlen(name));
+	memcpy(actor.name, name, strlen(name));
+	actor_role = role;
+
+	return PointerGetDatum(&actor);
+}
+
+/* ---------------------------------------------------------------------- rows */
+
+static void
+set_column(TupleTableSlot *row, LogColumn column, Datum value)
+{
+	row->tts_values[column - 1] = value;
+	row->tts_isnull[column - 1] = false;
+}
+
+static void
+fill(TupleTableSlot *row, const Entry *entry, int month)
+{
+	ExecClearTuple(row);
+	memset(row->tts_isnull, true, sizeof(bool) * row->tts_tupleDescriptor->natts);
+	if (entry->from != (Datum) 0)
+		set_column(row, LOG_FROM_STATE, entry->from);
+	set_column(row, LOG_EVENT, entry->event);
+	set_column(row, LOG_TO_STATE, entry->to);
+	set_column(row, LOG_KIND, entry->kind);
+	set_column(row, LOG_ACTOR, entry->actor);
+	set_column(row, LOG_AT, TimestampTzGetDatum(entry->at));
+	set_column(row, LOG_VERSION, Int32GetDatum(entry->version));
+	set_column(row, LOG_MONTH, Int16GetDatum(month));
+	set_column(row, LOG_ENFORCEMENT, Int32GetDatum(entry->enforcement_id));
+	set_column(row, LOG_KEY, entry->key);
+	set_column(row, LOG_ROW_SEQ, Int64GetDatum(entry->row_seq));
+	ExecStoreVirtualTuple(row);
+}
+
+/*
+ * As a statement, where something else has to happen for it: triggers.
+ */
+static void
+insert_by_statement(TupleTableSlot *row)
+{
+	static WfPlan plan = {
+		.name = "log transition of a row",
+		.expected = SPI_OK_INSERT,
+		.nargs = 10,
+		.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID,
+		INT4OID, TEXTOID, INT8OID},
+		.sql = "INSERT INTO workflow.transition (from_state, event, to_state, kind, actor, at, "
+		"version, enforcement_id, key, row_seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+	};
+	static const LogColumn columns[] = {LOG_FROM_STATE, LOG_EVENT, LOG_TO_STATE, LOG_KIND, LOG_ACTOR,
+	LOG_AT, LOG_VERSION, LOG_ENFORCEMENT, LOG_KEY, LOG_ROW_SEQ};
+	Datum		values[lengthof(columns)];
+	char		nulls[lengthof(columns)];
+	WfCaller	caller;
+	uint64		n;
+
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		values[i] = row->tts_values[columns[i] - 1];
+		nulls[i] = row->tts_isnull[columns[i] - 1] ? 'n' : ' ';
+	}
+	wf_enter_owner(&caller);
+	SPI_connect();
+	n = wf_plan_execute(&plan, values, nulls);
+	SPI_finish();
+	wf_leave_owner(&caller);
+	if (n != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the transition of a row was not logged"),
+				 errdetail("A trigger of workflow.transition suppressed the row of the log."),
+				 errhint("Drop the trigger.")));
+}
+
+/*
+ * Writes entries, in the memory of whoever calls.
+ */
+static void
+write_entries(const Entry *entries, int n)
+{
+	int			month = present_month();
+	int			nrows = Min(n, ROWS_AT_ONCE);
+	TupleTableSlot *rows[ROWS_AT_ONCE];
+	Relation	log = table_open(wf_table_oid(&partitions[month - 1]), RowExclusiveLock);
+	bool		at_once = wf_append_suffices(log);
+
+	for (int i = 0; i < nrows; i++)
+		rows[i] = MakeSingleTupleTableSlot(RelationGetDescr(log), &TTSOpsVirtual);
+	for (int done = 0; done < n; done += nrows)
+	{
+		nrows = Min(n - done, nrows);
+		for (int i = 0; i < nrows; i++)
+		{
+			fill(rows[i], &entries[done + i], month);
+			if (!at_once)
+				insert_by_statement(rows[i]);
+		}
+		if (at_once)
+			wf_append(log, rows, nrows);
+	}
+	for (int i = 0; i < Min(n, ROWS_AT_ONCE); i++)
+		ExecDropSingleTupleTableSlot(rows[i]);
+	table_close(log, NoLock);
+}
+
+/* ----------------------------------------------------------------- statements */
+
+static void
+write_kept(Statement *kept)
+{
+	MemoryContext previous;
+
+	if (kept->n == 0)
+		return;
+	previous = MemoryContextSwitchTo(kept->memory);
+	write_entries(kept->entries, kept->n);
+	kept->n = 0;
+	MemoryContextSwitchTo(previous);
+	MemoryContextReset(kept->memory);
+}
+
+/*
+ * Whether entries can wait for the end of a statement: one whose end we see,
+ * and that would be rolled back together with them.
+ */
+static bool
+can_wait(void)
+{
+	return statement != NULL && statement->subtransaction == GetCurrentSubTransactionId();
+}
+
+static void
+finish_query(QueryDesc *query)
+{
+	if (next_finish != NULL)
+		next_finish(query);
+	else
+		standard_ExecutorFinish(query);
+}
+
+/*
+ * The end of a statement, in which its AFTER triggers fire.
+ */
+static void
+finish_statement(QueryDesc *query)
+{
+	Statement	own = {0};
+
+	if (query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE)
+	{
+		finish_query(query);
+		return;
+	}
+	own.outer = statement;
+	own.subtransaction = GetCurrentSubTransactionId();
+	PG_TRY();
+	{
+		statement = &own;
+		finish_query(query);
+		write_kept(&own);
+	}
+	PG_FINALLY();
+	{
+		statement = own.outer;
+	}
+	PG_END_TRY();
+	if (own.memory != NULL)
+		MemoryContextDelete(own.memory);
+}
+
+/*
+ * Room for one more entry of the statement, in whose memory its values go.
+ */
+static Entry *
+next_kept(void)
+{
+	if (statement->memory == NULL)
+		statement->memory = AllocSetContextCreate(CurTransactionContext, "wf log of a statement",
+												  ALLOCSET_DEFAULT_SIZES);
+	if (statement->n == ENTRIES_AT_ONCE)
+		write_kept(statement);
+	if (statement->n == 0)
+		statement->entries = MemoryContextAlloc(statement->memory, sizeof(Entry) * ENTRIES_AT_ONCE);
+
+	return &statement->entries[statement->n];
+}
+
+static void
+fill_entry(Entry *entry, const WfEnforcedMove *move)
+{
+	static WfTable sequence = {"transition_row_seq"};
+	const WfEnforced *enforced = move->enforced;
+
+	entry->from = move->from == WF_NO_STATE ? (Datum) 0 : enforced->state_texts[move->from];
+	entry->to = enforced->state_texts[move->to];
+	entry->event = move->event == WF_NO_EVENT ? enforced->insert_text : enforced->event_texts[move->event];
+	entry->kind = enforced->kind_text;
+	entry->actor = datumCopy(present_actor(), false, -1);
+	entry->at = wf_now();
+	entry->version = enforced->version;
+	entry->enforcement_id = enforced->enforcement_id;
+	entry->key = CStringGetTextDatum(move->key);
+	entry->row_seq = nextval_internal(wf_table_oid(&sequence), false);
+}
+
+/*
+ * Logs a transition that has been judged: at the end of the statement, if that
+ * is to be seen, with all others of the statement; else at once.
+ */
+void
+wf_enforced_log(const WfEnforcedMove *move)
+{
+	MemoryContext previous;
+	Entry	   *kept;
+	Entry		entry;
+
+	if (!can_wait())
+	{
+		fill_entry(&entry, move);
+		write_entries(&entry, 1);
+		return;
+	}
+	kept = next_kept();
+	previous = MemoryContextSwitchTo(statement->memory);
+	fill_entry(kept, move);
+	MemoryContextSwitchTo(previous);
+	statement->n++;
+}
+
+void
+wf_enforced_init(void)
+{
+	next_finish = ExecutorFinish_hook;
+	ExecutorFinish_hook = finish_statement;
+}

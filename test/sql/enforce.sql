@@ -1,0 +1,35 @@
+--
+-- enforce: a column of a user's own table is held to a workflow.
+--
+CREATE EXTENSION pg_workflow;
+SET client_min_messages = warning;
+SELECT * FROM workflow.define('{
+  "workflow": "order", "initial": "NEW", "owner": "shop",
+  "states": {
+    "NEW":       {"on": {"pay": "PAID", "cancel": "CANCELLED"}},
+    "PAID":      {"on": {"ship": "SHIPPED", "refund": "NEW"}},
+    "SHIPPED":   {"final": "done"},
+    "CANCELLED": {"final": "cancelled"}}}');
+CREATE TABLE orders (id int PRIMARY KEY, note text, status text NOT NULL DEFAULT 'NEW');
+INSERT INTO orders VALUES (1, 'before', 'PAID');
+SELECT workflow.enforce('orders', 'status', 'order', 'id');
+SELECT relation, state_column, key_column, workflow, version, works FROM workflow.enforced;
+
+-- a row starts in the initial state, and changes along transitions only
+INSERT INTO orders (id) VALUES (2), (3);
+UPDATE orders SET status = 'PAID' WHERE id = 2;
+UPDATE orders SET status = 'SHIPPED', note = 'gone' WHERE id IN (1, 2);
+INSERT INTO orders VALUES (4, NULL, 'PAID');
+INSERT INTO orders VALUES (4, NULL, 'paid');
+UPDATE orders SET status = 'SHIPPED' WHERE id = 3;
+UPDATE orders SET status = 'NEW' WHERE id = 2;
+UPDATE orders SET status = 'LOST' WHERE id = 3;
+SELECT * FROM orders ORDER BY id;
+
+-- what passed is logged, with the key and no item
+SELECT from_state, event, to_state, kind, actor = current_user AS by_me, workflow, version, state_column
+FROM workflow.transitions_of('orders', '2');
+SELECT count(*), count(item_id) AS of_items FROM workflow.transition;
+SELECT seq < lead(seq) OVER () AS in_order FROM workflow.transitions_of('orders', 2);
+SELECT from_state, event, to_state FROM workflow.transitions_of('orders', 1);
+SELECT * FROM workflow.transitions_of('orders', 404);
