@@ -267,6 +267,7 @@ wf_item_log(const WfLogRow *row)
 	}
 	add(row);
 	wf_item_log_flush();
+	CommandCounterIncrement();	/* as after a statement */
 }
 
 /*
