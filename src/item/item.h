@@ -127,9 +127,13 @@ extern void wf_item_effect_settled(int64 effect_id, const char *actor);
 /*
  * Runs a claimed sql activity: calls the function as the definer of the
  * version and completes the job.  Raises what the function raises; the caller
- * wraps it into a subtransaction.
+ * wraps it into a subtransaction.  begins() is told the policy of the state (or
+ * NULL) before the function is called.
  */
-extern void wf_item_run_sql(const WfJob *job, const char *actor);
+extern void wf_item_run_sql(const WfJob *job, const char *actor, void (*begins) (Jsonb *policy));
+
+/* Whether an item is paused, by itself or with its workflow; one that is gone is not. */
+extern bool wf_item_is_paused(int64 item_id);
 
 /*
  * Raises inside an activity: it must not run those of others.

@@ -53,6 +53,11 @@ typedef struct WfActiveMove
 
 /* settle.c */
 extern bool wf_item_visit_goes_on(const WfItem *item, const WfJob *job);
+extern void wf_item_complete_visit(const WfItem *item, const WfJob *job, const char *event,
+								   Jsonb *result, const char *actor);
+
+/* lock.c */
+extern WfItem *wf_item_lock_row(int64 item_id, bool waits);
 
 /* row.c */
 extern WfItem *wf_item_find(int64 item_id);
@@ -61,7 +66,6 @@ extern WfItem *wf_item_try_lock(int64 item_id);
 extern WfItem *wf_item_copy(const WfItem *item);
 extern WfItem *wf_item_from_row(TupleTableSlot *row, TupleTableSlot *old_row, const WfItem *old);
 extern Jsonb *wf_item_data_from_row(TupleTableSlot *row);
-extern bool wf_item_is_paused(int64 item_id);
 extern void wf_item_require_running(const WfItem *item);
 
 /* move.c */

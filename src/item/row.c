@@ -29,22 +29,6 @@ static WfPlan read_plan = {
 	.sql = "SELECT " ITEM_COLUMNS ITEM_SOURCE,
 };
 
-static WfPlan lock_plan = {
-	.name = "lock item",
-	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {INT8OID},
-	.sql = "SELECT " ITEM_COLUMNS ITEM_SOURCE "FOR NO KEY UPDATE OF i",
-};
-
-static WfPlan try_lock_plan = {
-	.name = "try to lock item",
-	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {INT8OID},
-	.sql = "SELECT " ITEM_COLUMNS ITEM_SOURCE "FOR NO KEY UPDATE OF i SKIP LOCKED",
-};
-
 /* Columns of workflow.item, in the order of sql/tables.sql. */
 enum
 {
@@ -121,16 +105,10 @@ workflow_is_paused(const char *workflow, int version)
 }
 
 static WfItem *
-run(WfPlan *plan, int64 item_id)
+with_pause(WfItem *item)
 {
-	Datum		value = Int64GetDatum(item_id);
-
-	WfItem	   *item;
-
-	if (wf_plan_execute(plan, &value, NULL) == 0)
-		return NULL;
-	item = item_from_result();
-	item->is_paused |= workflow_is_paused(item->workflow, item->version);
+	if (item != NULL)
+		item->is_paused |= workflow_is_paused(item->workflow, item->version);
 
 	return item;
 }
@@ -155,7 +133,7 @@ require(WfItem *item, int64 item_id)
 WfItem *
 wf_item_lock(int64 item_id)
 {
-	return require(run(&lock_plan, item_id), item_id);
+	return require(with_pause(wf_item_lock_row(item_id, true)), item_id);
 }
 
 /*
@@ -164,7 +142,7 @@ wf_item_lock(int64 item_id)
 WfItem *
 wf_item_try_lock(int64 item_id)
 {
-	return run(&try_lock_plan, item_id);
+	return with_pause(wf_item_lock_row(item_id, false));
 }
 
 /*
@@ -173,7 +151,9 @@ wf_item_try_lock(int64 item_id)
 WfItem *
 wf_item_find(int64 item_id)
 {
-	return run(&read_plan, item_id);
+	Datum		value = Int64GetDatum(item_id);
+
+	return wf_plan_execute(&read_plan, &value, NULL) == 0 ? NULL : with_pause(item_from_result());
 }
 
 /*

@@ -49,7 +49,7 @@ set(TupleTableSlot *row, WfJobColumn column, Datum value)
 static void
 set_text(TupleTableSlot *row, WfJobColumn column, const char *text)
 {
-	if (text != NULL)
+	if (text !=NULL)
 		set(row, column, CStringGetTextDatum(text));
 }
 

@@ -108,7 +108,7 @@ set_id(TupleTableSlot *row, AttemptColumn column, int64 id)
 static void
 set_text(TupleTableSlot *row, AttemptColumn column, const char *text)
 {
-	if (text != NULL)
+	if (text !=NULL)
 		set_column(row, column, CStringGetTextDatum(text));
 }
 
@@ -142,7 +142,7 @@ wf_attempt_append(const WfAttempt *attempt)
 {
 	Relation	relation = table_open(wf_table_oid(&attempts), RowExclusiveLock);
 	bool		suffices = RelationGetDescr(relation)->natts == ATTEMPT_COLUMNS &&
-		wf_append_suffices_with(relation, "note_restore", OWN_CONDITIONS);
+	wf_append_suffices_with(relation, "note_restore", OWN_CONDITIONS);
 
 	if (suffices)
 	{

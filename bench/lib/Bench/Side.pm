@@ -6,6 +6,7 @@
 #   direct    a plain UPDATE of workflow.item
 #   states    the same, in a definition of 200 states
 #   send      workflow.send()
+#   enforced  a plain UPDATE of a table that workflow.enforce() holds to a definition
 #
 # All of them have the same rows, in states S1 .. S5 that lead to the next one.
 
@@ -52,6 +53,11 @@ INSERT INTO bare_history (id, to_state) SELECT id, state FROM moved} },
 		first  => $first,
 		log    => 'workflow.transition',
 		call   => q{SELECT workflow.send(:id, 'next')} },
+	{   name   => 'enforced',
+		title  => 'UPDATE of an enforced table',
+		table  => 'enforced',
+		log    => 'workflow.transition',
+		change => "UPDATE enforced SET state = $next, since = now() WHERE WHICH" },
 	# what a bulk UPDATE costs before anybody checks or logs
 	{   name   => 'plain',
 		title  => 'UPDATE of the same table, nothing else',
@@ -115,10 +121,12 @@ CREATE TABLE plain (
 	id bigint PRIMARY KEY, machine text NOT NULL, state text NOT NULL, since timestamptz NOT NULL, payload text)
 	WITH (fillfactor = 70);
 CREATE TABLE bare (LIKE plain INCLUDING ALL) WITH (fillfactor = 70);
+CREATE TABLE enforced (LIKE plain INCLUDING ALL) WITH (fillfactor = 70);
 CREATE TABLE triggered (LIKE plain INCLUDING ALL) WITH (fillfactor = 70);
 INSERT INTO plain SELECT n, 'ring', 'S' || (n % 5 + 1), now(), repeat('x', 100) FROM generate_series(1, $rows) AS n;
 INSERT INTO bare TABLE plain;
 INSERT INTO triggered TABLE plain;
+INSERT INTO enforced TABLE plain;
 CREATE TABLE bare_history (
 	history_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id bigint NOT NULL, from_state text,
 	to_state text NOT NULL, actor text NOT NULL DEFAULT current_user, at timestamptz NOT NULL DEFAULT now());
@@ -181,8 +189,14 @@ sub set_up
 	$session->rows(items('wide_ring', 2 * $first));
 	$session->rows(q{CREATE TABLE plain_item (LIKE workflow.item INCLUDING ALL) WITH (fillfactor = 70)});
 	$session->rows("INSERT INTO plain_item SELECT * FROM workflow.item WHERE item_id < 2 * $first");
+	$session->rows(q{SELECT workflow.enforce('enforced', 'state', 'ring', 'id')});
 	$session->rows('VACUUM ANALYZE');
 	$session->rows('CHECKPOINT');
+	# from here on no page is logged as a whole
+	foreach my $side (grep { $_->{change} } @sides)
+	{
+		$session->rows(bulk($side, 1000, $_)) foreach 1 .. 2 * $rows / 1000;
+	}
 	return $session;
 }
 

@@ -50,11 +50,11 @@ sub parts
 		my @frames = $sample =~ /^\s*[0-9a-f]+\s+(\S+)/mg;
 
 		$samples++;
-		if (grep { /^wf_item_log_/ } @frames)
+		if (grep { /^(?:wf_item_log_|wf_enforced_log|write_kept)/ } @frames)
 		{
 			$within{log}++;
 		}
-		elsif (grep { /^wf_item_(?:stamp|judge)$/ } @frames)
+		elsif (grep { /^wf_(?:item_stamp|item_judge|enforced_row)$/ } @frames)
 		{
 			$within{check}++;
 		}
@@ -88,7 +88,7 @@ sub profile
 sub run
 {
 	my ($bench) = @_;
-	my @sides   = Bench::Side::named(qw(plain triggers plain_item direct states));
+	my @sides   = Bench::Side::named(qw(plain triggers enforced plain_item direct states));
 	my $session = $bench->{session};
 	my $pid     = $session->value('SELECT pg_backend_pid()');
 	my @rows    = ([ 'move', 'us a row', 'added', 'WAL B' ]);
@@ -106,7 +106,7 @@ sub run
 			push @{ $wal{ $side->{name} } }, $run->{wal};
 		}
 	}
-	my %base = (triggers => 'plain', direct => 'plain_item', states => 'plain_item');
+	my %base = (triggers => 'plain', enforced => 'plain', direct => 'plain_item', states => 'plain_item');
 	foreach my $side (@sides)
 	{
 		my $name = $side->{name};
@@ -122,8 +122,9 @@ sub run
 	}
 	print_table(@rows);
 	$bench->{bars}->judge('bulk: check and log add, us a row', '<=', 3.5, $added{direct});
+	$bench->{bars}->judge('bulk: the same of an enforced table', '<=', 3.5, $added{enforced});
 	$bench->{bars}->judge('bulk: 200 states of 5', '<=', 1.05, median(@{ $us{states} }) / median(@{ $us{direct} }));
-	report_check($bench, ($sides[3], $pid), median(@{ $us{direct} }));
+	report_check($bench, $_, $pid, median(@{ $us{ $_->{name} } })) foreach Bench::Side::named(qw(direct enforced));
 	return;
 }
 
@@ -141,8 +142,8 @@ sub report_check
 	my $log   = $part{log} * $us;
 	my $check = $part{check} * $us;
 
-	printf "Of that by perf, us a row: the check %.2f, the log %.2f.\n\n", $check, $log;
-	$bench->{bars}->judge('bulk: the check alone, us a row', '<=', 1, $check);
+	printf "%s, by perf, us a row: the check %.2f, the log %.2f.\n\n", $side->{title}, $check, $log;
+	$bench->{bars}->judge("bulk: the check alone, $side->{name}, us a row", '<=', 1, $check);
 	return;
 }
 

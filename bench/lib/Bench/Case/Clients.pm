@@ -57,7 +57,7 @@ my @bars = (
 sub run
 {
 	my ($bench) = @_;
-	my @sides = Bench::Side::named(qw(bare triggers direct states send));
+	my @sides = Bench::Side::named(qw(bare triggers direct states send enforced));
 	my @rows  = ([ 'move', 'moves/s', 'of bare', 'WAL B', 'commits', 'CPU us', 'CPU of bare' ]);
 	my %runs;
 
