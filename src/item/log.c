@@ -153,11 +153,15 @@ is_plain(WfTable *table)
 }
 
 /*
- * Whether the log of this month is as it was made.
+ * Whether the log of this month is as it was made.  Rows that wait have shown so,
+ * and keep locks on it until the transaction ends.
  */
 bool
 wf_item_log_is_plain(void)
 {
+	if (n_waiting > 0 && month_waiting == present_month())
+		return true;
+
 	return is_plain(&log_table) && is_plain(&months[present_month() - 1]);
 }
 

@@ -75,7 +75,7 @@ sub profile
 	{
 		open STDOUT, '>', '/dev/null';
 		open STDERR, '>&', \*STDOUT;
-		exec 'perf', 'record', '-F', 2500, '--call-graph', 'dwarf,16384', '-p', $pid, '-o', $file;
+		exec 'perf', 'record', '-F', 2500, '--call-graph', 'fp', '-p', $pid, '-o', $file;
 		exit 1;
 	}
 	select undef, undef, undef, 0.5;
