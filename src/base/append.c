@@ -259,15 +259,17 @@ insert_by_executor(Relation table, TupleTableSlot **rows, int n)
 	wf_leave_owner(&caller);
 }
 
+bool
+wf_append_is_simple(Relation table)
+{
+	return known_table(table)->is_simple;
+}
+
 void
-wf_append(Relation table, TupleTableSlot **rows, int n)
+wf_append_to_indexes(Relation table, TupleTableSlot **rows, int n)
 {
 	const KnownTable *known = known_table(table);
 
-	if (n == 1)
-		table_tuple_insert(table, rows[0], GetCurrentCommandId(true), 0, NULL);
-	else
-		table_multi_insert(table, rows, n, GetCurrentCommandId(true), 0, NULL);
 	if (!known->is_simple)
 	{
 		insert_by_executor(table, rows, n);
@@ -275,6 +277,16 @@ wf_append(Relation table, TupleTableSlot **rows, int n)
 	}
 	for (int i = 0; i < known->count; i++)
 		insert_into(table, &known->indexes[i], rows, n);
+}
+
+void
+wf_append(Relation table, TupleTableSlot **rows, int n)
+{
+	if (n == 1)
+		table_tuple_insert(table, rows[0], GetCurrentCommandId(true), 0, NULL);
+	else
+		table_multi_insert(table, rows, n, GetCurrentCommandId(true), 0, NULL);
+	wf_append_to_indexes(table, rows, n);
 }
 
 /*
@@ -286,6 +298,8 @@ wf_append_suffices_with(Relation table, const char *own_trigger, int own_conditi
 	const TriggerDesc *triggers = table->trigdesc;
 	const TupleConstr *constraints = RelationGetDescr(table)->constr;
 
+	if (table->rd_rules != NULL)
+		return false;
 	if (constraints != NULL &&
 		(constraints->num_check != own_conditions || constraints->has_generated_stored))
 		return false;

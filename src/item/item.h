@@ -14,6 +14,7 @@
 #include "definition/graph.h"
 #include "effect/effect.h"
 #include "queue/queue.h"
+#include "storage/itemptr.h"
 #include "utils/jsonb.h"
 
 typedef struct WfItem
@@ -32,6 +33,8 @@ typedef struct WfItem
 	int			priority;
 	Jsonb	   *data;
 	TimestampTz since;			/* when it entered its state */
+	ItemPointerData place;		/* of the row that it was read from; or
+								 * invalid */
 } WfItem;
 
 /* A value that travels with a move: what happened, who did it and why. */

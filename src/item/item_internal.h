@@ -13,6 +13,7 @@
 #define WF_FIRST_SEQ 1
 
 /* Numbers of columns of workflow.item. */
+#define WF_ITEM_COLUMN_STATE 5
 #define WF_ITEM_COLUMN_SINCE 6
 #define WF_ITEM_COLUMN_SEQ 7
 #define WF_ITEM_COLUMN_OUTCOME 8
@@ -58,6 +59,17 @@ extern void wf_item_complete_visit(const WfItem *item, const WfJob *job, const c
 
 /* lock.c */
 extern WfItem *wf_item_lock_row(int64 item_id, bool waits);
+
+/* move_row.c */
+extern WfItem *wf_item_move_row(const WfActiveMove *move);
+
+/* trigger.c */
+#define WF_ITEM_OWN_TRIGGERS 3
+extern bool wf_item_is_own_trigger(const char *name);
+extern void wf_item_expected_stamps(const WfItem *old, const WfState *from, const WfState *to,
+									WfItem *stamps);
+extern const WfItem *wf_item_carry_out(const WfItem *old, const WfItem *new,
+									   const WfActiveMove *active);
 
 /* row.c */
 extern WfItem *wf_item_find(int64 item_id);

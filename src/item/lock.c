@@ -72,6 +72,7 @@ read_row(TupleTableSlot *row)
 	WfItem	   *item = wf_item_from_row(row, NULL, NULL);
 
 	item->data = wf_item_data_from_row(row);
+	item->place = row->tts_tid;
 
 	return item;
 }

@@ -33,6 +33,13 @@ typedef struct Change
 	WfItem	   *new;
 } Change;
 
+bool
+wf_item_is_own_trigger(const char *name)
+{
+	return strcmp(name, "~workflow_stamp") == 0 || strcmp(name, " workflow_judge") == 0 ||
+		strcmp(name, " workflow_logged") == 0;
+}
+
 static TriggerData *
 require_update_trigger(FunctionCallInfo fcinfo)
 {
@@ -102,14 +109,13 @@ carries_out(const Change *change, const WfActiveMove *active)
 /*
  * What the new row must say, given the states on both sides.
  */
-static void
-expected_stamps(const Change *change, const WfState *from, const WfState *to,
-				WfItem *stamps)
+void
+wf_item_expected_stamps(const WfItem *old, const WfState *from, const WfState *to, WfItem *stamps)
 {
-	stamps->seq = change->old->seq + 1;
+	stamps->seq = old->seq + 1;
 	stamps->outcome = to->outcome;
 	stamps->origin = to->kind == WF_ACTIVITY_EXCEPTION && from->kind != WF_ACTIVITY_EXCEPTION ?
-		from->name : change->old->origin;
+		from->name : old->origin;
 }
 
 static void
@@ -200,7 +206,7 @@ wf_item_stamp(PG_FUNCTION_ARGS)
 		if (from == NULL || to == NULL)
 			return PointerGetDatum(trigger->tg_newtuple);
 	}
-	expected_stamps(&change, from, to, &stamps);
+	wf_item_expected_stamps(change.old, from, to, &stamps);
 
 	return PointerGetDatum(stamp(trigger, &stamps));
 }
@@ -210,7 +216,7 @@ has_stamps(const Change *change, const WfState *from, const WfState *to)
 {
 	WfItem		stamps = {0};
 
-	expected_stamps(change, from, to, &stamps);
+	wf_item_expected_stamps(change->old, from, to, &stamps);
 
 	return change->new->seq == stamps.seq &&
 		wf_same_text(change->new->outcome, stamps.outcome) &&
@@ -222,7 +228,7 @@ require_stamps(const Change *change, const WfState *from, const WfState *to)
 {
 	WfItem		stamps = {0};
 
-	expected_stamps(change, from, to, &stamps);
+	wf_item_expected_stamps(change->old, from, to, &stamps);
 	if (change->new->seq != stamps.seq)
 		wf_item_refuse_hand_change(change->old, "seq");
 	if (!wf_same_text(change->new->outcome, stamps.outcome))
@@ -266,20 +272,20 @@ require_present_visit(const TriggerData *trigger, const Change *change)
 /*
  * Leaves, logs and enters; returns the item as it is after all that followed.
  */
-static const WfItem *
-carry_out(const Change *change, const WfActiveMove *active)
+const WfItem *
+wf_item_carry_out(const WfItem *old, const WfItem *new, const WfActiveMove *active)
 {
 	WfLogRow	row = {0};
 	WfVisit		visit = {0};
 
-	wf_item_leave(change->old, active->from, active->job_is_gone);
+	wf_item_leave(old, active->from, active->job_is_gone);
 
-	row.item = change->new;
-	row.from_state = change->old->state;
+	row.item = new;
+	row.from_state = old->state;
 	row.move = active->move;
 	wf_item_log(&row);
 
-	visit.item = change->new;
+	visit.item = new;
 	visit.graph = active->graph;
 	visit.state = active->to;
 	visit.actor = active->move->actor;
@@ -329,7 +335,7 @@ judge_and_carry_out(const TriggerData *trigger, const Change *change,
 	require_stamps(change, judged->from, judged->to);
 	wf_item_note_hand_changes(trigger, change->old, change->new,
 							  active == NULL ? NULL : active->move->data, actor);
-	after = carry_out(change, judged);
+	after = wf_item_carry_out(change->old, change->new, judged);
 	if (active != NULL)
 		hand_back(active, after);
 }
