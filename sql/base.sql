@@ -144,6 +144,8 @@ BEGIN
       ('verification',  'effect_id, endpoint_id, profile, same, has_reading, requested_by, requested_at, mended',
                               'what was found out about a receiver is a record',
        'workflow.verify_endpoint(endpoint, operation) finds out anew'),
+      ('cluster',       '',   'a copy would send what the original has sent',
+       'workflow.adopt_cluster(policy, reason) lets a copy send'),
       ('model_output',  '',   'what models have answered is a record',
        'What was answered stays on record'),
       ('review',        'item_id, seq, state, spec, shown, proposed, previous, opened_at',

@@ -293,6 +293,7 @@ BEGIN
     RETURN;
   END IF;
 
+  PERFORM workflow._ensure_cluster();
   INSERT INTO workflow.workflow AS w (workflow, owner, definer) VALUES (name, owner, definer)
   ON CONFLICT DO NOTHING;
   PERFORM FROM workflow.workflow AS w WHERE w.workflow = name FOR UPDATE;

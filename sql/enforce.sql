@@ -40,7 +40,11 @@ COMMENT ON FUNCTION workflow._trigger_arguments(bytea) IS
 CREATE VIEW workflow.enforced AS
 SELECT judge.tgrelid::regclass AS relation, s.attname AS state_column, k.attname AS key_column,
        a.arguments[3] AS workflow, a.arguments[4]::int AS version,
-       judge.tgenabled IN ('O', 'A') AND s.attname IS NOT NULL AND e.enforcement_id IS NOT NULL AS works,
+       s.attname IS NOT NULL AND e.enforcement_id IS NOT NULL AND NOT EXISTS (
+         SELECT FROM pg_catalog.pg_trigger AS each
+         WHERE each.tgfoid = judge.tgfoid AND each.tgargs = judge.tgargs AND each.tgenabled NOT IN ('O', 'A')
+           AND (each.tgrelid = judge.tgrelid
+                OR each.tgrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(judge.tgrelid) AS p))) AS works,
        e.enforced_by, e.enforced_at, a.arguments[1]::int AS enforcement_id
 FROM pg_catalog.pg_trigger AS judge
 JOIN pg_catalog.pg_proc AS j ON j.oid = judge.tgfoid
@@ -83,6 +87,23 @@ $$;
 COMMENT ON FUNCTION workflow._require_table_owner(text, regclass) IS
   'Inner: raises unless the caller owns a table';
 
+-- Raises where an old snapshot would not show what others have committed since:
+-- rows in states that the workflow has not.
+CREATE FUNCTION workflow._require_fresh_snapshots(what text) RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF current_setting('transaction_isolation') NOT LIKE 'read %' THEN
+    RAISE EXCEPTION '% does not work in a transaction of isolation level %', what, current_setting('transaction_isolation')
+      USING ERRCODE = 'active_sql_transaction',
+            DETAIL = 'Its snapshot may be older than rows that others have committed since.',
+            HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED;';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_fresh_snapshots(text) IS
+  'Inner: raises in REPEATABLE READ and SERIALIZABLE';
+
 -- Raises unless the rows of a table can be judged by a trigger.
 CREATE FUNCTION workflow._require_enforceable(relation regclass) RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -112,6 +133,9 @@ BEGIN
   ELSIF class.relkind = 'r' AND class.has_children THEN
     problem := format('%s has tables that inherit from it', relation);
     cure := 'Triggers are not inherited: enforce those tables, or make them partitions.';
+  ELSIF EXISTS (SELECT FROM pg_partition_tree(relation) AS p JOIN pg_class AS c ON c.oid = p.relid WHERE c.relkind = 'f') THEN
+    problem := format('%s has partitions that are foreign tables', relation);
+    cure := 'ALTER TABLE ... DETACH PARTITION ...;';
   END IF;
   IF problem IS NOT NULL THEN
     RAISE EXCEPTION '%', problem
@@ -145,25 +169,35 @@ $$;
 COMMENT ON FUNCTION workflow._require_passive(text, int) IS
   'Inner: raises when states of a version have activities or timeouts';
 
+-- The states of a version that its document declares: rows are not cancelled
+-- into the state that is built in for items.
+CREATE FUNCTION workflow._declared_states(name text, version int) RETURNS SETOF text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT k.state FROM workflow.definition AS d, json_object_keys(d.document -> 'states') AS k (state)
+  WHERE d.workflow = name AND d.version = _declared_states.version
+$$;
+COMMENT ON FUNCTION workflow._declared_states(text, int) IS 'Inner: the states that the document of a version declares';
+
 -- Raises when rows are in none of the states.
 CREATE FUNCTION workflow._require_known_states(relation regclass, state_column name, key_column name, workflow text, version int)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  states text[] := ARRAY(SELECT s.state FROM workflow._graph_states(workflow, version) AS s);
+  states text[] := ARRAY(SELECT s.state FROM workflow._declared_states(workflow, version) AS s (state));
   nstray bigint;
   samples text;
 BEGIN
-  SELECT sum(g.n), string_agg(format('%s (%s rows, such as %s)', coalesce(quote_ident(g.state), 'null'), g.n, g.sample), ', '
+  SELECT sum(g.n), string_agg(format('%s: %s (such as key %s)', coalesce('"' || g.state || '"', 'null'), g.n, g.sample), ', '
                               ORDER BY g.n DESC, g.state)
            FILTER (WHERE g.place <= 5)
     INTO nstray, samples
-  FROM (SELECT r.state, count(*) AS n, coalesce(min(r.key COLLATE "C"), 'one without a key') AS sample,
+  FROM (SELECT r.state, count(*) AS n, coalesce(min(r.key COLLATE "C"), 'null') AS sample,
                row_number() OVER (ORDER BY count(*) DESC, r.state) AS place
         FROM workflow._enforced_rows(relation, state_column, key_column, states) AS r GROUP BY r.state) AS g;
   IF nstray > 0 THEN
-    RAISE EXCEPTION '% rows of % are in no state of workflow "%"', nstray, relation, workflow
+    RAISE EXCEPTION 'rows of % are in no state of workflow "%": %', relation, workflow, nstray
       USING ERRCODE = 'check_violation',
             DETAIL = format('In column "%s": %s. States of version %s: %s.', state_column, samples, version,
                             array_to_string(states, ', ')),
@@ -288,6 +322,7 @@ BEGIN
   PERFORM workflow._require_given(state_column IS NOT NULL, 'state_column');
   PERFORM workflow._require_given(workflow IS NOT NULL, 'workflow');
   PERFORM workflow._require_given(key_column IS NOT NULL, 'key_column');
+  PERFORM workflow._require_fresh_snapshots('enforce()');
   PERFORM workflow._require_table_owner(caller, relation);
   PERFORM workflow._require_enforceable(relation);
   EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
@@ -317,22 +352,28 @@ AS $$
 #variable_conflict use_variable
 DECLARE
   id int;
+  present_column name;
+  is_on_record boolean;
   n int := 0;
 BEGIN
   PERFORM workflow._require_given(relation IS NOT NULL, 'relation');
+  PERFORM workflow._require_fresh_snapshots('unenforce()');
   PERFORM workflow._require_table_owner(caller, relation);
-  FOR id IN SELECT e.enforcement_id FROM workflow.enforced AS e
-            WHERE e.relation = relation AND (state_column IS NULL OR e.state_column = state_column)
+  FOR id, present_column, is_on_record IN
+    SELECT e.enforcement_id, e.state_column, e.enforced_at IS NOT NULL FROM workflow.enforced AS e
+    WHERE e.relation = relation AND (state_column IS NULL OR e.state_column = state_column)
   LOOP
     PERFORM workflow._drop_enforcing(relation, id);
-    UPDATE workflow.enforcement AS e SET ended_at = clock_timestamp(), ended_by = caller, ended_oid = relation::oid
-    WHERE e.enforcement_id = id;
+    UPDATE workflow.enforcement AS e
+    SET ended_at = clock_timestamp(), ended_by = caller, ended_oid = relation::oid,
+        state_column = coalesce(present_column, e.state_column)
+    WHERE e.enforcement_id = id AND is_on_record;
     PERFORM workflow._note(caller, 'unenforce', NULL, 'table:' || relation, NULL,
                            jsonb_build_object('enforcement_id', id));
     n := n + 1;
   END LOOP;
   IF n = 0 THEN
-    RAISE EXCEPTION '% is held to no workflow', relation || coalesce(format(' in column "%s"', state_column), '')
+    RAISE EXCEPTION '% is held to no workflow', concat(relation, ' in column "' || state_column || '"')
       USING ERRCODE = 'object_not_in_prerequisite_state',
             DETAIL = format('Tables that are: %s.',
                             coalesce((SELECT string_agg(DISTINCT e.relation::text, ', ') FROM workflow.enforced AS e), 'none')),
@@ -406,9 +447,11 @@ BEGIN
   END IF;
   RETURN QUERY
     SELECT t.row_seq, t.from_state, t.event, t.to_state, t.kind, t.actor, t.reason, t.at, e.workflow, t.version,
-           e.state_column::name
+           coalesce(n.state_column, e.state_column)::name
     FROM workflow._enforcements_of(_transitions_of.relation) AS e
-    JOIN workflow.transition AS t ON t.enforcement_id = e.enforcement_id AND t.key = _transitions_of.key
+    LEFT JOIN workflow.enforced AS n ON n.enforcement_id = e.enforcement_id
+    JOIN workflow.transition AS t
+      ON t.key = _transitions_of.key AND t.enforcement_id = e.enforcement_id AND t.enforcement_id IS NOT NULL
     ORDER BY t.row_seq;
 END
 $$;
@@ -446,7 +489,7 @@ RETURNS TABLE (key text, problem text) LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH states AS MATERIALIZED (
-    SELECT s.state FROM workflow._graph_states(held.workflow, held.version) AS s
+    SELECT s.state FROM workflow._declared_states(held.workflow, held.version) AS s (state)
   ), logged AS MATERIALIZED (
     SELECT DISTINCT ON (t.key) t.key, t.to_state FROM workflow.transition AS t
     WHERE t.enforcement_id = held.enforcement_id ORDER BY t.key, t.row_seq DESC

@@ -19,7 +19,7 @@ AS $$
                     pause_endpoint,resume_endpoint,verify_endpoint,
                     create_queue,subscribe,unsubscribe,enqueue,enqueue_many,replay,replay_job,replay_jobs,reschedule_job,
                     cancel_job,cancel_jobs,give_up,resolve,resolve_many,record_evidence,record_evidence_many,
-                    purge_effects,revert,compensate,
+                    purge_effects,revert,compensate,adopt_cluster,
                     create_source,drop_source,receive,feed,dismiss_webhook,verify_webhook,input_ref,
                     start_workers,stop_workers,list_workers,run,document,diagram,transitions_of,verify_table,
                     where_is,timeline,if_run_again,if_run_twice,verify,health}',

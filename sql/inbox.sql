@@ -201,6 +201,7 @@ DECLARE
     WHEN scheme <> 'none' AND secret IS NULL THEN format('scheme "%s" needs a secret', scheme)
     WHEN secret !~ '^[A-Za-z0-9_-]+$' THEN 'the name of a secret consists of letters, digits, "-" and "_"'
     WHEN tolerance IS NULL OR tolerance < interval '0' THEN 'the tolerance is negative, or null'
+    WHEN array_position(keep_headers, NULL) IS NOT NULL THEN 'a header has no name'
     WHEN lower(keep_headers::text)::text[] && '{authorization,proxy-authorization,cookie,set-cookie}'
       THEN 'headers with credentials are not kept'
   END;

@@ -398,6 +398,7 @@ AS $$
 DECLARE
   wanted workflow.queue;
 BEGIN
+  PERFORM workflow._ensure_cluster();
   wanted.queue := name;
   wanted.owner := owner;
   wanted.sla := sla;

@@ -108,7 +108,7 @@ CREATE TABLE workflow.transition (
   row_seq    bigint
 ) PARTITION BY LIST (month);
 CREATE UNIQUE INDEX transition_item ON workflow.transition (item_id, seq, month) WHERE item_id IS NOT NULL;
-CREATE INDEX transition_row ON workflow.transition (enforcement_id, key, row_seq) WHERE enforcement_id IS NOT NULL;
+CREATE INDEX transition_row ON workflow.transition (key, enforcement_id) WHERE enforcement_id IS NOT NULL;
 DO $ring$
 DECLARE
   name text;
@@ -623,6 +623,27 @@ COMMENT ON COLUMN workflow.review.shown IS 'Snapshot of what the person sees';
 COMMENT ON COLUMN workflow.review.proposed IS 'Snapshot of the editable value';
 COMMENT ON COLUMN workflow.review.claimed_at IS 'When the assignee claimed it; null where somebody delegated it';
 COMMENT ON COLUMN workflow.review.step IS 'Steps of the escalation chain taken so far';
+
+-- ------------------------------------------------------------------- cluster
+
+CREATE TABLE workflow.cluster (
+  system_identifier bigint NOT NULL,
+  database    oid NOT NULL,
+  relation    oid NOT NULL,
+  timeline    int NOT NULL,
+  since       timestamptz NOT NULL,
+  how         text COLLATE "C" NOT NULL CHECK (how IN ('named', 'adopted', 'promoted')),
+  policy      text COLLATE "C" CHECK (policy IN ('quarantine', 'resume')),
+  actor       text,
+  reason      text
+);
+COMMENT ON TABLE workflow.cluster IS 'Which database wrote the rows: a copy of it sends nothing before it was adopted';
+COMMENT ON COLUMN workflow.cluster.system_identifier IS 'Of the server, as pg_control_system() shows it';
+COMMENT ON COLUMN workflow.cluster.database IS 'Its oid: a database that is made from another one has its own';
+COMMENT ON COLUMN workflow.cluster.relation IS 'The oid of this table: a dump that is restored where it was taken has its own';
+COMMENT ON COLUMN workflow.cluster.timeline IS 'Of the write-ahead log: a promotion begins a new one';
+COMMENT ON COLUMN workflow.cluster.how IS 'named by the first call, adopted by adopt_cluster(), promoted: the server was a standby, or was recovered';
+COMMENT ON COLUMN workflow.cluster.policy IS 'What became of effects that were not finished: quarantine (not trusted to be unsent) or resume; null when named';
 
 -- ------------------------------------------------------------------- enforce
 

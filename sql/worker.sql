@@ -235,6 +235,12 @@ AS $$
              WHERE e.state IN ('held', 'unknown', 'blocked') GROUP BY e.state) AS e (state, n)
     ON e.state = s.state
   UNION ALL
+  SELECT 'cluster', problem IS NULL, 'error',
+         CASE WHEN problem IS NULL THEN 'This database may send what is in it.'
+              ELSE 'Nothing is sent: ' || split_part(problem, ': ', 1) || '.' END,
+         CASE WHEN problem LIKE '%: SELECT %' THEN split_part(problem, ': ', 2) || ';' END
+  FROM workflow._cluster_problem() AS problem
+  UNION ALL
   SELECT 'effects_in_doubt', count(*) = 0, 'warning',
          format('%s effects may have been applied, and nobody has come to do them again.', count(*)),
          CASE WHEN count(*) > 0 THEN

@@ -16,6 +16,7 @@
 
 char	   *wf_secrets_dir = NULL;
 int			wf_effects_mode = WF_EFFECTS_ON;
+int			wf_after_failover = WF_FAILOVER_QUARANTINE;
 char	   *wf_clock_setting = NULL;
 bool		wf_workers_enabled = true;
 int			wf_max_workers = 4;
@@ -34,6 +35,12 @@ static const struct config_enum_entry effects_modes[] = {
 	{NULL, 0, false}
 };
 
+static const struct config_enum_entry failover_policies[] = {
+	{"quarantine", WF_FAILOVER_QUARANTINE, false},
+	{"resume", WF_FAILOVER_RESUME, false},
+	{NULL, 0, false}
+};
+
 static void
 define_effect_settings(void)
 {
@@ -41,6 +48,11 @@ define_effect_settings(void)
 							 "Whether outside actions are carried out.",
 							 "dry_run logs what would be sent; off leaves every effect waiting.",
 							 &wf_effects_mode, WF_EFFECTS_ON, effects_modes,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("pg_workflow.after_failover",
+							 "What becomes of effects that the former primary may have sent.",
+							 "quarantine looks them up or asks a person, where the receiver cannot tell; resume sends them.",
+							 &wf_after_failover, WF_FAILOVER_QUARANTINE, failover_policies,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("pg_workflow.secrets_dir",
 							   "Directory with one file for each secret that endpoints name.",

@@ -12,8 +12,16 @@ typedef enum WfEffectsMode
 	WF_EFFECTS_OFF,
 } WfEffectsMode;
 
+/* What becomes of effects that may have been sent before a promotion. */
+typedef enum WfAfterFailover
+{
+	WF_FAILOVER_QUARANTINE,
+	WF_FAILOVER_RESUME,
+} WfAfterFailover;
+
 extern char *wf_secrets_dir;
 extern int	wf_effects_mode;	/* WfEffectsMode */
+extern int	wf_after_failover;	/* WfAfterFailover */
 extern char *wf_clock_setting;
 extern bool wf_workers_enabled;
 extern int	wf_max_workers;

@@ -11,6 +11,7 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "base/clock.h"
+#include "base/cluster.h"
 #include "base/commit.h"
 #include "base/config.h"
 #include "base/context.h"
@@ -133,6 +134,7 @@ WF_PUBLIC_FUNCTION(wf_call)
 	intent.submitted_by = wf_role_name(GetUserId());
 
 	connect_as_owner(&caller);
+	wf_cluster_name();
 	if (wf_effect_reserve(&intent, &effect_id) == WF_RESERVED)
 		wf_effect_enqueue(effect_id, intent.endpoint);
 	disconnect(&caller);
@@ -242,6 +244,7 @@ begin_effect(FunctionCallInfo fcinfo, bool by_key)
 	intent.submitted_by = wf_role_name(GetUserId());
 
 	connect_as_owner(&caller);
+	wf_cluster_name();
 	intent.item_id = item_argument(fcinfo, 3, by_key);
 	hold_item(intent.item_id);
 	verdict = guard(&intent, &effect_id, &wire, &response);

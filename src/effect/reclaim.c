@@ -57,6 +57,7 @@ static WfPlan unblock_plan = {
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
 	.sql = "UPDATE workflow.effect AS e SET substate = NULL, cause = NULL, next_at = NULL, "
+	"error_class = NULL, reason = NULL, "
 	"state = CASE WHEN e.kind = 'http' AND e.unknown_attempts > 0 AND NOT EXISTS ("
 	"SELECT FROM workflow.job AS j WHERE j.effect_id = e.effect_id AND j.item_id IS NOT NULL) "
 	"THEN 'unknown' ELSE 'pending' END WHERE e.effect_id = ANY ($1)",

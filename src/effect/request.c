@@ -6,6 +6,7 @@
 
 #include <sys/stat.h>
 
+#include "base/cluster.h"
 #include "base/config.h"
 #include "base/jsonb.h"
 #include "commands/defrem.h"
@@ -323,7 +324,7 @@ char *
 wf_cause(const WfEndpoint *endpoint, const char *role)
 {
 	StringInfoData material;
-	const char *mode = psprintf("%d", wf_effects_mode);
+	const char *mode = psprintf("%d:%d", wf_effects_mode, wf_cluster_state());
 
 	if (endpoint == NULL)
 		return pstrdup("no server");

@@ -15,7 +15,7 @@
 #include "base/plan.h"
 #include "base/sqlstate.h"
 #include "catalog/pg_type.h"
-#include "effect/ledger.h"
+#include "effect/quarantine.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -35,16 +35,17 @@ typedef struct WfPrepared
 static WfPlan insert_effect_plan = {
 	.name = "insert effect",
 	.expected = SPI_OK_INSERT_RETURNING,
-	.nargs = 18,
+	.nargs = 19,
 	.argtypes = {INT4OID, TEXTOID, TEXTOID, BYTEAOID, TEXTOID, INT8OID, TEXTOID, INT4OID,
 		INT8OID, TEXTOID, TEXTOID, JSONBOID, BYTEAOID, TEXTOID, JSONBOID, INT4OID,
-	TIMESTAMPTZOID, INT4OID},
+	TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
 	.sql = "INSERT INTO workflow.effect (endpoint_id, key, kind, fingerprint, submitted_by, "
 	"item_id, item_state, item_seq, reverts, method, path, headers, body, content_type, "
-	"spec, timeout_ms, created_at, generation) "
+	"spec, timeout_ms, created_at, generation, unknown_attempts, first_sent_at) "
 	"VALUES ($1::int4, $2::text, $3::text, $4::bytea, $5::text, $6::int8, $7::text, "
 	"$8::int4, $9::int8, $10::text, $11::text, $12::jsonb, $13::bytea, $14::text, "
-	"$15::jsonb, $16::int4, $17::timestamptz, $18::int4) "
+	"$15::jsonb, $16::int4, $17::timestamptz, $18::int4, "
+	"CASE WHEN $19::timestamptz IS NULL THEN 0 ELSE 1 END, $19::timestamptz) "
 	"ON CONFLICT (endpoint_id, key) DO NOTHING RETURNING effect_id",
 };
 
@@ -136,8 +137,9 @@ static int64
 insert_effect(const Prepared *prepared, const char *key, int generation)
 {
 	const WfIntent *intent = prepared->intent;
-	Datum		values[18];
-	char		nulls[19];
+	TimestampTz in_doubt_since = wf_in_doubt_since(intent);
+	Datum		values[19];
+	char		nulls[20];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = Int32GetDatum(prepared->endpoint->endpoint_id);
@@ -162,6 +164,8 @@ insert_effect(const Prepared *prepared, const char *key, int generation)
 	values[15] = Int32GetDatum(intent->timeout_ms);
 	values[16] = TimestampTzGetDatum(wf_now());
 	values[17] = Int32GetDatum(generation);
+	values[18] = TimestampTzGetDatum(in_doubt_since);
+	nulls[18] = in_doubt_since == 0 ? 'n' : ' ';
 
 	return wf_plan_execute(&insert_effect_plan, values, nulls) == 0 ? 0 : wf_result_int8(0, 1);
 }

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/cluster.h"
 #include "base/config.h"
 #include "base/jsonb.h"
 #include "effect/ledger.h"
@@ -30,8 +31,13 @@ log_dry_run(const WfEffect *effect, const WfEndpoint *endpoint)
 char *
 wf_why_blocked(const WfEffect *effect, const WfEndpoint *endpoint)
 {
+	const char *problem;
+
 	if (wf_effects_mode == WF_EFFECTS_OFF)
 		return pstrdup("pg_workflow.effects is off");
+	problem = wf_cluster_problem(wf_cluster_state());
+	if (problem != NULL)
+		return pstrdup(problem);
 	if (endpoint == NULL)
 		return pstrdup("the foreign server of the endpoint does not exist");
 	if (wf_effects_mode == WF_EFFECTS_DRY_RUN)

@@ -14,25 +14,18 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "base/sqlstate.h"
+#include "common/hashfn.h"
 #include "executor/tuptable.h"
 #include "item/enforced.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 
 /* How many states a hint names. */
 #define HINT_STATES 10
 
-/* A row that is on its way to another partition. */
-typedef struct Leaving
-{
-	int			enforcement_id; /* 0: none */
-	TransactionId transaction;
-	int			from;
-	char		key[1024];
-} Leaving;
-
-static Leaving leaving = {0};
+/* How much a message shows of a state that is none. */
+#define SHOWN_BYTES 100
 
 /* ------------------------------------------------------------------ refusals */
 
@@ -75,7 +68,13 @@ facts(const TriggerData *trigger, const WfEnforced *enforced, const char *key)
 static char *
 shown(const WfStateText *text)
 {
-	return text->text == NULL ? pstrdup("null") : psprintf("\"%.*s\"", text->length, text->text);
+	int			length = text->text == NULL ? 0 :
+	pg_mbcliplen(text->text, text->length, SHOWN_BYTES);
+
+	if (text->text == NULL)
+		return pstrdup("null");
+
+	return psprintf("\"%.*s%s\"", length, text->text, length < text->length ? "..." : "");
 }
 
 static void
@@ -157,6 +156,12 @@ same_text(const WfStateText *one, const WfStateText *other)
 	return one->length == other->length && memcmp(one->text, other->text, one->length) == 0;
 }
 
+static uint32
+hash_of(const WfStateText *text)
+{
+	return text->text == NULL ? 0 : hash_bytes((const unsigned char *) text->text, text->length);
+}
+
 /*
  * Notes a row that is deleted here to be inserted into another partition.
  */
@@ -164,30 +169,15 @@ static void
 note_leaving(const TriggerData *trigger, const WfEnforced *enforced)
 {
 	TupleTableSlot *row = trigger->tg_trigslot;
-	char	   *key;
+	WfEnforcedStart start = {WF_NO_STATE, 0};
 	WfStateText text;
 
 	if (!HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data))
 		return;
-	key = require_key(trigger, enforced, row);
-	leaving.transaction = GetTopTransactionIdIfAny();
-	leaving.enforcement_id = enforced->enforcement_id;
-	leaving.from = wf_enforced_state(enforced, row, &text);
-	strlcpy(leaving.key, key, sizeof(leaving.key));
-}
-
-/*
- * Whether a row that is new here has left another partition just now.
- */
-static bool
-has_arrived(const WfEnforced *enforced, const char *key)
-{
-	bool		is_it = leaving.enforcement_id == enforced->enforcement_id &&
-	leaving.transaction == GetTopTransactionIdIfAny() && strcmp(leaving.key, key) == 0;
-
-	leaving.enforcement_id = 0;
-
-	return is_it;
+	start.state = wf_enforced_state(enforced, row, &text);
+	if (start.state == WF_NO_STATE)
+		start.unknown = hash_of(&text);
+	wf_enforced_leaves(enforced, require_key(trigger, enforced, row), &start);
 }
 
 static void
@@ -207,14 +197,15 @@ static void
 judge_insert(const TriggerData *trigger, const WfEnforced *enforced)
 {
 	WfEnforcedMove move = {enforced, NULL, WF_NO_STATE, WF_NO_EVENT, WF_NO_STATE};
+	WfEnforcedStart start;
 	WfStateText text;
 
 	move.key = require_key(trigger, enforced, trigger->tg_trigslot);
 	move.to = wf_enforced_state(enforced, trigger->tg_trigslot, &text);
-	if (has_arrived(enforced, move.key))
+	if (wf_enforced_arrives(enforced, move.key, &start))
 	{
-		move.from = leaving.from;
-		if (move.from != move.to)
+		move.from = start.state;
+		if (move.from != move.to || (move.to == WF_NO_STATE && start.unknown != hash_of(&text)))
 			judge_change(trigger, &move, "a state that is none", &text);
 		return;
 	}

@@ -73,6 +73,13 @@ typedef struct WfEnforced
 	int		   *label_states;
 } WfEnforced;
 
+/* The state that a row was in before it moved to another partition. */
+typedef struct WfEnforcedStart
+{
+	int			state;			/* or WF_NO_STATE */
+	uint32		unknown;		/* then: hash of its text */
+} WfEnforcedStart;
+
 /* One entry of the log. */
 typedef struct WfEnforcedMove
 {
@@ -95,7 +102,15 @@ extern char *wf_enforced_key(const WfEnforcedColumns *columns, TupleTableSlot *r
 extern bool wf_enforced_same_key(const WfEnforcedColumns *columns, TupleTableSlot *old,
 								 TupleTableSlot *new);
 
+/* enforced_moves.c */
+extern void wf_enforced_leaves(const WfEnforced *enforced, const char *key,
+							   const WfEnforcedStart *start);
+extern bool wf_enforced_arrives(const WfEnforced *enforced, const char *key,
+								WfEnforcedStart *start);
+extern void wf_enforced_moves_end(uint64 statement);
+
 /* enforced_log.c */
+extern uint64 wf_enforced_statement(void);
 extern void wf_enforced_log(const WfEnforcedMove *move);
 extern void wf_enforced_init(void);
 

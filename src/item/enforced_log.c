@@ -69,6 +69,7 @@ typedef struct Entry
 typedef struct Statement
 {
 	struct Statement *outer;
+	uint64		number;
 	SubTransactionId subtransaction;
 	MemoryContext memory;		/* NULL until it is needed */
 	int			n;
@@ -79,6 +80,7 @@ static Statement *statement = NULL; /* the innermost one */
 static ExecutorFinish_hook_type next_finish = NULL;
 static Oid	actor_role = InvalidOid;
 
+static WfTable transition = {"transition"};
 static WfTable partitions[] = {
 	{"transition_01"}, {"transition_02"}, {"transition_03"}, {"transition_04"},
 	{"transition_05"}, {"transition_06"}, {"transition_07"}, {"transition_08"},
@@ -215,8 +217,9 @@ write_entries(const Entry *entries, int n)
 	int			month = present_month();
 	int			nrows = Min(n, ROWS_AT_ONCE);
 	TupleTableSlot *rows[ROWS_AT_ONCE];
+	Relation	whole = table_open(wf_table_oid(&transition), RowExclusiveLock);
 	Relation	log = table_open(wf_table_oid(&partitions[month - 1]), RowExclusiveLock);
-	bool		at_once = wf_append_suffices(log);
+	bool		at_once = wf_append_suffices(log) && wf_append_suffices(whole);
 
 	for (int i = 0; i < nrows; i++)
 		rows[i] = MakeSingleTupleTableSlot(RelationGetDescr(log), &TTSOpsVirtual);
@@ -235,6 +238,7 @@ write_entries(const Entry *entries, int n)
 	for (int i = 0; i < Min(n, ROWS_AT_ONCE); i++)
 		ExecDropSingleTupleTableSlot(rows[i]);
 	table_close(log, NoLock);
+	table_close(whole, NoLock);
 }
 
 /* ----------------------------------------------------------------- statements */
@@ -263,6 +267,15 @@ can_wait(void)
 	return statement != NULL && statement->subtransaction == GetCurrentSubTransactionId();
 }
 
+/*
+ * Tells statements whose AFTER triggers fire from each other; 0: not known.
+ */
+uint64
+wf_enforced_statement(void)
+{
+	return statement == NULL ? 0 : statement->number;
+}
+
 static void
 finish_query(QueryDesc *query)
 {
@@ -278,6 +291,7 @@ finish_query(QueryDesc *query)
 static void
 finish_statement(QueryDesc *query)
 {
+	static uint64 last_number = 0;
 	Statement	own = {0};
 
 	if (query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE)
@@ -286,6 +300,7 @@ finish_statement(QueryDesc *query)
 		return;
 	}
 	own.outer = statement;
+	own.number = ++last_number;
 	own.subtransaction = GetCurrentSubTransactionId();
 	PG_TRY();
 	{
@@ -298,6 +313,7 @@ finish_statement(QueryDesc *query)
 		statement = own.outer;
 	}
 	PG_END_TRY();
+	wf_enforced_moves_end(own.number);
 	if (own.memory != NULL)
 		MemoryContextDelete(own.memory);
 }

@@ -56,6 +56,18 @@ extern WfFigure wf_figure_of(const char *status);
 /* Notes what a job was and what it is; NULL: it was not there, or is gone. */
 extern void wf_figures_note_job(const WfFigureJob *before, const WfFigureJob *after);
 
+/*
+ * How many jobs of the table a queue has that are ready or delayed, as the
+ * present transaction will leave them; -1: nobody knows without a count.
+ */
+extern int64 wf_figure_ready(const char *queue);
+
+/*
+ * Counts all jobs, if nobody knows how many there are.  Called within SPI, as
+ * the owner of the extension.
+ */
+extern void wf_figures_learn(void);
+
 /* The present transaction has changed jobs and cannot say how. */
 extern void wf_figures_lose(void);
 

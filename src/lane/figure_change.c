@@ -34,6 +34,16 @@ static int	max_changes = 0;
 static WfStore *changed_store = NULL;
 static bool is_lost = false;
 
+/* The ready jobs of the first so many notes. */
+typedef struct Summed
+{
+	WfFigures	figures;
+	int			count;
+	int64		ready;
+} Summed;
+
+static Summed summed;
+
 /*
  * Without preload there may be processes that count nothing.
  */
@@ -79,6 +89,7 @@ enter(void)
 	{
 		wf_figure_outdate(changed_store);
 		n_changes = 0;
+		summed.figures = 0;
 	}
 	changed_store = store;
 	is_lost = is_lost || store == NULL;
@@ -160,6 +171,36 @@ wf_figure_note(WfFigures figures, WfFigure figure, int64 at, int64 by)
 	change->by = by;
 }
 
+static int64
+ready_by(const WfFigureChange *change, WfFigures figures)
+{
+	return change->figures == figures && change->figure == WF_FIGURE_READY ? change->by : 0;
+}
+
+/*
+ * How many more ready jobs a queue has by what is noted; false when what the
+ * transaction changed could not be noted.  Notes that may still grow are looked
+ * at each time, older ones once.
+ */
+bool
+wf_figures_ready_noted(WfFigures figures, int64 *sum)
+{
+	int			n_settled = Max(0, n_changes - LOOK_BACK);
+
+	if (summed.figures != figures || summed.count > n_settled)
+		summed = (Summed)
+	{
+		.figures = figures
+	};
+	for (; summed.count < n_settled; summed.count++)
+		summed.ready += ready_by(&changes[summed.count], figures);
+	*sum = summed.ready;
+	for (int i = n_settled; i < n_changes; i++)
+		*sum += ready_by(&changes[i], figures);
+
+	return !is_lost;
+}
+
 static bool
 any_count_noted(void)
 {
@@ -175,6 +216,7 @@ forget(void)
 {
 	changes = NULL;
 	n_changes = max_changes = 0;
+	summed.figures = 0;
 	changed_store = NULL;
 	is_lost = false;
 }
@@ -214,7 +256,10 @@ on_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionI
 	while (first > 0 && changes[first - 1].subtransaction == mine)
 		first--;
 	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
 		n_changes = first;
+		summed.figures = 0;
+	}
 	else if (event == SUBXACT_EVENT_COMMIT_SUB)
 		for (int i = first; i < n_changes; i++)
 			changes[i].subtransaction = parent;

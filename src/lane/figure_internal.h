@@ -64,6 +64,7 @@ extern void wf_figure_page_add(WfFigurePage *page, WfFigure figure, int64 at, in
 extern void wf_figure_page_add_span(WfFigurePage *page, const WfSpan *span);
 extern bool wf_figure_page_is_sound(const WfFigurePage *page, TimestampTz now);
 extern int64 wf_figure_bin(int64 duration_us);
+extern int64 wf_figure_page_not_begun(const WfFigurePage *page);
 extern void wf_figure_page_ready(const WfFigurePage *page, TimestampTz now, int64 *ready,
 								 int64 *delayed, TimestampTz *oldest);
 extern int64 wf_figure_page_events(const WfFigurePage *page, WfFigure event, TimestampTz now,
@@ -92,6 +93,7 @@ extern void wf_figure_read(const WfFigurePage *page, WfFigurePage *copy);
 
 /* figure_change.c */
 extern bool wf_figures_any_noted(void);
+extern bool wf_figures_ready_noted(WfFigures figures, int64 *sum);
 
 /* figure_count.c */
 extern bool wf_figures_count(WfStore *store);

@@ -267,6 +267,20 @@ wf_figure_page_is_sound(const WfFigurePage *page, TimestampTz now)
 }
 
 /*
+ * How many jobs are ready or delayed.
+ */
+int64
+wf_figure_page_not_begun(const WfFigurePage *page)
+{
+	int64		sum = 0;
+
+	for (int i = 0; i < page->n_spans; i++)
+		sum += page->spans[i].count;
+
+	return Max(sum, 0);
+}
+
+/*
  * oldest: DT_NOEND when none is ready.
  */
 void

@@ -2,9 +2,10 @@
  * room.c
  *	  Whether a queue with max_length has room for more jobs.
  *
- * Who stores counts the ready jobs before.  Far from the limit nobody waits
- * for anybody; near it callers take turns, so that together they do not pass
- * it.
+ * Who stores asks the figures before how many jobs are ready, or counts them
+ * where there are none.  Far from the limit nobody waits for anybody; near it
+ * callers take turns, so that together they do not pass it: figures are added to
+ * before a turn ends with its transaction.
  *
  * Without room the job is refused, or its caller waits (on_full), as one waits
  * for a lock: until claims have made room, or lock_timeout has passed.  Every
@@ -21,6 +22,7 @@
 #include "base/sqlstate.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "lane/figure.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "queue_internal.h"
@@ -32,6 +34,9 @@
 
 /* Within so many jobs of max_length callers take turns. */
 #define TURNS_MARGIN 64
+
+/* To count all jobs is worth it where so many of one queue had to be. */
+#define LONG_LOOK 1000
 
 /* Tells these locks from the advisory locks of users and from those of groups. */
 #define TURN_LOCK_CLASS 4
@@ -143,16 +148,26 @@ read_limit(Room *room)
 	room->blocks = DatumGetBool(wf_result_datum(0, 2, NULL));
 }
 
+/*
+ * What is known of the queue, or else what a look at its jobs finds.  Who had to
+ * look at many sees to it that the next one need not.
+ */
 static int64
 queue_length(const Room *room)
 {
 	Datum		values[] = {
 		CStringGetTextDatum(room->queue), Int64GetDatum(room->max_length)
 	};
+	int64		length = wf_figure_ready(room->queue);
 
+	if (length >= 0)
+		return length;
 	wf_plan_execute(&length_plan, values, NULL);
+	length = wf_result_int8(0, 1);
+	if (length >= LONG_LOOK)
+		wf_figures_learn();
 
-	return wf_result_int8(0, 1);
+	return length;
 }
 
 static bool

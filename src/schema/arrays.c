@@ -27,42 +27,6 @@ typedef struct Contains
 	bool		is_seen;		/* elements that it allows are evaluated */
 } Contains;
 
-static int
-size_of(const WfInstance *instance)
-{
-	return JsonContainerSize(instance->value->val.binary.data);
-}
-
-/* -------------------------------------------------------------------- counts */
-
-static bool
-judge_min_items(WfJudge *judge, const WfRule *rule, const WfInstance *instance)
-{
-	return size_of(instance) >= rule->count ||
-		wf_judge_refuse(judge, rule, instance, "has %d items, fewer than " INT64_FORMAT,
-						size_of(instance), rule->count);
-}
-
-static bool
-judge_max_items(WfJudge *judge, const WfRule *rule, const WfInstance *instance)
-{
-	return size_of(instance) <= rule->count ||
-		wf_judge_refuse(judge, rule, instance, "has %d items, more than " INT64_FORMAT,
-						size_of(instance), rule->count);
-}
-
-void
-wf_compile_min_items(WfCompile *compile, WfNode *node, JsonbValue *schema, JsonbValue *value)
-{
-	wf_compile_count(compile, node, WF_JSON_ARRAY, judge_min_items, value);
-}
-
-void
-wf_compile_max_items(WfCompile *compile, WfNode *node, JsonbValue *schema, JsonbValue *value)
-{
-	wf_compile_count(compile, node, WF_JSON_ARRAY, judge_max_items, value);
-}
-
 /* -------------------------------------------------------------------- unique */
 
 static int
@@ -105,22 +69,20 @@ static bool
 judge_elements(WfJudge *judge, const WfRule *rule, const WfInstance *instance)
 {
 	const Elements *elements = rule->more;
-	JsonbIterator *iterator = JsonbIteratorInit(instance->value->val.binary.data);
-	JsonbValue	value;
+	WfWalk		walk;
 	bool		is_allowed = true;
 
-	(void) JsonbIteratorNext(&iterator, &value, false);
-	for (int i = 0; JsonbIteratorNext(&iterator, &value, true) == WJB_ELEM &&
-		 (is_allowed || judge->wants_errors); i++)
+	wf_walk_begin(&walk, instance);
+	while ((is_allowed || judge->wants_errors) && wf_walk_next(&walk))
 	{
-		WfPlace		place = {.outer = instance->place,.index = i};
-		const WfNode *node = i < elements->n_first ? elements->first[i] : elements->rest;
+		const WfNode *node = walk.index < elements->n_first ?
+		elements->first[walk.index] : elements->rest;
 
 		if (node == NULL)
 			break;
-		is_allowed &= wf_judge_inner(judge, node, &value, &place);
+		is_allowed &= wf_judge_inner(judge, node, &walk.value, &walk.place);
 		if (instance->seen != NULL)
-			instance->seen->marks[i] = true;
+			instance->seen->marks[walk.index] = true;
 	}
 
 	return is_allowed;
@@ -181,23 +143,20 @@ static bool
 judge_contains(WfJudge *judge, const WfRule *rule, const WfInstance *instance)
 {
 	const Contains *contains = rule->more;
-	JsonbIterator *iterator = JsonbIteratorInit(instance->value->val.binary.data);
 	bool		wants_errors = judge->wants_errors;
 	bool		asks_seen = instance->seen != NULL && contains->is_seen;
-	JsonbValue	value;
+	WfWalk		walk;
 	int64		count = 0;
 
 	judge->wants_errors = false;
-	(void) JsonbIteratorNext(&iterator, &value, false);
-	for (int i = 0; JsonbIteratorNext(&iterator, &value, true) == WJB_ELEM; i++)
+	wf_walk_begin(&walk, instance);
+	while (wf_walk_next(&walk))
 	{
-		WfPlace		place = {.outer = instance->place,.index = i};
-
-		if (!wf_judge_inner(judge, contains->node, &value, &place))
+		if (!wf_judge_inner(judge, contains->node, &walk.value, &walk.place))
 			continue;
 		count++;
 		if (asks_seen)
-			instance->seen->marks[i] = true;
+			instance->seen->marks[walk.index] = true;
 	}
 	judge->wants_errors = wants_errors;
 
@@ -264,19 +223,15 @@ wf_compile_min_contains(WfCompile *compile, WfNode *node, JsonbValue *schema, Js
 static bool
 judge_unevaluated_items(WfJudge *judge, const WfRule *rule, const WfInstance *instance)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(instance->value->val.binary.data);
-	JsonbValue	value;
+	WfWalk		walk;
 	bool		is_allowed = true;
 
-	(void) JsonbIteratorNext(&iterator, &value, false);
-	for (int i = 0; JsonbIteratorNext(&iterator, &value, true) == WJB_ELEM &&
-		 (is_allowed || judge->wants_errors); i++)
+	wf_walk_begin(&walk, instance);
+	while ((is_allowed || judge->wants_errors) && wf_walk_next(&walk))
 	{
-		WfPlace		place = {.outer = instance->place,.index = i};
-
-		if (!instance->seen->marks[i])
-			is_allowed &= wf_judge_inner(judge, rule->node, &value, &place);
-		instance->seen->marks[i] = true;
+		if (!instance->seen->marks[walk.index])
+			is_allowed &= wf_judge_inner(judge, rule->node, &walk.value, &walk.place);
+		instance->seen->marks[walk.index] = true;
 	}
 
 	return is_allowed;

@@ -56,38 +56,6 @@ has_member(const WfInstance *instance, const Entry *name)
 	return getKeyJsonValueFromContainer(object_of(instance), name->text, name->length, &value) != NULL;
 }
 
-static bool
-judge_min_properties(WfJudge *judge, const WfRule *rule, const WfInstance *instance)
-{
-	int			count = JsonContainerSize(object_of(instance));
-
-	return count >= rule->count ||
-		wf_judge_refuse(judge, rule, instance, "has %d members, fewer than " INT64_FORMAT,
-						count, rule->count);
-}
-
-static bool
-judge_max_properties(WfJudge *judge, const WfRule *rule, const WfInstance *instance)
-{
-	int			count = JsonContainerSize(object_of(instance));
-
-	return count <= rule->count ||
-		wf_judge_refuse(judge, rule, instance, "has %d members, more than " INT64_FORMAT,
-						count, rule->count);
-}
-
-void
-wf_compile_min_properties(WfCompile *compile, WfNode *node, JsonbValue *schema, JsonbValue *value)
-{
-	wf_compile_count(compile, node, WF_JSON_OBJECT, judge_min_properties, value);
-}
-
-void
-wf_compile_max_properties(WfCompile *compile, WfNode *node, JsonbValue *schema, JsonbValue *value)
-{
-	wf_compile_count(compile, node, WF_JSON_OBJECT, judge_max_properties, value);
-}
-
 /* ------------------------------------------------------------------ required */
 
 /*
@@ -297,32 +265,26 @@ static bool
 judge_members(WfJudge *judge, const WfRule *rule, const WfInstance *instance)
 {
 	const Members *members = rule->more;
-	JsonbIterator *iterator = JsonbIteratorInit(object_of(instance));
-	JsonbValue	key;
-	JsonbValue	value;
+	WfWalk		walk;
 	int			next = 0;		/* property */
 	bool		is_allowed = true;
 
-	(void) JsonbIteratorNext(&iterator, &key, false);
-	for (int i = 0; JsonbIteratorNext(&iterator, &key, false) == WJB_KEY &&
-		 (is_allowed || judge->wants_errors); i++)
+	wf_walk_begin(&walk, instance);
+	while ((is_allowed || judge->wants_errors) && wf_walk_next(&walk))
 	{
-		WfPlace		place = {
-			.outer = instance->place,.key = key.val.string.val,.key_length = key.val.string.len
-		};
 		const Entry *property = NULL;
 		bool		is_seen;
 
-		(void) JsonbIteratorNext(&iterator, &value, true);
 		while (next < members->properties.count &&
-			   compare_key(&key, &members->properties.names[next]) > 0)
+			   compare_key(&walk.key, &members->properties.names[next]) > 0)
 			next++;
 		if (next < members->properties.count &&
-			compare_key(&key, &members->properties.names[next]) == 0)
+			compare_key(&walk.key, &members->properties.names[next]) == 0)
 			property = &members->properties.names[next];
-		is_allowed &= judge_member(judge, members, instance, property, &value, &place, &is_seen);
+		is_allowed &= judge_member(judge, members, instance, property, &walk.value, &walk.place,
+								   &is_seen);
 		if (is_seen && instance->seen != NULL)
-			instance->seen->marks[i] = true;
+			instance->seen->marks[walk.index] = true;
 	}
 
 	return is_allowed;
@@ -392,23 +354,12 @@ wf_compile_additional_properties(WfCompile *compile, WfNode *node, JsonbValue *s
 static bool
 judge_property_names(WfJudge *judge, const WfRule *rule, const WfInstance *instance)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(object_of(instance));
-	JsonbValue	key;
-	JsonbValue	value;
+	WfWalk		walk;
 	bool		is_allowed = true;
 
-	(void) JsonbIteratorNext(&iterator, &key, false);
-	while (JsonbIteratorNext(&iterator, &key, false) == WJB_KEY &&
-		   (is_allowed || judge->wants_errors))
-	{
-		WfPlace		place = {
-			.outer = instance->place,.key = key.val.string.val,.key_length = key.val.string.len
-		};
-
-		(void) JsonbIteratorNext(&iterator, &value, true);
-		key.type = jbvString;
-		is_allowed &= wf_judge_inner(judge, rule->node, &key, &place);
-	}
+	wf_walk_begin(&walk, instance);
+	while ((is_allowed || judge->wants_errors) && wf_walk_next(&walk))
+		is_allowed &= wf_judge_inner(judge, rule->node, &walk.key, &walk.place);
 
 	return is_allowed;
 }
@@ -424,23 +375,16 @@ wf_compile_property_names(WfCompile *compile, WfNode *node, JsonbValue *schema, 
 static bool
 judge_unevaluated_properties(WfJudge *judge, const WfRule *rule, const WfInstance *instance)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(object_of(instance));
-	JsonbValue	key;
-	JsonbValue	value;
+	WfWalk		walk;
 	bool		is_allowed = true;
 
-	(void) JsonbIteratorNext(&iterator, &key, false);
-	for (int i = 0; JsonbIteratorNext(&iterator, &key, false) == WJB_KEY &&
-		 (is_allowed || judge->wants_errors); i++)
+	wf_walk_begin(&walk, instance);
+	while ((is_allowed || judge->wants_errors) && wf_walk_next(&walk))
 	{
-		WfPlace		place = {
-			.outer = instance->place,.key = key.val.string.val,.key_length = key.val.string.len
-		};
-
-		(void) JsonbIteratorNext(&iterator, &value, true);
-		if (!instance->seen->marks[i])
-			is_allowed &= judge_additional(judge, rule->node, rule, instance, &value, &place);
-		instance->seen->marks[i] = true;
+		if (!instance->seen->marks[walk.index])
+			is_allowed &= judge_additional(judge, rule->node, rule, instance, &walk.value,
+										   &walk.place);
+		instance->seen->marks[walk.index] = true;
 	}
 
 	return is_allowed;

@@ -167,7 +167,7 @@ extern WfNode *wf_reference_node(WfCompile *compile, const char *reference);
 extern text *wf_pattern_compile(const char *pattern, char **problem);
 extern bool wf_pattern_matches(text *pattern, const char *string, int length);
 
-/* values.c, objects.c, arrays.c, logic.c: the compile functions of keywords.c */
+/* values.c, counts.c, objects.c, arrays.c, logic.c: the compile functions of keywords.c */
 #define WF_KEYWORD(name) \
 	extern void wf_compile_##name(WfCompile *compile, WfNode *node, JsonbValue *schema, \
 								  JsonbValue *value)
@@ -214,8 +214,6 @@ WF_KEYWORD(dialect);
 WF_KEYWORD(text);
 
 extern bool wf_compile_is_count(const JsonbValue *value, int64 *count);
-extern WfRule *wf_compile_count(WfCompile *compile, WfNode *node, int types,
-								WfRuleJudge judge, JsonbValue *value);
 
 /* ------------------------------------------------------------------- judging */
 
@@ -235,6 +233,20 @@ extern bool wf_judge_refuse(WfJudge *judge, const WfRule *rule, const WfInstance
 							const char *message,...) pg_attribute_printf(4, 5);
 extern void wf_seen_init(WfSeen *seen, const WfInstance *instance);
 extern void wf_seen_add(WfSeen *seen, const WfSeen *more);
+
+/* walk.c: the members of an object, or the elements of an array, in order. */
+typedef struct WfWalk
+{
+	JsonbIterator *iterator;
+	bool		is_object;
+	JsonbValue	key;			/* of an object */
+	JsonbValue	value;
+	WfPlace		place;
+	int			index;			/* also of a member */
+} WfWalk;
+
+extern void wf_walk_begin(WfWalk *walk, const WfInstance *instance);
+extern bool wf_walk_next(WfWalk *walk);
 
 /* cache.c: faultless, or an error */
 extern const WfSchema *wf_schema_cached(Jsonb *document);

@@ -5,7 +5,6 @@
 #include "postgres.h"
 
 #include "base/jsonb.h"
-#include "mb/pg_wchar.h"
 #include "schema/schema_internal.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
@@ -257,82 +256,6 @@ wf_compile_multiple_of(WfCompile *compile, WfNode *node, JsonbValue *schema, Jso
 		compile_value(compile, node, WF_JSON_NUMBER, judge_multiple_of, value);
 	else
 		wf_compile_fault(compile, "has to be a number greater than 0");
-}
-
-/* -------------------------------------------------------------------- counts */
-
-/*
- * Whether a value is a whole number from 0 on.  One that nothing reaches is cut.
- */
-bool
-wf_compile_is_count(const JsonbValue *value, int64 *count)
-{
-	Datum		number;
-	Datum		most = DirectFunctionCall1(int8_numeric, Int64GetDatum(PG_INT32_MAX));
-
-	if (value->type != jbvNumeric || !wf_json_is_integer(value))
-		return false;
-	number = DirectFunctionCall2(numeric_smaller, NumericGetDatum(value->val.numeric), most);
-	if (sign_of(number) < 0)
-		return false;
-	*count = DatumGetInt64(DirectFunctionCall1(numeric_int8, number));
-
-	return true;
-}
-
-/*
- * A rule with a count as its operand; NULL, and a fault, when there is none.
- */
-WfRule *
-wf_compile_count(WfCompile *compile, WfNode *node, int types, WfRuleJudge judge,
-				 JsonbValue *value)
-{
-	int64		count;
-	WfRule	   *rule;
-
-	if (!wf_compile_is_count(value, &count))
-	{
-		wf_compile_fault(compile, "has to be a whole number from 0 on");
-		return NULL;
-	}
-	rule = wf_compile_rule(compile, node, types, judge);
-	rule->count = count;
-
-	return rule;
-}
-
-static int
-length_of(const WfInstance *instance)
-{
-	return pg_mbstrlen_with_len(instance->value->val.string.val, instance->value->val.string.len);
-}
-
-static bool
-judge_min_length(WfJudge *judge, const WfRule *rule, const WfInstance *instance)
-{
-	return length_of(instance) >= rule->count ||
-		wf_judge_refuse(judge, rule, instance, "has %d characters, fewer than " INT64_FORMAT,
-						length_of(instance), rule->count);
-}
-
-static bool
-judge_max_length(WfJudge *judge, const WfRule *rule, const WfInstance *instance)
-{
-	return length_of(instance) <= rule->count ||
-		wf_judge_refuse(judge, rule, instance, "has %d characters, more than " INT64_FORMAT,
-						length_of(instance), rule->count);
-}
-
-void
-wf_compile_min_length(WfCompile *compile, WfNode *node, JsonbValue *schema, JsonbValue *value)
-{
-	wf_compile_count(compile, node, WF_JSON_STRING, judge_min_length, value);
-}
-
-void
-wf_compile_max_length(WfCompile *compile, WfNode *node, JsonbValue *schema, JsonbValue *value)
-{
-	wf_compile_count(compile, node, WF_JSON_STRING, judge_max_length, value);
 }
 
 /* ------------------------------------------------------------------- pattern */

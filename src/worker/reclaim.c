@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "base/cluster.h"
 #include "base/point.h"
 #include "effect/effect.h"
 #include "item/item.h"
@@ -228,6 +229,12 @@ tell_all(News *news, bool *put_off)
 	return Max(0, news->ntold - nmended);
 }
 
+static void
+follow(void *argument)
+{
+	wf_cluster_follow();
+}
+
 /*
  * Gives back the jobs and settles the effects whose process is gone, and lets
  * go on what was blocked by a cause that has changed; returns how many, -1 when
@@ -242,8 +249,10 @@ wf_dispatch_reclaim(const WfDispatcher *by, bool *put_off)
 	int			nmended;
 	int			ntold;
 	bool		ok;
+	WfFault		fault;
 
 	*put_off = false;
+	(void) by->perform("following a promotion", follow, NULL, &fault);
 	n = wf_dispatch_deaths(by, put_off);
 	nmended = mend(by, &give_back_jobs, NULL, put_off);
 	ok = nmended >= 0;

@@ -185,6 +185,7 @@ SELECT workflow.create_source('x', 'github');
 SELECT workflow.create_source('x', 'github', '../../etc/passwd');
 SELECT workflow.create_source('x', 'none', tolerance => '-1 second');
 SELECT workflow.create_source('x', 'none', keep_headers => '{Authorization}');
+SELECT workflow.create_source('x', 'none', keep_headers => '{X-Topic,NULL}');
 SELECT workflow.create_source('x', 'none', feed => '"order"');
 SELECT workflow.create_source('x', 'none', feed => '{}');
 SELECT workflow.create_source('x', 'none', feed => '{"submit": {}}');
