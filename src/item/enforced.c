@@ -68,6 +68,34 @@ forget_all(Datum argument, int cache_id, uint32 hash_value)
 	forget_of_relation(argument, InvalidOid);
 }
 
+/*
+ * What somebody may be using still goes at the end of the transaction.
+ */
+static void
+let_go(WfEnforced *entry)
+{
+	if (entry->memory != NULL)
+		MemoryContextSetParent(entry->memory, TopTransactionContext);
+	entry->memory = NULL;
+}
+
+/*
+ * Entries of triggers that are gone are never asked for again.
+ */
+static void
+let_stale_go(void)
+{
+	HASH_SEQ_STATUS all;
+	WfEnforced *entry;
+
+	hash_seq_init(&all, entries);
+	while ((entry = hash_seq_search(&all)) != NULL)
+	{
+		if (!entry->is_valid)
+			let_go(entry);
+	}
+}
+
 static WfEnforced *
 find_entry(Oid trigger)
 {
@@ -91,6 +119,7 @@ find_entry(Oid trigger)
 	{
 		memset(last, 0, sizeof(WfEnforced));
 		last->trigger = trigger;
+		let_stale_go();
 	}
 
 	return last;
@@ -334,9 +363,7 @@ load(WfEnforced *entry, const TriggerData *trigger)
 	uint64		before = changes;
 	MemoryContext previous;
 
-	if (entry->memory != NULL)
-		MemoryContextSetParent(entry->memory, TopTransactionContext);
-	entry->memory = NULL;
+	let_go(entry);
 	entry->memory = AllocSetContextCreate(CacheMemoryContext, "wf enforced table",
 										  ALLOCSET_SMALL_SIZES);
 	previous = MemoryContextSwitchTo(entry->memory);

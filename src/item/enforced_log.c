@@ -24,6 +24,7 @@
 #include "item/enforced.h"
 #include "miscadmin.h"
 #include "pgtime.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/datum.h"
@@ -78,6 +79,21 @@ typedef struct Statement
 
 static Statement *statement = NULL; /* the innermost one */
 static ExecutorFinish_hook_type next_finish = NULL;
+static ProcessUtility_hook_type next_utility = NULL;
+
+/* A call of the utility hook. */
+typedef struct UtilityCall
+{
+	PlannedStmt *planned;
+	const char *query;
+	bool		read_only_tree;
+	ProcessUtilityContext context;
+	ParamListInfo params;
+	QueryEnvironment *environment;
+	DestReceiver *receiver;
+	QueryCompletion *completion;
+} UtilityCall;
+
 static Oid	actor_role = InvalidOid;
 
 static WfTable transition = {"transition"};
@@ -276,36 +292,22 @@ wf_enforced_statement(void)
 	return statement == NULL ? 0 : statement->number;
 }
 
-static void
-finish_query(QueryDesc *query)
-{
-	if (next_finish != NULL)
-		next_finish(query);
-	else
-		standard_ExecutorFinish(query);
-}
-
 /*
- * The end of a statement, in which its AFTER triggers fire.
+ * Does work in which the AFTER triggers of a statement fire.
  */
 static void
-finish_statement(QueryDesc *query)
+run_statement(void (*work) (void *argument), void *argument)
 {
 	static uint64 last_number = 0;
 	Statement	own = {0};
 
-	if (query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE)
-	{
-		finish_query(query);
-		return;
-	}
 	own.outer = statement;
 	own.number = ++last_number;
 	own.subtransaction = GetCurrentSubTransactionId();
 	PG_TRY();
 	{
 		statement = &own;
-		finish_query(query);
+		work(argument);
 		write_kept(&own);
 	}
 	PG_FINALLY();
@@ -316,6 +318,53 @@ finish_statement(QueryDesc *query)
 	wf_enforced_moves_end(own.number);
 	if (own.memory != NULL)
 		MemoryContextDelete(own.memory);
+}
+
+static void
+finish_query(void *query)
+{
+	if (next_finish != NULL)
+		next_finish(query);
+	else
+		standard_ExecutorFinish(query);
+}
+
+static void
+on_finish(QueryDesc *query)
+{
+	if (query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE)
+		finish_query(query);
+	else
+		run_statement(finish_query, query);
+}
+
+static void
+run_utility(void *argument)
+{
+	UtilityCall *call = argument;
+	ProcessUtility_hook_type next = next_utility != NULL ? next_utility : standard_ProcessUtility;
+
+	next(call->planned, call->query, call->read_only_tree, call->context, call->params,
+		 call->environment, call->receiver, call->completion);
+}
+
+/*
+ * COPY fires triggers without the executor.
+ */
+static void
+on_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
+		   ProcessUtilityContext context, ParamListInfo params,
+		   QueryEnvironment *environment, DestReceiver *receiver,
+		   QueryCompletion *completion)
+{
+	UtilityCall call = {planned, query, read_only_tree, context, params, environment,
+	receiver, completion};
+	Node	   *statement_node = planned->utilityStmt;
+
+	if (IsA(statement_node, CopyStmt) && ((CopyStmt *) statement_node)->is_from)
+		run_statement(run_utility, &call);
+	else
+		run_utility(&call);
 }
 
 /*
@@ -381,5 +430,7 @@ void
 wf_enforced_init(void)
 {
 	next_finish = ExecutorFinish_hook;
-	ExecutorFinish_hook = finish_statement;
+	ExecutorFinish_hook = on_finish;
+	next_utility = ProcessUtility_hook;
+	ProcessUtility_hook = on_utility;
 }

@@ -182,6 +182,36 @@ is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM workflow.transition'
 like($err, qr/no transition leads/, 'whoever writes there himself is judged');
 $subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION s');
 
+# eight clients change and move twenty rows: every entry begins where the one before ended
+$node->safe_psql('other', q{
+	SELECT workflow.define('{"workflow": "ring", "initial": "A", "states": {"A": {"on": {"go": "B", "end": "Z"}},
+		"B": {"on": {"go": "C"}}, "C": {"on": {"go": "A"}}, "Z": {"final": "z"}}}');
+	CREATE TABLE ring (id int, p int, s text DEFAULT 'A', PRIMARY KEY (id, p)) PARTITION BY LIST (p);
+	CREATE TABLE ring_0 PARTITION OF ring FOR VALUES IN (0);
+	CREATE TABLE ring_1 PARTITION OF ring FOR VALUES IN (1);
+	SELECT workflow.enforce('ring', 's', 'ring', 'id');
+	INSERT INTO ring SELECT i, 0 FROM generate_series(1, 20) AS i});
+append_to_file("$dir/ring.sql", q{
+\set id random(1, 20)
+\set r random(0, 3)
+BEGIN;
+UPDATE ring SET s = CASE s WHEN 'A' THEN 'B' WHEN 'B' THEN 'C' ELSE 'A' END, p = CASE :r WHEN 0 THEN 1 - p ELSE p END WHERE id = :id;
+SAVEPOINT x;
+UPDATE ring SET s = CASE s WHEN 'A' THEN 'B' WHEN 'B' THEN 'C' ELSE 'A' END WHERE id = :id;
+\if :r
+ROLLBACK TO x;
+\endif
+END;
+});
+$node->command_ok([ 'pgbench', '-n', '-c', 8, '-t', 200, '--max-tries', 100, '-f', "$dir/ring.sql", '-h', $node->host, '-p', $node->port, 'other' ],
+	'eight clients');
+is( $node->safe_psql('other', q{
+		SELECT count(*) > 1000, count(*) FILTER (WHERE from_state IS DISTINCT FROM was)
+		FROM (SELECT t.*, lag(to_state) OVER (PARTITION BY key ORDER BY row_seq) AS was
+			FROM workflow.transition AS t JOIN workflow.enforcement AS e USING (enforcement_id) WHERE e.relation = 'public.ring') AS t}),
+	't|0', 'the log is in the order of the changes');
+is($node->safe_psql('other', q{SELECT count(*) FROM workflow.verify_table('ring')}), 0, 'and ends where the rows are');
+
 # what was committed is there after a crash, in the log as in the table; what was prepared, too
 $node->safe_psql("of_$super", q{
 	UPDATE shop.orders SET "state of it" = 'SHIPPED' WHERE id = 2;
