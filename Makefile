@@ -36,7 +36,7 @@ endif
 
 # ---- SQL -------------------------------------------------------------------
 # The order is the dependency order; a piece may use only the pieces above it.
-SQL_PIECES  = header tables base cluster schema definition retry queue effect verification endpoint item enforce inbox review \
+SQL_PIECES  = header tables base cluster schema definition retry queue effect verification endpoint item spawn enforce inbox review \
               http worker monitor grants
 INSTALL_SQL = build/$(EXTENSION)--$(EXTVERSION).sql
 DATA_built  = $(INSTALL_SQL)

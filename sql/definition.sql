@@ -499,7 +499,7 @@ AS $$
               THEN e.key ELSE 's' || e.ordinality END,
          e.value,
          coalesce((SELECT k.key FROM json_each(e.value) AS k
-                   WHERE k.key IN ('sql', 'http', 'model', 'task', 'review', 'exception', 'wait',
+                   WHERE k.key IN ('sql', 'http', 'model', 'task', 'review', 'exception', 'wait', 'spawn',
                                    'gate', 'validate', 'then', 'activity', 'final')
                    ORDER BY k.key LIMIT 1), 'event'),
          e.ordinality
@@ -538,7 +538,7 @@ AS $$
     UNION ALL
     SELECT 2, s.ordinal, 0, format('    %s : %s', s.id, workflow._mermaid_label(s.kind || coalesce(
              ' ' || coalesce(s.body #>> '{sql,function}', s.body ->> 'activity', s.body ->> 'final',
-                             s.body #>> '{http,endpoint}', s.body #>> '{model,endpoint}',
+                             s.body #>> '{spawn,workflow}', s.body #>> '{http,endpoint}', s.body #>> '{model,endpoint}',
                              s.body #>> ARRAY[s.kind, 'queue']), '')))
     FROM state AS s WHERE s.kind NOT IN ('event', 'then')
     UNION ALL

@@ -8,12 +8,12 @@ RETURNS TABLE (kind text, functions text[], views text[]) LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   VALUES
-    ('submitter', '{submit,submit_many,send,receive,verify_webhook,input_ref,call,where_is,timeline,transitions_of,if_run_again}'::text[],
+    ('submitter', '{submit,submit_many,send,receive,verify_webhook,input_ref,call,where_is,children,timeline,transitions_of,if_run_again}'::text[],
                   '{items,own_effects}'::text[]),
     ('worker',    '{enqueue,enqueue_many,claim,wait_for_job,complete,complete_many,fail,fail_many,
-                    extend,extend_many,release,release_many,send,begin_effect,finish_effect,input_ref,where_is,if_run_again}',
+                    extend,extend_many,release,release_many,send,begin_effect,finish_effect,input_ref,where_is,children,if_run_again}',
                   '{items,queues,own_effects}'),
-    ('reviewer',  '{decide,decide_many,claim_review,release_review,delegate,where_is,timeline,if_run_again}',
+    ('reviewer',  '{decide,decide_many,claim_review,release_review,delegate,where_is,children,timeline,if_run_again}',
                   '{items,review_inbox}'),
     ('operator',  '{submit,send,cancel,pause,resume,pause_workflow,resume_workflow,pause_queue,resume_queue,alter_queue,
                     pause_endpoint,resume_endpoint,verify_endpoint,
@@ -22,12 +22,12 @@ AS $$
                     purge_effects,revert,compensate,adopt_cluster,
                     create_source,drop_source,receive,feed,dismiss_webhook,verify_webhook,input_ref,
                     start_workers,stop_workers,list_workers,run,document,diagram,transitions_of,verify_table,
-                    where_is,timeline,if_run_again,if_run_twice,verify,health}',
+                    where_is,children,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}'),
     ('designer',  '{define,check,document,diagram,enforce,unenforce,transitions_of,verify_table,create_queue,alter_queue,subscribe,unsubscribe,schema_errors,schema_valid,submit,send,call,input_ref,run,list_workers,
-                    where_is,timeline,if_run_again,if_run_twice,verify,health}',
+                    where_is,children,timeline,if_run_again,if_run_twice,verify,health}',
                   '{*}'),
-    ('monitor',   '{list_workers,document,diagram,where_is,timeline,transitions_of,verify_table,if_run_again,if_run_twice,verify,health}',
+    ('monitor',   '{list_workers,document,diagram,where_is,children,timeline,transitions_of,verify_table,if_run_again,if_run_twice,verify,health}',
                   '{*}')
 $$;
 COMMENT ON FUNCTION workflow._role_kinds() IS

@@ -97,7 +97,7 @@ COMMENT ON FUNCTION workflow._transition_problem(text, int, text, text, text, te
 CREATE FUNCTION workflow._state_facts(workflow text, version int, state text) RETURNS jsonb
 LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_inner_state_facts';
 COMMENT ON FUNCTION workflow._state_facts(text, int, text) IS
-  'Inner: outcome of a state, and whether it is an exception state, the initial one, one with a job; null when the version has no such state';
+  'Inner: outcome of a state, and whether it is an exception state, the initial one, one with a job, one with children; null when the version has no such state';
 
 CREATE FUNCTION workflow._require_running(item bigint) RETURNS void
 LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_inner_require_running';
@@ -788,6 +788,28 @@ $$;
 COMMENT ON FUNCTION workflow._is_decided(workflow.transition) IS
   'Inner: whether a review was decided as a transition says';
 
+-- Whether the children of an item are there that its visits of spawn states have started.
+CREATE FUNCTION workflow._family_problem(judged workflow.item) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT found.problem FROM (
+    SELECT 0 AS seq, format('the children of state "%s" are missing: it has started none', judged.state) AS problem
+    WHERE judged.outcome IS NULL
+      AND (workflow._state_facts(judged.workflow, judged.version, judged.state) -> 'spawn')::boolean
+      AND NOT EXISTS (SELECT FROM workflow.spawn AS s WHERE s.item_id = judged.item_id AND s.seq = judged.seq)
+      AND NOT EXISTS (SELECT FROM workflow.timer AS m WHERE m.item_id = judged.item_id AND m.kind = 'start')
+    UNION ALL
+    SELECT s.seq, format('visit %s has started %s children, there are %s', s.seq, s.started, c.n)
+    FROM workflow.spawn AS s, LATERAL (
+      SELECT count(*) AS n FROM workflow.item AS i WHERE i.parent_id = s.item_id AND i.parent_seq = s.seq) AS c
+    WHERE s.item_id = judged.item_id    -- a later visit takes over what has succeeded
+      AND (c.n > s.started OR c.n < s.started
+           AND NOT EXISTS (SELECT FROM workflow.spawn AS later WHERE later.item_id = s.item_id AND later.seq > s.seq))) AS found
+  ORDER BY found.seq LIMIT 1
+$$;
+COMMENT ON FUNCTION workflow._family_problem(workflow.item) IS
+  'Inner: what is missing of the children of an item; null when nothing is';
+
 -- What is left of visits that are over, or missing of the present one.
 CREATE FUNCTION workflow._visit_problem(judged workflow.item) RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -801,7 +823,7 @@ BEGIN
     INTO problem
   FROM (SELECT 'job ' || j.job_id AS what, j.seq FROM workflow.job AS j WHERE j.item_id = judged.item_id
         UNION ALL
-        SELECT 'timer ' || m.kind, m.seq FROM workflow.timer AS m WHERE m.item_id = judged.item_id
+        SELECT 'timer ' || m.kind, m.seq FROM workflow.timer AS m WHERE m.item_id = judged.item_id AND m.kind <> 'close'
         UNION ALL
         SELECT 'open review ' || r.review_id, r.seq FROM workflow.review AS r
         WHERE r.item_id = judged.item_id AND r.closed_at IS NULL) AS found
@@ -813,7 +835,7 @@ BEGIN
      AND NOT EXISTS (SELECT FROM workflow.timer AS m WHERE m.item_id = judged.item_id AND m.kind = 'start') THEN
     problem := format('the work of state "%s" is missing: the item has no job', judged.state);
   END IF;
-  RETURN problem;
+  RETURN coalesce(problem, workflow._family_problem(judged));
 END
 $$;
 COMMENT ON FUNCTION workflow._visit_problem(workflow.item) IS
@@ -936,7 +958,7 @@ SELECT i.item_id, i.workflow, i.version, i.key,
                     ? 'exception')
           ORDER BY t.seq DESC LIMIT 1)
        END AS exception_reason,
-       i.outcome, w.owner, i.labels, i.input_ref
+       i.outcome, w.owner, i.labels, i.input_ref, i.parent_id, i.parent_index
 FROM workflow.item AS i
 LEFT JOIN workflow.workflow AS w ON w.workflow = i.workflow
 LEFT JOIN LATERAL (
@@ -954,4 +976,6 @@ COMMENT ON COLUMN workflow.items.gate_decision IS 'Tier that the last gate chose
 COMMENT ON COLUMN workflow.items.actions_attempted IS 'Outside actions that may have reached the wire (model calls not counted)';
 COMMENT ON COLUMN workflow.items.external_ids IS 'Ids that other systems gave to what was written there';
 COMMENT ON COLUMN workflow.items.input_ref IS 'Where the rest of the input is kept';
+COMMENT ON COLUMN workflow.items.parent_id IS 'Item that started this one, in a spawn state';
+COMMENT ON COLUMN workflow.items.parent_index IS 'Place in the array that the state was given, from 0 on';
 COMMENT ON COLUMN workflow.items.exception_reason IS 'Why the item last entered an exception state';

@@ -233,6 +233,67 @@ $$;
 COMMENT ON FUNCTION workflow._waiting(workflow.item, workflow.job, workflow.queue, workflow.effect, text, workflow.review, workflow.timer, text[]) IS
   'Inner: what a living item waits for';
 
+-- What a living child waits for, in a line.
+CREATE FUNCTION workflow._child_waits(child bigint) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT format('%s:%s in "%s" waits for %s', (s.i).workflow, (s.i).key, (s.i).state, CASE
+    WHEN (s.i).paused_at IS NOT NULL OR s.workflow_paused IS NOT NULL THEN 'the end of a pause'
+    ELSE format('%s (%s)', w.waiting_on, w.waiting_detail) END)
+  FROM workflow._standing(child) AS s,
+       LATERAL workflow._waiting(s.i, s.j, s.q, s.e, s.endpoint, s.r, s.t, workflow._allowed_events(child)) AS w
+$$;
+COMMENT ON FUNCTION workflow._child_waits(bigint) IS
+  'Inner: what a child that has not ended waits for, in words';
+
+-- Those that stand still come first; of a large family some are looked at.
+CREATE FUNCTION workflow._living_children(item bigint, seq int, most int) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT string_agg(workflow._child_waits(c.item_id), '; ' ORDER BY c.place)
+  FROM (SELECT l.item_id, row_number() OVER (ORDER BY l.trouble DESC, l.parent_index) AS place
+        FROM (SELECT i.item_id, i.parent_index,
+                     EXISTS (SELECT FROM workflow.job AS j WHERE j.item_id = i.item_id AND j.status IN ('dead', 'waiting')) AS trouble
+              FROM workflow.item AS i
+              WHERE i.parent_id = item AND i.parent_seq = _living_children.seq AND i.outcome IS NULL
+              ORDER BY i.parent_index LIMIT 1000) AS l
+        ORDER BY 2 LIMIT most) AS c
+$$;
+COMMENT ON FUNCTION workflow._living_children(bigint, int, int) IS
+  'Inner: what the first children of a visit wait for that have not ended';
+
+-- What an item waits for in a spawn state; null in any other one.
+CREATE FUNCTION workflow._waiting_for_children(
+  item workflow.item, events text[], OUT waiting_on text, OUT waiting_detail text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  family workflow.spawn;
+  ended int;
+  failed int;
+BEGIN
+  SELECT s.* INTO family FROM workflow.spawn AS s WHERE s.item_id = item.item_id AND s.seq = item.seq;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  SELECT family.ended + count(*), family.ended - family.succeeded
+         + count(*) FILTER (WHERE NOT workflow._is_success(e.outcome, family.success))
+    INTO ended, failed
+  FROM workflow.child_end AS e WHERE e.item_id = item.item_id AND e.seq = item.seq;
+  waiting_on := CASE WHEN family.verdict = 'error' AND NOT 'error' = ANY (events) THEN 'exception'
+                     WHEN family.verdict IS NOT NULL THEN 'worker' ELSE 'event' END;
+  waiting_detail := concat_ws('; ',
+    format('%s of %s children have ended, %s failed', ended, family.total, failed),
+    CASE WHEN family.started < family.total THEN format('%s are started', family.started) END,
+    CASE WHEN family.needed = family.total THEN 'all have to succeed' ELSE format('%s have to succeed', family.needed) END,
+    CASE WHEN waiting_on = 'exception' THEN 'nobody handles "error": send an event, or cancel'
+         WHEN waiting_on = 'event' THEN workflow._living_children(item.item_id, item.seq, 3) END);
+END
+$$;
+COMMENT ON FUNCTION workflow._waiting_for_children(workflow.item, text[]) IS
+  'Inner: how many children have ended, and what some of the others wait for';
+
 -- The error that matters now: of the present job, of its effect, or the one
 -- that led to the exception that the item stands in or ended from.
 CREATE FUNCTION workflow._last_error(
@@ -322,6 +383,9 @@ BEGIN
 
   SELECT w.waiting_on, w.waiting_detail INTO waiting_on, waiting_detail
   FROM workflow._waiting(s.i, s.j, s.q, s.e, s.endpoint, s.r, s.t, allowed_events) AS w;
+  SELECT coalesce(f.waiting_on, _where_is.waiting_on), coalesce(f.waiting_detail, _where_is.waiting_detail)
+    INTO waiting_on, waiting_detail
+  FROM workflow._waiting_for_children(s.i, allowed_events) AS f;
   IF waiting_on = 'effect' AND (s.e).state = 'held' THEN
     waiting_detail := concat_ws('; ', waiting_detail, s.endpoint_owner || ' is asked');
   END IF;
@@ -549,6 +613,27 @@ $$;
 COMMENT ON FUNCTION workflow._timeline_reviews(bigint) IS
   'Inner: the reviews of an item';
 
+-- The ends of children are listed of small families only.
+CREATE FUNCTION workflow._timeline_children(item bigint)
+RETURNS TABLE (at timestamptz, seq int, rank int, what text, detail text, actor text, reason text, data jsonb)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT h.at, s.seq, h.rank, h.what, h.detail, h.actor, h.reason, NULL::jsonb
+  FROM workflow.spawn AS s, LATERAL (VALUES
+    (s.spawned_at, 2, 'children spawned', format('%s of workflow %s version %s, %s have to succeed', s.total, s.workflow, s.version, s.needed), NULL, NULL),
+    (s.decided_at, 3, 'children decided', format('%s: %s succeeded, %s failed', s.verdict, s.succeeded, s.ended - s.succeeded), NULL, NULL),
+    (CASE WHEN s.ncancelled > 0 THEN s.left_at END, 4, 'children closed', format('%s cancelled', s.ncancelled), s.close_actor, s.close_reason)
+  ) AS h (at, rank, what, detail, actor, reason)
+  WHERE s.item_id = item AND h.at IS NOT NULL
+  UNION ALL
+  SELECT i.since, s.seq, 2, 'child ended', format('%s:%s: %s', i.workflow, i.key, i.outcome), NULL, NULL, NULL
+  FROM workflow.spawn AS s JOIN workflow.item AS i ON i.parent_id = s.item_id AND i.parent_seq = s.seq
+  WHERE s.item_id = item AND s.total <= 100 AND i.outcome IS NOT NULL
+$$;
+COMMENT ON FUNCTION workflow._timeline_children(bigint) IS
+  'Inner: what became of the children of an item';
+
 -- Where a source does not say the visit, it is the one that its time falls into.
 CREATE FUNCTION workflow._timeline(caller text, item bigint)
 RETURNS TABLE (at timestamptz, seq int, what text, detail text, actor text, reason text, data jsonb)
@@ -564,6 +649,7 @@ BEGIN
       UNION ALL SELECT * FROM workflow._timeline_endpoints(item)
       UNION ALL SELECT * FROM workflow._timeline_work(item)
       UNION ALL SELECT * FROM workflow._timeline_reviews(item)
+      UNION ALL SELECT * FROM workflow._timeline_children(item)
     ), placed AS (
       SELECT h.*, coalesce(h.seq, (
           SELECT max(t.seq) FROM workflow.transition AS t
@@ -726,6 +812,7 @@ BEGIN
       CASE kind WHEN 'sql' THEN 'it is not run again'
                 WHEN 'task' THEN 'a late worker is refused (WF004)'
                 WHEN 'review' THEN 'a second decision is refused (WF002)'
+                WHEN 'spawn' THEN 'its children are not started again'
                 ELSE 'its effect is not among those of this item: another one with the same key had succeeded' END);
     RETURN;
   END IF;
@@ -734,6 +821,12 @@ BEGIN
   IF item.outcome IS NOT NULL THEN
     verdict := 'would not run';
     why := format('it was not done, but the item has ended ("%s") and nothing of it runs again', item.outcome);
+    RETURN;
+  END IF;
+  IF kind = 'spawn' AND item.seq = visit THEN
+    SELECT 'already done', format('%s of %s children are started; one that is started is not started again', s.started, s.total)
+      INTO verdict, why
+    FROM workflow.spawn AS s WHERE s.item_id = item.item_id AND s.seq = visit;
     RETURN;
   END IF;
   verdict := CASE WHEN kind = 'review' THEN 'would be asked' WHEN kind IN ('http', 'model') THEN 'would be sent'
@@ -745,6 +838,7 @@ BEGIN
     CASE kind WHEN 'sql' THEN 'a run that fails is rolled back whole, one that ends well commits with its transition, once'
               WHEN 'task' THEN 'a claim whose lease has ended is given again; workflow.begin_effect() guards what it does outside'
               WHEN 'review' THEN 'the first decision counts, a later one is refused (WF002)'
+              WHEN 'spawn' THEN 'each child is started once, in one transaction with the count of them and under a unique key'
               ELSE 'nothing is reserved; it is sent once, when the state is entered' END);
 END
 $$;
@@ -760,7 +854,7 @@ AS $$
   SELECT s.place, s.name, a.kind, a.activity
   FROM json_object_keys(document -> 'states') WITH ORDINALITY AS s (name, place),
        LATERAL workflow._state_activity(document::jsonb, s.name) AS a
-  WHERE a.kind IN ('sql', 'http', 'model', 'task', 'review')
+  WHERE a.kind IN ('sql', 'http', 'model', 'task', 'review', 'spawn')
 $$;
 COMMENT ON FUNCTION workflow._working_states(json) IS
   'Inner: the states whose activity does something, not those that only decide or wait';
@@ -844,6 +938,7 @@ AS $$
       WHEN 'submit' THEN 'unique key of an item; unique (source, event_id)'
       WHEN 'sql' THEN 'one transaction with the transition'
       WHEN 'review' THEN 'one open review for a visit, decided under the item''s lock'
+      WHEN 'spawn' THEN 'one transaction with the count of those started; unique key of an item'
       ELSE 'claim with a token and a lease' END,
     CASE WHEN kind = 'submit' AND (key_parts IS NULL OR workflow._looks_volatile(key_parts)) THEN 'unsafe'
          WHEN kind = 'task' THEN 'at least once'
@@ -855,6 +950,7 @@ AS $$
       WHEN kind = 'submit' THEN 'the same key or the same (source, event_id) finds the item and makes nothing new'
       WHEN kind = 'sql' THEN 'its writes commit with the transition, exactly once; a run that fails is rolled back whole. What it does outside of this database is not covered'
       WHEN kind = 'review' THEN 'the first decision counts, a later one is refused (WF002)'
+      WHEN kind = 'spawn' THEN 'each child is started once; a key that another item has is an error of the state'
       ELSE 'a claim whose lease has ended is given again, and only its last token may complete; guard what it does outside with workflow.begin_effect()' END
 $$;
 COMMENT ON FUNCTION workflow._if_work_twice(text, text[]) IS
@@ -921,7 +1017,8 @@ AS $$
     FROM definition AS d
     UNION ALL
     SELECT s.place, s.state, s.kind, s.activity ->> 'endpoint',
-           CASE WHEN s.kind = 'model' THEN ARRAY['item', 'state', 'visit'] ELSE workflow._key_parts(s.activity -> 'key') END
+           CASE WHEN s.kind = 'model' THEN ARRAY['item', 'state', 'visit']
+                WHEN s.kind = 'spawn' AND NOT s.activity ? 'key' THEN ARRAY['parent', 'state', 'visit', 'index'] ELSE workflow._key_parts(s.activity -> 'key') END
     FROM definition AS d, LATERAL workflow._working_states(d.document) AS s
   )
   SELECT w.state, w.kind, w.endpoint, f.dedup, w.parts,

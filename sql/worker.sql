@@ -239,7 +239,8 @@ AS $$
          CASE WHEN problem IS NULL THEN 'This database may send what is in it.'
               ELSE 'Nothing is sent: ' || split_part(problem, ': ', 1) || '.' END,
          CASE WHEN problem LIKE '%: SELECT %' THEN split_part(problem, ': ', 2) || ';' END
-  FROM workflow._cluster_problem() AS problem
+  FROM (SELECT CASE WHEN EXISTS (SELECT FROM workflow.cluster) OR EXISTS (SELECT FROM workflow.effect)
+                 THEN workflow._cluster_problem() END) AS c (problem)
   UNION ALL
   SELECT 'effects_in_doubt', count(*) = 0, 'warning',
          format('%s effects may have been applied, and nobody has come to do them again.', count(*)),

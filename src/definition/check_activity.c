@@ -265,6 +265,7 @@ const WfActivityShape wf_activity_shapes[] = {
 	{"review", WF_ACTIVITY_REVIEW, WF_OBJECT, check_review},
 	{"exception", WF_ACTIVITY_EXCEPTION, WF_OBJECT, check_exception},
 	{"wait", WF_ACTIVITY_WAIT, WF_OBJECT, check_wait},
+	{"spawn", WF_ACTIVITY_SPAWN, WF_OBJECT, wf_check_spawn},
 	{"gate", WF_ACTIVITY_GATE, WF_OBJECT, check_gate},
 	{"validate", WF_ACTIVITY_VALIDATE, WF_OBJECT, check_validate},
 	{"then", WF_ACTIVITY_THEN, WF_TEXT, NULL},

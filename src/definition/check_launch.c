@@ -43,7 +43,13 @@ has_own_event(const WfState *state, const char *event)
 static void
 check_error_handled(WfCheck *check, const WfState *state)
 {
-	if (is_attempted(state) && wf_state_transition(state, "error") == NULL)
+	if (wf_state_transition(state, "error") != NULL)
+		return;
+	if (state->kind == WF_ACTIVITY_SPAWN)
+		wf_check_warning(check, "unhandled_error",
+						 "add \"error\" to \"on\", or to \"any\"",
+						 "when too many children have failed the item stays, until somebody cancels it or sends an event");
+	else if (is_attempted(state))
 		wf_check_warning(check, "unhandled_error",
 						 "add \"error\" to \"on\", or to \"any\"",
 						 "when the activity has failed for good the item stays, and its job is a dead letter");
@@ -154,6 +160,9 @@ check_deadline(WfCheck *check, const WfState *state)
 	if (state->kind == WF_ACTIVITY_NONE && state->ntransitions > 0)
 		wf_check_notice(check, "no_timeout", "give the state a \"timeout\"",
 						"an item waits here for an event, without end");
+	else if (state->kind == WF_ACTIVITY_SPAWN)
+		wf_check_notice(check, "no_timeout", "give the state a \"timeout\"",
+						"an item waits here for its children, one that stands still included, without end");
 	else if (is_attempted(state) && !queue_has_lease(check, state->queue) &&
 			 (state->retry == NULL || wf_jsonb_get(state->retry, "timeout") == NULL))
 		wf_check_notice(check, "no_timeout",
@@ -262,6 +271,7 @@ wf_check_launch(WfCheck *check, const WfGraph *graph)
 
 		check_error_handled(check, state);
 		check_event_names(check, state);
+		wf_check_spawn_launch(check, state);
 		check_model_validated(check, graph, i);
 		wf_check_gate_guarded(check, graph, i);
 		check_retrying(check, state);

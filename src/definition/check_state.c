@@ -276,7 +276,7 @@ wf_check_activities(WfCheck *check, JsonbValue *activities)
 		if (wf_jsonb_value_is_object(&members[i].value) &&
 			count_activities(&members[i].value, &list) != 1)
 			wf_check_error(check, "several_activities", NULL,
-						   "a named activity has to have exactly one of sql, http, model, task, review, exception, wait, gate, validate, then");
+						   "a named activity has to have exactly one of sql, http, model, task, review, exception, wait, spawn, gate, validate, then");
 		refuse_beside_instant(check, &members[i].value);
 		wf_check_leave(check, mark);
 	}

@@ -25,6 +25,12 @@ extern bool wf_text_is_input(PGFunction input, const char *text,
 /* An interval as microseconds; false when the text is none. */
 extern bool wf_interval_from_text(const char *text, int64 *microseconds);
 
+/* ---- template_path.c ---- */
+
+/* Appends a value so that nothing in it can end its segment. */
+extern void wf_path_append_value(StringInfo out, const char *value, const char *selector);
+extern void wf_path_require_plain(const char *path);
+
 /* ---- fault.c: the collector ---- */
 
 typedef enum WfSeverity
@@ -133,6 +139,7 @@ extern int64 wf_check_queue_sla(WfCheck *check, const char *queue);
 
 extern void wf_check_http(WfCheck *check, JsonbValue *value);
 extern void wf_check_model(WfCheck *check, JsonbValue *value);
+extern void wf_check_spawn(WfCheck *check, JsonbValue *value);
 
 /* The kinds of activity by the key that says them; the last has no name. */
 typedef struct WfActivityShape
@@ -150,10 +157,11 @@ extern void wf_check_states(WfCheck *check, JsonbValue *states);
 extern void wf_check_activities(WfCheck *check, JsonbValue *activities);
 extern void wf_check_any(WfCheck *check, JsonbValue *any);
 
-/* ---- check_graph.c, check_launch.c, check_gate.c: of the compiled graph ---- */
+/* ---- check_graph.c, check_launch.c, check_gate.c, check_spawn.c: of the compiled graph ---- */
 
 extern void wf_check_graph(WfCheck *check, const WfGraph *graph);
 extern void wf_check_launch(WfCheck *check, const WfGraph *graph);
+extern void wf_check_spawn_launch(WfCheck *check, const WfState *state);
 extern void wf_check_gate_guarded(WfCheck *check, const WfGraph *graph, int gate);
 
 /* Whether a state is left in the transaction that enters it. */

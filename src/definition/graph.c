@@ -100,6 +100,7 @@ wf_state_raised_events(const WfState *state)
 		case WF_ACTIVITY_HTTP:
 		case WF_ACTIVITY_MODEL:
 		case WF_ACTIVITY_WAIT:
+		case WF_ACTIVITY_SPAWN:
 			events = list_make1("ok");
 			break;
 		default:

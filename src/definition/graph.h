@@ -22,6 +22,7 @@ typedef enum WfActivityKind
 	WF_ACTIVITY_REVIEW,
 	WF_ACTIVITY_EXCEPTION,
 	WF_ACTIVITY_WAIT,
+	WF_ACTIVITY_SPAWN,
 	WF_ACTIVITY_GATE,			/* decided at once, as are the next two */
 	WF_ACTIVITY_VALIDATE,
 	WF_ACTIVITY_THEN,

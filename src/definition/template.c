@@ -13,6 +13,8 @@
 
 #include "definition/template.h"
 
+#include <ctype.h>
+
 #include "base/jsonb.h"
 #include "definition/definition_internal.h"
 #include "lib/stringinfo.h"
@@ -20,6 +22,16 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
+
+/*
+ * What selectors look into: an item's data; for a child that it spawns also
+ * {"each", "index"}, or NULL.
+ */
+typedef struct Scope
+{
+	Jsonb	   *data;
+	Jsonb	   *each;
+} Scope;
 
 /* Where a value is put: decides what is escaped and what may be missing. */
 typedef enum Place
@@ -37,12 +49,35 @@ wf_is_selector(const char *string)
 }
 
 /*
+ * Whether a selector begins with that member: "$.each.id" with "each".
+ */
+static bool
+begins_with(const char *selector, const char *member)
+{
+	size_t		length = strlen(member);
+	char		next;
+
+	if (strncmp(selector, "$.", 2) != 0 || strncmp(selector + 2, member, length) != 0)
+		return false;
+	next = selector[2 + length];
+
+	return !isalnum((unsigned char) next) && next != '_' && next != '$' && !IS_HIGHBIT_SET(next);
+}
+
+bool
+wf_selects_each(const char *selector)
+{
+	return begins_with(selector, "each") || begins_with(selector, "index");
+}
+
+/*
  * Returns the one value that a selector finds, or NULL.
  */
 static Jsonb *
-evaluate(const char *selector, Jsonb *data)
+evaluate(const char *selector, const Scope *scope)
 {
 	Datum		path = DirectFunctionCall1(jsonpath_in, CStringGetDatum(selector));
+	Jsonb	   *data = scope->each != NULL && wf_selects_each(selector) ? scope->each : scope->data;
 	Jsonb	   *found;
 
 	found = DatumGetJsonbP(DirectFunctionCall4(jsonb_path_query_array,
@@ -67,17 +102,17 @@ evaluate(const char *selector, Jsonb *data)
  * another value as JSON.  NULL for null and for nothing.
  */
 static char *
-evaluate_text(const char *selector, Jsonb *data)
+evaluate_text(const char *selector, const Scope *scope)
 {
-	Jsonb	   *found = evaluate(selector, data);
+	Jsonb	   *found = evaluate(selector, scope);
 
 	return found == NULL ? NULL : wf_jsonb_value_text(wf_jsonb_root(found));
 }
 
 static char *
-require_text(const char *selector, Jsonb *data)
+require_text(const char *selector, const Scope *scope)
 {
-	char	   *text = evaluate_text(selector, data);
+	char	   *text = evaluate_text(selector, scope);
 
 	if (text == NULL)
 		ereport(ERROR,
@@ -126,37 +161,12 @@ begins_placeholder(const char *p)
 }
 
 /*
- * Appends a value to a path, so that nothing in it can end the path segment.
- * An empty one is refused: "/accounts/" is another place than "/accounts/7".
- */
-static void
-append_path_value(StringInfo out, const char *value, const char *selector)
-{
-	if (value[0] == '\0' && strchr(out->data, '?') == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("selector \"%s\" finds an empty text, which cannot be part of a path",
-						selector),
-				 errdetail("The request would go to another path than the definition says."),
-				 errhint("Correct the value in the item's data.")));
-
-	for (const unsigned char *p = (const unsigned char *) value; *p != '\0'; p++)
-	{
-		if ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
-			(*p >= '0' && *p <= '9') || strchr("-._~", *p) != NULL)
-			appendStringInfoChar(out, *p);
-		else
-			appendStringInfo(out, "%%%02X", *p);
-	}
-}
-
-/*
  * See template.h.
  */
 static const char *
-require_key_value(const char *selector, Jsonb *data)
+require_key_value(const char *selector, const Scope *scope)
 {
-	const char *value = require_text(selector, data);
+	const char *value = require_text(selector, scope);
 
 	if (value[0] == '\0')
 		ereport(ERROR,
@@ -170,24 +180,24 @@ require_key_value(const char *selector, Jsonb *data)
 }
 
 static void
-append_placeholder(StringInfo out, const char *selector, Jsonb *data, Place place)
+append_placeholder(StringInfo out, const char *selector, const Scope *scope, Place place)
 {
 	char	   *value;
 
 	switch (place)
 	{
 		case IN_BODY:
-			value = evaluate_text(selector, data);
+			value = evaluate_text(selector, scope);
 			appendStringInfoString(out, value == NULL ? "null" : value);
 			break;
 		case IN_TEXT:
-			appendStringInfoString(out, require_text(selector, data));
+			appendStringInfoString(out, require_text(selector, scope));
 			break;
 		case IN_PATH:
-			append_path_value(out, require_text(selector, data), selector);
+			wf_path_append_value(out, require_text(selector, scope), selector);
 			break;
 		case IN_KEY:
-			appendStringInfoString(out, require_key_value(selector, data));
+			appendStringInfoString(out, require_key_value(selector, scope));
 			break;
 	}
 }
@@ -196,7 +206,7 @@ append_placeholder(StringInfo out, const char *selector, Jsonb *data, Place plac
  * Returns a text with its placeholders filled in and its escapes taken out.
  */
 static char *
-interpolate(const char *template, Jsonb *data, Place place)
+interpolate(const char *template, const Scope *scope, Place place)
 {
 	StringInfoData out;
 
@@ -213,7 +223,7 @@ interpolate(const char *template, Jsonb *data, Place place)
 						 errmsg("placeholder in \"%s\" is not closed", template),
 						 errdetail("A \"{$\" begins a selector that ends with \"}\"."),
 						 errhint("Close it, or write \"{\\$\" for the two characters.")));
-			append_placeholder(&out, pnstrdup(p + 1, end - p - 1), data, place);
+			append_placeholder(&out, pnstrdup(p + 1, end - p - 1), scope, place);
 			p = end;
 		}
 		else if (p[0] == '\\' && p[1] == '$' && (p == template || p[-1] == '{'))
@@ -228,73 +238,55 @@ interpolate(const char *template, Jsonb *data, Place place)
 Jsonb *
 wf_select(const char *selector, Jsonb *data)
 {
-	if (wf_is_selector(selector))
-		return evaluate(selector, data);
+	Scope		scope = {data};
 
-	return wf_jsonb_from_text(interpolate(selector, data, IN_BODY));
+	if (wf_is_selector(selector))
+		return evaluate(selector, &scope);
+
+	return wf_jsonb_from_text(interpolate(selector, &scope, IN_BODY));
+}
+
+static char *
+render_text(const char *template, const Scope *scope)
+{
+	if (wf_is_selector(template))
+		return require_text(template, scope);
+
+	return interpolate(template, scope, IN_TEXT);
 }
 
 char *
 wf_render_text(const char *template, Jsonb *data)
 {
-	if (wf_is_selector(template))
-		return require_text(template, data);
+	Scope		scope = {data};
 
-	return interpolate(template, data, IN_TEXT);
-}
-
-bool
-wf_path_is_plain(const char *path)
-{
-	const char *segment = path;
-
-	for (const char *p = path;; p++)
-	{
-		if (*p != '/' && *p != '?' && *p != '\0')
-			continue;
-		if ((p - segment == 1 && segment[0] == '.') ||
-			(p - segment == 2 && segment[0] == '.' && segment[1] == '.'))
-			return false;
-		if (*p != '/')
-			return true;
-		segment = p + 1;
-	}
-}
-
-static void
-require_plain_path(const char *path)
-{
-	if (!wf_path_is_plain(path))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("path \"%s\" has a segment \".\" or \"..\"", path),
-				 errdetail("The request would go to another path than the definition says."),
-				 errhint("Correct the value in the item's data.")));
+	return render_text(template, &scope);
 }
 
 char *
 wf_render_path(const char *template, Jsonb *data)
 {
+	Scope		scope = {data};
 	char	   *path = interpolate(wf_is_selector(template) ?
 								   psprintf("{%s}", template) : template,
-								   data, IN_PATH);
+								   &scope, IN_PATH);
 
-	require_plain_path(path);
+	wf_path_require_plain(path);
 
 	return path;
 }
 
 static void
-append_rendered_string(StringInfo out, const char *template, Jsonb *data)
+append_rendered_string(StringInfo out, const char *template, const Scope *scope)
 {
 	Jsonb	   *value;
 
 	if (!wf_is_selector(template))
 	{
-		escape_json(out, interpolate(template, data, IN_BODY));
+		escape_json(out, interpolate(template, scope, IN_BODY));
 		return;
 	}
-	value = evaluate(template, data);
+	value = evaluate(template, scope);
 	appendStringInfoString(out, value == NULL ? "null" : wf_jsonb_to_cstring(value));
 }
 
@@ -302,13 +294,13 @@ append_rendered_string(StringInfo out, const char *template, Jsonb *data)
  * Appends the JSON text of a rendered value.
  */
 static void
-append_rendered(StringInfo out, JsonbValue *template, Jsonb *data)
+append_rendered(StringInfo out, JsonbValue *template, const Scope *scope)
 {
 	int			count;
 
 	check_stack_depth();
 	if (template->type == jbvString)
-		append_rendered_string(out, wf_jsonb_value_text(template), data);
+		append_rendered_string(out, wf_jsonb_value_text(template), scope);
 	else if (wf_jsonb_value_is_object(template))
 	{
 		WfMember   *members = wf_jsonb_members(template, &count);
@@ -320,7 +312,7 @@ append_rendered(StringInfo out, JsonbValue *template, Jsonb *data)
 				appendStringInfoChar(out, ',');
 			escape_json(out, members[i].key);
 			appendStringInfoChar(out, ':');
-			append_rendered(out, &members[i].value, data);
+			append_rendered(out, &members[i].value, scope);
 		}
 		appendStringInfoChar(out, '}');
 	}
@@ -333,7 +325,7 @@ append_rendered(StringInfo out, JsonbValue *template, Jsonb *data)
 		{
 			if (i > 0)
 				appendStringInfoChar(out, ',');
-			append_rendered(out, &elements[i], data);
+			append_rendered(out, &elements[i], scope);
 		}
 		appendStringInfoChar(out, ']');
 	}
@@ -344,10 +336,17 @@ append_rendered(StringInfo out, JsonbValue *template, Jsonb *data)
 Jsonb *
 wf_render(Jsonb *template, Jsonb *data)
 {
+	return wf_render_each(template, data, NULL);
+}
+
+Jsonb *
+wf_render_each(Jsonb *template, Jsonb *data, Jsonb *each)
+{
+	Scope		scope = {data, each};
 	StringInfoData json;
 
 	initStringInfo(&json);
-	append_rendered(&json, wf_jsonb_root(template), data);
+	append_rendered(&json, wf_jsonb_root(template), &scope);
 
 	return wf_jsonb_from_cstring(json.data);
 }
@@ -367,8 +366,8 @@ append_key_part(StringInfo key, const char *part)
 }
 
 static char *
-join_key(const char *const *parts, int nparts, Jsonb *data,
-		 const char *(*render) (const char *part, Jsonb *data))
+join_key(const char *const *parts, int nparts, const Scope *scope,
+		 const char *(*render) (const char *part, const Scope *scope))
 {
 	StringInfoData key;
 
@@ -377,31 +376,33 @@ join_key(const char *const *parts, int nparts, Jsonb *data,
 	{
 		if (i > 0)
 			appendStringInfoChar(&key, ':');
-		append_key_part(&key, render(parts[i], data));
+		append_key_part(&key, render(parts[i], scope));
 	}
 
 	return key.data;
 }
 
 static const char *
-render_item_part(const char *part, Jsonb *data)
+render_item_part(const char *part, const Scope *scope)
 {
-	return wf_render_text(part, data);
+	return render_text(part, scope);
 }
 
 static const char *
-render_action_part(const char *part, Jsonb *data)
+render_action_part(const char *part, const Scope *scope)
 {
 	if (wf_is_selector(part))
-		return require_key_value(part, data);
+		return require_key_value(part, scope);
 
-	return interpolate(part, data, IN_KEY);
+	return interpolate(part, scope, IN_KEY);
 }
 
 char *
 wf_render_key(const char *const *parts, int nparts, Jsonb *data)
 {
-	return join_key(parts, nparts, data, render_item_part);
+	Scope		scope = {data};
+
+	return join_key(parts, nparts, &scope, render_item_part);
 }
 
 /*
@@ -431,22 +432,30 @@ parts_of(Jsonb *parts, int *count)
 char *
 wf_render_key_jsonb(Jsonb *parts, Jsonb *data)
 {
+	return wf_render_key_each(parts, data, NULL);
+}
+
+char *
+wf_render_key_each(Jsonb *parts, Jsonb *data, Jsonb *each)
+{
+	Scope		scope = {data, each};
 	int			count;
 	const char **texts = parts_of(parts, &count);
 
-	return wf_render_key(texts, count, data);
+	return join_key(texts, count, &scope, render_item_part);
 }
 
 char *
 wf_render_action_key(Jsonb *key, Jsonb *data)
 {
+	Scope		scope = {data};
 	int			count;
 	const char **texts = parts_of(key, &count);
 
 	if (!wf_jsonb_value_is_array(wf_jsonb_root(key)))
-		return pstrdup(render_action_part(texts[0], data));
+		return pstrdup(render_action_part(texts[0], &scope));
 
-	return join_key(texts, count, data, render_action_part);
+	return join_key(texts, count, &scope, render_action_part);
 }
 
 bool

@@ -20,6 +20,14 @@
 /* A body: every string in it rendered; what is not found becomes null. */
 extern Jsonb *wf_render(Jsonb *template, Jsonb *data);
 
+/*
+ * The same for an element of an array: "$.each" is the element, "$.index" its
+ * place, both members of "each"; everything else is looked for in the data.
+ */
+extern Jsonb *wf_render_each(Jsonb *template, Jsonb *data, Jsonb *each);
+extern char *wf_render_key_each(Jsonb *parts, Jsonb *data, Jsonb *each);
+extern bool wf_selects_each(const char *selector);
+
 /* The value of one selector (or literal); NULL when it finds nothing. */
 extern Jsonb *wf_select(const char *selector, Jsonb *data);
 

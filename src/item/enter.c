@@ -72,6 +72,8 @@ begin_activity(const WfVisit *visit)
 			return wf_item_enter_exception(visit);
 		case WF_ACTIVITY_WAIT:
 			return wf_item_enter_wait(visit);
+		case WF_ACTIVITY_SPAWN:
+			return wf_item_enter_spawn(visit);
 		case WF_ACTIVITY_GATE:
 			return wf_item_enter_gate(visit);
 		case WF_ACTIVITY_VALIDATE:
@@ -119,7 +121,8 @@ bool
 wf_item_enters_quietly(const WfItem *item, const WfState *state)
 {
 	return (state->kind == WF_ACTIVITY_NONE || state->kind == WF_ACTIVITY_FINAL) &&
-		state->timeout_us == 0 && !item->keeps_events;
+		state->timeout_us == 0 && !item->keeps_events &&
+		(item->outcome == NULL || item->parent_id == 0);
 }
 
 /*

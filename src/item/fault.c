@@ -28,6 +28,12 @@ fault_class(int sqlstate)
 		return "conflict";
 	if (sqlstate == ERRCODE_WF_ENDPOINT_REFUSED)
 		return "permanent";
+	if (sqlstate == ERRCODE_WF_SCHEMA_MISMATCH)
+		return "schema";
+	if (sqlstate == ERRCODE_WF_KEY_REUSED)
+		return "conflict";
+	if (sqlstate == ERRCODE_WF_UNKNOWN || sqlstate == ERRCODE_WF_PAUSED)
+		return "not_found";
 	if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_DATA_EXCEPTION)
 		return "validation";
 

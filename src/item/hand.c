@@ -28,7 +28,7 @@ typedef enum Rule
 	KEPT,						/* for ever */
 	MOVED,						/* judged as a move */
 	STAMPED,					/* set by a move only */
-	INNER,						/* set by statements of the engine only */
+	PASSED,						/* set by statements of the engine only */
 	NOTED,						/* free while the item lives, and on record */
 	FREE,
 } Rule;
@@ -38,14 +38,16 @@ static const Rule rules[] = {
 	KEPT, KEPT, KEPT, KEPT,		/* item_id, workflow, version, key */
 	MOVED,						/* state */
 	STAMPED, STAMPED, STAMPED, STAMPED, /* since, seq, outcome, origin */
-	INNER, INNER, INNER,		/* paused_at, paused_by, pause_reason */
+	PASSED, PASSED, PASSED,		/* paused_at, paused_by, pause_reason */
 	KEPT, KEPT, KEPT, KEPT, KEPT,	/* source, event_id, received_at,
 									 * submitted_by, route */
 	NOTED,						/* priority */
 	FREE,						/* labels */
 	KEPT, KEPT,					/* input_ref, input */
 	NOTED,						/* data */
-	INNER,						/* keeps_events */
+	KEPT,						/* parent_id */
+	PASSED, PASSED,				/* parent_seq, parent_index */
+	PASSED,						/* keeps_events */
 };
 
 /* Whom the engine changes data for at this moment, or NULL. */
@@ -104,7 +106,7 @@ may_change(Rule rule, const WfItem *old, bool is_move)
 			return false;
 		case STAMPED:
 			return is_move;
-		case INNER:
+		case PASSED:
 			return wf_guard_is_open("item");
 		case NOTED:
 			return is_move || old->outcome == NULL;

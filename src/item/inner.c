@@ -368,7 +368,7 @@ PG_FUNCTION_INFO_V1(wf_inner_state_facts);
 
 /*
  * _state_facts(workflow, version, state) returns {outcome, exception, initial,
- * job}: null when the state is unknown
+ * job, spawn}: null when the state is unknown
  */
 Datum
 wf_inner_state_facts(PG_FUNCTION_ARGS)
@@ -388,6 +388,7 @@ wf_inner_state_facts(PG_FUNCTION_ARGS)
 		facts = with_bool(facts, "exception", found->kind == WF_ACTIVITY_EXCEPTION);
 		facts = with_bool(facts, "initial", found == &graph->states[graph->initial]);
 		facts = with_bool(facts, "job", wf_item_state_has_job(found));
+		facts = with_bool(facts, "spawn", found->kind == WF_ACTIVITY_SPAWN);
 		result = SPI_palloc(VARSIZE(facts));
 		memcpy(result, facts, VARSIZE(facts));
 	}

@@ -33,6 +33,9 @@ typedef struct WfItem
 	int			priority;
 	Jsonb	   *data;
 	TimestampTz since;			/* when it entered its state */
+	int64		parent_id;		/* who spawned it, or 0; of a row that a
+								 * trigger is given */
+	int			parent_seq;
 	ItemPointerData place;		/* of the row that it was read from; or
 								 * invalid */
 } WfItem;
@@ -169,6 +172,14 @@ extern int	wf_item_fire_timers(int limit, const char *actor);
 
 /* The same, of those timers only that the present transaction has set. */
 extern int	wf_item_fire_own_timers(int limit, const char *actor);
+
+/*
+ * Counts children that have ended, of some parents; who can be decided by that
+ * has a timer then.  Returns how many were counted, and whether somebody held
+ * what has to be counted.  With only_own: those that ended in the present
+ * transaction.
+ */
+extern int	wf_item_count_ends(bool only_own, bool *put_off);
 
 /* When the next timer is due; 0 when there is none. */
 extern TimestampTz wf_item_next_timer(void);

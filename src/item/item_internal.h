@@ -195,9 +195,59 @@ extern void wf_item_fire_activitys_deferred(Oid definer);
 /* timer.c */
 extern void wf_item_set_timer(const WfItem *item, const char *kind,
 							  TimestampTz due_at, const char *event);
+extern void wf_item_set_timer_of(int64 item_id, int seq, const char *kind,
+								 TimestampTz due_at, const char *event);
 extern void wf_item_drop_timers(const WfItem *item);
 extern void wf_item_revive_timeout(const WfItem *item);
-extern int64 wf_item_interval_us(const char *text);
+
+/* spawn.c */
+#define WF_TIMER_SPAWN	"spawn" /* more children are to be started, or it is
+								 * decided what they came to */
+#define WF_TIMER_CLOSE	"close" /* those that live are to be cancelled, after
+								 * the visit */
+extern const WfItem *wf_item_enter_spawn(const WfVisit *visit);
+extern bool wf_item_may_touch_children(const WfItem *item, int seq, const char *timer);
+extern void wf_item_go_on_spawning(const WfItem *item, const char *actor);
+
+/* spawn_row.c */
+typedef struct WfSpawn
+{
+	int64		item_id;
+	int			seq;
+	const char *workflow;
+	int			version;
+	int			total;
+	int			needed;			/* so many have to succeed */
+	Jsonb	   *children;		/* [key, input] of each, or NULL: all are
+								 * started */
+	int			started;
+	int			ended;			/* as far as they are counted */
+	int			succeeded;
+	const char *verdict;		/* ok, error, or NULL */
+} WfSpawn;
+
+extern void wf_spawn_store(const WfSpawn *spawn, Jsonb *success);
+extern bool wf_spawn_try_hold(int64 item_id, int seq);
+extern WfSpawn *wf_spawn_lock(int64 item_id, int seq);
+extern void wf_spawn_note_started(const WfSpawn *spawn);
+extern const char *wf_spawn_decide(WfSpawn *spawn);
+extern TimestampTz wf_spawn_now(void);
+
+/* spawn_start.c */
+extern bool wf_spawn_is_starting(void);
+extern Jsonb *wf_spawn_render(const WfVisit *visit, Jsonb *elements);
+extern void wf_spawn_start_children(const WfVisit *visit, WfSpawn *spawn, int most);
+extern void wf_item_note_end(const WfItem *item);
+
+/* spawn_close.c */
+extern void wf_item_leave_children(const WfItem *item, const WfMove *move);
+extern void wf_item_close_children(int64 item_id, int seq);
+
+/* child_mark.c */
+extern int64 wf_child_ends_from(void);
+
+/* input.c */
+extern void wf_item_require_input(const WfGraph *graph, Jsonb *input);
 
 /* event.c */
 extern bool wf_item_event_is_decision(const WfState *state, const char *event);

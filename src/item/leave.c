@@ -46,7 +46,7 @@ static bool
 may_have_timers(const WfItem *item, const WfState *state)
 {
 	return state->timeout_us > 0 || state->kind == WF_ACTIVITY_WAIT ||
-		state->kind == WF_ACTIVITY_REVIEW ||
+		state->kind == WF_ACTIVITY_REVIEW || state->kind == WF_ACTIVITY_SPAWN ||
 		(item->seq == WF_FIRST_SEQ && !wf_item_job_carries_start(state));
 }
 
@@ -166,6 +166,8 @@ wf_item_leave(const WfItem *item, const WfState *state, bool job_is_gone)
 {
 	bool		handed_over = false;
 
+	if (state->kind == WF_ACTIVITY_SPAWN)
+		(void) wf_spawn_lock(item->item_id, item->seq); /* before its timers */
 	if (wf_item_state_has_job(state) && !job_is_gone)
 		handed_over = drop_job(item);
 	if (may_have_timers(item, state))

@@ -171,12 +171,25 @@ render_spec(const WfVisit *visit)
 	return spec;
 }
 
+/*
+ * Reads an interval of a document.
+ */
+static int64
+interval_us(const char *text)
+{
+	Datum		interval = DirectFunctionCall3(interval_in, CStringGetDatum(text),
+											   ObjectIdGetDatum(InvalidOid),
+											   Int32GetDatum(-1));
+
+	return wf_interval_us(DatumGetIntervalP(interval));
+}
+
 static int
 attempt_timeout_ms(const WfState *state)
 {
 	char	   *timeout = wf_jsonb_get_text(state->retry, "timeout");
 
-	return timeout == NULL ? 0 : (int) Min(wf_item_interval_us(timeout) / 1000, INT_MAX);
+	return timeout == NULL ? 0 : (int) Min(interval_us(timeout) / 1000, INT_MAX);
 }
 
 static void

@@ -51,6 +51,7 @@ wf_item_event_is_outcome(const WfState *state, const char *event)
 		case WF_ACTIVITY_HTTP:
 		case WF_ACTIVITY_MODEL:
 		case WF_ACTIVITY_TASK:
+		case WF_ACTIVITY_SPAWN:
 			return strcmp(event, "ok") == 0 || strcmp(event, "error") == 0;
 		default:
 			return false;

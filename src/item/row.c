@@ -44,7 +44,9 @@ enum
 	COLUMN_PAUSED_AT,
 	COLUMN_SUBMITTED_BY = 16,
 	COLUMN_PRIORITY = 18,
-	COLUMN_KEEPS_EVENTS = 23,
+	COLUMN_PARENT_ID = 23,
+	COLUMN_PARENT_SEQ,
+	COLUMN_KEEPS_EVENTS = 26,
 };
 
 static Jsonb *
@@ -198,6 +200,15 @@ column_text(TupleTableSlot *row, int column, TupleTableSlot *other, const char *
 	return TextDatumGetCString(column_datum(row, column));
 }
 
+static void
+read_parent(TupleTableSlot *row, WfItem *item)
+{
+	if (is_null(row, COLUMN_PARENT_ID))
+		return;
+	item->parent_id = DatumGetInt64(column_datum(row, COLUMN_PARENT_ID));
+	item->parent_seq = DatumGetInt32(column_datum(row, COLUMN_PARENT_SEQ));
+}
+
 /*
  * The item that a row of workflow.item holds, without its data.  Says nothing
  * of a pause of the whole workflow.  old, of the row before, shares the texts
@@ -225,6 +236,7 @@ wf_item_from_row(TupleTableSlot *row, TupleTableSlot *old_row, const WfItem *old
 	item->submitted_by = column_text(row, COLUMN_SUBMITTED_BY, old_row, old->submitted_by);
 	item->priority = DatumGetInt32(column_datum(row, COLUMN_PRIORITY));
 	item->keeps_events = DatumGetBool(column_datum(row, COLUMN_KEEPS_EVENTS));
+	read_parent(row, item);
 
 	return item;
 }

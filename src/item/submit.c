@@ -23,7 +23,6 @@
 #include "item/item_internal.h"
 #include "item/result.h"
 #include "miscadmin.h"
-#include "schema/schema.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -52,48 +51,6 @@ typedef struct Submitted
 	bool		created;
 	bool		same_input;
 } Submitted;
-
-static char *
-describe_errors(List *errors)
-{
-	StringInfoData text;
-	ListCell   *cell;
-
-	initStringInfo(&text);
-	foreach(cell, errors)
-	{
-		WfSchemaError *error = lfirst(cell);
-
-		appendStringInfo(&text, "%s%s: %s", text.len == 0 ? "" : "\n",
-						 *error->path == '\0' ? "(root)" : error->path, error->message);
-	}
-
-	return text.data;
-}
-
-static void
-require_matching_input(const Submission *submission)
-{
-	List	   *errors;
-
-	if (!wf_jsonb_is_object(submission->input))
-		ereport(ERROR,
-				(errcode(ERRCODE_WF_SCHEMA_MISMATCH),
-				 errmsg("the input of an item must be a JSON object"),
-				 errdetail("Results of activities are added to it by name."),
-				 errhint("Wrap the value: {\"value\": ...}.")));
-	if (submission->graph->input_schema == NULL)
-		return;
-	errors = wf_schema_errors(submission->graph->input_schema, submission->input);
-	if (errors != NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_WF_SCHEMA_MISMATCH),
-				 errmsg("the input does not match the input schema of workflow \"%s\" version %d",
-						submission->graph->workflow, submission->graph->version),
-				 errdetail("%s", describe_errors(errors)),
-				 errhint("SELECT workflow.document('%s') shows the input_schema, to operators, designers and monitors.",
-						 submission->graph->workflow)));
-}
 
 static char *
 new_uuid(void)
@@ -303,7 +260,7 @@ submit(Submission *submission)
 	WfItem	   *item;
 
 	submission->graph = wf_active_graph(submission->workflow);
-	require_matching_input(submission);
+	wf_item_require_input(submission->graph, submission->input);
 	item = new_item(submission);
 	while ((item->item_id = insert_item(submission, item)) == 0)
 		if (find_item(submission, item->key, &result))

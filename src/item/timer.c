@@ -37,24 +37,21 @@ typedef struct DueTimer
 } DueTimer;
 
 /*
- * Reads an interval of a document.
- */
-int64
-wf_item_interval_us(const char *text)
-{
-	Datum		interval = DirectFunctionCall3(interval_in, CStringGetDatum(text),
-											   ObjectIdGetDatum(InvalidOid),
-											   Int32GetDatum(-1));
-
-	return wf_interval_us(DatumGetIntervalP(interval));
-}
-
-/*
  * Sets a timer of the item's present visit.
  */
 void
 wf_item_set_timer(const WfItem *item, const char *kind, TimestampTz due_at,
 				  const char *event)
+{
+	wf_item_set_timer_of(item->item_id, item->seq, kind, due_at, event);
+}
+
+/*
+ * The same of any visit.
+ */
+void
+wf_item_set_timer_of(int64 item_id, int seq, const char *kind, TimestampTz due_at,
+					 const char *event)
 {
 	static WfPlan plan = {
 		.name = "set timer",
@@ -68,8 +65,8 @@ wf_item_set_timer(const WfItem *item, const char *kind, TimestampTz due_at,
 	};
 	Datum		values[5];
 
-	values[0] = Int64GetDatum(item->item_id);
-	values[1] = Int32GetDatum(item->seq);
+	values[0] = Int64GetDatum(item_id);
+	values[1] = Int32GetDatum(seq);
 	values[2] = CStringGetTextDatum(kind);
 	values[3] = TimestampTzGetDatum(due_at);
 	values[4] = CStringGetTextDatum(event);
@@ -287,10 +284,16 @@ must_wait(const WfItem *item, const DueTimer *timer)
 static void
 fire_locked(const WfItem *item, const DueTimer *timer)
 {
-	bool		is_over = item->seq != timer->seq;
+	bool		is_close = strcmp(timer->kind, WF_TIMER_CLOSE) == 0;
+	bool		is_over = item->seq != timer->seq && !is_close;
 
 	if (!is_over && strcmp(timer->kind, "timeout") == 0 && must_wait(item, timer))
 		return;
+	if (!wf_item_may_touch_children(item, timer->seq, timer->kind))
+	{
+		change_due(timer, wf_now() + RETRY_DELAY_US);
+		return;
+	}
 	delete_timer(timer);
 	if (is_over)
 		return;
@@ -299,6 +302,10 @@ fire_locked(const WfItem *item, const DueTimer *timer)
 		begin_visit(item, timer->actor);
 	else if (strcmp(timer->kind, "overdue") == 0)
 		review_is_overdue(timer);
+	else if (is_close)
+		wf_item_close_children(timer->item_id, timer->seq);
+	else if (strcmp(timer->kind, WF_TIMER_SPAWN) == 0)
+		wf_item_go_on_spawning(item, timer->actor);
 	else
 		raise_event(item, timer);
 }
@@ -311,7 +318,7 @@ fire(void *argument)
 
 	if (item == NULL)
 		change_due(timer, wf_now() + RETRY_DELAY_US);
-	else if (!item->is_paused)
+	else if (!item->is_paused || strcmp(timer->kind, WF_TIMER_CLOSE) == 0)
 		fire_locked(item, timer);
 	wf_deferred_fire_steps();
 }
@@ -380,7 +387,7 @@ fire_alone(DueTimer *timer)
 	"FROM workflow.timer AS t " \
 	"JOIN workflow.item AS i ON i.item_id = t.item_id " \
 	"JOIN workflow.workflow AS w ON w.workflow = i.workflow " \
-	"WHERE i.paused_at IS NULL AND w.paused_at IS NULL "
+	"WHERE (i.paused_at IS NULL AND w.paused_at IS NULL OR t.kind = 'close') "
 
 static WfPlan due_plan = {
 	.name = "due timers",

@@ -284,6 +284,9 @@ wf_item_carry_out(const WfItem *old, const WfItem *new, const WfActiveMove *acti
 	row.from_state = old->state;
 	row.move = active->move;
 	wf_item_log(&row);
+	if (active->from->kind == WF_ACTIVITY_SPAWN)
+		wf_item_leave_children(old, active->move);
+	wf_item_note_end(new);
 
 	visit.item = new;
 	visit.graph = active->graph;

@@ -21,8 +21,9 @@ static WfMarkNote *notes = NULL;	/* in TopTransactionContext */
 static int	n_notes = 0;
 static int	max_notes = 0;
 
-/* A table of which rows were stored without a note. */
-static Oid	unnoted = InvalidOid;
+/* Tables with marks; and those of which rows were stored without a note. */
+static const char *const noted_tables[] = {"job", "timer", "child_end"};
+static Oid	unnoted[lengthof(noted_tables)];
 
 static void
 lower_marks(TransactionId held_by)
@@ -38,10 +39,11 @@ lower_marks(TransactionId held_by)
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_COMMIT && OidIsValid(unnoted))
-		wf_marks_forget(unnoted);
+	for (int i = 0; i < lengthof(unnoted); i++)
+		if (event == XACT_EVENT_COMMIT && OidIsValid(unnoted[i]))
+			wf_marks_forget(unnoted[i]);
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE || event == XACT_EVENT_ABORT)
-		unnoted = InvalidOid;
+		memset(unnoted, 0, sizeof(unnoted));
 	if (n_notes == 0)
 		return;
 	if (event == XACT_EVENT_COMMIT)
@@ -55,16 +57,19 @@ on_transaction_end(XactEvent event, void *arg)
 }
 
 /*
- * Who has disabled the triggers has stored rows, or will; claims that wait are
- * to look for them.
+ * Who has disabled the triggers has stored rows, or will; who waits for such rows
+ * is to look for them.
  */
 static void
 on_switched(const char *table)
 {
-	if (strcmp(table, "job") != 0 || !wf_marks_attach())
-		return;
-	unnoted = wf_look_relation(table);
-	wf_wake_at_commit(WF_WAKE_TASK, NULL);
+	for (int i = 0; i < lengthof(noted_tables); i++)
+	{
+		if (strcmp(table, noted_tables[i]) != 0 || !wf_marks_attach())
+			continue;
+		unnoted[i] = wf_look_relation(table);
+		wf_wake_at_commit(i == 0 ? WF_WAKE_TASK : WF_WAKE_MAINTENANCE, NULL);
+	}
 }
 
 void

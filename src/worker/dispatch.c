@@ -440,3 +440,33 @@ wf_dispatch_timers(const WfDispatcher *by)
 
 	return -1;
 }
+
+typedef struct Ends
+{
+	int			n;
+	bool		put_off;
+} Ends;
+
+static void
+count_ends(void *argument)
+{
+	Ends	   *ends = argument;
+
+	ends->n = wf_item_count_ends(false, &ends->put_off);
+}
+
+/*
+ * Counts children that have ended; returns how many, -1 when that failed.
+ */
+int
+wf_dispatch_ends(const WfDispatcher *by, bool *put_off)
+{
+	Ends		ends = {0};
+	WfFault		fault;
+
+	if (!by->perform("counting ended children", count_ends, &ends, &fault))
+		return -1;
+	*put_off |= ends.put_off;
+
+	return ends.n;
+}

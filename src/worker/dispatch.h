@@ -42,6 +42,7 @@ extern WfDispatcher *wf_dispatcher(const char *actor);
 extern int	wf_dispatch_sql(const WfDispatcher *by, WfSqlPace *pace);
 extern void wf_dispatch_sql_job(const WfDispatcher *by, WfJob *job);
 extern int	wf_dispatch_timers(const WfDispatcher *by);
+extern int	wf_dispatch_ends(const WfDispatcher *by, bool *put_off);
 extern int	wf_dispatch_reclaim(const WfDispatcher *by, bool *put_off);
 
 /* Jobs that a process died with. */

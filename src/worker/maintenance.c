@@ -228,6 +228,7 @@ run_round(Supervisor *self)
 {
 	WfFault		fault;
 	int			nfired;
+	int			nended;
 	int			nreclaimed;
 
 	do
@@ -235,7 +236,8 @@ run_round(Supervisor *self)
 		CHECK_FOR_INTERRUPTS();
 		nfired = wf_dispatch_timers(self->by);
 		nreclaimed = wf_dispatch_reclaim(self->by, &self->put_off);
-	} while (nfired > 0 || nreclaimed > 0);
+		nended = wf_dispatch_ends(self->by, &self->put_off);	/* it adds to that */
+	} while (nfired > 0 || nended > 0 || nreclaimed > 0);
 	wf_retention_run();
 
 	if (self->has_prepared &&
@@ -252,7 +254,7 @@ run_round(Supervisor *self)
 		!start_worker(self, WF_WORKER_SQL))
 		self->put_off = true;	/* the others do the work meanwhile */
 
-	return nfired == 0 && nreclaimed == 0;
+	return nfired == 0 && nended == 0 && nreclaimed == 0;
 }
 
 static long

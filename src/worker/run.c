@@ -139,16 +139,28 @@ time_is_over(const Run *run)
 }
 
 /*
+ * What was done, of which -1 says that not even looking worked.  (A macro would
+ * do it twice.)
+ */
+static int
+how_many(int done)
+{
+	return Max(0, done);
+}
+
+/*
  * Does once what is due of everything; returns how much that was.
  */
 static int
 take_turn(Run *run)
 {
+	bool		put_off;
 	int			n = 0;
 
-	n += Max(0, wf_dispatch_timers(&run->by));
+	n += how_many(wf_dispatch_ends(&run->by, &put_off));
+	n += how_many(wf_dispatch_timers(&run->by));
 	if (!time_is_over(run))
-		n += Max(0, wf_dispatch_sql(&run->by, &run->pace));
+		n += how_many(wf_dispatch_sql(&run->by, &run->pace));
 	if (n > 0)
 		wf_calls_look(run->calls);
 	n += wf_calls_turn(run->calls);
@@ -268,6 +280,15 @@ fire_own_timers(void *argument)
 	own->n = wf_item_fire_own_timers(1, own->run->by.actor);
 }
 
+static void
+count_own_ends(void *argument)
+{
+	Own		   *own = argument;
+	bool		put_off;
+
+	own->n = wf_item_count_ends(true, &put_off);
+}
+
 /*
  * Works off what this transaction wrote itself, and commits nothing.
  */
@@ -285,6 +306,8 @@ run_own(Run *run)
 	{
 		CHECK_FOR_INTERRUPTS();
 		n = run->by.perform("running a sql activity", run_own_job, &own, &fault) ? own.n : 0;
+		if (run->by.perform("counting ended children", count_own_ends, &own, &fault))
+			n += own.n;
 		if (run->by.perform("firing a timer", fire_own_timers, &own, &fault))
 			n += own.n;
 	} while (n > 0 && !time_is_over(run));
