@@ -8,9 +8,10 @@
 #   make lint        the checks that run in seconds
 #   make indent      lay out the C sources
 #   make test-matrix the same tests on other servers, in chroots
-#   make bench       the short form of both:
+#   make bench       the short form of all:
 #   make bench-http  effects a second, beside bare libcurl; BENCH="--runs 5"
 #   make bench-queues  jobs, beside other queues; BENCH="--case single,batch"
+#   make bench-transitions  moves of items, beside plain triggers; BENCH="--case bulk"
 #
 #   make check-regress check-isolation check-tap   one kind of test;
 #                    TESTS="queue item" picks files by name
@@ -78,7 +79,7 @@ TESTS =
 POINTS = build/points.so
 RUN_TESTS = PG_CONFIG='$(PG_CONFIG)' PGXS='$(PGXS)' tools/run_tests
 
-.PHONY: test installcheck check-regress check-isolation check-tap check-stress lint indent demo diagrams test-matrix bench bench-http bench-queues
+.PHONY: test installcheck check-regress check-isolation check-tap check-stress lint indent demo diagrams test-matrix bench bench-http bench-queues bench-transitions
 
 test:
 	@$(MAKE) -s all install
@@ -125,7 +126,8 @@ BENCH =
 bench:
 	@$(MAKE) -s bench-http BENCH=
 	@$(MAKE) -s bench-queues BENCH=
+	@$(MAKE) -s bench-transitions BENCH=
 
-bench-http bench-queues: bench-%:
+bench-http bench-queues bench-transitions: bench-%:
 	@$(MAKE) -s all install
 	@PG_CONFIG='$(PG_CONFIG)' tools/bench $* $(BENCH)

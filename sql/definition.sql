@@ -27,11 +27,16 @@ CREATE TRIGGER bind_definer BEFORE INSERT OR UPDATE OF definer ON workflow.defin
 CREATE FUNCTION workflow._definition_changed() RETURNS trigger
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_definition_changed';
 COMMENT ON FUNCTION workflow._definition_changed() IS
-  'Inner: makes every session compile its graphs anew';
+  'Inner: makes every session read anew what it keeps of definitions and pauses';
 
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON workflow.definition
   FOR EACH STATEMENT EXECUTE FUNCTION workflow._definition_changed();
 ALTER TABLE workflow.definition ENABLE ALWAYS TRIGGER changed;
+
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OF workflow, paused_at OR DELETE OR TRUNCATE ON workflow.workflow
+  FOR EACH STATEMENT EXECUTE FUNCTION workflow._definition_changed();
+COMMENT ON TRIGGER changed ON workflow.workflow IS 'Sessions keep what they know of a pause until it changes';
+ALTER TABLE workflow.workflow ENABLE ALWAYS TRIGGER changed;
 
 -- ------------------------------------------------------------------ endpoints
 

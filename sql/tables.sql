@@ -74,6 +74,7 @@ CREATE TABLE workflow.item (
   parent_id    bigint,
   parent_seq   int,
   parent_index int,
+  keeps_events boolean NOT NULL DEFAULT false,
   UNIQUE (workflow, key)
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX item_source_event ON workflow.item (workflow, source, event_id)
@@ -89,6 +90,7 @@ COMMENT ON COLUMN workflow.item.origin IS 'State the item left for an exception 
 COMMENT ON COLUMN workflow.item.submitted_by IS 'Role that submitted the item';
 COMMENT ON COLUMN workflow.item.route IS 'Part of the key that decides where the item lives in a cluster';
 COMMENT ON COLUMN workflow.item.input_ref IS 'Where a large input is kept outside: a URI or table:key';
+COMMENT ON COLUMN workflow.item.keeps_events IS 'An event was kept for it: from then on its moves look for one';
 COMMENT ON COLUMN workflow.item.data IS 'The input, with the results of activities added under their names';
 COMMENT ON COLUMN workflow.item.parent_id IS 'Item that started this one, in a spawn state';
 COMMENT ON COLUMN workflow.item.parent_seq IS 'Visit of that state';

@@ -3,31 +3,36 @@
  *	  Adding rows to a table of the extension without a statement.
  *
  * An INSERT would cost several times what the row costs.  Most indexes of such
- * tables are partial ones, "column IS NOT NULL", and do not take in every row:
- * those are not even opened.  Where somebody has added an index of another
- * kind, it is left to the executor.
+ * tables are partial ones and do not take in every row: those are not even
+ * opened.  Their conditions are made ready once.  Where somebody has added an
+ * index of another kind, all is left to the executor.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "base/append.h"
 #include "base/compat.h"
 #include "base/owner.h"
 #include "catalog/index.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_trigger.h"
 #include "executor/executor.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/primnodes.h"
+#include "optimizer/optimizer.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 
-/* An index of columns, of the rows where a column is not null. */
+/* An index of columns. */
 typedef struct KnownIndex
 {
 	Oid			oid;
-	AttrNumber	unless_null;	/* 0: of all rows */
+	AttrNumber	unless_null;	/* of the rows where it is not null; 0: of all */
+	ExprState  *condition;		/* another one, or NULL */
 	IndexInfo  *info;
 } KnownIndex;
 
@@ -35,7 +40,7 @@ typedef struct KnownTable
 {
 	Oid			oid;			/* hash key */
 	bool		is_known;
-	bool		is_simple;		/* all indexes are such */
+	bool		is_simple;		/* all indexes are such as we know how to fill */
 	int			count;
 	KnownIndex *indexes;
 	MemoryContext memory;
@@ -81,6 +86,26 @@ unless_null(List *condition)
 	return ((Var *) test->arg)->varattno;
 }
 
+static bool
+is_foreign_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+/*
+ * Whether an expression calls functions that somebody may replace.
+ */
+static bool
+calls_foreign(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, is_foreign_function, context))
+		return true;
+
+	return expression_tree_walker(node, calls_foreign, context);
+}
+
 /*
  * Learns what there is to know of an index; false when it is not a simple one.
  */
@@ -89,17 +114,23 @@ learn_index(Oid oid, KnownIndex *known)
 {
 	Relation	index = index_open(oid, RowExclusiveLock);
 	int			column;
+	bool		is_simple;
 
 	known->oid = oid;
 	known->info = BuildIndexInfo(index);
 	column = unless_null(known->info->ii_Predicate);
 	known->unless_null = Max(column, 0);
-	index_close(index, NoLock);
-
-	return column >= 0 && index->rd_rel->relam == BTREE_AM_OID &&
+	known->condition = NULL;
+	is_simple = index->rd_rel->relam == BTREE_AM_OID &&
 		known->info->ii_Expressions == NIL && known->info->ii_ExclusionOps == NULL &&
 		known->info->ii_ReadyForInserts &&
-		(!index->rd_index->indisunique || index->rd_index->indimmediate);
+		(!index->rd_index->indisunique || index->rd_index->indimmediate) &&
+		!calls_foreign((Node *) known->info->ii_Predicate, NULL);
+	if (is_simple && column < 0)
+		known->condition = ExecInitQual((List *) expression_planner((Expr *) known->info->ii_Predicate), NULL);
+	index_close(index, NoLock);
+
+	return is_simple;
 }
 
 static void
@@ -159,6 +190,33 @@ known_table(Relation table)
 	return last;
 }
 
+/*
+ * Whether a row is one of those that an index is of.
+ */
+static bool
+takes_in(const KnownIndex *known, TupleTableSlot *row)
+{
+	static ExprContext *context = NULL;
+	MemoryContext caller;
+	bool		result;
+
+	if (known->unless_null != 0)
+		return !slot_attisnull(row, known->unless_null);
+	if (known->condition == NULL)
+		return true;
+	if (context == NULL)
+	{
+		caller = MemoryContextSwitchTo(TopMemoryContext);
+		context = CreateStandaloneExprContext();
+		MemoryContextSwitchTo(caller);
+	}
+	context->ecxt_scantuple = row;
+	result = ExecQual(known->condition, context);
+	ResetExprContext(context);
+
+	return result;
+}
+
 static void
 insert_into(Relation table, const KnownIndex *known, TupleTableSlot **rows, int n)
 {
@@ -168,7 +226,7 @@ insert_into(Relation table, const KnownIndex *known, TupleTableSlot **rows, int 
 
 	for (int i = 0; i < n; i++)
 	{
-		if (known->unless_null != 0 && slot_attisnull(rows[i], known->unless_null))
+		if (!takes_in(known, rows[i]))
 			continue;
 		if (index == NULL)
 			index = index_open(known->oid, RowExclusiveLock);
@@ -201,15 +259,17 @@ insert_by_executor(Relation table, TupleTableSlot **rows, int n)
 	wf_leave_owner(&caller);
 }
 
+bool
+wf_append_is_simple(Relation table)
+{
+	return known_table(table)->is_simple;
+}
+
 void
-wf_append(Relation table, TupleTableSlot **rows, int n)
+wf_append_to_indexes(Relation table, TupleTableSlot **rows, int n)
 {
 	const KnownTable *known = known_table(table);
 
-	if (n == 1)
-		table_tuple_insert(table, rows[0], GetCurrentCommandId(true), 0, NULL);
-	else
-		table_multi_insert(table, rows, n, GetCurrentCommandId(true), 0, NULL);
 	if (!known->is_simple)
 	{
 		insert_by_executor(table, rows, n);
@@ -219,12 +279,47 @@ wf_append(Relation table, TupleTableSlot **rows, int n)
 		insert_into(table, &known->indexes[i], rows, n);
 }
 
+void
+wf_append(Relation table, TupleTableSlot **rows, int n)
+{
+	if (n == 1)
+		table_tuple_insert(table, rows[0], GetCurrentCommandId(true), 0, NULL);
+	else
+		table_multi_insert(table, rows, n, GetCurrentCommandId(true), 0, NULL);
+	wf_append_to_indexes(table, rows, n);
+}
+
+/*
+ * See append.h.
+ */
+bool
+wf_append_suffices_with(Relation table, const char *own_trigger, int own_conditions)
+{
+	const TriggerDesc *triggers = table->trigdesc;
+	const TupleConstr *constraints = RelationGetDescr(table)->constr;
+
+	if (table->rd_rules != NULL)
+		return false;
+	if (constraints != NULL &&
+		(constraints->num_check != own_conditions || constraints->has_generated_stored))
+		return false;
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (TRIGGER_FOR_INSERT(trigger->tgtype) &&
+			(own_trigger == NULL || strcmp(trigger->tgname, own_trigger) != 0))
+			return false;
+	}
+
+	return true;
+}
+
+/*
+ * See append.h.
+ */
 bool
 wf_append_suffices(Relation table)
 {
-	const TriggerDesc *triggers = table->trigdesc;
-
-	return triggers == NULL ||
-		!(triggers->trig_insert_before_row || triggers->trig_insert_after_row ||
-		  triggers->trig_insert_before_statement || triggers->trig_insert_after_statement);
+	return wf_append_suffices_with(table, NULL, 0);
 }

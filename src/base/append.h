@@ -17,7 +17,23 @@
  */
 extern void wf_append(Relation table, TupleTableSlot **rows, int n);
 
-/* Whether an INSERT would do something more: a trigger of somebody's. */
+/*
+ * Whether all indexes of a table are of a kind that is filled without the
+ * executor; and entering rows that are stored already.
+ */
+extern bool wf_append_is_simple(Relation table);
+extern void wf_append_to_indexes(Relation table, TupleTableSlot **rows, int n);
+
+/*
+ * Whether an INSERT would do no more: fire no trigger, follow no rule, check no
+ * condition, fill no column by an expression.
+ */
 extern bool wf_append_suffices(Relation table);
+
+/*
+ * The same besides what the caller sees to: a trigger, and so many conditions,
+ * which its rows fulfil.
+ */
+extern bool wf_append_suffices_with(Relation table, const char *own_trigger, int own_conditions);
 
 #endif							/* WF_BASE_APPEND_H */

@@ -7,6 +7,7 @@
 #ifndef WF_BASE_COMPAT_H
 #define WF_BASE_COMPAT_H
 
+#include "access/tableam.h"
 #include "datatype/timestamp.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -92,6 +93,15 @@ wf_my_proc_number(void)
 #define wf_relation_file(relation) ((relation)->rd_locator.relNumber)
 #else
 #define wf_relation_file(relation) ((relation)->rd_node.relNode)
+#endif
+
+/* Which indexes have to take in the new row after an update. */
+#if PG_VERSION_NUM >= 160000
+typedef TU_UpdateIndexes WfUpdateIndexes;
+#define wf_needs_index_entries(indexes) ((indexes) != TU_None)
+#else
+typedef bool WfUpdateIndexes;
+#define wf_needs_index_entries(indexes) (indexes)
 #endif
 
 /* Enters a row that was inserted into the indexes of its table. */

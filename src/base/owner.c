@@ -24,6 +24,8 @@
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
+#define OWNERS_PATH "pg_catalog, pg_temp"
+
 static bool functions_are_ours = false;
 
 static void
@@ -109,8 +111,22 @@ switch_to(Oid role, int sec_context, WfCaller *caller)
 static void
 switch_back(const WfCaller *caller, bool keep_settings)
 {
+	if (caller->guc_level == 0)
+		return;
 	AtEOXact_GUC(keep_settings, caller->guc_level);
 	SetUserIdAndSecContext(caller->role, caller->sec_context);
+}
+
+/*
+ * Whether all is as wf_enter_owner() leaves it: most often one of ours is called
+ * inside another one.
+ */
+static bool
+is_owner(const WfCaller *caller)
+{
+	return caller->role == BOOTSTRAP_SUPERUSERID &&
+		(caller->sec_context & SECURITY_LOCAL_USERID_CHANGE) != 0 &&
+		strcmp(namespace_search_path, OWNERS_PATH) == 0;
 }
 
 /*
@@ -121,8 +137,12 @@ void
 wf_enter_owner(WfCaller *caller)
 {
 	wf_require_own_functions();
+	GetUserIdAndSecContext(&caller->role, &caller->sec_context);
+	caller->guc_level = 0;
+	if (is_owner(caller))
+		return;
 	switch_to(BOOTSTRAP_SUPERUSERID, SECURITY_LOCAL_USERID_CHANGE, caller);
-	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+	(void) set_config_option("search_path", OWNERS_PATH,
 							 PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 }

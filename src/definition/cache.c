@@ -212,6 +212,7 @@ load_graph(const char *workflow, int version)
 	source.owner = wf_result_text(0, 4);
 	source.definer_role = DatumGetObjectId(wf_result_datum(0, 5, NULL));
 	graph = wf_graph_compile(&source);
+	graph->pause = wf_pause_note();
 	MemoryContextSwitchTo(old);
 
 	return graph;
@@ -289,20 +290,34 @@ wf_graph_definer(const WfGraph *graph)
 	return graph->definer_role;
 }
 
+/*
+ * See graph.h.
+ */
 const WfGraph *
-wf_graph(const char *workflow, int version)
+wf_graph_known(const char *workflow, int version)
 {
 	GraphKey	key = {workflow, version};
 	const GraphEntry *entry;
-	const WfGraph *graph;
 
 	register_callbacks_once();
 	AcceptInvalidationMessages();
 	if (cache_state != CACHE_VALID)
-		reset_cache();
-
+		return NULL;
 	entry = hash_search(graphs, &key, HASH_FIND, NULL);
-	graph = entry != NULL ? entry->graph : load_and_remember(workflow, version);
+
+	return entry == NULL ? NULL : entry->graph;
+}
+
+const WfGraph *
+wf_graph(const char *workflow, int version)
+{
+	const WfGraph *graph = wf_graph_known(workflow, version);
+
+	if (graph != NULL)
+		return graph;
+	if (cache_state != CACHE_VALID)
+		reset_cache();
+	graph = load_and_remember(workflow, version);
 	if (graph == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_WF_UNKNOWN),

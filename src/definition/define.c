@@ -455,8 +455,8 @@ wf_require_sound(PG_FUNCTION_ARGS)
 PG_FUNCTION_INFO_V1(wf_definition_changed);
 
 /*
- * Statement trigger on workflow.definition: every backend compiles its graphs
- * anew after this commits.
+ * Statement trigger on workflow.definition and workflow.workflow: every backend
+ * reads anew, after this commits, what it keeps of them.
  */
 Datum
 wf_definition_changed(PG_FUNCTION_ARGS)

@@ -306,4 +306,7 @@ typedef struct WfSource
  */
 extern WfGraph *wf_graph_compile(const WfSource *source);
 
+/* pause.c */
+extern struct WfPauseNote *wf_pause_note(void);
+
 #endif							/* WF_DEFINITION_INTERNAL_H */

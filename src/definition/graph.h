@@ -73,6 +73,7 @@ typedef struct WfGraph
 	int			nstates;
 	WfState    *states;
 	struct HTAB *by_name;
+	struct WfPauseNote *pause;	/* what is known of a pause of the workflow */
 } WfGraph;
 
 /* Outcome of the built-in final state CANCELLED. */
@@ -80,6 +81,16 @@ typedef struct WfGraph
 
 /* The compiled version; raises WF012 when there is none. */
 extern const WfGraph *wf_graph(const char *workflow, int version);
+
+/* The same without a statement: NULL when it has to be read first. */
+extern const WfGraph *wf_graph_known(const char *workflow, int version);
+
+/*
+ * Whether the whole workflow is paused, as of now; and whether that can be told
+ * without a statement.
+ */
+extern bool wf_graph_is_paused(const WfGraph *graph);
+extern bool wf_graph_pause_is_known(const WfGraph *graph);
 
 /* The state that items start in; raises when there is none. */
 extern const WfState *wf_graph_initial(const WfGraph *graph);

@@ -36,8 +36,8 @@ wf_item_raise(const WfVisit *visit, const char *event, const char *reason,
 /*
  * Whether the activity's job carries the time it may start at.
  */
-static bool
-job_carries_start(const WfState *state)
+bool
+wf_item_job_carries_start(const WfState *state)
 {
 	switch (state->kind)
 	{
@@ -115,18 +115,29 @@ wf_item_takes_events(const WfState *state)
 }
 
 /*
+ * Whether entering the state, now, sets nothing going.
+ */
+bool
+wf_item_enters_quietly(const WfItem *item, const WfState *state)
+{
+	return (state->kind == WF_ACTIVITY_NONE || state->kind == WF_ACTIVITY_FINAL) &&
+		state->timeout_us == 0 && !item->keeps_events &&
+		(item->outcome == NULL || item->parent_id == 0);
+}
+
+/*
  * Sets going what the state of the visit declares.  Returns the item as it is
  * after all that followed at once.
  */
 const WfItem *
 wf_item_enter(const WfVisit *visit)
 {
-	if (visit->start_at > wf_now() && !job_carries_start(visit->state))
+	if (visit->start_at > wf_now() && !wf_item_job_carries_start(visit->state))
 	{
 		wf_item_set_timer(visit->item, "start", visit->start_at, "start");
 		return visit->item;
 	}
-	if (wf_item_takes_events(visit->state))
+	if (visit->item->keeps_events && wf_item_takes_events(visit->state))
 	{
 		const WfItem *moved = wf_item_fire_kept_event(visit);
 

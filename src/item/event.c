@@ -177,6 +177,26 @@ store_event(const Sent *sent, int seq)
 }
 
 /*
+ * From now on the item's moves look for events that were kept.
+ */
+static void
+note_kept(const WfItem *item)
+{
+	static WfPlan plan = {
+		.name = "note kept event",
+		.expected = SPI_OK_UPDATE,
+		.passes = "item",
+		.nargs = 1,
+		.argtypes = {INT8OID},
+		.sql = "UPDATE workflow.item SET keeps_events = true WHERE item_id = $1",
+	};
+	Datum		value = Int64GetDatum(item->item_id);
+
+	if (!item->keeps_events)
+		wf_plan_execute(&plan, &value, NULL);
+}
+
+/*
  * The item's data once an event has left the state: what the event carried is
  * kept under the state's name.  NULL: nothing changes.
  */
@@ -319,6 +339,7 @@ keep_or_refuse(const WfGraph *graph, const WfItem *item, const WfState *state,
 	if (takers == NIL)
 		wf_item_refuse_event(item, sent->event);
 	store_event(sent, 0);
+	note_kept(item);
 	ereport(NOTICE,
 			(errmsg("event \"%s\" is kept: state \"%s\" does not handle it", sent->event, state->name),
 			 errdetail("It fires when the item comes to: %s.", join(takers))));

@@ -11,7 +11,6 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "base/guard.h"
 #include "base/jsonb.h"
 #include "base/plan.h"
@@ -51,6 +50,7 @@ static const Rule rules[] = {
 	NOTED,						/* data */
 	KEPT,						/* parent_id */
 	PASSED, PASSED,				/* parent_seq, parent_index */
+	PASSED,						/* keeps_events */
 };
 
 /* Whom the engine changes data for at this moment, or NULL. */
@@ -76,34 +76,15 @@ same_image(Form_pg_attribute column, Datum left, Datum right)
 	return datum_image_eq(left, right, column->attbyval, column->attlen);
 }
 
-/* The columns of a row. */
-typedef struct Row
-{
-	Datum	   *values;
-	bool	   *nulls;
-} Row;
-
-static Row
-read_row(HeapTuple tuple, TupleDesc desc)
-{
-	Row			row;
-
-	row.values = palloc(desc->natts * sizeof(Datum));
-	row.nulls = palloc(desc->natts * sizeof(bool));
-	heap_deform_tuple(tuple, desc, row.values, row.nulls);
-
-	return row;
-}
-
 static bool
-is_changed(Form_pg_attribute column, const Row *old, const Row *new)
+is_changed(Form_pg_attribute column, const TupleTableSlot *old, const TupleTableSlot *new)
 {
 	int			i = column->attnum - 1;
 
-	if (old->nulls[i] || new->nulls[i])
-		return old->nulls[i] != new->nulls[i];
+	if (old->tts_isnull[i] || new->tts_isnull[i])
+		return old->tts_isnull[i] != new->tts_isnull[i];
 
-	return !same_image(column, old->values[i], new->values[i]);
+	return !same_image(column, old->tts_values[i], new->tts_values[i]);
 }
 
 void
@@ -161,16 +142,17 @@ bool
 wf_item_judge_columns(const TriggerData *trigger, const WfItem *old, bool is_move)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	Row			before = read_row(trigger->tg_trigtuple, desc);
-	Row			after = read_row(trigger->tg_newtuple, desc);
 	bool		matters = false;
+
+	slot_getallattrs(trigger->tg_trigslot);
+	slot_getallattrs(trigger->tg_newslot);
 
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(desc, i);
 		Rule		rule = rule_of(i);
 
-		if (rule == FREE || !is_changed(column, &before, &after))
+		if (rule == FREE || !is_changed(column, trigger->tg_trigslot, trigger->tg_newslot))
 			continue;
 		if (!may_change(rule, old, is_move))
 			wf_item_refuse_hand_change(old, NameStr(column->attname));
@@ -227,6 +209,40 @@ require_object(const WfItem *item, Jsonb *data)
 				 errhint("Results of activities are added to it by name.")));
 }
 
+static Datum
+data_before(const TriggerData *trigger, Jsonb *intended)
+{
+	bool		isnull;
+
+	return intended != NULL ? JsonbPGetDatum(intended) :
+		slot_getattr(trigger->tg_trigslot, WF_ITEM_COLUMN_DATA, &isnull);
+}
+
+static Datum
+data_after(const TriggerData *trigger)
+{
+	bool		isnull;
+
+	return slot_getattr(trigger->tg_newslot, WF_ITEM_COLUMN_DATA, &isnull);
+}
+
+static bool
+has_other_data(const TriggerData *trigger, Jsonb *intended)
+{
+	return !same_image(TupleDescAttr(RelationGetDescr(trigger->tg_relation), WF_ITEM_COLUMN_DATA - 1),
+					   data_before(trigger, intended), data_after(trigger));
+}
+
+/*
+ * Whether there is anything to note.
+ */
+bool
+wf_item_has_hand_changes(const TriggerData *trigger, const WfItem *old, const WfItem *new,
+						 Jsonb *intended)
+{
+	return old->priority != new->priority || has_other_data(trigger, intended);
+}
+
 /*
  * Notes what a hand has changed.  intended: the data that the engine stores
  * with this update, NULL when it stores none; it is on record with the move.
@@ -235,21 +251,13 @@ void
 wf_item_note_hand_changes(const TriggerData *trigger, const WfItem *old, const WfItem *new,
 						  Jsonb *intended, const char *actor)
 {
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	Datum		before = JsonbPGetDatum(intended);
-	Datum		after;
-	bool		isnull;
-
 	if (patching_for != NULL)
 		actor = patching_for;
 	note_priority(trigger, old, new, actor);
-	if (intended == NULL)
-		before = heap_getattr(trigger->tg_trigtuple, WF_ITEM_COLUMN_DATA, desc, &isnull);
-	after = heap_getattr(trigger->tg_newtuple, WF_ITEM_COLUMN_DATA, desc, &isnull);
-	if (same_image(TupleDescAttr(desc, WF_ITEM_COLUMN_DATA - 1), before, after))
+	if (!has_other_data(trigger, intended))
 		return;
 	require_object(old, new->data);
-	note_patch(old->item_id, actor, NULL, before, after);
+	note_patch(old->item_id, actor, NULL, data_before(trigger, intended), data_after(trigger));
 }
 
 PG_FUNCTION_INFO_V1(wf_inner_set_pause);

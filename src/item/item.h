@@ -14,6 +14,7 @@
 #include "definition/graph.h"
 #include "effect/effect.h"
 #include "queue/queue.h"
+#include "storage/itemptr.h"
 #include "utils/jsonb.h"
 
 typedef struct WfItem
@@ -27,6 +28,7 @@ typedef struct WfItem
 	const char *origin;			/* or NULL */
 	const char *outcome;		/* or NULL: the item lives */
 	bool		is_paused;
+	bool		keeps_events;	/* one that came early may wait for its state */
 	const char *submitted_by;
 	int			priority;
 	Jsonb	   *data;
@@ -35,6 +37,8 @@ typedef struct WfItem
 								 * trigger is given */
 	int			parent_seq;
 	bool		is_unmoved;		/* of a row only: in its first visit */
+	ItemPointerData place;		/* of the row that it was read from; or
+								 * invalid */
 } WfItem;
 
 /* A value that travels with a move: what happened, who did it and why. */
@@ -130,9 +134,13 @@ extern void wf_item_effect_settled(int64 effect_id, const char *actor);
 /*
  * Runs a claimed sql activity: calls the function as the definer of the
  * version and completes the job.  Raises what the function raises; the caller
- * wraps it into a subtransaction.
+ * wraps it into a subtransaction.  begins() is told the policy of the state (or
+ * NULL) before the function is called.
  */
-extern void wf_item_run_sql(const WfJob *job, const char *actor);
+extern void wf_item_run_sql(const WfJob *job, const char *actor, void (*begins) (Jsonb *policy));
+
+/* Whether an item is paused, by itself or with its workflow; one that is gone is not. */
+extern bool wf_item_is_paused(int64 item_id);
 
 /*
  * Raises inside an activity: it must not run those of others.

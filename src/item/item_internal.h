@@ -5,8 +5,6 @@
 #ifndef WF_ITEM_INTERNAL_H
 #define WF_ITEM_INTERNAL_H
 
-#include "access/htup.h"
-#include "access/tupdesc.h"
 #include "base/compat.h"
 #include "commands/trigger.h"
 #include "item/item.h"
@@ -14,7 +12,12 @@
 /* Sequence number of the transition that a submission is logged as. */
 #define WF_FIRST_SEQ 1
 
-/* Number of the column workflow.item.data. */
+/* Numbers of columns of workflow.item. */
+#define WF_ITEM_COLUMN_STATE 5
+#define WF_ITEM_COLUMN_SINCE 6
+#define WF_ITEM_COLUMN_SEQ 7
+#define WF_ITEM_COLUMN_OUTCOME 8
+#define WF_ITEM_COLUMN_ORIGIN 9
 #define WF_ITEM_COLUMN_DATA 22
 
 /* An item that has entered a state. */
@@ -62,16 +65,30 @@ typedef struct WfActiveMove
 
 /* settle.c */
 extern bool wf_item_visit_goes_on(const WfItem *item, const WfJob *job);
+extern void wf_item_complete_visit(const WfItem *item, const WfJob *job, const char *event,
+								   Jsonb *result, const char *actor);
+
+/* lock.c */
+extern WfItem *wf_item_lock_row(int64 item_id, bool waits);
+
+/* move_row.c */
+extern WfItem *wf_item_move_row(const WfActiveMove *move);
+
+/* trigger.c */
+#define WF_ITEM_OWN_TRIGGERS 3
+extern bool wf_item_is_own_trigger(const char *name);
+extern void wf_item_expected_stamps(const WfItem *old, const WfState *from, const WfState *to,
+									const WfMigration *migration, WfItem *stamps);
+extern const WfItem *wf_item_carry_out(const WfItem *old, const WfItem *new,
+									   const WfActiveMove *active);
 
 /* row.c */
 extern WfItem *wf_item_find(int64 item_id);
 extern WfItem *wf_item_read(int64 item_id);
 extern WfItem *wf_item_try_lock(int64 item_id);
 extern WfItem *wf_item_copy(const WfItem *item);
-extern WfItem *wf_item_from_tuple(HeapTuple tuple, TupleDesc desc);
-extern Jsonb *wf_item_data_from_tuple(HeapTuple tuple, TupleDesc desc);
-extern bool wf_item_workflow_is_paused(const char *workflow);
-extern bool wf_item_is_paused(int64 item_id);
+extern WfItem *wf_item_from_row(TupleTableSlot *row, TupleTableSlot *old_row, const WfItem *old);
+extern Jsonb *wf_item_data_from_row(TupleTableSlot *row);
 extern void wf_item_require_running(const WfItem *item);
 
 /* move.c */
@@ -113,12 +130,24 @@ extern char *wf_item_allowed_hint(const WfItem *item);
 extern void wf_item_refuse_hand_change(const WfItem *item, const char *column);
 extern bool wf_item_judge_columns(const TriggerData *trigger, const WfItem *old,
 								  bool is_move);
+extern bool wf_item_has_hand_changes(const TriggerData *trigger, const WfItem *old,
+									 const WfItem *new, Jsonb *intended);
 extern void wf_item_note_hand_changes(const TriggerData *trigger, const WfItem *old,
 									  const WfItem *new, Jsonb *intended,
 									  const char *actor);
 
 /* log.c */
 extern void wf_item_log(const WfLogRow *row);
+extern bool wf_item_log_is_plain(void);
+extern void wf_item_log_quietly(const WfLogRow *row, const TriggerDesc *triggers);
+extern void wf_item_log_flush(void);
+extern void wf_item_log_init(void);
+
+/* direct.c */
+extern void wf_item_judge_direct(const WfItem *old, const WfItem *new, WfActiveMove *direct,
+								 WfMove *move);
+extern bool wf_item_may_be_moved_by_hand(const WfItem *old, const WfItem *new,
+										 WfActiveMove *direct, WfMove *move);
 
 /* migrate.c */
 extern const WfItem *wf_item_migrate_visit(const WfItem *old, const WfItem *new,
@@ -126,11 +155,14 @@ extern const WfItem *wf_item_migrate_visit(const WfItem *old, const WfItem *new,
 
 /* enter.c */
 extern bool wf_item_takes_events(const WfState *state);
+extern bool wf_item_enters_quietly(const WfItem *item, const WfState *state);
+extern bool wf_item_job_carries_start(const WfState *state);
 extern const WfItem *wf_item_enter(const WfVisit *visit);
 extern const WfItem *wf_item_raise(const WfVisit *visit, const char *event,
 								   const char *reason, Jsonb *event_data);
 
 /* leave.c */
+extern bool wf_item_leaves_quietly(const WfItem *item, const WfState *state, bool job_is_gone);
 extern bool wf_item_state_has_job(const WfState *state);
 extern void wf_item_leave(const WfItem *item, const WfState *state, bool job_is_gone);
 

@@ -40,15 +40,16 @@ has_effect(const WfState *state)
 }
 
 /*
- * A first visit may have waited for its start with a timer; a migration does not
- * end it.
+ * A first visit may have waited for its start with a timer, unless its job did;
+ * a migration does not end it, and may have led from the one to the other.
  */
 static bool
 may_have_timers(const WfItem *item, const WfState *state)
 {
 	return state->timeout_us > 0 || state->kind == WF_ACTIVITY_WAIT ||
 		state->kind == WF_ACTIVITY_REVIEW || state->kind == WF_ACTIVITY_SPAWN ||
-		item->is_unmoved;
+		(item->is_unmoved &&
+		 (item->seq != WF_FIRST_SEQ || !wf_item_job_carries_start(state)));
 }
 
 /*
@@ -148,6 +149,15 @@ close_reviews(const WfItem *item)
 	values[0] = Int64GetDatum(item->item_id);
 	values[1] = Int32GetDatum(item->seq);
 	wf_plan_execute(&plan, values, NULL);
+}
+
+/*
+ * Whether a visit of the state has left nothing that has to come to an end.
+ */
+bool
+wf_item_leaves_quietly(const WfItem *item, const WfState *state, bool job_is_gone)
+{
+	return (job_is_gone || !wf_item_state_has_job(state)) && !may_have_timers(item, state);
 }
 
 /*

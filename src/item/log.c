@@ -4,20 +4,81 @@
  *
  * One row for each transition, written in its transaction and never changed
  * (triggers of sql/base.sql refuse it).
+ *
+ * A row costs a statement only where somebody has added to the table what a
+ * statement would do (a trigger, a condition, a column).  Rows of one UPDATE of
+ * many items wait for its end and go to the log together, as long as nobody can
+ * look for them before that: whatever runs code of others, or needs a statement,
+ * flushes them first.
  */
 #include "postgres.h"
 
+#include "access/table.h"
+#include "access/xact.h"
+#include "base/append.h"
 #include "base/plan.h"
+#include "base/table.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "item/item_internal.h"
+#include "pgtime.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
-/*
- * Logs a transition; its time is when the item entered the new state.
- */
-void
-wf_item_log(const WfLogRow *row)
+/* In the order of sql/tables.sql. */
+#define COLUMNS 15
+#define COLUMN_MONTH 12
+
+/* So many rows go to the log together. */
+#define BATCH 64
+
+#define JUDGE " workflow_judge"
+#define LOGGED " workflow_logged"
+
+static WfTable log_table = {"transition"};
+static WfTable months[] = {
+	{"transition_01"}, {"transition_02"}, {"transition_03"}, {"transition_04"},
+	{"transition_05"}, {"transition_06"}, {"transition_07"}, {"transition_08"},
+	{"transition_09"}, {"transition_10"}, {"transition_11"}, {"transition_12"},
+};
+
+/* Rows that wait for the end of the statement. */
+static TupleTableSlot *waiting[BATCH];
+static int	n_waiting = 0;
+static int	n_made = 0;			/* slots there are */
+static int	month_waiting = 0;	/* into which they go */
+static MemoryContext memory = NULL; /* of the slots */
+
+/* --------------------------------------------------------------- a statement */
+
+static void
+fill(const WfLogRow *row, Datum *values, bool *nulls)
+{
+	const WfItem *item = row->item;
+	const WfMove *move = row->move;
+
+	memset(nulls, true, sizeof(bool) * COLUMNS);
+	memset(nulls, false, sizeof(bool) * 11);
+	values[0] = Int64GetDatum(item->item_id);
+	values[1] = Int32GetDatum(item->seq);
+	values[2] = wf_text_datum(row->from_state);
+	nulls[2] = row->from_state == NULL;
+	values[3] = CStringGetTextDatum(move->event);
+	values[4] = CStringGetTextDatum(item->state);
+	values[5] = CStringGetTextDatum(move->kind);
+	values[6] = CStringGetTextDatum(move->actor);
+	values[7] = wf_text_datum(move->reason);
+	nulls[7] = move->reason == NULL;
+	values[8] = TimestampTzGetDatum(item->since);
+	values[9] = Int32GetDatum(item->version);
+	values[10] = move->event_data == NULL ? (Datum) 0 : JsonbPGetDatum(move->event_data);
+	nulls[10] = move->event_data == NULL;
+}
+
+static void
+log_by_statement(const WfLogRow *row)
 {
 	static WfPlan plan = {
 		.name = "log transition",
@@ -29,31 +90,218 @@ wf_item_log(const WfLogRow *row)
 		"kind, actor, reason, at, version, data) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
 	};
-	const WfItem *item = row->item;
-	const WfMove *move = row->move;
-	Datum		values[11];
-	char		nulls[11];
+	Datum		values[COLUMNS];
+	bool		nulls[COLUMNS];
+	char		flags[COLUMNS];
 
-	memset(nulls, ' ', sizeof(nulls));
-	values[0] = Int64GetDatum(item->item_id);
-	values[1] = Int32GetDatum(item->seq);
-	values[2] = wf_text_datum(row->from_state);
-	nulls[2] = WF_NULL_FLAG(row->from_state);
-	values[3] = CStringGetTextDatum(move->event);
-	values[4] = CStringGetTextDatum(item->state);
-	values[5] = CStringGetTextDatum(move->kind);
-	values[6] = CStringGetTextDatum(move->actor);
-	values[7] = wf_text_datum(move->reason);
-	nulls[7] = WF_NULL_FLAG(move->reason);
-	values[8] = TimestampTzGetDatum(item->since);
-	values[9] = Int32GetDatum(item->version);
-	values[10] = move->event_data == NULL ? (Datum) 0 : JsonbPGetDatum(move->event_data);
-	nulls[10] = WF_NULL_FLAG(move->event_data);
-
-	if (wf_plan_execute(&plan, values, nulls) != 1)
+	fill(row, values, nulls);
+	for (int i = 0; i < plan.nargs; i++)
+		flags[i] = nulls[i] ? 'n' : ' ';
+	if (wf_plan_execute(&plan, values, flags) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the move of item " INT64_FORMAT " was not logged", item->item_id),
+				 errmsg("the move of item " INT64_FORMAT " was not logged", row->item->item_id),
 				 errdetail("A trigger of workflow.transition suppressed the row of the log."),
 				 errhint("Drop the trigger.")));
+}
+
+/* ----------------------------------------------------------- without a statement */
+
+/*
+ * The month of the year in which the transaction began, as the default of the
+ * column has it.
+ */
+static int
+present_month(void)
+{
+	static TimestampTz as_of = 0;
+	static pg_tz *zone = NULL;
+	static int	month = 0;
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			offset;
+
+	if (month != 0 && as_of == now && zone == session_timezone)
+		return month;
+	if (timestamp2tm(now, &offset, &tm, &fsec, NULL, NULL) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range")));
+	as_of = now;
+	zone = session_timezone;
+	month = tm.tm_mon;
+
+	return month;
+}
+
+static Relation
+open_log(WfTable *table)
+{
+	return table_open(wf_table_oid(table), RowExclusiveLock);
+}
+
+static bool
+is_plain(WfTable *table)
+{
+	Relation	relation = open_log(table);
+	bool		result = wf_append_suffices(relation) && RelationGetDescr(relation)->natts == COLUMNS;
+
+	table_close(relation, NoLock);
+
+	return result;
+}
+
+/*
+ * Whether the log of this month is as it was made.  Rows that wait have shown so,
+ * and keep locks on it until the transaction ends.
+ */
+bool
+wf_item_log_is_plain(void)
+{
+	if (n_waiting > 0 && month_waiting == present_month())
+		return true;
+
+	return is_plain(&log_table) && is_plain(&months[present_month() - 1]);
+}
+
+static void
+make_slot(void)
+{
+	Relation	relation;
+	MemoryContext caller;
+
+	if (n_waiting < n_made)
+		return;
+	if (memory == NULL)
+		memory = AllocSetContextCreate(TopMemoryContext, "wf rows of the log",
+									   ALLOCSET_DEFAULT_SIZES);
+	relation = open_log(&log_table);
+	caller = MemoryContextSwitchTo(memory);
+	waiting[n_made++] = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(relation)),
+												 &TTSOpsHeapTuple);
+	MemoryContextSwitchTo(caller);
+	table_close(relation, NoLock);
+}
+
+static void
+add(const WfLogRow *row)
+{
+	int			month = present_month();
+	TupleTableSlot *slot;
+
+	if (n_waiting == BATCH || (n_waiting > 0 && month != month_waiting))
+		wf_item_log_flush();
+	make_slot();
+	month_waiting = month;
+	slot = waiting[n_waiting];
+	ExecClearTuple(slot);
+	fill(row, slot->tts_values, slot->tts_isnull);
+	slot->tts_values[COLUMN_MONTH - 1] = Int16GetDatum(month);
+	slot->tts_isnull[COLUMN_MONTH - 1] = false;
+	ExecStoreVirtualTuple(slot);
+	ExecMaterializeSlot(slot);
+	n_waiting++;
+}
+
+/*
+ * Writes the rows that wait.
+ */
+void
+wf_item_log_flush(void)
+{
+	Relation	relation;
+	int			count = n_waiting;
+
+	if (count == 0)
+		return;
+	n_waiting = 0;
+	relation = open_log(&months[month_waiting - 1]);
+	wf_append(relation, waiting, count);
+	table_close(relation, NoLock);
+}
+
+/*
+ * Whether code of others may run between a row of an UPDATE of items and the
+ * end of that statement, or that end goes by unnoticed.
+ */
+static bool
+is_watched(const TriggerDesc *triggers)
+{
+	bool		has_end = false;
+
+	for (int i = 0; i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (trigger->tgisinternal || !TRIGGER_FOR_UPDATE(trigger->tgtype) ||
+			!TRIGGER_FOR_AFTER(trigger->tgtype))
+			continue;
+		if (strcmp(trigger->tgname, LOGGED) == 0)
+			has_end = trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN;
+		else if (strcmp(trigger->tgname, JUDGE) != 0)
+			return true;
+	}
+
+	return !has_end;
+}
+
+/*
+ * Logs a move from which nothing else follows, where the log is plain.
+ */
+void
+wf_item_log_quietly(const WfLogRow *row, const TriggerDesc *triggers)
+{
+	add(row);
+	if (is_watched(triggers))
+		wf_item_log_flush();
+}
+
+/*
+ * Logs a transition; its time is when the item entered the new state.  The caller
+ * may need a statement: is connected to SPI and runs as the owner.
+ */
+void
+wf_item_log(const WfLogRow *row)
+{
+	if (!wf_item_log_is_plain())
+	{
+		log_by_statement(row);
+		return;
+	}
+	add(row);
+	wf_item_log_flush();
+	CommandCounterIncrement();	/* as after a statement */
+}
+
+/*
+ * Nothing waits beyond a statement; should its end have gone by unnoticed, the
+ * rows are written before the transaction ends.
+ */
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		wf_item_log_flush();
+	else if (event == XACT_EVENT_ABORT)
+		n_waiting = 0;
+}
+
+static void
+on_subtransaction_end(SubXactEvent event, SubTransactionId self, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_PRE_COMMIT_SUB)
+		wf_item_log_flush();
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+		n_waiting = 0;
+}
+
+/*
+ * Called when the library is loaded.
+ */
+void
+wf_item_log_init(void)
+{
+	RegisterXactCallback(on_transaction_end, NULL);
+	RegisterSubXactCallback(on_subtransaction_end, NULL);
 }

@@ -225,6 +225,7 @@ WfItem *
 wf_item_move_on(const WfItem *item, const WfMove *move, bool job_is_gone)
 {
 	WfActiveMove mine = {0};
+	WfItem	   *moved;
 
 	mine.item = item;
 	mine.move = move;
@@ -235,6 +236,12 @@ wf_item_move_on(const WfItem *item, const WfMove *move, bool job_is_gone)
 	mine.to = wf_item_target(mine.graph, item, mine.from, move->event);
 	if (mine.to == NULL)
 		wf_item_refuse_event(item, move->event);
+	moved = wf_item_move_row(&mine);
+	if (moved != NULL)
+	{
+		moved->is_paused = item->is_paused;
+		return unconstify(WfItem *, wf_item_carry_out(item, moved, &mine));
+	}
 	wf_item_update_as(&mine);
 
 	return mine.result;

@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "base/plan.h"
 #include "base/sqlstate.h"
 #include "catalog/pg_type.h"
@@ -18,12 +17,9 @@
 
 #define ITEM_COLUMNS \
 	"i.item_id, i.workflow, i.version, i.key, i.state, i.seq, i.origin, i.outcome, " \
-	"i.paused_at IS NOT NULL OR w.paused_at IS NOT NULL, i.submitted_by, " \
-	"i.priority, i.data, i.since "
+	"i.paused_at IS NOT NULL, i.submitted_by, i.priority, i.data, i.since, i.keeps_events "
 #define ITEM_SOURCE \
-	"FROM workflow.item AS i " \
-	"LEFT JOIN workflow.workflow AS w ON w.workflow = i.workflow " \
-	"WHERE i.item_id = $1 "
+	"FROM workflow.item AS i WHERE i.item_id = $1 "
 
 static WfPlan read_plan = {
 	.name = "read item",
@@ -31,22 +27,6 @@ static WfPlan read_plan = {
 	.nargs = 1,
 	.argtypes = {INT8OID},
 	.sql = "SELECT " ITEM_COLUMNS ITEM_SOURCE,
-};
-
-static WfPlan lock_plan = {
-	.name = "lock item",
-	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {INT8OID},
-	.sql = "SELECT " ITEM_COLUMNS ITEM_SOURCE "FOR NO KEY UPDATE OF i",
-};
-
-static WfPlan try_lock_plan = {
-	.name = "try to lock item",
-	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {INT8OID},
-	.sql = "SELECT " ITEM_COLUMNS ITEM_SOURCE "FOR NO KEY UPDATE OF i SKIP LOCKED",
 };
 
 /* Columns of workflow.item, in the order of sql/tables.sql. */
@@ -57,16 +37,17 @@ enum
 	COLUMN_VERSION,
 	COLUMN_KEY,
 	COLUMN_STATE,
-	COLUMN_SINCE,
-	COLUMN_SEQ,
-	COLUMN_OUTCOME,
-	COLUMN_ORIGIN,
+	COLUMN_SINCE = WF_ITEM_COLUMN_SINCE,
+	COLUMN_SEQ = WF_ITEM_COLUMN_SEQ,
+	COLUMN_OUTCOME = WF_ITEM_COLUMN_OUTCOME,
+	COLUMN_ORIGIN = WF_ITEM_COLUMN_ORIGIN,
 	COLUMN_PAUSED_AT,
 	COLUMN_RECEIVED_AT = 15,
 	COLUMN_SUBMITTED_BY,
 	COLUMN_PRIORITY = 18,
 	COLUMN_PARENT_ID = 23,
 	COLUMN_PARENT_SEQ,
+	COLUMN_KEEPS_EVENTS = 26,
 };
 
 static Jsonb *
@@ -96,16 +77,43 @@ item_from_result(void)
 	item->priority = wf_result_int4(0, 11);
 	item->data = result_jsonb(0, 12);
 	item->since = DatumGetTimestampTz(wf_result_datum(0, 13, NULL));
+	item->keeps_events = DatumGetBool(wf_result_datum(0, 14, NULL));
 
 	return item;
 }
 
-static WfItem *
-run(WfPlan *plan, int64 item_id)
+/*
+ * Tells whether the whole workflow is paused.  (An item may be of a version that
+ * is not there.)
+ */
+static bool
+workflow_is_paused(const char *workflow, int version)
 {
-	Datum		value = Int64GetDatum(item_id);
+	static WfPlan plan = {
+		.name = "workflow of item is paused",
+		.expected = SPI_OK_SELECT,
+		.nargs = 1,
+		.argtypes = {TEXTOID},
+		.sql = "SELECT 1 FROM workflow.workflow AS w "
+		"WHERE w.workflow = $1 AND w.paused_at IS NOT NULL",
+	};
+	const WfGraph *graph = wf_graph_known(workflow, version);
+	Datum		value;
 
-	return wf_plan_execute(plan, &value, NULL) == 0 ? NULL : item_from_result();
+	if (graph != NULL)
+		return wf_graph_is_paused(graph);
+	value = CStringGetTextDatum(workflow);
+
+	return wf_plan_execute(&plan, &value, NULL) > 0;
+}
+
+static WfItem *
+with_pause(WfItem *item)
+{
+	if (item != NULL)
+		item->is_paused |= workflow_is_paused(item->workflow, item->version);
+
+	return item;
 }
 
 static WfItem *
@@ -128,7 +136,7 @@ require(WfItem *item, int64 item_id)
 WfItem *
 wf_item_lock(int64 item_id)
 {
-	return require(run(&lock_plan, item_id), item_id);
+	return require(with_pause(wf_item_lock_row(item_id, true)), item_id);
 }
 
 /*
@@ -137,7 +145,7 @@ wf_item_lock(int64 item_id)
 WfItem *
 wf_item_try_lock(int64 item_id)
 {
-	return run(&try_lock_plan, item_id);
+	return with_pause(wf_item_lock_row(item_id, false));
 }
 
 /*
@@ -146,7 +154,9 @@ wf_item_try_lock(int64 item_id)
 WfItem *
 wf_item_find(int64 item_id)
 {
-	return run(&read_plan, item_id);
+	Datum		value = Int64GetDatum(item_id);
+
+	return wf_plan_execute(&read_plan, &value, NULL) == 0 ? NULL : with_pause(item_from_result());
 }
 
 /*
@@ -158,59 +168,78 @@ wf_item_read(int64 item_id)
 	return require(wf_item_find(item_id), item_id);
 }
 
-static char *
-column_text(HeapTuple tuple, TupleDesc desc, int column)
+static bool
+is_null(TupleTableSlot *row, int column)
 {
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, column, desc, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-static void
-read_parent(HeapTuple tuple, TupleDesc desc, WfItem *item)
-{
-	bool		isnull;
-	Datum		parent_id = heap_getattr(tuple, COLUMN_PARENT_ID, desc, &isnull);
-
-	if (isnull)
-		return;
-	item->parent_id = DatumGetInt64(parent_id);
-	item->parent_seq = DatumGetInt32(heap_getattr(tuple, COLUMN_PARENT_SEQ, desc, &isnull));
+	return row->tts_isnull[column - 1];
 }
 
 static Datum
-column_datum(HeapTuple tuple, TupleDesc desc, int column)
+column_datum(TupleTableSlot *row, int column)
 {
-	bool		isnull;
+	return row->tts_values[column - 1];
+}
 
-	return heap_getattr(tuple, column, desc, &isnull);
+static bool
+is_same_text(Datum left, Datum right)
+{
+	return VARSIZE_ANY(left) == VARSIZE_ANY(right) &&
+		memcmp(DatumGetPointer(left), DatumGetPointer(right), VARSIZE_ANY(left)) == 0;
+}
+
+/*
+ * A text of a row; where another row has the same one, that of its item.
+ */
+static const char *
+column_text(TupleTableSlot *row, int column, TupleTableSlot *other, const char *others)
+{
+	if (is_null(row, column))
+		return NULL;
+	if (others != NULL && is_same_text(column_datum(row, column), column_datum(other, column)))
+		return others;
+
+	return TextDatumGetCString(column_datum(row, column));
+}
+
+static void
+read_parent(TupleTableSlot *row, WfItem *item)
+{
+	if (is_null(row, COLUMN_PARENT_ID))
+		return;
+	item->parent_id = DatumGetInt64(column_datum(row, COLUMN_PARENT_ID));
+	item->parent_seq = DatumGetInt32(column_datum(row, COLUMN_PARENT_SEQ));
 }
 
 /*
  * The item that a row of workflow.item holds, without its data.  Says nothing
- * of a pause of the whole workflow.
+ * of a pause of the whole workflow.  old, of the row before, shares the texts
+ * that are the same; or it is NULL.
  */
 WfItem *
-wf_item_from_tuple(HeapTuple tuple, TupleDesc desc)
+wf_item_from_row(TupleTableSlot *row, TupleTableSlot *old_row, const WfItem *old)
 {
+	static const WfItem none = {0};
 	WfItem	   *item = palloc0(sizeof(WfItem));
 
-	item->item_id = DatumGetInt64(column_datum(tuple, desc, COLUMN_ITEM_ID));
-	item->workflow = column_text(tuple, desc, COLUMN_WORKFLOW);
-	item->version = DatumGetInt32(column_datum(tuple, desc, COLUMN_VERSION));
-	item->key = column_text(tuple, desc, COLUMN_KEY);
-	item->state = column_text(tuple, desc, COLUMN_STATE);
-	item->since = DatumGetTimestampTz(column_datum(tuple, desc, COLUMN_SINCE));
-	item->seq = DatumGetInt32(column_datum(tuple, desc, COLUMN_SEQ));
-	item->outcome = column_text(tuple, desc, COLUMN_OUTCOME);
-	item->origin = column_text(tuple, desc, COLUMN_ORIGIN);
-	item->is_paused = !heap_attisnull(tuple, COLUMN_PAUSED_AT, desc);
-	item->submitted_by = column_text(tuple, desc, COLUMN_SUBMITTED_BY);
-	item->priority = DatumGetInt32(column_datum(tuple, desc, COLUMN_PRIORITY));
-	read_parent(tuple, desc, item);
+	if (old == NULL)
+		old = &none;
+	slot_getallattrs(row);
+	item->item_id = DatumGetInt64(column_datum(row, COLUMN_ITEM_ID));
+	item->workflow = column_text(row, COLUMN_WORKFLOW, old_row, old->workflow);
+	item->version = DatumGetInt32(column_datum(row, COLUMN_VERSION));
+	item->key = column_text(row, COLUMN_KEY, old_row, old->key);
+	item->state = column_text(row, COLUMN_STATE, old_row, old->state);
+	item->since = DatumGetTimestampTz(column_datum(row, COLUMN_SINCE));
+	item->seq = DatumGetInt32(column_datum(row, COLUMN_SEQ));
+	item->outcome = column_text(row, COLUMN_OUTCOME, old_row, old->outcome);
+	item->origin = column_text(row, COLUMN_ORIGIN, old_row, old->origin);
+	item->is_paused = !is_null(row, COLUMN_PAUSED_AT);
+	item->submitted_by = column_text(row, COLUMN_SUBMITTED_BY, old_row, old->submitted_by);
+	item->priority = DatumGetInt32(column_datum(row, COLUMN_PRIORITY));
+	item->keeps_events = DatumGetBool(column_datum(row, COLUMN_KEEPS_EVENTS));
+	read_parent(row, item);
 	item->is_unmoved = item->since ==
-		DatumGetTimestampTz(column_datum(tuple, desc, COLUMN_RECEIVED_AT));
+		DatumGetTimestampTz(column_datum(row, COLUMN_RECEIVED_AT));
 
 	return item;
 }
@@ -219,9 +248,11 @@ wf_item_from_tuple(HeapTuple tuple, TupleDesc desc)
  * The data in a row of workflow.item.
  */
 Jsonb *
-wf_item_data_from_tuple(HeapTuple tuple, TupleDesc desc)
+wf_item_data_from_row(TupleTableSlot *row)
 {
-	return DatumGetJsonbPCopy(column_datum(tuple, desc, WF_ITEM_COLUMN_DATA));
+	slot_getallattrs(row);
+
+	return DatumGetJsonbPCopy(column_datum(row, WF_ITEM_COLUMN_DATA));
 }
 
 static char *
@@ -268,25 +299,6 @@ wf_item_route_of(const char *key)
 }
 
 /*
- * Tells whether the whole workflow is paused.
- */
-bool
-wf_item_workflow_is_paused(const char *workflow)
-{
-	static WfPlan plan = {
-		.name = "workflow is paused",
-		.expected = SPI_OK_SELECT,
-		.nargs = 1,
-		.argtypes = {TEXTOID},
-		.sql = "SELECT 1 FROM workflow.workflow AS w "
-		"WHERE w.workflow = $1 AND w.paused_at IS NOT NULL",
-	};
-	Datum		value = CStringGetTextDatum(workflow);
-
-	return wf_plan_execute(&plan, &value, NULL) > 0;
-}
-
-/*
  * Tells whether an item is paused, by itself or with its workflow; one that is
  * gone is not.
  */
@@ -298,8 +310,9 @@ wf_item_is_paused(int64 item_id)
 		.expected = SPI_OK_SELECT,
 		.nargs = 1,
 		.argtypes = {INT8OID},
-		.sql = "SELECT 1 " ITEM_SOURCE
-		"AND (i.paused_at IS NOT NULL OR w.paused_at IS NOT NULL)",
+		.sql = "SELECT 1 FROM workflow.item AS i "
+		"LEFT JOIN workflow.workflow AS w ON w.workflow = i.workflow "
+		"WHERE i.item_id = $1 AND (i.paused_at IS NOT NULL OR w.paused_at IS NOT NULL)",
 	};
 	Datum		value = Int64GetDatum(item_id);
 

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/jsonb.h"
@@ -216,14 +217,38 @@ call_as(Oid role, const char *name, const WfItem *item)
 	return execution.result;
 }
 
+/*
+ * The number of the command that comes next: as before, if nothing was written.
+ */
+static CommandId
+next_command(void)
+{
+	CommandCounterIncrement();
+
+	return GetCurrentCommandId(false);
+}
+
+/*
+ * The locked item as it is after the function was called, which may have moved it
+ * itself, if it has written anything.
+ */
+static const WfItem *
+item_after(const WfItem *item, CommandId before)
+{
+	return next_command() == before ? item : wf_item_lock(item->item_id);
+}
+
 static void
-run_locked(const WfJob *job, const WfItem *item, const char *actor)
+run_locked(const WfJob *job, const WfItem *item, const char *actor,
+		   void (*begins) (Jsonb *policy))
 {
 	const WfGraph *graph = wf_graph(item->workflow, item->version);
 	const WfState *state = wf_item_state(graph, item->state);
+	CommandId	command = next_command();
 	Jsonb	   *result;
 	char	   *event;
 
+	begins(state->retry);
 	if (state->kind != WF_ACTIVITY_SQL)
 		elog(ERROR, "job " INT64_FORMAT " is of kind sql, state \"%s\" is not",
 			 job->job_id, state->name);
@@ -232,7 +257,8 @@ run_locked(const WfJob *job, const WfItem *item, const char *actor)
 	event = wf_jsonb_get_text(result, "event");
 	if (event != NULL)
 		result = wf_jsonb_without(result, "event");
-	wf_item_complete_job(job, event == NULL ? "ok" : event, result, actor);
+	wf_item_complete_visit(item_after(item, command), job, event == NULL ? "ok" : event, result,
+						   actor);
 }
 
 /*
@@ -240,7 +266,7 @@ run_locked(const WfJob *job, const WfItem *item, const char *actor)
  * whoever holds it may be about to drop this job.
  */
 void
-wf_item_run_sql(const WfJob *job, const char *actor)
+wf_item_run_sql(const WfJob *job, const char *actor, void (*begins) (Jsonb *policy))
 {
 	WfItem	   *item = wf_item_try_lock(job->item_id);
 
@@ -253,5 +279,5 @@ wf_item_run_sql(const WfJob *job, const char *actor)
 	else if (item->seq != job->seq)
 		wf_queue_drop(job->job_id);
 	else
-		run_locked(job, item, actor);
+		run_locked(job, item, actor, begins);
 }

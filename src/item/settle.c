@@ -58,17 +58,25 @@ void
 wf_item_complete_job(const WfJob *job, const char *event, Jsonb *result,
 					 const char *actor)
 {
-	WfItem	   *item;
-	const WfState *state;
-	WfMove		move = {0};
-
 	if (job->item_id == 0)
 	{
 		require_job_event(job, event);
 		wf_queue_finish(job, result);
 		return;
 	}
-	item = wf_item_lock(job->item_id);
+	wf_item_complete_visit(wf_item_lock(job->item_id), job, event, result, actor);
+}
+
+/*
+ * The same of an item that is locked and was read since.
+ */
+void
+wf_item_complete_visit(const WfItem *item, const WfJob *job, const char *event,
+					   Jsonb *result, const char *actor)
+{
+	const WfState *state;
+	WfMove		move = {0};
+
 	if (!wf_item_visit_goes_on(item, job))
 		return;
 	state = state_of_job(item);
@@ -216,5 +224,6 @@ wf_item_init(void)
 
 	wf_queue_set_item_hooks(&hooks);
 	wf_item_restrict_init();
+	wf_item_log_init();
 	wf_enforced_init();
 }

@@ -377,7 +377,7 @@ start_child(const WfVisit *parent, const WfSpawn *spawn, bool is_paused)
 static void
 start_each(const WfVisit *visit, WfSpawn *spawn, int most)
 {
-	bool		is_paused = wf_item_workflow_is_paused(spawn->workflow);
+	bool		is_paused = wf_graph_is_paused(wf_graph(spawn->workflow, spawn->version));
 	int			until = Min(spawn->total, spawn->started + most);
 	MemoryContext each = AllocSetContextCreate(CurrentMemoryContext, "wf child", ALLOCSET_DEFAULT_SIZES);
 

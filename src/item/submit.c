@@ -144,7 +144,7 @@ new_item(const Submission *submission)
 	item->submitted_by = submission->caller;
 	item->priority = submission->priority;
 	item->data = submission->input;
-	item->is_paused = wf_item_workflow_is_paused(item->workflow);
+	item->is_paused = wf_graph_is_paused(submission->graph);
 
 	return item;
 }

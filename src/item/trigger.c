@@ -33,6 +33,13 @@ typedef struct Change
 	WfItem	   *new;
 } Change;
 
+bool
+wf_item_is_own_trigger(const char *name)
+{
+	return strcmp(name, "~workflow_stamp") == 0 || strcmp(name, " workflow_judge") == 0 ||
+		strcmp(name, " workflow_logged") == 0;
+}
+
 static TriggerData *
 require_update_trigger(FunctionCallInfo fcinfo)
 {
@@ -53,11 +60,10 @@ require_update_trigger(FunctionCallInfo fcinfo)
 static Change
 read_change(const TriggerData *trigger)
 {
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	Change		change;
 
-	change.old = wf_item_from_tuple(trigger->tg_trigtuple, desc);
-	change.new = wf_item_from_tuple(trigger->tg_newtuple, desc);
+	change.old = wf_item_from_row(trigger->tg_trigslot, NULL, NULL);
+	change.new = wf_item_from_row(trigger->tg_newslot, trigger->tg_trigslot, change.old);
 
 	return change;
 }
@@ -106,50 +112,59 @@ carries_out(const Change *change, const WfActiveMove *active)
 /*
  * What the new row must say, given the states on both sides.
  */
-static void
-expected_stamps(const Change *change, const WfState *from, const WfState *to,
-				const WfMigration *migration, WfItem *stamps)
+void
+wf_item_expected_stamps(const WfItem *old, const WfState *from, const WfState *to,
+						const WfMigration *migration, WfItem *stamps)
 {
-	stamps->seq = change->old->seq + 1;
+	stamps->seq = old->seq + 1;
 	stamps->since = migration != NULL && (migration->keeps || migration->start_at != 0) ?
-		change->old->since : wf_now();
+		old->since : wf_now();
 	stamps->outcome = to->outcome;
 	stamps->origin = migration != NULL ? migration->origin :
 		to->kind == WF_ACTIVITY_EXCEPTION && from->kind != WF_ACTIVITY_EXCEPTION ?
-		from->name : change->old->origin;
+		from->name : old->origin;
+}
+
+static void
+set_text(Datum *values, bool *nulls, int column, const char *text)
+{
+	nulls[column - 1] = text == NULL;
+	values[column - 1] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
 }
 
 static HeapTuple
 stamp(const TriggerData *trigger, const WfItem *stamps)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	int			columns[4];
-	Datum		values[4];
-	bool		nulls[4] = {false, false, false, false};
+	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	HeapTuple	row;
 
-	columns[0] = SPI_fnumber(desc, "seq");
-	values[0] = Int32GetDatum(stamps->seq);
-	columns[1] = SPI_fnumber(desc, "since");
-	values[1] = TimestampTzGetDatum(stamps->since);
-	columns[2] = SPI_fnumber(desc, "outcome");
-	nulls[2] = stamps->outcome == NULL;
-	values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(stamps->outcome);
-	columns[3] = SPI_fnumber(desc, "origin");
-	nulls[3] = stamps->origin == NULL;
-	values[3] = nulls[3] ? (Datum) 0 : CStringGetTextDatum(stamps->origin);
+	memcpy(values, trigger->tg_newslot->tts_values, sizeof(Datum) * desc->natts);
+	memcpy(nulls, trigger->tg_newslot->tts_isnull, sizeof(bool) * desc->natts);
+	values[WF_ITEM_COLUMN_SEQ - 1] = Int32GetDatum(stamps->seq);
+	values[WF_ITEM_COLUMN_SINCE - 1] = TimestampTzGetDatum(stamps->since);
+	set_text(values, nulls, WF_ITEM_COLUMN_OUTCOME, stamps->outcome);
+	set_text(values, nulls, WF_ITEM_COLUMN_ORIGIN, stamps->origin);
+	row = heap_form_tuple(desc, values, nulls);
+	row->t_data->t_ctid = trigger->tg_newtuple->t_data->t_ctid;
+	row->t_self = trigger->tg_newtuple->t_self;
+	row->t_tableOid = trigger->tg_newtuple->t_tableOid;
 
-	return heap_modify_tuple_by_cols(trigger->tg_newtuple, desc, 4,
-									 columns, values, nulls);
+	return row;
 }
 
 /*
- * Reads the graph for a direct update; the update may be anybody's.
+ * The graph for a direct update; the update may be anybody's.
  */
 static const WfGraph *
 graph_as_owner(const WfItem *item)
 {
+	const WfGraph *graph = wf_graph_known(item->workflow, item->version);
 	WfCaller	caller;
-	const WfGraph *graph;
+
+	if (graph != NULL)
+		return graph;
 
 	wf_enter_owner(&caller);
 	SPI_connect();
@@ -198,19 +213,21 @@ wf_item_stamp(PG_FUNCTION_ARGS)
 		if (from == NULL || to == NULL)
 			return PointerGetDatum(trigger->tg_newtuple);
 	}
-	expected_stamps(&change, from, to, active == NULL ? NULL : active->migration, &stamps);
+	wf_item_expected_stamps(change.old, from, to, active == NULL ? NULL : active->migration, &stamps);
 
 	return PointerGetDatum(stamp(trigger, &stamps));
 }
 
-static void
-refuse_target(const WfItem *item, const char *target)
+static bool
+has_stamps(const Change *change, const WfState *from, const WfState *to)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_WF_NO_TRANSITION),
-			 errmsg("no transition leads from \"%s\" to \"%s\"", item->state, target),
-			 errdetail("%s", wf_item_facts(item)),
-			 errhint("%s", wf_item_allowed_hint(item))));
+	WfItem		stamps = {0};
+
+	wf_item_expected_stamps(change->old, from, to, NULL, &stamps);
+
+	return change->new->seq == stamps.seq &&
+		wf_same_text(change->new->outcome, stamps.outcome) &&
+		wf_same_text(change->new->origin, stamps.origin);
 }
 
 static void
@@ -218,68 +235,13 @@ require_stamps(const Change *change, const WfActiveMove *move)
 {
 	WfItem		stamps = {0};
 
-	expected_stamps(change, move->from, move->to, move->migration, &stamps);
+	wf_item_expected_stamps(change->old, move->from, move->to, move->migration, &stamps);
 	if (change->new->seq != stamps.seq)
 		wf_item_refuse_hand_change(change->old, "seq");
 	if (!wf_same_text(change->new->outcome, stamps.outcome))
 		wf_item_refuse_hand_change(change->old, "outcome");
 	if (!wf_same_text(change->new->origin, stamps.origin))
 		wf_item_refuse_hand_change(change->old, "origin");
-}
-
-/*
- * The event by which a hand may move an item there: one that could be sent, or
- * cancel.  NULL when there is none; *decision is a decision that leads there.
- */
-static const char *
-event_by_hand(const WfActiveMove *direct, const WfItem *item, const char **decision)
-{
-	ListCell   *cell;
-
-	*decision = NULL;
-	foreach(cell, wf_item_allowed_events(direct->from))
-	{
-		const char *event = lfirst(cell);
-
-		if (wf_item_target(direct->graph, item, direct->from, event) != direct->to)
-			continue;
-		if (wf_item_event_is_decision(direct->from, event))
-			*decision = *decision == NULL ? event : *decision;
-		else if (strcmp(event, "cancel") == 0 || wf_item_event_is_sendable(direct->from, event))
-			return event;
-	}
-
-	return NULL;
-}
-
-/*
- * Judges an update typed by somebody: fills a move with the event that leads
- * there, or raises WF001 (WF007 when a person has to decide, WF008 while the
- * item is paused, 55000 while the outcome of its action is open).
- */
-static void
-judge_direct(const Change *change, const char *actor, WfActiveMove *direct,
-			 WfMove *move)
-{
-	const WfItem *old = change->old;
-	const char *decision = NULL;
-
-	direct->graph = wf_graph(old->workflow, old->version);
-	direct->from = wf_item_state(direct->graph, old->state);
-	direct->to = wf_graph_state(direct->graph, change->new->state);
-	if (direct->to != NULL)
-		move->event = event_by_hand(direct, old, &decision);
-	if (move->event == NULL && decision != NULL)
-		wf_item_refuse_decision(old, decision, "made by an UPDATE");
-	if (move->event == NULL)
-		refuse_target(old, change->new->state);
-	wf_item_require_running(old);
-	wf_item_require_known_outcome(old, direct->from, move->event);
-
-	move->kind = "direct";
-	move->actor = actor;
-	direct->item = old;
-	direct->move = move;
 }
 
 /*
@@ -317,25 +279,25 @@ require_present_visit(const TriggerData *trigger, const Change *change)
 /*
  * Leaves, logs and enters; returns the item as it is after all that followed.
  */
-static const WfItem *
-carry_out(const Change *change, const WfActiveMove *active)
+const WfItem *
+wf_item_carry_out(const WfItem *old, const WfItem *new, const WfActiveMove *active)
 {
 	WfLogRow	row = {0};
 	WfVisit		visit = {0};
 
 	if (active->migration != NULL)
-		return wf_item_migrate_visit(change->old, change->new, active);
-	wf_item_leave(change->old, active->from, active->job_is_gone);
+		return wf_item_migrate_visit(old, new, active);
+	wf_item_leave(old, active->from, active->job_is_gone);
 
-	row.item = change->new;
-	row.from_state = change->old->state;
+	row.item = new;
+	row.from_state = old->state;
 	row.move = active->move;
 	wf_item_log(&row);
 	if (active->from->kind == WF_ACTIVITY_SPAWN)
-		wf_item_leave_children(change->old, active->move);
-	wf_item_note_end(change->new);
+		wf_item_leave_children(old, active->move);
+	wf_item_note_end(new);
 
-	visit.item = change->new;
+	visit.item = new;
 	visit.graph = active->graph;
 	visit.state = active->to;
 	visit.actor = active->move->actor;
@@ -372,53 +334,120 @@ judge_and_carry_out(const TriggerData *trigger, const Change *change,
 		change->old->is_paused = active->item->is_paused;
 	}
 	else
-		change->old->is_paused |= wf_item_workflow_is_paused(change->old->workflow);
+		change->old->is_paused |= wf_graph_is_paused(wf_graph(change->old->workflow,
+															  change->old->version));
 	change->new->is_paused = change->old->is_paused;
 
 	if (!carries_out(change, active))
 	{
 		if (change->old->version != change->new->version)
 			wf_item_refuse_hand_change(change->old, "version");
-		judge_direct(change, actor, &direct, &move);
+		wf_item_judge_direct(change->old, change->new, &direct, &move);
+		move.actor = actor;
 		judged = &direct;
 	}
 	require_stamps(change, judged);
 	wf_item_note_hand_changes(trigger, change->old, change->new,
 							  active == NULL ? NULL : active->move->data, actor);
-	after = carry_out(change, judged);
+	after = wf_item_carry_out(change->old, change->new, judged);
 	if (active != NULL)
 		hand_back(active, after);
+}
+
+/*
+ * Carries a move out of which nothing follows but its row of the log: most
+ * direct updates of items that are moved by hand, and events that lead from one
+ * state without an activity to another.  No statement is needed for that, nor
+ * anybody's rights.  Returns false, and has done nothing, when there is more to
+ * do, or something to refuse.
+ */
+static bool
+carry_out_quietly(const TriggerData *trigger, const Change *change, WfActiveMove *active)
+{
+	WfActiveMove direct = {0};
+	WfMove		move = {0};
+	WfActiveMove *judged = active;
+	WfLogRow	row = {0};
+
+	if (change->old->version != change->new->version)
+		return false;			/* a migration, or to be refused */
+	if (!carries_out(change, active))
+	{
+		if (active != NULL || !wf_item_may_be_moved_by_hand(change->old, change->new, judged = &direct, &move))
+			return false;
+		move.actor = wf_role_name(GetUserId());
+	}
+	if (!wf_item_leaves_quietly(change->old, judged->from, judged->job_is_gone) ||
+		!wf_item_enters_quietly(change->new, judged->to) ||
+		!has_stamps(change, judged->from, judged->to) ||
+		is_superseded(trigger->tg_newtuple) ||
+		wf_item_has_hand_changes(trigger, change->old, change->new, judged->move->data) ||
+		!wf_item_log_is_plain())
+		return false;
+
+	row.item = change->new;
+	row.from_state = change->old->state;
+	row.move = judged->move;
+	wf_item_log_quietly(&row, trigger->tg_relation->trigdesc);
+	if (active == NULL)
+		return true;
+	active->judged = true;
+	change->new->is_paused = active->item->is_paused;
+	change->new->data = wf_item_data_from_row(trigger->tg_newslot);
+	hand_back(active, change->new);
+
+	return true;
+}
+
+/*
+ * The same with all that may follow, with the rights of the extension.
+ */
+static void
+carry_out_as_owner(const TriggerData *trigger, Change *change, WfActiveMove *active, bool is_move)
+{
+	char	   *actor = wf_role_name(GetUserId());
+	WfCaller	caller;
+
+	wf_item_log_flush();
+	wf_enter_owner(&caller);
+	SPI_connect();
+	change->new->data = wf_item_data_from_row(trigger->tg_newslot);
+	if (is_move)
+		judge_and_carry_out(trigger, change, active, actor);
+	else
+		wf_item_note_hand_changes(trigger, change->old, change->new, NULL, actor);
+	SPI_finish();
+	wf_leave_owner(&caller);
 }
 
 PG_FUNCTION_INFO_V1(wf_item_judge);
 
 /*
- * AFTER UPDATE: judges the row as stored; a move leaves, logs and enters.
+ * AFTER UPDATE: judges the row as stored; a move leaves, logs and enters.  After
+ * the whole statement it completes the log.
  */
 Datum
 wf_item_judge(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = require_update_trigger(fcinfo);
-	Change		change = read_change(trigger);
-	WfActiveMove *active = pending_move(&change);
-	bool		is_move = active != NULL || strcmp(change.old->state, change.new->state) != 0;
-	char	   *actor;
-	WfCaller	caller;
+	TriggerData *trigger;
+	Change		change;
+	WfActiveMove *active;
+	bool		is_move;
 
+	if (CALLED_AS_TRIGGER(fcinfo) &&
+		TRIGGER_FIRED_FOR_STATEMENT(((TriggerData *) fcinfo->context)->tg_event))
+	{
+		wf_item_log_flush();
+		return PointerGetDatum(NULL);
+	}
+	trigger = require_update_trigger(fcinfo);
+	change = read_change(trigger);
+	active = pending_move(&change);
+	is_move = active != NULL || strcmp(change.old->state, change.new->state) != 0;
 	if (!wf_item_judge_columns(trigger, change.old, is_move))
 		return PointerGetDatum(NULL);
-
-	actor = wf_role_name(GetUserId());
-	wf_enter_owner(&caller);
-	SPI_connect();
-	change.new->data = wf_item_data_from_tuple(trigger->tg_newtuple,
-											   RelationGetDescr(trigger->tg_relation));
-	if (is_move)
-		judge_and_carry_out(trigger, &change, active, actor);
-	else
-		wf_item_note_hand_changes(trigger, change.old, change.new, NULL, actor);
-	SPI_finish();
-	wf_leave_owner(&caller);
+	if (!is_move || !carry_out_quietly(trigger, &change, active))
+		carry_out_as_owner(trigger, &change, active, is_move);
 
 	return PointerGetDatum(NULL);
 }

@@ -65,6 +65,10 @@ insert_job(const WfNewJob *job, bool has_room)
 {
 	Datum		values[18];
 	char		nulls[18];
+	int64		job_id = wf_job_append(job);
+
+	if (job_id != 0)
+		return job_id;
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = CStringGetTextDatum(job->queue);

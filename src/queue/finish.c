@@ -2,8 +2,7 @@
  * finish.c
  *	  How an attempt ends: success, failure, waiting, release, loss.
  *
- * Each ending is one statement that changes or deletes the job and writes the
- * attempt.  Jobs with an effect write no attempt here: theirs are the sends of
+ * Each ending changes or deletes the job by one statement and writes the attempt.  Jobs with an effect write no attempt here: theirs are the sends of
  * the effect.  Callers hold the lock of the job's row.
  */
 #include "postgres.h"
@@ -35,15 +34,14 @@ static WfPlan record_plan = {
 
 static WfPlan finish_plan = {
 	.name = "finish_job",
-	.expected = SPI_OK_INSERT,
+	.expected = SPI_OK_DELETE,
 	.passes = "job",
-	.nargs = ATTEMPT_NARGS,
-	.argtypes = {ATTEMPT_TYPES},
-	.sql =
-	"WITH gone AS (DELETE FROM workflow.job WHERE job_id = $1) " ATTEMPT_INSERT,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "DELETE FROM workflow.job WHERE job_id = $1",
 };
 
-/* The same of a job whose key is kept for a time. */
+/* The same, with its attempt, of a job whose key is kept for a time. */
 static WfPlan finish_keyed_plan = {
 	.name = "finish_job_with_key",
 	.expected = SPI_OK_INSERT,
@@ -196,6 +194,8 @@ wf_queue_record_attempt(const WfAttempt *attempt)
 	Datum		values[ATTEMPT_NARGS];
 	char		nulls[ATTEMPT_NARGS];
 
+	if (wf_attempt_append(attempt))
+		return;
 	fill_attempt(values, nulls, attempt);
 	wf_plan_execute(&record_plan, values, nulls);
 }
@@ -268,8 +268,18 @@ wf_queue_finish(const WfJob *job, Jsonb *detail)
 	}
 	attempt = attempt_of(job, "ok");
 	attempt.detail = detail;
-	fill_attempt(values, nulls, &attempt);
-	wf_plan_execute(wf_spent_keeps(job->queue) ? &finish_keyed_plan : &finish_plan, values, nulls);
+	if (wf_spent_keeps(job->queue))
+	{
+		fill_attempt(values, nulls, &attempt);
+		wf_plan_execute(&finish_keyed_plan, values, nulls);
+	}
+	else
+	{
+		Datum		id = Int64GetDatum(job->job_id);
+
+		wf_plan_execute(&finish_plan, &id, NULL);
+		wf_queue_record_attempt(&attempt);
+	}
 	wake_others(job);
 }
 

@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "base/owner.h"
 #include "beats.h"
+#include "columns.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "groups.h"
@@ -22,24 +23,6 @@
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
-
-/* Columns of workflow.job, by their numbers less one. */
-typedef enum JobColumn
-{
-	JOB_ID = 0,
-	JOB_QUEUE = 1,
-	JOB_KIND = 2,
-	JOB_STATUS = 3,
-	JOB_PRIORITY = 4,
-	JOB_RUN_AT = 5,
-	JOB_GROUP_KEY = 12,
-	JOB_TOKEN = 13,
-	JOB_CLAIMED_AT = 15,
-	JOB_LEASE_UNTIL = 16,
-	JOB_DEAD_LETTER = 25,
-	JOB_BEHIND = 29,
-	JOB_COLUMNS,
-} JobColumn;
 
 /* A row of the table. */
 typedef struct Row
@@ -57,7 +40,7 @@ typedef struct Row
 } Row;
 
 static const char *
-text_of(const Datum *values, const bool *nulls, JobColumn column)
+text_of(const Datum *values, const bool *nulls, WfJobColumn column)
 {
 	return nulls[column] ? NULL : TextDatumGetCString(values[column]);
 }
@@ -66,14 +49,10 @@ text_of(const Datum *values, const bool *nulls, JobColumn column)
  * A dead letter is counted where its policy has sent it, like in _placed_job.
  */
 static void
-read_row(Row *row, HeapTuple tuple, TupleDesc columns)
+read_columns(Row *row, const Datum *values, const bool *nulls)
 {
-	Datum	   *values = palloc(sizeof(Datum) * columns->natts);
-	bool	   *nulls = palloc(sizeof(bool) * columns->natts);
 	const char *elsewhere;
 
-	Assert(columns->natts >= JOB_COLUMNS);
-	heap_deform_tuple(tuple, columns, values, nulls);
 	row->job_id = DatumGetInt64(values[JOB_ID]);
 	row->queue = text_of(values, nulls, JOB_QUEUE);
 	row->kind = text_of(values, nulls, JOB_KIND);
@@ -88,6 +67,17 @@ read_row(Row *row, HeapTuple tuple, TupleDesc columns)
 	row->figure.claimed_at = nulls[JOB_CLAIMED_AT] ? 0 : DatumGetTimestampTz(values[JOB_CLAIMED_AT]);
 	elsewhere = row->figure.status == WF_FIGURE_DEAD ? text_of(values, nulls, JOB_DEAD_LETTER) : NULL;
 	row->figure.place = elsewhere == NULL ? row->queue : elsewhere;
+}
+
+static void
+read_row(Row *row, HeapTuple tuple, TupleDesc columns)
+{
+	Datum	   *values = palloc(sizeof(Datum) * columns->natts);
+	bool	   *nulls = palloc(sizeof(bool) * columns->natts);
+
+	Assert(columns->natts >= JOB_COLUMNS);
+	heap_deform_tuple(tuple, columns, values, nulls);
+	read_columns(row, values, nulls);
 }
 
 /* ---------------------------------------------------------------------- marks */
@@ -163,6 +153,21 @@ follow_group(const Row *before, const Row *after)
 		wf_heads_entered(after->queue, after->group_key, after->job_id);
 	SPI_finish();
 	wf_leave_owner(&caller);
+}
+
+/*
+ * What the trigger does for a job that was stored without a statement, and is of
+ * no group.
+ */
+void
+wf_job_follow_stored(Relation table, TupleTableSlot *slot)
+{
+	Row			row;
+
+	slot_getallattrs(slot);
+	read_columns(&row, slot->tts_values, slot->tts_isnull);
+	note_place(RelationGetRelid(table), &row);
+	wf_figures_note_job(NULL, &row.figure);
 }
 
 PG_FUNCTION_INFO_V1(wf_job_followed);

@@ -8,8 +8,10 @@
 #include "base/compat.h"
 #include "base/plan.h"
 #include "base/wake.h"
+#include "executor/tuptable.h"
 #include "lane/figure.h"
 #include "queue/queue.h"
+#include "utils/relcache.h"
 
 /* Columns of a job aliased j, in the order that wf_job_from_row() reads. */
 #define WF_JOB_COLUMNS \
@@ -175,7 +177,14 @@ extern WfJob *wf_job_from_row(uint64 row);
 extern WfWakeTopic wf_job_topic(const char *kind);
 pg_noreturn extern void wf_job_refuse_queue(const char *queue);
 
+/* append_job.c */
+extern int64 wf_job_append(const WfNewJob *job);
+
+/* follow.c */
+extern void wf_job_follow_stored(Relation table, TupleTableSlot *slot);
+
 /* attempt_log.c */
+extern bool wf_attempt_append(const WfAttempt *attempt);
 typedef struct WfLaneAttempt
 {
 	const char *queue;

@@ -127,9 +127,9 @@ interrupt_activity(void)
 }
 
 static void
-start_timeout(const WfJob *job)
+start_timeout(Jsonb *policy)
 {
-	int64		timeout_us = wf_policy_from_jsonb(wf_item_job_policy(job), NULL)->timeout_us;
+	int64		timeout_us = wf_policy_from_jsonb(policy, NULL)->timeout_us;
 
 	if (!timeout_registered)
 	{
@@ -167,8 +167,7 @@ run_activity(void *argument)
 	may_end_process = !activity->by->in_session;
 	PG_TRY();
 	{
-		start_timeout(activity->job);
-		wf_item_run_sql(activity->job, activity->by->actor);
+		wf_item_run_sql(activity->job, activity->by->actor, start_timeout);
 	}
 	PG_CATCH();
 	{
@@ -276,6 +275,29 @@ time_is_up(TimestampTz started_at)
 	return TimestampDifferenceExceeds(started_at, GetCurrentTimestamp(), BATCH_MS);
 }
 
+/*
+ * Gives back what there was no time for.  One of the activities may have paused
+ * the item of another one.
+ */
+static void
+give_back(List *jobs)
+{
+	List	   *unpaused = NIL;
+	ListCell   *cell;
+
+	foreach(cell, jobs)
+	{
+		WfJob	   *job = lfirst(cell);
+
+		if (wf_item_is_paused(job->item_id))
+			wf_queue_release(job, wf_now(), NULL);
+		else
+			unpaused = lappend(unpaused, job);
+	}
+	if (unpaused != NIL)
+		wf_queue_put_back(unpaused, NULL);
+}
+
 static void
 run_batch(void *argument)
 {
@@ -283,6 +305,7 @@ run_batch(void *argument)
 	TimestampTz started_at = GetCurrentTimestamp();
 	List	   *jobs = wf_queue_claim_kind("sql", batch->by->worker, batch->limit);
 	List	   *uncharged = jobs == NIL ? NIL : wf_dispatch_uncharged();
+	List	   *left = NIL;
 	ListCell   *cell;
 
 	batch->nclaimed = list_length(jobs);
@@ -294,7 +317,7 @@ run_batch(void *argument)
 
 		if (foreach_current_index(cell) > 0 && time_is_up(started_at))
 		{
-			wf_queue_release(job, wf_now(), NULL);
+			left = lappend(left, job);
 			continue;
 		}
 		if (wf_dispatch_charge_claimed(uncharged, job))
@@ -303,6 +326,7 @@ run_batch(void *argument)
 		if (!batch->by->in_session)
 			LockReleaseSession(USER_LOCKMETHOD);	/* advisory locks */
 	}
+	give_back(left);
 }
 
 typedef struct Burial

@@ -103,6 +103,7 @@ SELECT count(*) > 0 AS answered FROM workflow.health();
 ROLLBACK;
 
 -- a notice has no border
+DROP TRIGGER refuse ON workflow.item;
 \set SHOW_CONTEXT always
 SET client_min_messages = notice;
 SELECT workflow.define('{"workflow": "kept", "initial": "A", "states": {"A": {"on": {"go": "B"}}, "B": {"on": {"end": "C"}}, "C": {"final": "c"}}}') IS NOT NULL AS defined;

@@ -64,7 +64,7 @@ EXCEPTION
 END $$;
 CREATE FUNCTION pg_temp.other(type regtype) RETURNS text LANGUAGE sql AS $$
   SELECT CASE type WHEN 'jsonb'::regtype THEN '{"changed": 1}' WHEN 'timestamptz'::regtype THEN '2001-01-01'
-    WHEN 'text'::regtype THEN 'changed' ELSE '77' END $$;
+    WHEN 'text'::regtype THEN 'changed' WHEN 'boolean'::regtype THEN 'true' ELSE '77' END $$;
 SELECT a.attname, pg_temp.attempt(format('UPDATE workflow.item SET %I = %L WHERE key = ''3''', a.attname, pg_temp.other(a.atttypid))) AS alone,
        pg_temp.attempt(format('UPDATE workflow.item SET state = ''PARK'', %I = %L WHERE key = ''3''', a.attname, pg_temp.other(a.atttypid))) AS with_move,
        pg_temp.attempt(format('UPDATE workflow.item SET %I = %L WHERE key = ''1''', a.attname, pg_temp.other(a.atttypid))) AS ended
