@@ -75,7 +75,10 @@ DECLARE
                  WHERE c.oid = relation);
 BEGIN
   IF owner IS NULL THEN
-    RAISE EXCEPTION 'table % does not exist', relation USING ERRCODE = 'undefined_table';
+    RAISE EXCEPTION 'table % does not exist', relation
+      USING ERRCODE = 'undefined_table',
+            DETAIL = 'Somebody has dropped it.',
+            HINT = 'SELECT relation FROM workflow.enforced shows the tables that are held to a workflow.';
   ELSIF NOT pg_has_role(caller, owner, 'USAGE') THEN
     RAISE EXCEPTION 'must be owner of table %', relation
       USING ERRCODE = 'insufficient_privilege',

@@ -254,3 +254,25 @@ wf_sql_time_after(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TIMESTAMPTZ(wf_time_after(PG_GETARG_TIMESTAMPTZ(0), PG_GETARG_INTERVAL_P(1)));
 }
+
+int
+wf_transaction_month(void)
+{
+	static TimestampTz as_of = 0;
+	static pg_tz *zone = NULL;
+	static int	month = 0;
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	struct pg_tm local;
+	fsec_t		fraction;
+	int			offset;
+
+	if (month != 0 && as_of == now && zone == session_timezone)
+		return month;
+	if (timestamp2tm(now, &offset, &local, &fraction, NULL, NULL) != 0)
+		elog(ERROR, "the transaction began out of time");
+	as_of = now;
+	zone = session_timezone;
+	month = local.tm_mon;
+
+	return month;
+}

@@ -13,6 +13,12 @@ extern TimestampTz wf_now(void);
 extern bool wf_clock_is_faked(void);
 
 /*
+ * The month of the year, 1 to 12, in which the transaction began, where the
+ * session is.
+ */
+extern int	wf_transaction_month(void);
+
+/*
  * Length of an interval in microseconds; a month counts as 30 days.  One that is
  * too long to reckon with raises 22008, or is said not to fit.
  */

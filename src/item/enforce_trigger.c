@@ -248,6 +248,7 @@ wf_enforced_row(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("the function is a row trigger after INSERT, UPDATE or DELETE"),
+				 errdetail("It was called otherwise."),
 				 errhint("workflow.enforce() makes it.")));
 	enforced = wf_enforced(trigger);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))

@@ -23,10 +23,8 @@
 #include "executor/executor.h"
 #include "item/enforced.h"
 #include "miscadmin.h"
-#include "pgtime.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
 #include "utils/datum.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -102,24 +100,6 @@ static WfTable partitions[] = {
 	{"transition_05"}, {"transition_06"}, {"transition_07"}, {"transition_08"},
 	{"transition_09"}, {"transition_10"}, {"transition_11"}, {"transition_12"},
 };
-
-/*
- * The month that the column's default would say: of now(), where the session is.
- */
-static int
-present_month(void)
-{
-	struct pg_tm local;
-	fsec_t		fraction;
-	int			zone;
-
-	if (timestamp2tm(GetCurrentTransactionStartTimestamp(), &zone, &local, &fraction, NULL, NULL) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("timestamp out of range")));
-
-	return local.tm_mon;
-}
 
 /*
  * The name of the present role as a text, which is kept.
@@ -230,7 +210,7 @@ insert_by_statement(TupleTableSlot *row)
 static void
 write_entries(const Entry *entries, int n)
 {
-	int			month = present_month();
+	int			month = wf_transaction_month();
 	int			nrows = Min(n, ROWS_AT_ONCE);
 	TupleTableSlot *rows[ROWS_AT_ONCE];
 	Relation	whole = table_open(wf_table_oid(&transition), RowExclusiveLock);

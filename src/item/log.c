@@ -16,12 +16,12 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "base/append.h"
+#include "base/clock.h"
 #include "base/plan.h"
 #include "base/table.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "item/item_internal.h"
-#include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -107,34 +107,6 @@ log_by_statement(const WfLogRow *row)
 
 /* ----------------------------------------------------------- without a statement */
 
-/*
- * The month of the year in which the transaction began, as the default of the
- * column has it.
- */
-static int
-present_month(void)
-{
-	static TimestampTz as_of = 0;
-	static pg_tz *zone = NULL;
-	static int	month = 0;
-	TimestampTz now = GetCurrentTransactionStartTimestamp();
-	struct pg_tm tm;
-	fsec_t		fsec;
-	int			offset;
-
-	if (month != 0 && as_of == now && zone == session_timezone)
-		return month;
-	if (timestamp2tm(now, &offset, &tm, &fsec, NULL, NULL) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("timestamp out of range")));
-	as_of = now;
-	zone = session_timezone;
-	month = tm.tm_mon;
-
-	return month;
-}
-
 static Relation
 open_log(WfTable *table)
 {
@@ -159,10 +131,10 @@ is_plain(WfTable *table)
 bool
 wf_item_log_is_plain(void)
 {
-	if (n_waiting > 0 && month_waiting == present_month())
+	if (n_waiting > 0 && month_waiting == wf_transaction_month())
 		return true;
 
-	return is_plain(&log_table) && is_plain(&months[present_month() - 1]);
+	return is_plain(&log_table) && is_plain(&months[wf_transaction_month() - 1]);
 }
 
 static void
@@ -187,7 +159,7 @@ make_slot(void)
 static void
 add(const WfLogRow *row)
 {
-	int			month = present_month();
+	int			month = wf_transaction_month();
 	TupleTableSlot *slot;
 
 	if (n_waiting == BATCH || (n_waiting > 0 && month != month_waiting))

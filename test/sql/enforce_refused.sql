@@ -155,6 +155,16 @@ SELECT relation, works FROM workflow.enforced WHERE relation = 'forged'::regclas
 SELECT workflow.unenforce('forged');
 INSERT INTO forged VALUES (1, 'NEW');
 
+-- what cannot be logged does not happen
+CREATE TABLE unlogged_moves (id int PRIMARY KEY, s text DEFAULT 'NEW');
+SELECT workflow.enforce('unlogged_moves', 's', 'order', 'id');
+CREATE FUNCTION suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER suppress BEFORE INSERT ON workflow.transition FOR EACH ROW EXECUTE FUNCTION suppress();
+INSERT INTO unlogged_moves VALUES (1);
+DROP TRIGGER suppress ON workflow.transition;
+INSERT INTO unlogged_moves VALUES (1);
+DROP TABLE unlogged_moves;
+
 -- what was never enforced has no log
 SELECT * FROM workflow.transitions_of('forged', 1);
 SELECT * FROM workflow.verify_table('forged');
