@@ -141,6 +141,7 @@ sub define
 	$self->{node}->safe_psql('postgres', 'CREATE DATABASE pattern');
 	$self->{node}->safe_psql('pattern', $sql);
 	$self->{node}->safe_psql('postgres', 'ALTER DATABASE pattern ALLOW_CONNECTIONS false; CREATE DATABASE matrix TEMPLATE pattern');
+	$self->sql(q{SELECT workflow.adopt_cluster('resume', 'made for the test')});
 	is( join(' ', sort keys %place),
 		join(' ', sort split / /, $self->sql('SELECT public.list_points()')),
 		'the matrix knows every labelled point, and no other');
@@ -435,6 +436,7 @@ sub new_database
 
 	$self->{database} = 'drop' . $self->{rounds};
 	$self->sql("CREATE DATABASE $self->{database} TEMPLATE pattern", 'postgres');
+	$self->sql(q{SELECT workflow.adopt_cluster('resume', 'made for the test')});
 	return;
 }
 
