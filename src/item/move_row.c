@@ -21,6 +21,7 @@
 #include "base/table.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
+#include "executor/executor.h"
 #include "item/item_internal.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
@@ -156,7 +157,10 @@ wf_item_move_row(const WfActiveMove *move)
 	CommandCounterIncrement();	/* as before a statement */
 	table = table_open(wf_table_oid(&item_table), RowExclusiveLock);
 	if (is_ours_alone(table))
+	{
+		CheckCmdReplicaIdentity(table, CMD_UPDATE);
 		moved = move_row(table, move);
+	}
 	table_close(table, NoLock);
 	CommandCounterIncrement();
 
