@@ -65,3 +65,14 @@ SET client_min_messages = warning;
 SELECT state FROM workflow.send(2::bigint, 'next');
 SELECT item_id, state FROM workflow.item WHERE item_id = 2;
 DROP PUBLICATION half;
+
+-- a column of jobs that somebody wants filled
+SELECT version FROM workflow.define('{"workflow": "work", "initial": "A", "key": ["$.id"], "owner": "boss",
+  "queues": {"work": {"owner": "boss", "sla": "1 hour", "escalate_to": ["boss"]}},
+  "retry": {"default": {"owner": "boss", "dead_letter": "work", "max_attempts": 2, "timeout": "1 minute"}},
+  "states": {"A": {"task": {"queue": "work"}, "on": {"ok": "DONE", "error": "DONE"}}, "DONE": {"final": "success"}}}');
+ALTER TABLE workflow.job ALTER COLUMN tenant SET NOT NULL;
+\set VERBOSITY terse
+SELECT state FROM workflow.submit('work', '{"id": 1}');
+\set VERBOSITY default
+SELECT count(*) AS jobs FROM workflow.job;
