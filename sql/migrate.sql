@@ -172,7 +172,8 @@ CREATE FUNCTION workflow._hold_visit(item bigint) RETURNS boolean LANGUAGE plpgs
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  held int;
+  held    int;
+  effects bigint[];    -- by their ids: no index finds those of both kinds at once
 BEGIN
   PERFORM FROM workflow.item AS i WHERE i.item_id = item FOR NO KEY UPDATE SKIP LOCKED;
   IF NOT FOUND THEN
@@ -183,14 +184,13 @@ BEGIN
   IF held < (SELECT count(*) FROM workflow.job AS j WHERE j.item_id = item) THEN
     RETURN false;
   END IF;
-  PERFORM FROM workflow.effect AS e
-  WHERE e.effect_id IN (SELECT j.effect_id FROM workflow.job AS j WHERE j.item_id = item)
-     OR e.item_id = item AND e.kind = 'guard' AND workflow._is_open(e)
-  FOR UPDATE SKIP LOCKED;
+  effects := ARRAY(SELECT e.effect_id FROM workflow.job AS j JOIN workflow.effect AS e USING (effect_id) WHERE j.item_id = item
+                   UNION
+                   SELECT e.effect_id FROM workflow.effect AS e
+                   WHERE e.item_id = item AND e.kind = 'guard' AND workflow._is_open(e));
+  PERFORM FROM workflow.effect AS e WHERE e.effect_id = ANY (effects) FOR UPDATE SKIP LOCKED;
   GET DIAGNOSTICS held = ROW_COUNT;
-  RETURN held = (SELECT count(*) FROM workflow.effect AS e
-                 WHERE e.effect_id IN (SELECT j.effect_id FROM workflow.job AS j WHERE j.item_id = item)
-                    OR e.item_id = item AND e.kind = 'guard' AND workflow._is_open(e));
+  RETURN held = cardinality(effects);
 END
 $$;
 COMMENT ON FUNCTION workflow._hold_visit(bigint) IS

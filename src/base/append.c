@@ -23,9 +23,11 @@
 #include "nodes/nodeFuncs.h"
 #include "nodes/primnodes.h"
 #include "optimizer/optimizer.h"
+#include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 
 /* An index of columns. */
 typedef struct KnownIndex
@@ -279,9 +281,36 @@ wf_append_to_indexes(Relation table, TupleTableSlot **rows, int n)
 		insert_into(table, &known->indexes[i], rows, n);
 }
 
+/*
+ * Our own columns of that kind are filled; somebody may have made more of them.
+ */
+static void
+require_filled(Relation table, TupleTableSlot *row)
+{
+	TupleDesc	columns = RelationGetDescr(table);
+
+	for (int i = 0; i < columns->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(columns, i);
+
+		if (column->attnotnull && slot_attisnull(row, i + 1))
+			ereport(ERROR,
+					(errcode(ERRCODE_NOT_NULL_VIOLATION),
+					 errmsg("null value in column \"%s\" of relation \"%s\" violates not-null constraint",
+							NameStr(column->attname), RelationGetRelationName(table)),
+					 errdetail("The extension leaves the column empty."),
+					 errhint("ALTER TABLE workflow.%s ALTER COLUMN %s DROP NOT NULL;",
+							 quote_identifier(RelationGetRelationName(table)),
+							 quote_identifier(NameStr(column->attname))),
+					 errtablecol(table, i + 1)));
+	}
+}
+
 void
 wf_append(Relation table, TupleTableSlot **rows, int n)
 {
+	for (int i = 0; i < n; i++)
+		require_filled(table, rows[i]);
 	if (n == 1)
 		table_tuple_insert(table, rows[0], GetCurrentCommandId(true), 0, NULL);
 	else

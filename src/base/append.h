@@ -3,7 +3,7 @@
  *	  Adding rows to a table of the extension without a statement.
  *
  * The rows go through the table and its indexes as the executor would take
- * them; defaults, constraints and row triggers do not take part.
+ * them; defaults, conditions and row triggers do not take part.
  */
 #ifndef WF_BASE_APPEND_H
 #define WF_BASE_APPEND_H

@@ -111,6 +111,7 @@ extern void wf_enforced_moves_end(uint64 statement);
 
 /* enforced_log.c */
 extern uint64 wf_enforced_statement(void);
+extern bool wf_enforced_statement_is_of(Oid table);
 extern void wf_enforced_log(const WfEnforcedMove *move);
 extern void wf_enforced_init(void);
 

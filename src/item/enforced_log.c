@@ -23,6 +23,7 @@
 #include "executor/executor.h"
 #include "item/enforced.h"
 #include "miscadmin.h"
+#include "parser/parsetree.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -70,6 +71,7 @@ typedef struct Statement
 	struct Statement *outer;
 	uint64		number;
 	SubTransactionId subtransaction;
+	Oid			table;			/* the only one that it writes, or invalid */
 	MemoryContext memory;		/* NULL until it is needed */
 	int			n;
 	Entry	   *entries;
@@ -273,10 +275,20 @@ wf_enforced_statement(void)
 }
 
 /*
+ * Whether the AFTER triggers that fire are those of a statement that writes that
+ * table and no other one, and all within one subtransaction.
+ */
+bool
+wf_enforced_statement_is_of(Oid table)
+{
+	return can_wait() && statement->table == table;
+}
+
+/*
  * Does work in which the AFTER triggers of a statement fire.
  */
 static void
-run_statement(void (*work) (void *argument), void *argument)
+run_statement(void (*work) (void *argument), void *argument, Oid table)
 {
 	static uint64 last_number = 0;
 	Statement	own = {0};
@@ -284,6 +296,7 @@ run_statement(void (*work) (void *argument), void *argument)
 	own.outer = statement;
 	own.number = ++last_number;
 	own.subtransaction = GetCurrentSubTransactionId();
+	own.table = table;
 	PG_TRY();
 	{
 		statement = &own;
@@ -309,13 +322,22 @@ finish_query(void *query)
 		standard_ExecutorFinish(query);
 }
 
+static Oid
+only_table(const PlannedStmt *planned)
+{
+	if (list_length(planned->resultRelations) != 1)
+		return InvalidOid;
+
+	return rt_fetch(linitial_int(planned->resultRelations), planned->rtable)->relid;
+}
+
 static void
 on_finish(QueryDesc *query)
 {
 	if (query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE)
 		finish_query(query);
 	else
-		run_statement(finish_query, query);
+		run_statement(finish_query, query, only_table(query->plannedstmt));
 }
 
 static void
@@ -342,7 +364,7 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 	Node	   *statement_node = planned->utilityStmt;
 
 	if (IsA(statement_node, CopyStmt) && ((CopyStmt *) statement_node)->is_from)
-		run_statement(run_utility, &call);
+		run_statement(run_utility, &call, InvalidOid);
 	else
 		run_utility(&call);
 }

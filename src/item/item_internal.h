@@ -139,8 +139,11 @@ extern void wf_item_note_hand_changes(const TriggerData *trigger, const WfItem *
 /* log.c */
 extern void wf_item_log(const WfLogRow *row);
 extern bool wf_item_log_is_plain(void);
-extern void wf_item_log_quietly(const WfLogRow *row, const TriggerDesc *triggers);
+extern void wf_item_log_quietly(const WfLogRow *row, const TriggerData *trigger);
 extern void wf_item_log_flush(void);
+
+/* foreign_key.c */
+extern bool wf_item_concerns_constraints(Relation table, TupleTableSlot *old, TupleTableSlot *new);
 extern void wf_item_log_init(void);
 
 /* direct.c */

@@ -21,6 +21,8 @@
 #include "base/table.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "item/enforced.h"
 #include "item/item_internal.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -195,12 +197,18 @@ wf_item_log_flush(void)
 
 /*
  * Whether code of others may run between a row of an UPDATE of items and the
- * end of that statement, or that end goes by unnoticed.
+ * end of that statement, or that end goes by unnoticed: that of a trigger of the
+ * table, of a foreign key, or of another table that the same statement writes.
  */
 static bool
-is_watched(const TriggerDesc *triggers)
+is_watched(const TriggerData *judge)
 {
+	const TriggerDesc *triggers = judge->tg_relation->trigdesc;
 	bool		has_end = false;
+
+	if (!wf_enforced_statement_is_of(RelationGetRelid(judge->tg_relation)) ||
+		wf_item_concerns_constraints(judge->tg_relation, judge->tg_trigslot, judge->tg_newslot))
+		return true;
 
 	for (int i = 0; i < triggers->numtriggers; i++)
 	{
@@ -222,10 +230,10 @@ is_watched(const TriggerDesc *triggers)
  * Logs a move from which nothing else follows, where the log is plain.
  */
 void
-wf_item_log_quietly(const WfLogRow *row, const TriggerDesc *triggers)
+wf_item_log_quietly(const WfLogRow *row, const TriggerData *trigger)
 {
 	add(row);
-	if (is_watched(triggers))
+	if (is_watched(trigger))
 		wf_item_log_flush();
 }
 

@@ -123,7 +123,8 @@ static WfPlan deadline_plan = {
 	.nargs = 4,
 	.argtypes = {INT8OID, INT4OID, INT8OID, TEXTOID},
 	.sql = "UPDATE workflow.timer SET event = $4, "
-	"due_at = due_at + $3 * interval '1 microsecond' "
+	"due_at = due_at + $3 * interval '1 microsecond', "
+	"paused_due_at = paused_due_at + $3 * interval '1 microsecond' "
 	"WHERE item_id = $1 AND seq = $2 AND kind = 'timeout'",
 };
 
@@ -137,7 +138,8 @@ static WfPlan no_deadline_plan = {
 };
 
 /*
- * The limit of the other version counts from when this one began to count.
+ * The limit of the other version counts from when this one began to count, also
+ * of a deadline that was put aside in a pause.
  */
 static void
 change_deadline(const WfItem *item, const WfState *from, const WfState *to)
@@ -234,7 +236,8 @@ wf_item_migrate_visit(const WfItem *old, const WfItem *new, const WfActiveMove *
 /* ------------------------------------------------------------------ the move */
 
 /*
- * When an item starts that was submitted to start later and has not begun.
+ * When an item starts that was submitted to start later and has not begun, also
+ * one whose start was put aside in a pause.
  */
 static void
 read_start(const WfItem *item, WfMigration *migration)
@@ -244,7 +247,7 @@ read_start(const WfItem *item, WfMigration *migration)
 		.expected = SPI_OK_SELECT,
 		.nargs = 3,
 		.argtypes = {INT8OID, INT4OID, TIMESTAMPTZOID},
-		.sql = "SELECT due_at, true FROM workflow.timer "
+		.sql = "SELECT coalesce(paused_due_at, due_at), true FROM workflow.timer "
 		"WHERE item_id = $1 AND seq = $2 AND kind = 'start' "
 		"UNION ALL SELECT j.run_at, false FROM workflow.job AS j JOIN workflow.item AS i USING (item_id) "
 		"WHERE j.item_id = $1 AND j.seq = $2 AND j.run_at > $3 AND j.attempt = 0 AND i.since = i.received_at "

@@ -3,8 +3,8 @@
  *	  Moving the row of an item without a statement.
  *
  * The engine's own move needs no judgement, so it needs no trigger: where nobody
- * else has a trigger or a rule on the table, a condition, a generated column, or an
- * index of a kind that we do not fill, the row is written as the executor would
+ * else has a trigger or a rule on the table, a condition, a generated column, a foreign
+ * key of what a move changes, or an index of a kind that we do not fill, the row is written as the executor would
  * write it.
  * Everywhere else move.c updates it by a statement.
  */
@@ -21,6 +21,7 @@
 #include "base/table.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
+#include "executor/executor.h"
 #include "item/item_internal.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
@@ -127,7 +128,7 @@ move_row(Relation table, const WfActiveMove *move)
 		if (before->item_id == item->item_id && before->seq == item->seq)
 		{
 			fill(row, old, move, &stamps);
-			if (write_row(table, &place, row))
+			if (!wf_item_concerns_constraints(table, old, row) && write_row(table, &place, row))
 			{
 				moved = wf_item_from_row(row, old, before);
 				moved->data = move->move->data != NULL ? move->move->data : wf_item_data_from_row(row);
@@ -156,7 +157,10 @@ wf_item_move_row(const WfActiveMove *move)
 	CommandCounterIncrement();	/* as before a statement */
 	table = table_open(wf_table_oid(&item_table), RowExclusiveLock);
 	if (is_ours_alone(table))
+	{
+		CheckCmdReplicaIdentity(table, CMD_UPDATE);
 		moved = move_row(table, move);
+	}
 	table_close(table, NoLock);
 	CommandCounterIncrement();
 

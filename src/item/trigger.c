@@ -388,7 +388,7 @@ carry_out_quietly(const TriggerData *trigger, const Change *change, WfActiveMove
 	row.item = change->new;
 	row.from_state = change->old->state;
 	row.move = judged->move;
-	wf_item_log_quietly(&row, trigger->tg_relation->trigdesc);
+	wf_item_log_quietly(&row, trigger);
 	if (active == NULL)
 		return true;
 	active->judged = true;
