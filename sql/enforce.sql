@@ -172,15 +172,19 @@ $$;
 COMMENT ON FUNCTION workflow._require_passive(text, int) IS
   'Inner: raises when states of a version have activities or timeouts';
 
--- The states of a version that its document declares: rows are not cancelled
--- into the state that is built in for items.
-CREATE FUNCTION workflow._declared_states(name text, version int) RETURNS SETOF text LANGUAGE sql STABLE
+-- The states that rows of a version can be in: those that its document declares, and the built-in
+-- CANCELLED where a transition leads there.
+CREATE FUNCTION workflow._row_states(name text, version int) RETURNS SETOF text LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT k.state FROM workflow.definition AS d, json_object_keys(d.document -> 'states') AS k (state)
-  WHERE d.workflow = name AND d.version = _declared_states.version
+  WHERE d.workflow = name AND d.version = _row_states.version
+  UNION ALL
+  SELECT 'CANCELLED' FROM workflow.definition AS d
+  WHERE d.workflow = name AND d.version = _row_states.version AND d.document::jsonb #> '{states,CANCELLED}' IS NULL
+    AND (d.document::jsonb @? '$.states.*.on.* ? (@ == "CANCELLED")' OR d.document::jsonb @? '$.any.on.* ? (@ == "CANCELLED")')
 $$;
-COMMENT ON FUNCTION workflow._declared_states(text, int) IS 'Inner: the states that the document of a version declares';
+COMMENT ON FUNCTION workflow._row_states(text, int) IS 'Inner: the states of a version that rows can be in';
 
 -- Raises when rows are in none of the states.
 CREATE FUNCTION workflow._require_known_states(relation regclass, state_column name, key_column name, workflow text, version int)
@@ -188,7 +192,7 @@ RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  states text[] := ARRAY(SELECT s.state FROM workflow._declared_states(workflow, version) AS s (state));
+  states text[] := ARRAY(SELECT s.state FROM workflow._row_states(workflow, version) AS s (state));
   nstray bigint;
   samples text;
 BEGIN
@@ -492,7 +496,7 @@ RETURNS TABLE (key text, problem text) LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH states AS MATERIALIZED (
-    SELECT s.state FROM workflow._declared_states(held.workflow, held.version) AS s (state)
+    SELECT s.state FROM workflow._row_states(held.workflow, held.version) AS s (state)
   ), logged AS MATERIALIZED (
     SELECT DISTINCT ON (t.key) t.key, t.to_state FROM workflow.transition AS t
     WHERE t.enforcement_id = held.enforcement_id ORDER BY t.key, t.row_seq DESC
