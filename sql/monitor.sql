@@ -621,8 +621,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT h.at, s.seq, h.rank, h.what, h.detail, h.actor, h.reason, NULL::jsonb
   FROM workflow.spawn AS s, LATERAL (VALUES
-    (s.spawned_at, 2, 'children spawned', format('%s of workflow %s version %s, %s have to succeed', s.total, s.workflow, s.version, s.needed), NULL, NULL),
-    (s.decided_at, 3, 'children decided', format('%s: %s succeeded, %s failed', s.verdict, s.succeeded, s.ended - s.succeeded), NULL, NULL),
+    (s.spawned_at, 2, 'children spawned', format('%s of workflow %s version %s, %s have to succeed',
+       concat(CASE WHEN s.started < s.total THEN s.started || ' of ' END, s.total), s.workflow, s.version, s.needed), NULL, NULL),
+    (s.decided_at, 3, 'children decided', format('%s: %s succeeded, %s failed', s.verdict, s.had_succeeded, s.had_failed), NULL, NULL),
     (CASE WHEN s.ncancelled > 0 THEN s.left_at END, 4, 'children closed', format('%s cancelled', s.ncancelled), s.close_actor, s.close_reason)
   ) AS h (at, rank, what, detail, actor, reason)
   WHERE s.item_id = item AND h.at IS NOT NULL
