@@ -353,6 +353,15 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.enforce(regclass, name, text, name) IS
   'Holds a column of a table to the present version of a workflow: rows start in its initial state and change along its transitions only, each logged under its key; for the owner of the table';
 
+-- The enforced table that a table is a partition of.
+CREATE FUNCTION workflow._held_above(relation regclass) RETURNS regclass LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT p.relid FROM pg_partition_ancestors(relation) AS p
+  WHERE p.relid <> relation AND p.relid IN (SELECT e.relation FROM workflow.enforced AS e) LIMIT 1
+$$;
+COMMENT ON FUNCTION workflow._held_above(regclass) IS 'Inner: the enforced table that a table is a partition of';
+
 CREATE FUNCTION workflow._unenforce(caller text, relation regclass, state_column name) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -384,7 +393,9 @@ BEGIN
       USING ERRCODE = 'object_not_in_prerequisite_state',
             DETAIL = format('Tables that are: %s.',
                             coalesce((SELECT string_agg(DISTINCT e.relation::text, ', ') FROM workflow.enforced AS e), 'none')),
-            HINT = 'SELECT * FROM workflow.enforced; shows their columns.';
+            HINT = coalesce('It is a partition of another: SELECT workflow.unenforce('
+                              || quote_literal(workflow._held_above(relation)::text) || ');',
+                            'SELECT * FROM workflow.enforced; shows their columns.');
   END IF;
 END
 $$;
@@ -541,7 +552,9 @@ BEGIN
     RAISE EXCEPTION '% is held to no workflow', _verify_table.relation
       USING ERRCODE = 'WF012',
             DETAIL = 'workflow.enforce() was not called for it, or unenforce() since.',
-            HINT = 'SELECT * FROM workflow.enforced; shows the tables that are.';
+            HINT = coalesce('It is a partition of another: SELECT * FROM workflow.verify_table('
+                              || quote_literal(workflow._held_above(_verify_table.relation)::text) || ');',
+                            'SELECT * FROM workflow.enforced; shows the tables that are.');
   END IF;
 END
 $$;
