@@ -236,6 +236,28 @@ $$;
 COMMENT ON FUNCTION workflow._warn_of_shared_keys(regclass, name) IS
   'Inner: warns when no index keeps the keys of a table apart';
 
+-- Warns when no row can ever be in a state, since the column is of an enum without it.
+CREATE FUNCTION workflow._warn_of_missing_labels(relation regclass, state_column name, workflow text, version int)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  enum regtype := (SELECT CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
+                   FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+                   WHERE a.attrelid = relation AND a.attname = state_column);
+  missing text[] := ARRAY(SELECT s.state FROM workflow._row_states(workflow, version) AS s (state)
+                          WHERE s.state NOT IN (SELECT e.enumlabel FROM pg_enum AS e WHERE e.enumtypid = enum));
+BEGIN
+  IF missing <> '{}' AND EXISTS (SELECT FROM pg_type AS t WHERE t.oid = enum AND t.typtype = 'e') THEN
+    RAISE WARNING 'no row of % can be in state %', relation, (SELECT string_agg(format('"%s"', s), ', ') FROM unnest(missing) AS s)
+      USING DETAIL = format('Column "%s" is of the enum %s, which has no such label.', state_column, enum),
+            HINT = (SELECT string_agg(format('ALTER TYPE %s ADD VALUE %L;', enum, s), ' ') FROM unnest(missing) AS s);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._warn_of_missing_labels(regclass, name, text, int) IS
+  'Inner: warns when states of a version are no labels of the enum that a column is of';
+
 -- -------------------------------------------------------------------- enforce
 
 -- Takes the triggers of an enforcement off.
@@ -339,6 +361,7 @@ BEGIN
   held := workflow._enforcement_for(caller, relation, state_column, workflow, key_column);
   PERFORM workflow._require_known_states(relation, state_column, key_column, workflow, version);
   PERFORM workflow._warn_of_shared_keys(relation, key_column);
+  PERFORM workflow._warn_of_missing_labels(relation, state_column, workflow, version);
   PERFORM workflow._drop_enforcing(relation, held.enforcement_id);
   PERFORM workflow._make_enforcing(relation, held, version);
   PERFORM workflow._note(caller, 'enforce', NULL, 'table:' || relation, NULL,
