@@ -38,7 +38,12 @@ BEGIN
   ORDER BY array_position(path, n.nspname::text) LIMIT 1;
 
   IF NOT FOUND THEN
-    problem := format('there is no function %s(bigint, jsonb)', name);
+    problem := format('there is no function %s(bigint, jsonb)', name)
+      || coalesce((SELECT format(', only %s', string_agg(o.name, ', ' ORDER BY o.name))
+                   FROM (SELECT p.oid::regprocedure::text FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+                         WHERE p.proname = parts[cardinality(parts)] AND (cardinality(parts) = 1 OR n.nspname = parts[1])
+                         ORDER BY p.oid LIMIT 3) AS o (name)
+                   HAVING count(*) > 0), '');
     hint := format('create it: CREATE FUNCTION %s(item_id bigint, data jsonb) RETURNS jsonb', name);
   ELSIF func.prorettype <> 'jsonb'::regtype OR func.proretset OR func.prokind <> 'f' THEN
     problem := format('function %s(bigint, jsonb) does not return one jsonb', name);

@@ -268,7 +268,12 @@ BEGIN
             DETAIL = coalesce((SELECT 'Versions that exist: ' || string_agg(d.version::text, ', ' ORDER BY d.version) || '.'
                                FROM workflow.definition AS d WHERE d.workflow = name),
                               'No version of it is stored.'),
-            HINT = 'SELECT DISTINCT workflow FROM workflow.state_stats shows those that have items; workflow.document(name) the active version of one.';
+            HINT = CASE
+              WHEN EXISTS (SELECT FROM workflow.definition AS d WHERE d.workflow = name)
+                THEN format('SELECT version, active FROM workflow.versions WHERE workflow = %L; shows them, to operators, designers and monitors.', name)
+              WHEN EXISTS (SELECT FROM workflow.draft AS d WHERE d.workflow = name)
+                THEN format('There is a draft of it: SELECT * FROM workflow.publish(%L); makes it a version.', name)
+              ELSE 'SELECT workflow, version, active FROM workflow.versions; shows what there is, to operators, designers and monitors.' END;
   END IF;
   RETURN stored;
 END

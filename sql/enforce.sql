@@ -172,15 +172,19 @@ $$;
 COMMENT ON FUNCTION workflow._require_passive(text, int) IS
   'Inner: raises when states of a version have activities or timeouts';
 
--- The states of a version that its document declares: rows are not cancelled
--- into the state that is built in for items.
-CREATE FUNCTION workflow._declared_states(name text, version int) RETURNS SETOF text LANGUAGE sql STABLE
+-- The states that rows of a version can be in: those that its document declares, and the built-in
+-- CANCELLED where a transition leads there.
+CREATE FUNCTION workflow._row_states(name text, version int) RETURNS SETOF text LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT k.state FROM workflow.definition AS d, json_object_keys(d.document -> 'states') AS k (state)
-  WHERE d.workflow = name AND d.version = _declared_states.version
+  WHERE d.workflow = name AND d.version = _row_states.version
+  UNION ALL
+  SELECT 'CANCELLED' FROM workflow.definition AS d
+  WHERE d.workflow = name AND d.version = _row_states.version AND d.document::jsonb #> '{states,CANCELLED}' IS NULL
+    AND (d.document::jsonb @? '$.states.*.on.* ? (@ == "CANCELLED")' OR d.document::jsonb @? '$.any.on.* ? (@ == "CANCELLED")')
 $$;
-COMMENT ON FUNCTION workflow._declared_states(text, int) IS 'Inner: the states that the document of a version declares';
+COMMENT ON FUNCTION workflow._row_states(text, int) IS 'Inner: the states of a version that rows can be in';
 
 -- Raises when rows are in none of the states.
 CREATE FUNCTION workflow._require_known_states(relation regclass, state_column name, key_column name, workflow text, version int)
@@ -188,7 +192,7 @@ RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  states text[] := ARRAY(SELECT s.state FROM workflow._declared_states(workflow, version) AS s (state));
+  states text[] := ARRAY(SELECT s.state FROM workflow._row_states(workflow, version) AS s (state));
   nstray bigint;
   samples text;
 BEGIN
@@ -231,6 +235,28 @@ END
 $$;
 COMMENT ON FUNCTION workflow._warn_of_shared_keys(regclass, name) IS
   'Inner: warns when no index keeps the keys of a table apart';
+
+-- Warns when no row can ever be in a state, since the column is of an enum without it.
+CREATE FUNCTION workflow._warn_of_missing_labels(relation regclass, state_column name, workflow text, version int)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  enum regtype := (SELECT CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
+                   FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+                   WHERE a.attrelid = relation AND a.attname = state_column);
+  missing text[] := ARRAY(SELECT s.state FROM workflow._row_states(workflow, version) AS s (state)
+                          WHERE s.state NOT IN (SELECT e.enumlabel FROM pg_enum AS e WHERE e.enumtypid = enum));
+BEGIN
+  IF missing <> '{}' AND EXISTS (SELECT FROM pg_type AS t WHERE t.oid = enum AND t.typtype = 'e') THEN
+    RAISE WARNING 'no row of % can be in state %', relation, (SELECT string_agg(format('"%s"', s), ', ') FROM unnest(missing) AS s)
+      USING DETAIL = format('Column "%s" is of the enum %s, which has no such label.', state_column, enum),
+            HINT = (SELECT string_agg(format('ALTER TYPE %s ADD VALUE %L;', enum, s), ' ') FROM unnest(missing) AS s);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._warn_of_missing_labels(regclass, name, text, int) IS
+  'Inner: warns when states of a version are no labels of the enum that a column is of';
 
 -- -------------------------------------------------------------------- enforce
 
@@ -335,6 +361,7 @@ BEGIN
   held := workflow._enforcement_for(caller, relation, state_column, workflow, key_column);
   PERFORM workflow._require_known_states(relation, state_column, key_column, workflow, version);
   PERFORM workflow._warn_of_shared_keys(relation, key_column);
+  PERFORM workflow._warn_of_missing_labels(relation, state_column, workflow, version);
   PERFORM workflow._drop_enforcing(relation, held.enforcement_id);
   PERFORM workflow._make_enforcing(relation, held, version);
   PERFORM workflow._note(caller, 'enforce', NULL, 'table:' || relation, NULL,
@@ -348,6 +375,15 @@ CREATE FUNCTION workflow.enforce(relation regclass, state_column name, workflow 
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.enforce(regclass, name, text, name) IS
   'Holds a column of a table to the present version of a workflow: rows start in its initial state and change along its transitions only, each logged under its key; for the owner of the table';
+
+-- The enforced table that a table is a partition of.
+CREATE FUNCTION workflow._held_above(relation regclass) RETURNS regclass LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT p.relid FROM pg_partition_ancestors(relation) AS p
+  WHERE p.relid <> relation AND p.relid IN (SELECT e.relation FROM workflow.enforced AS e) LIMIT 1
+$$;
+COMMENT ON FUNCTION workflow._held_above(regclass) IS 'Inner: the enforced table that a table is a partition of';
 
 CREATE FUNCTION workflow._unenforce(caller text, relation regclass, state_column name) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -380,7 +416,9 @@ BEGIN
       USING ERRCODE = 'object_not_in_prerequisite_state',
             DETAIL = format('Tables that are: %s.',
                             coalesce((SELECT string_agg(DISTINCT e.relation::text, ', ') FROM workflow.enforced AS e), 'none')),
-            HINT = 'SELECT * FROM workflow.enforced; shows their columns.';
+            HINT = coalesce('It is a partition of another: SELECT workflow.unenforce('
+                              || quote_literal(workflow._held_above(relation)::text) || ');',
+                            'SELECT * FROM workflow.enforced; shows their columns.');
   END IF;
 END
 $$;
@@ -492,7 +530,7 @@ RETURNS TABLE (key text, problem text) LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH states AS MATERIALIZED (
-    SELECT s.state FROM workflow._declared_states(held.workflow, held.version) AS s (state)
+    SELECT s.state FROM workflow._row_states(held.workflow, held.version) AS s (state)
   ), logged AS MATERIALIZED (
     SELECT DISTINCT ON (t.key) t.key, t.to_state FROM workflow.transition AS t
     WHERE t.enforcement_id = held.enforcement_id ORDER BY t.key, t.row_seq DESC
@@ -537,7 +575,9 @@ BEGIN
     RAISE EXCEPTION '% is held to no workflow', _verify_table.relation
       USING ERRCODE = 'WF012',
             DETAIL = 'workflow.enforce() was not called for it, or unenforce() since.',
-            HINT = 'SELECT * FROM workflow.enforced; shows the tables that are.';
+            HINT = coalesce('It is a partition of another: SELECT * FROM workflow.verify_table('
+                              || quote_literal(workflow._held_above(_verify_table.relation)::text) || ');',
+                            'SELECT * FROM workflow.enforced; shows the tables that are.');
   END IF;
 END
 $$;

@@ -294,8 +294,8 @@ $$;
 COMMENT ON FUNCTION workflow._waiting_for_children(workflow.item, text[]) IS
   'Inner: how many children have ended, and what some of the others wait for';
 
--- The error that matters now: of the present job, of its effect, or the one
--- that led to the exception that the item stands in or ended from.
+-- The error that matters now: of the present job, of its effect, of its
+-- children, or the one that led to the exception that the item stands in or ended from.
 CREATE FUNCTION workflow._last_error(
   item workflow.item, document jsonb, job workflow.job, effect workflow.effect,
   OUT error_class text, OUT message text)
@@ -305,6 +305,10 @@ AS $$
 BEGIN
   error_class := coalesce(job.error_class, effect.error_class);
   message := coalesce(job.error_message, effect.reason);
+  IF error_class IS NULL AND message IS NULL THEN
+    SELECT 'permanent', workflow._spawn_failure(s.item_id, s.seq) INTO error_class, message
+    FROM workflow.spawn AS s WHERE s.item_id = item.item_id AND s.seq = item.seq AND s.verdict = 'error';
+  END IF;
   IF error_class IS NOT NULL OR message IS NOT NULL OR item.origin IS NULL THEN
     RETURN;
   END IF;
@@ -621,8 +625,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT h.at, s.seq, h.rank, h.what, h.detail, h.actor, h.reason, NULL::jsonb
   FROM workflow.spawn AS s, LATERAL (VALUES
-    (s.spawned_at, 2, 'children spawned', format('%s of workflow %s version %s, %s have to succeed', s.total, s.workflow, s.version, s.needed), NULL, NULL),
-    (s.decided_at, 3, 'children decided', format('%s: %s succeeded, %s failed', s.verdict, s.succeeded, s.ended - s.succeeded), NULL, NULL),
+    (s.spawned_at, 2, 'children spawned', format('%s of workflow %s version %s, %s have to succeed',
+       concat(CASE WHEN s.started < s.total THEN s.started || ' of ' END, s.total), s.workflow, s.version, s.needed), NULL, NULL),
+    (s.decided_at, 3, 'children decided', format('%s: %s succeeded, %s failed', s.verdict, s.had_succeeded, s.had_failed), NULL, NULL),
     (CASE WHEN s.ncancelled > 0 THEN s.left_at END, 4, 'children closed', format('%s cancelled', s.ncancelled), s.close_actor, s.close_reason)
   ) AS h (at, rank, what, detail, actor, reason)
   WHERE s.item_id = item AND h.at IS NOT NULL

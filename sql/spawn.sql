@@ -52,6 +52,10 @@ AS $$
          'define it before an item comes here: the state raises "error" otherwise'
   WHERE NOT EXISTS (SELECT FROM known)
   UNION ALL
+  SELECT 'retired_workflow', format('workflow "%s" is retired and takes no new items', child),
+         format('SELECT workflow.activate(%L, version); or name the workflow that replaced it', child)
+  FROM workflow.workflow AS w WHERE w.workflow = child AND w.retired_at IS NOT NULL AND child IS DISTINCT FROM own
+  UNION ALL
   SELECT 'recursive_spawn', format('items of "%s" start items of this workflow again', child),
          'see to it that the array is empty at the end of each branch; below 50 levels the state raises "error"'
   WHERE child = own OR own IN (SELECT workflow._descendants(child))

@@ -117,6 +117,8 @@ CREATE TABLE workflow.spawn (
   closed_to    int NOT NULL DEFAULT -1,
   unclosed     bigint[] NOT NULL DEFAULT '{}',
   ncancelled   int NOT NULL DEFAULT 0,
+  had_succeeded int,
+  had_failed   int,
   PRIMARY KEY (item_id, seq)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE workflow.spawn IS 'Visits of spawn states: what is to be started, how many have ended, and what that came to';
@@ -126,6 +128,8 @@ COMMENT ON COLUMN workflow.spawn.success IS 'Outcomes that count as a success; n
 COMMENT ON COLUMN workflow.spawn.children IS 'Key and input of each child, until all are started';
 COMMENT ON COLUMN workflow.spawn.ended IS 'Of those that are started; child_end has those that were not counted yet';
 COMMENT ON COLUMN workflow.spawn.verdict IS 'Event that follows: ok, or error when enough cannot succeed any more';
+COMMENT ON COLUMN workflow.spawn.had_succeeded IS 'As the verdict fell: what ends later is counted, but decides nothing';
+COMMENT ON COLUMN workflow.spawn.had_failed IS 'As the verdict fell, too';
 COMMENT ON COLUMN workflow.spawn.left_at IS 'When the state was left; from then on what lives is cancelled, as close_actor, for close_reason';
 COMMENT ON COLUMN workflow.spawn.closed_to IS 'Place up to which that was done';
 COMMENT ON COLUMN workflow.spawn.unclosed IS 'Children before that place that somebody held: they are tried again';

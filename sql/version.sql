@@ -209,8 +209,16 @@ $$;
 COMMENT ON FUNCTION workflow._difference_words(text[], jsonb, jsonb) IS
   'Inner: a difference between two documents in the words of the domain';
 
+CREATE FUNCTION workflow._spawns(document jsonb, state text) RETURNS boolean LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT d.state ? 'spawn' OR coalesce(document -> 'activities' -> (d.state ->> 'activity') ? 'spawn', false)
+  FROM (SELECT document -> 'states' -> _spawns.state) AS d (state)
+$$;
+COMMENT ON FUNCTION workflow._spawns(jsonb, text) IS 'Inner: whether a state of a document starts children';
+
 -- What a difference means for items that live in the version before.
-CREATE FUNCTION workflow._difference_meaning(path text[], was jsonb, is_now jsonb, live bigint) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION workflow._difference_meaning(path text[], document jsonb, live bigint) RETURNS text LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT CASE
@@ -224,12 +232,13 @@ AS $$
     WHEN path[3] = 'description' THEN 'changes nothing for items'
     WHEN live = 0 THEN 'no live item is there'
     WHEN cardinality(path) = 2 THEN format('live items are there (%s): migrate() needs a target for them', live)
+    WHEN workflow._spawns(document, path[2]) THEN format('live items there (%s) are not migrated while they wait for their children', live)
     WHEN path[3] = 'timeout' THEN format('live items there (%s) get it when they are migrated, counted from when they entered', live)
     WHEN path[3] IN ('on', 'as') THEN format('live items there (%s) follow it when they are migrated', live)
     ELSE format('live items there (%s) begin the state anew when they are migrated', live) END
 $$;
-COMMENT ON FUNCTION workflow._difference_meaning(text[], jsonb, jsonb, bigint) IS
-  'Inner: what a difference between two documents means for items that live in the first one';
+COMMENT ON FUNCTION workflow._difference_meaning(text[], jsonb, bigint) IS
+  'Inner: what a difference from a document means for items that live in it';
 
 -- A version, or the draft where none is named.
 CREATE FUNCTION workflow._version_or_draft(name text, version int) RETURNS json LANGUAGE plpgsql STABLE
@@ -273,7 +282,7 @@ BEGIN
     )
     SELECT CASE WHEN d.was IS NULL THEN 'added' WHEN d.is_now IS NULL THEN 'removed' ELSE 'changed' END,
            workflow._place(d.path), workflow._difference_words(d.path, d.was, d.is_now), d.was, d.is_now, n.items,
-           workflow._difference_meaning(d.path, d.was, d.is_now, n.items)
+           workflow._difference_meaning(d.path, from_document, n.items)
     FROM workflow._differences(from_document, to_document) AS d,
     LATERAL (SELECT CASE WHEN d.path[1] IN ('states', 'any')
                          THEN coalesce((SELECT sum(l.items) FROM live AS l

@@ -58,6 +58,7 @@ static const struct
 	{"unset_selector", "a body has null there; a key, a path or a gate goes wrong, each time that it is tried"},
 	/* children */
 	{"unknown_workflow", "an item that gets here raises \"error\", or stays"},
+	{"retired_workflow", "an item that gets here raises \"error\", or stays, until a version is active"},
 	{"unknown_outcome", "no child ever succeeds by it"},
 	{"recursive_spawn", "items start items until the array is empty, or 50 levels are reached"},
 	{"overwritten_array", "the second time the state finds its results where the array was, and raises \"error\""},

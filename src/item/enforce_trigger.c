@@ -20,6 +20,7 @@
 #include "item/enforced.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "utils/builtins.h"
 
 /* How many states a hint names. */
 #define HINT_STATES 10
@@ -65,6 +66,17 @@ facts(const TriggerData *trigger, const WfEnforced *enforced, const char *key)
 					enforced->workflow);
 }
 
+/*
+ * The table that is enforced, which a partition is not, as an argument
+ */
+static char *
+enforced_table(const WfEnforced *enforced)
+{
+	Datum		name = DirectFunctionCall1(regclassout, ObjectIdGetDatum(enforced->root));
+
+	return quote_literal_cstr(DatumGetCString(name));
+}
+
 static char *
 shown(const WfStateText *text)
 {
@@ -89,8 +101,10 @@ refuse_start(const TriggerData *trigger, const WfEnforcedMove *move, const WfSta
 					move->to == WF_NO_STATE ? shown(text) :
 					psprintf("\"%s\"", enforced->states[move->to])),
 			 errdetail("%s", facts(trigger, enforced, move->key)),
-			 errhint("A row starts in \"%s\". A restore sets session_replication_role to replica.",
-					 enforced->states[enforced->initial])));
+			 errhint("A row starts in \"%s\".%s A restore sets session_replication_role to replica.",
+					 enforced->states[enforced->initial],
+					 trigger->tg_relation->rd_rel->relispartition ?
+					 " One that comes from another partition with another key is new here." : "")));
 }
 
 /*
@@ -111,8 +125,8 @@ refuse_change(const TriggerData *trigger, const WfEnforcedMove *move, const char
 					psprintf("\"%s\"", enforced->states[move->to])),
 			 errdetail("%s", facts(trigger, enforced, move->key)),
 			 errhint("%s", was_known ? possible(enforced, move->from) :
-					 psprintf("It was in no state of the workflow: SELECT * FROM workflow.verify_table('%s') shows such rows.",
-							  RelationGetRelationName(trigger->tg_relation)))));
+					 psprintf("It was in no state of the workflow: SELECT * FROM workflow.verify_table(%s) shows such rows.",
+							  enforced_table(enforced)))));
 }
 
 static void
@@ -125,8 +139,8 @@ refuse_key_change(const TriggerData *trigger, const WfEnforced *enforced)
 			 errmsg("the key of an enforced row does not change"),
 			 errdetail("%s Its log is kept under that key.",
 					   facts(trigger, enforced, key == NULL ? "null" : key)),
-			 errhint("Insert another row, or end it: SELECT workflow.unenforce('%s');",
-					 RelationGetRelationName(trigger->tg_relation))));
+			 errhint("Insert another row, or end it: SELECT workflow.unenforce(%s);",
+					 enforced_table(enforced))));
 }
 
 static char *

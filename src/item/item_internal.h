@@ -245,6 +245,7 @@ typedef struct WfSpawn
 	Jsonb	   *children;		/* [key, input] of each, or NULL: all are
 								 * started */
 	int			started;
+	bool		in_child;		/* the next one is being started */
 	int			ended;			/* as far as they are counted */
 	int			succeeded;
 	const char *verdict;		/* ok, error, or NULL */

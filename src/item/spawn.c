@@ -232,10 +232,15 @@ move_on_at_once(const WfVisit *visit, const char *verdict)
 static const WfItem *
 start_some(Order *order)
 {
+	const WfSpawn *spawn = order->spawn;
 	WfFault		fault;
 
 	if (!wf_item_try(start_next, order, &fault))
+	{
+		if (spawn->in_child)
+			fault.message = psprintf("child %d: %s", spawn->started, fault.message);
 		return wf_item_enter_failed(order->visit, &fault);
+	}
 	if (order->spawn->started < order->spawn->total)
 		wf_item_set_timer(order->visit->item, WF_TIMER_SPAWN, wf_spawn_now(), "spawn");
 

@@ -149,11 +149,12 @@ wf_spawn_decide(WfSpawn *spawn)
 	static WfPlan plan = {
 		.name = "decide spawn",
 		.expected = SPI_OK_UPDATE,
-		.nargs = 4,
-		.argtypes = {INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID},
-		.sql = "UPDATE workflow.spawn SET verdict = $3, decided_at = $4 WHERE item_id = $1 AND seq = $2",
+		.nargs = 6,
+		.argtypes = {INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, INT4OID, INT4OID},
+		.sql = "UPDATE workflow.spawn SET verdict = $3, decided_at = $4, had_succeeded = $5, had_failed = $6 "
+		"WHERE item_id = $1 AND seq = $2",
 	};
-	Datum		values[4];
+	Datum		values[6];
 
 	if (spawn->succeeded >= spawn->needed)
 		spawn->verdict = "ok";
@@ -165,6 +166,8 @@ wf_spawn_decide(WfSpawn *spawn)
 	values[1] = Int32GetDatum(spawn->seq);
 	values[2] = CStringGetTextDatum(spawn->verdict);
 	values[3] = TimestampTzGetDatum(wf_now());
+	values[4] = Int32GetDatum(spawn->succeeded);
+	values[5] = Int32GetDatum(spawn->ended - spawn->succeeded);
 	wf_plan_execute(&plan, values, NULL);
 
 	return spawn->verdict;

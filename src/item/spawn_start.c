@@ -247,12 +247,12 @@ insert_child(WfItem *item, int index)
 }
 
 static void
-refuse_key(const WfItem *child, int index)
+refuse_key(const WfItem *child)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_WF_KEY_REUSED),
 			 errmsg("workflow \"%s\" has an item \"%s\" already", child->workflow, child->key),
-			 errdetail("Child %d cannot be started with that key.", index),
+			 errdetail("Each child needs a key of its own."),
 			 errhint("Make the key of parts that no other item has, \"$.index\" among them, or leave \"key\" out.")));
 }
 
@@ -356,7 +356,7 @@ start_again(WfItem *child, const WfState *initial, int index)
 			if (insert_child(child, index))
 				return true;
 	}
-	refuse_key(child, index);
+	refuse_key(child);
 
 	return false;
 }
@@ -385,7 +385,9 @@ start_each(const WfVisit *visit, WfSpawn *spawn, int most)
 	{
 		MemoryContext outer = MemoryContextSwitchTo(each);
 
+		spawn->in_child = true;
 		start_child(visit, spawn, is_paused);
+		spawn->in_child = false;
 		MemoryContextSwitchTo(outer);
 		MemoryContextReset(each);
 	}

@@ -61,7 +61,7 @@ type_named(WfCompile *compile, const JsonbValue *value)
 		if (value->val.string.len == strlen(type_names[i].name) &&
 			memcmp(value->val.string.val, type_names[i].name, value->val.string.len) == 0)
 			return type_names[i].type;
-	wf_compile_fault(compile, "%s is not a type", wf_json_text(value));
+	wf_compile_fault(compile, "%s is not a type; a type is %s", wf_json_text(value), names_of(~0));
 
 	return 0;
 }

@@ -32,6 +32,8 @@ CREATE SERVER telex FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://tel
 ALTER FOREIGN DATA WRAPPER workflow_http VALIDATOR workflow._endpoint_validator;
 SET client_min_messages = error;
 SELECT version FROM workflow.define('{"workflow": "child", "owner": "me", "key": ["$.id"], "initial": "S", "states": {"S": {"final": "done"}}}');
+SELECT version FROM workflow.define('{"workflow": "bygone", "owner": "me", "key": ["$.id"], "initial": "S", "states": {"S": {"final": "done"}}}');
+SELECT workflow.retire('bygone', 1);
 RESET client_min_messages;
 SELECT FROM workflow.create_queue('taken', owner => 'others', sla => '1 hour', escalate_to => ARRAY['boss']);
 
@@ -130,6 +132,7 @@ warning|endpoint_refused|$.states.T.http.endpoint|{"states": {"T": {"http": {"en
 warning|writes_refused|$.states.S.sql.function|{"states": {"S": {"task": null, "sql": {"function": "app.stable_step", "queue": "q"}}}}
 warning|security_definer|$.states.S.sql.function|{"states": {"S": {"task": null, "sql": {"function": "app.trusted_step", "queue": "q"}}}}
 warning|unknown_workflow|$.states.S.spawn|{"states": {"S": {"task": null, "spawn": {"workflow": "nobodys", "each": "$.ids", "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
+warning|retired_workflow|$.states.S.spawn|{"states": {"S": {"task": null, "spawn": {"workflow": "bygone", "each": "$.ids", "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
 warning|unknown_outcome|$.states.S.spawn|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids", "success": ["shipped"], "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
 warning|recursive_spawn|$.states.S.spawn|{"states": {"S": {"task": null, "spawn": {"workflow": "w", "each": "$.ids", "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
 warning|overwritten_array|$.states.S.spawn|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids", "join": "all"}, "as": "ids", "timeout": "1 hour", "on": {"timeout": "END"}}}}

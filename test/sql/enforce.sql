@@ -33,3 +33,23 @@ SELECT count(*), count(item_id) AS of_items FROM workflow.transition;
 SELECT seq < lead(seq) OVER () AS in_order FROM workflow.transitions_of('orders', 2);
 SELECT from_state, event, to_state FROM workflow.transitions_of('orders', 1);
 SELECT * FROM workflow.transitions_of('orders', 404);
+
+-- CANCELLED need not be declared where a transition leads to it
+SELECT * FROM workflow.define('{
+  "workflow": "slip", "initial": "NEW", "owner": "shop",
+  "states": {"NEW": {"on": {"pay": "PAID", "cancel": "CANCELLED"}}, "PAID": {"final": "done"}}}');
+CREATE TABLE slips (id int PRIMARY KEY, status text NOT NULL DEFAULT 'NEW');
+SELECT workflow.enforce('slips', 'status', 'slip', 'id');
+INSERT INTO slips VALUES (1), (2);
+UPDATE slips SET status = 'CANCELLED' WHERE id = 1;
+SELECT * FROM workflow.verify_table('slips');
+SELECT workflow.enforce('slips', 'status', 'slip', 'id');
+-- through "any", too; where none does, no row can be in it
+SELECT * FROM workflow.define('{
+  "workflow": "slip", "initial": "NEW", "owner": "shop", "any": {"on": {"stop": "CANCELLED"}},
+  "states": {"NEW": {"on": {"pay": "PAID"}}, "PAID": {"final": "done"}}}');
+SELECT workflow.enforce('slips', 'status', 'slip', 'id');
+SELECT * FROM workflow.define('{
+  "workflow": "slip", "initial": "NEW", "owner": "shop",
+  "states": {"NEW": {"on": {"pay": "PAID"}}, "PAID": {"final": "done"}}}');
+SELECT workflow.enforce('slips', 'status', 'slip', 'id');

@@ -148,3 +148,24 @@ CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;
 CREATE TABLE split (id int, s text) PARTITION BY LIST (id);
 CREATE FOREIGN TABLE split_far PARTITION OF split FOR VALUES IN (1) SERVER nowhere;
 SELECT workflow.enforce('split', 's', 'order', 'id');
+
+-- what is said of a partition names the table that is held, as it can be pasted
+\set VERBOSITY default
+CREATE SCHEMA "My shop";
+CREATE TABLE "My shop"."Carts" (id int, place int, s text DEFAULT 'NEW') PARTITION BY LIST (place);
+CREATE TABLE carts_1 PARTITION OF "My shop"."Carts" FOR VALUES IN (1);
+CREATE TABLE carts_2 PARTITION OF "My shop"."Carts" FOR VALUES IN (2);
+SELECT workflow.enforce('"My shop"."Carts"', 's', 'order', 'id');
+INSERT INTO carts_1 VALUES (1, 1), (2, 1);
+UPDATE carts_1 SET id = 3 WHERE id = 1;
+SET session_replication_role = replica;
+UPDATE carts_1 SET s = 'LOST' WHERE id = 2;
+RESET session_replication_role;
+UPDATE carts_1 SET s = 'PAID';
+SELECT * FROM workflow.verify_table('carts_1');
+SELECT workflow.unenforce('carts_1');
+
+-- with another key it is another row
+UPDATE carts_1 SET s = 'PAID' WHERE id = 1;
+UPDATE "My shop"."Carts" SET place = 2, id = 4 WHERE id = 1;
+SELECT * FROM workflow.verify_table('"My shop"."Carts"');

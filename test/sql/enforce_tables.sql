@@ -167,3 +167,16 @@ INSERT INTO child VALUES (2);
 UPDATE fast SET s = 'OLD' WHERE id = 2;
 UPDATE fast SET s = 'NEW' WHERE id = 2;
 SELECT workflow.enforce('fast', 's', 'short', 'id');
+
+-- an enum without a label for each state
+\set VERBOSITY default
+SELECT workflow FROM workflow.define('{
+  "workflow": "order", "initial": "NEW", "owner": "shop",
+  "states": {"NEW": {"on": {"pay": "PAID"}}, "PAID": {"on": {"ship": "SHIPPED"}}, "SHIPPED": {"final": "done"}}}');
+CREATE TYPE short_status AS ENUM ('NEW', 'PAID');
+CREATE DOMAIN short_domain AS short_status;
+CREATE TABLE of_short_enum (id int PRIMARY KEY, s short_status, t short_domain);
+SELECT workflow.enforce('of_short_enum', 's', 'order', 'id');
+SELECT workflow.enforce('of_short_enum', 't', 'order', 'id');
+ALTER TYPE short_status ADD VALUE 'SHIPPED';
+SELECT workflow.enforce('of_short_enum', 's', 'order', 'id');

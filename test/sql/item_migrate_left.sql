@@ -145,6 +145,13 @@ SELECT d.version FROM unnest('{1,2}'::text[]) AS n, workflow.define(format('{"wo
 SELECT workflow.activate('parent', 1);
 SELECT state FROM workflow.submit('parent', '{"lines": [{"n": 1}, {"n": 2}]}', key => '1');
 SELECT verdict, items, problem FROM workflow.migrate('parent', 1, 2, dry_run => false);
+SELECT workflow.new('parent', from_version => 1);
+SELECT workflow.add_state('parent', 'FAN', '{"spawn": {"workflow": "child", "each": "$.lines", "join": "any"}, "on": {"ok": "END", "error": "END", "late": "END"}}', replace => true);
+SELECT what, live_items, meaning FROM workflow.diff('parent');
+SELECT workflow.discard_draft('parent');
+SELECT workflow.new('family', 'A');
+SELECT workflow.check('family');
+SELECT workflow.discard_draft('family');
 SELECT verdict, items FROM workflow.migrate('child', 1, 2, '{"A": "B"}', dry_run => false);
 CALL workflow.run('1 second');
 SELECT workflow, state, outcome FROM workflow.items WHERE workflow IN ('parent', 'child') ORDER BY item_id;

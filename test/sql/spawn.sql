@@ -59,6 +59,7 @@ SELECT t.event, t.kind, t.reason, t.data #- '{detail,results}' AS data FROM work
 WHERE i.workflow = 'all_of' ORDER BY t.seq DESC LIMIT 1;
 CALL workflow.run();
 SELECT total, started, ended, succeeded, verdict, ncancelled, unclosed FROM workflow.spawn;
+SELECT detail FROM workflow.timeline('all_of:o1') WHERE what = 'children decided';
 ROLLBACK;
 
 -- any: the first success decides; templates see the element, its place and the parent's data
@@ -118,5 +119,6 @@ SELECT state FROM workflow.submit('two_of', '{"order": "taken", "lines": [{"sku"
 SELECT state FROM workflow.submit('two_of', '{"order": "twice", "lines": [{"sku": "a"}, {"sku": "a"}]}');
 SELECT i.key, t.data ->> 'error_class' AS class, t.reason FROM workflow.items AS i JOIN workflow.transition AS t USING (item_id)
 WHERE t.event = 'error' AND i.key IN ('missing', 'number', 'object', 'schema', 'taken', 'twice') ORDER BY item_id;
+SELECT what, detail FROM workflow.timeline('all_of:schema') WHERE what LIKE 'child%';
 SELECT count(*) AS children FROM workflow.item WHERE parent_id IS NOT NULL;
 SELECT count(*) AS problems FROM workflow.item AS i, workflow.verify(i.item_id) AS v WHERE NOT v.ok;

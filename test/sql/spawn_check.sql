@@ -55,6 +55,13 @@ CALL workflow.run();
 SELECT version, state, count(*) FROM workflow.children(:item_id) GROUP BY 1, 2;
 ROLLBACK;
 
+-- a workflow that takes no new items has no children either, and the check knows
+SELECT workflow.retire('later', 1, 'over');
+SELECT why(item_id) FROM workflow.submit('early', '{"id": 3, "a": [1]}');
+SELECT severity, code, state, problem, hint, consequence FROM workflow.check('early') WHERE code = 'retired_workflow';
+SELECT workflow.activate('later', 1);
+SELECT count(*) FROM workflow.check('early') WHERE code = 'retired_workflow';
+
 -- what does not come to an end is ended by its depth
 SELECT version FROM workflow.define('{"workflow": "endless", "owner": "me", "initial": "FAN",
   "states": {"FAN": {"spawn": {"workflow": "endless", "each": "$.a", "join": "all", "input": {"a": "$.a"}}, "on": {"ok": "DONE", "error": "BROKEN"}},

@@ -99,7 +99,7 @@ BEGIN;
 SELECT item_id FROM workflow.submit('patient', '{"id": 1, "parts": [1, 2]}') \gset
 SELECT state FROM workflow.send((SELECT item_id FROM workflow.children(:item_id) WHERE index = 0), 'lose');
 CALL workflow.run();
-SELECT state, waiting_on, waiting_detail FROM workflow.where_is(:item_id);
+SELECT state, waiting_on, waiting_detail, last_error_class, last_error FROM workflow.where_is(:item_id);
 SELECT count(*) AS living FROM workflow.children(:item_id) WHERE outcome IS NULL;
 SELECT state FROM workflow.send(:item_id, 'stop');
 SELECT n, state, reason FROM kids;
