@@ -14,6 +14,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "pgtime.h"
+#include "postmaster/bgworker.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -33,7 +34,7 @@ static bool is_faked = false;
 bool
 wf_clock_is_faked(void)
 {
-	return is_faked && !IsBackgroundWorker;
+	return is_faked && MyBgworkerEntry == NULL;
 }
 
 /*

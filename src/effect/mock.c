@@ -20,6 +20,7 @@
 #include "effect/mock.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "postmaster/bgworker.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
 #include "utils/memutils.h"
@@ -125,7 +126,7 @@ PG_FUNCTION_INFO_V1(wf_mock);
 Datum
 wf_mock(PG_FUNCTION_ARGS)
 {
-	if (IsBackgroundWorker)
+	if (MyBgworkerEntry != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("a background worker has no mocks"),

@@ -37,17 +37,17 @@ typedef struct Beat
 	uint32		queue_hash;
 } Beat;
 
-typedef struct Block
+typedef struct BeatBlock
 {
 	int			tranche;
 	LWLock		lock;
 	pg_atomic_uint32 n;
 	pg_atomic_uint64 next_ends[NEXT_ENDS];	/* none ends before */
 	Beat		beats[BUCKETS][WAYS];
-} Block;
+} BeatBlock;
 
 static bool is_preloaded = false;
-static Block *block = NULL;
+static BeatBlock *block = NULL;
 static WfTable job_table = {"job"};
 
 /* A claim that the present transaction ends. */
@@ -62,13 +62,13 @@ static List *ended = NIL;		/* Ended *, in TopTransactionContext */
 static Size
 block_size(void)
 {
-	return sizeof(Block);
+	return sizeof(BeatBlock);
 }
 
 static void
 init_block(void *memory)
 {
-	Block	   *new_block = memory;
+	BeatBlock	   *new_block = memory;
 
 	new_block->tranche = LWLockNewTrancheId();
 	LWLockInitialize(&new_block->lock, new_block->tranche);

@@ -44,7 +44,7 @@ typedef struct Seen
 	TimestampTz at;
 } Seen;
 
-typedef struct Block
+typedef struct GroupBlock
 {
 	int			tranche;
 	LWLock		lock;
@@ -59,10 +59,10 @@ typedef struct Block
 	pg_atomic_uint64 counters[2][COUNTERS];
 	int			max_holds;
 	TransactionId holds[FLEXIBLE_ARRAY_MEMBER]; /* that are prepared */
-} Block;
+} GroupBlock;
 
 static bool is_preloaded = false;
-static Block *block = NULL;
+static GroupBlock *block = NULL;
 static WfTable job_table = {"job"};
 
 static int
@@ -74,13 +74,13 @@ max_holds(void)
 static Size
 block_size(void)
 {
-	return offsetof(Block, holds) + sizeof(TransactionId) * max_holds();
+	return offsetof(GroupBlock, holds) + sizeof(TransactionId) * max_holds();
 }
 
 static void
 init_block(void *memory)
 {
-	Block	   *new_block = memory;
+	GroupBlock	   *new_block = memory;
 
 	new_block->tranche = LWLockNewTrancheId();
 	LWLockInitialize(&new_block->lock, new_block->tranche);

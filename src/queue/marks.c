@@ -49,26 +49,26 @@ typedef struct Partition
 	Track		tracks[WAYS];
 } Partition;
 
-typedef struct Block
+typedef struct MarkBlock
 {
 	int			tranche;
 	pg_atomic_uint64 generations;
 	Partition	partitions[PARTITIONS];
-} Block;
+} MarkBlock;
 
 static bool is_preloaded = false;
-static Block *block = NULL;
+static MarkBlock *block = NULL;
 
 static Size
 block_size(void)
 {
-	return sizeof(Block);
+	return sizeof(MarkBlock);
 }
 
 static void
 init_block(void *memory)
 {
-	Block	   *new_block = memory;
+	MarkBlock	   *new_block = memory;
 
 	new_block->tranche = LWLockNewTrancheId();
 	pg_atomic_init_u64(&new_block->generations, 0);
