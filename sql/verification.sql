@@ -148,6 +148,7 @@ BEGIN
   WHERE s.srvname = endpoint;
   PERFORM workflow._require_verifiable(endpoint, profile ->> 'dedup');
   PERFORM workflow._require_operation(operation);
+  PERFORM workflow._ensure_cluster();
   PERFORM workflow._require_right_to_mend(caller, endpoint, mended);
   SELECT r.effect_id INTO effect_id
   FROM workflow._reserve_effect(caller, endpoint, 'verify', 'verify:' || gen_random_uuid(),

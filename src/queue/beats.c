@@ -68,7 +68,7 @@ block_size(void)
 static void
 init_block(void *memory)
 {
-	BeatBlock	   *new_block = memory;
+	BeatBlock  *new_block = memory;
 
 	new_block->tranche = LWLockNewTrancheId();
 	LWLockInitialize(&new_block->lock, new_block->tranche);

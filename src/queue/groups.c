@@ -80,7 +80,7 @@ block_size(void)
 static void
 init_block(void *memory)
 {
-	GroupBlock	   *new_block = memory;
+	GroupBlock *new_block = memory;
 
 	new_block->tranche = LWLockNewTrancheId();
 	LWLockInitialize(&new_block->lock, new_block->tranche);

@@ -68,7 +68,7 @@ block_size(void)
 static void
 init_block(void *memory)
 {
-	MarkBlock	   *new_block = memory;
+	MarkBlock  *new_block = memory;
 
 	new_block->tranche = LWLockNewTrancheId();
 	pg_atomic_init_u64(&new_block->generations, 0);
