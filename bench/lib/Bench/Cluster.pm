@@ -159,7 +159,7 @@ sub settle
 sub process_cpu
 {
 	my ($pid, $with_children) = @_;
-	my $stat = slurp("/proc/$pid/stat");
+	my $stat = slurp("/proc/$pid/stat") // '';    # it may have ended
 	my @fields;
 
 	$stat =~ s/^.*\) //s;    # the name may contain anything
