@@ -16,6 +16,7 @@
 #define PL_LINE "PL/"
 #define INNER_PL_LINE "PL/pgSQL function workflow._"
 #define ASSIGNMENT_LINE "PL/pgSQL assignment "
+#define EXPRESSION_LINE "PL/pgSQL expression "
 #define SQL_LINE "SQL function \""
 #define INNER_SQL_LINE "SQL function \"_"
 
@@ -57,14 +58,14 @@ is_refusal(const ErrorData *error, const char *context)
 }
 
 /*
- * An assignment says nothing of whose it is: the function that it is in has a
+ * An assignment or expression says nothing of whose it is: its function has a
  * line of its own.
  */
 static bool
 is_foreign(const char *line)
 {
 	return (begins_with(line, PL_LINE) && !begins_with(line, INNER_PL_LINE) &&
-			!begins_with(line, ASSIGNMENT_LINE)) ||
+			!begins_with(line, ASSIGNMENT_LINE) && !begins_with(line, EXPRESSION_LINE)) ||
 		(begins_with(line, SQL_LINE) && !begins_with(line, INNER_SQL_LINE));
 }
 
