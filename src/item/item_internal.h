@@ -268,9 +268,6 @@ extern void wf_item_note_end(const WfItem *item);
 extern void wf_item_leave_children(const WfItem *item, const WfMove *move);
 extern void wf_item_close_children(int64 item_id, int seq);
 
-/* child_mark.c */
-extern int64 wf_child_ends_from(void);
-
 /* input.c */
 extern void wf_item_require_input(const WfGraph *graph, Jsonb *input);
 
@@ -284,7 +281,8 @@ extern const WfItem *wf_item_fire_kept_event(const WfVisit *visit);
 /* who moves items when no role does */
 #define WF_ACTOR_ENGINE "pg_workflow maintenance"
 
-/* timer_mark.c */
+/* low_water.c */
 extern TimestampTz wf_timers_from(void);
+extern int64 wf_child_ends_from(void);
 
 #endif							/* WF_ITEM_INTERNAL_H */
