@@ -195,6 +195,12 @@ wf_cluster_name(void)
 	wf_leave_owner(&caller);
 }
 
+bool
+wf_cluster_is_settled(void)
+{
+	return OidIsValid(known_table);
+}
+
 void
 wf_cluster_follow(void)
 {

@@ -27,6 +27,9 @@ extern TimestampTz wf_cluster_quarantined_since(void);
 /* Says which database this is, unless somebody has. */
 extern void wf_cluster_name(void);
 
+/* Whether this process has found it to be ours: then no promotion is to come. */
+extern bool wf_cluster_is_settled(void);
+
 /* After a promotion: does what pg_workflow.after_failover says. */
 extern void wf_cluster_follow(void);
 

@@ -252,7 +252,8 @@ wf_dispatch_reclaim(const WfDispatcher *by, bool *put_off)
 	WfFault		fault;
 
 	*put_off = false;
-	(void) by->perform("following a promotion", follow, NULL, &fault);
+	if (!wf_cluster_is_settled())
+		(void) by->perform("following a promotion", follow, NULL, &fault);
 	n = wf_dispatch_deaths(by, put_off);
 	nmended = mend(by, &give_back_jobs, NULL, put_off);
 	ok = nmended >= 0;
