@@ -42,6 +42,7 @@ init_block(void *memory)
 	{
 		pg_atomic_init_u32(&new_block->slots[i].missed, 0);
 		pg_atomic_init_u64(&new_block->slots[i].until, (uint64) DT_NOEND);
+		pg_atomic_init_u32(&new_block->slots[i].woken, 0);
 	}
 }
 
@@ -85,6 +86,44 @@ void
 wf_wake_sleep_until(TimestampTz until)
 {
 	pg_atomic_write_u64(&wf_wake_block()->slots[wf_my_proc_number()].until, (uint64) until);
+}
+
+/*
+ * Wakes the process of a slot.  Called at the end of transactions: must neither
+ * allocate nor raise.
+ */
+void
+wf_wake_slot(int number)
+{
+	pg_atomic_write_u32(&block->slots[number].woken, 1);
+	pg_memory_barrier();
+	SetLatch(&ProcGlobal->allProcs[number].procLatch);
+}
+
+/*
+ * Sleeps until one of us wakes this process, which listens, or until then.  Others set
+ * its latch, too: the server itself does, a minute after a connection is made, as
+ * the timer of its authentication runs out.  Returns at once where it was woken since
+ * the last sleep: that is, while it looked.
+ */
+void
+wf_wake_sleep(TimestampTz until, uint32 wait_event)
+{
+	Slot	   *slot = &wf_wake_block()->slots[wf_my_proc_number()];
+
+	wf_wake_sleep_until(until);
+	while (pg_atomic_exchange_u32(&slot->woken, 0) == 0)
+	{
+		long		milliseconds = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+
+		if (milliseconds <= 0)
+			break;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
+						 wait_event);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	wf_wake_sleep_until(DT_NOEND);
 }
 
 static void

@@ -90,7 +90,7 @@ wake_listeners(WfWakeTopic topic, uint32 queue_hash, Oid database, uint32 missed
 			continue;
 		if (missed != 0)
 			pg_atomic_fetch_or_u32(&slot->missed, missed);
-		SetLatch(&ProcGlobal->allProcs[i].procLatch);
+		wf_wake_slot(i);
 		woken++;
 	}
 	LWLockRelease(&block->lock);
@@ -163,7 +163,7 @@ wake_long_sleepers(uint32 queue_hash, TimestampTz end)
 		LWLockAcquire(&block->lock, LW_SHARED);
 		if (wf_wake_slot_listens(slot, WF_WAKE_TASK, queue_hash, MyDatabaseId) ||
 			wf_wake_slot_listens(slot, WF_WAKE_MAINTENANCE, 0, MyDatabaseId))
-			SetLatch(&ProcGlobal->allProcs[i].procLatch);
+			wf_wake_slot(i);
 		LWLockRelease(&block->lock);
 	}
 	if (wf_rest_wake_by(block, end))
@@ -363,6 +363,6 @@ wf_wake_workers_everywhere(void)
 	for (int i = 0; i < block->used_slots; i++)
 		if (block->slots[i].in_use &&
 			(block->slots[i].topic == WF_WAKE_SQL || block->slots[i].topic == WF_WAKE_HTTP))
-			SetLatch(&ProcGlobal->allProcs[i].procLatch);
+			wf_wake_slot(i);
 	LWLockRelease(&block->lock);
 }

@@ -31,6 +31,7 @@ extern void wf_wake_now(WfWakeTopic topic, const char *queue);
 
 extern void wf_wake_listen(WfWakeTopic topic, const char *queue);
 extern void wf_wake_sleep_until(TimestampTz until);
+extern void wf_wake_sleep(TimestampTz until, uint32 wait_event);
 extern void wf_wake_unlisten(void);
 
 /*

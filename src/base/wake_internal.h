@@ -4,7 +4,8 @@
  *
  * The registrations live in a block of shared memory with a slot for each
  * process of the server.  A slot is written by its own process only, under the
- * lock; "missed" is written by others with atomics, "until" is read so.
+ * lock; "missed" and "woken" are written by others with atomics, "until" is read
+ * so.
  */
 #ifndef WF_BASE_WAKE_INTERNAL_H
 #define WF_BASE_WAKE_INTERNAL_H
@@ -22,6 +23,7 @@ typedef struct Slot
 	uint32		queue_hash;		/* 0: any queue */
 	pg_atomic_uint32 missed;	/* bits of WfWakeTopic nobody listened to */
 	pg_atomic_uint64 until;		/* when it wakes by itself */
+	pg_atomic_uint32 woken;		/* 1: by one of us, since it slept last */
 } Slot;
 
 #define QUEUE_COUNTS 256
@@ -44,6 +46,7 @@ typedef struct WakeBlock
 
 extern WakeBlock *wf_wake_block(void);
 extern uint32 wf_wake_hash(const char *queue);
+extern void wf_wake_slot(int number);
 extern bool wf_wake_slot_listens(const Slot *slot, WfWakeTopic topic, uint32 queue_hash,
 								 Oid database);
 

@@ -262,21 +262,14 @@ wf_claim_next_look(const WfClaim *claim, TimestampTz deadline)
 }
 
 /*
- * Sleeps until the latch is set or the time has come.
+ * Sleeps until it is woken or the time has come.
  */
 void
 wf_claim_sleep(TimestampTz until)
 {
 	static uint32 wait_event = 0;
-	long		milliseconds = (until - GetCurrentTimestamp() + 999) / 1000;
 
-	wf_wake_sleep_until(until);
-	if (milliseconds > 0)
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 milliseconds, wf_wait_event("PgWorkflowClaim", &wait_event));
-	wf_wake_sleep_until(DT_NOEND);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	wf_wake_sleep(until, wf_wait_event("PgWorkflowClaim", &wait_event));
 }
 
 static List *
