@@ -477,7 +477,9 @@ AS $$
          t.actor, t.reason, t.data
   FROM workflow.transition AS t WHERE t.item_id = item
   UNION ALL
-  SELECT g.decided_at, g.seq, 1, 'gate', format('%s is %s', coalesce(g.value::text, 'no value'), g.tier),
+  SELECT g.decided_at, g.seq, 1, 'gate', format('%s is %s%s%s', coalesce(g.value::text, 'no value'), g.tier,
+           CASE g.diverted WHEN 'sample' THEN ', sampled: ' WHEN 'shadow' THEN ', in shadow: ' END || g.event,
+           '; the shadow says ' || coalesce(g.shadow_tier, g.shadow_problem)),
          NULL, NULL, g.tiers
   FROM workflow.gate_decision AS g WHERE g.item_id = item
   UNION ALL

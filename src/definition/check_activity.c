@@ -153,79 +153,7 @@ check_review(WfCheck *check, JsonbValue *value)
 	}
 }
 
-/* -------------------------------------------------- gate, validate and then */
-
-static const WfField tier_fields[] = {
-	{"at_least", WF_NUMBER, "give the least value of the tier", NULL},
-	{"event", WF_TEXT, "name the event that the tier raises", NULL},
-	{NULL}
-};
-
-static const WfField last_tier_fields[] = {
-	{"otherwise", WF_TEXT, NULL, NULL},
-	{NULL}
-};
-
-static bool
-is_descending(JsonbValue *above, JsonbValue *below)
-{
-	return DatumGetBool(DirectFunctionCall2(numeric_gt,
-											NumericGetDatum(above->val.numeric),
-											NumericGetDatum(below->val.numeric)));
-}
-
-/*
- * Tiers leave no hole and do not overlap when they descend and end with
- * "otherwise".
- */
-static void
-check_tiers(WfCheck *check, JsonbValue *value)
-{
-	int			count;
-	JsonbValue *tiers = wf_jsonb_elements(value, &count);
-	JsonbValue *above = NULL;
-	bool		has_otherwise = false;
-
-	for (int i = 0; i < count; i++)
-	{
-		JsonbValue *least = wf_jsonb_value_get(&tiers[i], "at_least");
-		int			mark = wf_check_enter_element(check, i);
-
-		if (has_otherwise)
-			wf_check_error(check, "gate_overlap", "\"otherwise\" comes last",
-						   "the tier is never reached");
-		if (wf_jsonb_value_get(&tiers[i], "otherwise") != NULL)
-		{
-			wf_check_object(check, &tiers[i], last_tier_fields);
-			has_otherwise = true;
-		}
-		else
-			wf_check_object(check, &tiers[i], tier_fields);
-		if (least != NULL && least->type == jbvNumeric)
-		{
-			if (above != NULL && !is_descending(above, least))
-				wf_check_error(check, "gate_overlap", "order the tiers from the highest down",
-							   "\"at_least\" is not below that of the tier before");
-			above = least;
-		}
-		wf_check_leave(check, mark);
-	}
-	if (!has_otherwise)
-		wf_check_error(check, "gate_hole", "add {\"otherwise\": \"event\"} as the last tier",
-					   "values below the last tier have no event");
-}
-
-static const WfField gate_fields[] = {
-	{"value", WF_TEXT, "select the number that decides", wf_check_selector},
-	{"tiers", WF_ARRAY, "give the tiers from the highest down", check_tiers},
-	{NULL}
-};
-
-static void
-check_gate(WfCheck *check, JsonbValue *value)
-{
-	wf_check_object(check, value, gate_fields);
-}
+/* ----------------------------------------------------------------- validate */
 
 static const WfField validate_fields[] = {
 	{"value", WF_TEXT, "select the value to validate", wf_check_selector},
@@ -248,7 +176,7 @@ const WfActivityShape wf_activity_shapes[] = {
 	{"exception", WF_ACTIVITY_EXCEPTION, WF_OBJECT, check_exception},
 	{"wait", WF_ACTIVITY_WAIT, WF_OBJECT, check_wait},
 	{"spawn", WF_ACTIVITY_SPAWN, WF_OBJECT, wf_check_spawn},
-	{"gate", WF_ACTIVITY_GATE, WF_OBJECT, check_gate},
+	{"gate", WF_ACTIVITY_GATE, WF_OBJECT, wf_check_gate},
 	{"validate", WF_ACTIVITY_VALIDATE, WF_OBJECT, check_validate},
 	{"then", WF_ACTIVITY_THEN, WF_TEXT, NULL},
 	{NULL}

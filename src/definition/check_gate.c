@@ -270,6 +270,7 @@ wf_check_gate_guarded(WfCheck *check, const WfGraph *graph, int gate)
 	const WfState *state = &graph->states[gate];
 	char	   *selector;
 	const char *otherwise;
+	JsonbValue *held_back;
 	int			numbered;
 	bool		one_is_careful;
 	List	   *members;
@@ -278,6 +279,9 @@ wf_check_gate_guarded(WfCheck *check, const WfGraph *graph, int gate)
 		return;
 	selector = wf_jsonb_get_text(state->activity, "value");
 	otherwise = read_tiers(graph, state, &numbered, &one_is_careful);
+	held_back = wf_jsonb_value_get(wf_jsonb_get(state->activity, "shadow"), "event");
+	if (held_back != NULL && held_back->type == jbvString)
+		otherwise = wf_jsonb_value_text(held_back); /* all values take it */
 	if (selector == NULL || otherwise == NULL || numbered == 0 ||
 		event_is_careful(graph, state, otherwise))
 		return;

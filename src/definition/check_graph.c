@@ -265,6 +265,7 @@ wf_check_graph(WfCheck *check, const WfGraph *graph)
 		check_events(check, &graph->states[i]);
 		check_overdue(check, &graph->states[i]);
 		check_result(check, &graph->states[i]);
+		wf_check_gate_judges(check, graph, &graph->states[i]);
 		wf_check_leave_state(check, mark);
 	}
 	if (!incomplete)

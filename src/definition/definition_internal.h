@@ -168,6 +168,7 @@ extern int64 wf_check_queue_sla(WfCheck *check, const char *queue);
 extern void wf_check_http(WfCheck *check, JsonbValue *value);
 extern void wf_check_model(WfCheck *check, JsonbValue *value);
 extern void wf_check_spawn(WfCheck *check, JsonbValue *value);
+extern void wf_check_gate(WfCheck *check, JsonbValue *value);
 
 /* The kinds of activity by the key that says them; the last has no name. */
 typedef struct WfActivityShape
@@ -213,6 +214,7 @@ extern void wf_check_graph(WfCheck *check, const WfGraph *graph);
 extern char *wf_names_of_cycle(const WfGraph *graph, List *cycle);	/* A -> B -> A */
 extern void wf_check_launch(WfCheck *check, const WfGraph *graph);
 extern void wf_check_spawn_launch(WfCheck *check, const WfState *state);
+extern void wf_check_gate_judges(WfCheck *check, const WfGraph *graph, const WfState *state);
 extern void wf_check_gate_guarded(WfCheck *check, const WfGraph *graph, int gate);
 extern void wf_check_times(WfCheck *check, const WfState *state);
 extern void wf_check_loops(WfCheck *check, const WfGraph *graph);

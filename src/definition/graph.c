@@ -39,6 +39,44 @@ wf_state_is_instant(const WfState *state)
 		state->kind == WF_ACTIVITY_THEN;
 }
 
+/*
+ * The version that the models of a graph declare which store their answers
+ * under a key, or any key for NULL; NULL when they declare none, or not the same.
+ */
+static const char *
+version_of_models(const WfGraph *graph, const char *key)
+{
+	const char *found = NULL;
+
+	for (int i = 0; i < graph->nstates; i++)
+	{
+		const WfState *state = &graph->states[i];
+		const char *version;
+
+		if (state->kind != WF_ACTIVITY_MODEL ||
+			(key != NULL && strcmp(state->result_key, key) != 0))
+			continue;
+		version = wf_jsonb_get_text(state->activity, "version");
+		if (version == NULL || (found != NULL && strcmp(found, version) != 0))
+			return NULL;
+		found = version;
+	}
+
+	return found;
+}
+
+const char *
+wf_gate_model_version(const WfGraph *graph, const WfState *gate)
+{
+	const char *value = wf_jsonb_get_text(gate->activity, "value");
+	const char *version = NULL;
+
+	if (value != NULL)
+		version = version_of_models(graph, wf_selector_root(value));
+
+	return version != NULL ? version : version_of_models(graph, NULL);
+}
+
 static List *
 add_text(List *events, JsonbValue *value)
 {
@@ -46,6 +84,10 @@ add_text(List *events, JsonbValue *value)
 		lappend(events, wf_jsonb_value_text(value)) : events;
 }
 
+/*
+ * Those of the tiers too where a shadow raises another one: they are what is
+ * raised without it.
+ */
 static List *
 gate_events(const WfState *state)
 {
@@ -57,9 +99,10 @@ gate_events(const WfState *state)
 	{
 		events = add_text(events, wf_jsonb_value_get(&tiers[i], "event"));
 		events = add_text(events, wf_jsonb_value_get(&tiers[i], "otherwise"));
+		events = add_text(events, wf_jsonb_value_get(wf_jsonb_value_get(&tiers[i], "sample"), "event"));
 	}
 
-	return events;
+	return add_text(events, wf_jsonb_value_get(wf_jsonb_get(state->activity, "shadow"), "event"));
 }
 
 static List *

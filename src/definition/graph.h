@@ -113,6 +113,13 @@ extern const WfTransition *wf_state_transition(const WfState *state, const char 
  */
 extern bool *wf_graph_reached(const WfGraph *graph, const WfState *from);
 
+/*
+ * The version of the model whose answer a gate judges: of the one that stores
+ * what its value selects, else the only one that there is; NULL when that is
+ * not to be told.
+ */
+extern const char *wf_gate_model_version(const WfGraph *graph, const WfState *gate);
+
 /* Whether some state that can be reached from here handles the event. */
 extern bool wf_event_possible_later(const WfGraph *graph, const WfState *from,
 									const char *event);

@@ -195,4 +195,8 @@ extern void wf_item_init(void);
 extern uint64 wf_inbox_purge(TimestampTz until, int most);
 extern TimestampTz wf_inbox_oldest_body(void);
 
+/* gate_tally.c: adding up what gates have decided, of before a time. */
+extern uint64 wf_gate_add_up(TimestampTz until, int most);
+extern TimestampTz wf_gate_oldest_change(void);
+
 #endif							/* WF_ITEM_ITEM_H */

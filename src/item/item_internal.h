@@ -182,8 +182,10 @@ extern const WfItem *wf_item_enter_wait(const WfVisit *visit);
 extern const WfItem *wf_item_enter_request(const WfVisit *visit);
 extern void wf_item_rearm_request(const WfVisit *visit, const WfJob *job);
 
-/* decide.c */
+/* gate.c */
 extern const WfItem *wf_item_enter_gate(const WfVisit *visit);
+
+/* decide.c */
 extern const WfItem *wf_item_enter_validate(const WfVisit *visit);
 extern const WfItem *wf_item_enter_then(const WfVisit *visit);
 
@@ -194,6 +196,8 @@ typedef struct WfFault
 	const char *error_class;
 	const char *message;
 } WfFault;
+extern bool wf_item_select(const WfVisit *visit, const char *selector, Jsonb **value,
+						   WfFault *fault); /* decide.c */
 extern bool wf_item_try(WfFallible function, void *argument, WfFault *fault);
 extern const WfItem *wf_item_enter_failed(const WfVisit *visit, const WfFault *fault);
 extern Jsonb *wf_item_error_data(const char *error_class, const char *message, Jsonb *detail);

@@ -74,6 +74,21 @@ remove_dead_letters(TimestampTz *from, TimestampTz until, int most)
 	return wf_queue_expire(most);
 }
 
+/* How long decisions of gates are looked at one by one. */
+static int	gate_change_s = 600;
+
+static uint64
+add_up_gates(TimestampTz *from, TimestampTz until, int most)
+{
+	return wf_gate_add_up(until, most);
+}
+
+static TimestampTz
+gates_due(void)
+{
+	return after(wf_gate_oldest_change(), gate_change_s);
+}
+
 static Retention retentions[] = {
 	{"forgetting what effects carried", &wf_effect_retention_s, wf_effect_purge,
 	effects_due, -1, 0, DT_NOBEGIN, false},
@@ -81,6 +96,8 @@ static Retention retentions[] = {
 	webhooks_due, -1, 0, DT_NOBEGIN, false},
 	{"removing old dead letters", &dead_letter_retention_s, remove_dead_letters,
 	wf_queue_next_expiry, -1, 0, DT_NOBEGIN, false},
+	{"adding up decisions of gates", &gate_change_s, add_up_gates,
+	gates_due, -1, 0, DT_NOBEGIN, false},
 };
 
 static int64

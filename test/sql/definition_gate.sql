@@ -67,6 +67,13 @@ SELECT code FROM gate(:'schema', value => '$.amount.double()');
 -- "otherwise" is the careful way, also through states that are decided at once
 SELECT count(*) FROM gate('', small => 'ASK', large => 'PAY');
 SELECT count(*) FROM gate('', '"S": {"then": "next", "on": {"next": "G"}}, "T": {"then": "x", "on": {"x": "FIX"}}', small => 'T', large => 'PAY');
+-- in shadow nothing but the shadow's event is raised, so that has to be the careful way
+SELECT v.event, severity, path FROM (VALUES ('"on": {"large": "ASK", "small": "PAY"}', 'large'), ('"on": {"large": "ASK", "small": "PAY"}', 'small')) AS v (events, event),
+  workflow._document_faults(format('{"workflow": "w", "initial": "G", "owner": "me", "queues": {"q": {"sla": "1 hour", "escalate_to": ["boss"]}},
+    "states": {"G": {"gate": {"value": "$.amount", "tiers": [{"at_least": 1000, "event": "large"}, {"otherwise": "small"}],
+                              "shadow": {"event": "%s"}}, %s},
+      "ASK": {"review": {"queue": "q", "decisions": ["yes"], "on_overdue": "escalate"}, "on": {"yes": "PAY"}},
+      "PAY": {"final": "paid"}}}', event, events)::json, current_user, '{}') WHERE code = 'gate_unguarded';
 -- no way is careful: good to know, no more
 SELECT severity, code FROM gate('', small => 'END', large => 'PAY');
 
