@@ -1,6 +1,7 @@
 /*
  * retention.c
- *	  Forgetting what is old, as the settings and the queues say.
+ *	  Forgetting what is old, as the settings and the queues say; and adding up
+ *	  what is counted one by one while it is young.
  *
  * A run forgets in batches, each a short transaction, and leaves the server
  * most of the time between two of them.  Between runs it is known when the
@@ -75,7 +76,7 @@ remove_dead_letters(TimestampTz *from, TimestampTz until, int most)
 }
 
 /* How long decisions of gates are looked at one by one. */
-static int	gate_change_s = 600;
+static int	gate_change_s = 300;
 
 static uint64
 add_up_gates(TimestampTz *from, TimestampTz until, int most)

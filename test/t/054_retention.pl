@@ -48,7 +48,11 @@ $node->safe_psql('postgres', q{
 	FROM workflow.effect AS e, generate_series(1, 2000) AS n WHERE e.key = 'alone';
 	INSERT INTO workflow.inbox (source, event_id, received_at, received_by, verified, headers, body, status, last_received_at)
 	SELECT 'shop', 'old ' || n, '2020-01-01', 'ann', false, '{"a": "secret"}', 'secret', CASE n WHEN 7 THEN 'unfed' WHEN 8 THEN 'ignored' WHEN 9 THEN 'dismissed' ELSE 'fed' END, '2020-01-01'
-	FROM generate_series(1, 700) AS n});
+	FROM generate_series(1, 700) AS n;
+	INSERT INTO workflow.gate_change (at, workflow, version, state, day, bucket, tier, decided, total)
+	SELECT '2020-01-01', 'orders', 1, 'GATE', '2020-01-17', 0.9, 'auto', 1, 0.95 FROM generate_series(1, 1200);
+	INSERT INTO workflow.gate_change (workflow, version, state, day, bucket, tier, decided, total)
+	VALUES ('orders', 1, 'GATE', '2020-01-17', 0.9, 'auto', 1, 0.95)});
 
 # nothing is forgotten unless somebody says so
 is(query("string_agg(setting, ' ') FROM pg_settings WHERE name LIKE 'pg_workflow.%retention'"), '-1 -1', 'everything is kept');
@@ -56,6 +60,11 @@ $node->restart;
 wait_for("count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_workflow maintenance' AND state = 'idle' AND query = 'waiting for what is due next'",
 	'the worker has looked');
 is(query('count(*) FROM workflow.effect WHERE purged_at IS NOT NULL'), '0', 'and forgot nothing');
+
+# what gates have decided is added up by itself, whatever the settings, but for the last minutes
+wait_for("count(*) = 1 FROM workflow.gate_change", 'decisions of gates are added up');
+is(query("string_agg(concat_ws(' ', day, decided, total), ',') FROM workflow.gate_tally"), '2020-01-01 1200 1140.00', 'in one cell, of a month');
+is(query("string_agg(concat_ws(' ', decided, total), ',') FROM workflow.gate_counts"), '1200 1140.00,1 0.95', 'and read with those that are not');
 
 # what is older than a time, in batches; the time is longer than a wait can be
 configure("pg_workflow.effect_retention = '100d'\npg_workflow.webhook_retention = '100d'");
