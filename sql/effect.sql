@@ -384,7 +384,8 @@ AS $$
   SELECT effect.state IN ('held', 'unknown', 'blocked') OR effect.state = 'pending' AND effect.unknown_attempts > 0
       OR effect.kind = 'revert' AND effect.state IN ('failed', 'dead') AND resolution = 'applied'
          AND NOT EXISTS (SELECT FROM workflow.effect AS r
-                         WHERE r.reverts = effect.reverts AND r.effect_id > effect.effect_id)
+                         WHERE r.reverts = effect.reverts AND r.effect_id > effect.effect_id
+                           AND r.spec -> 'members' IS NOT DISTINCT FROM effect.spec -> 'members')
 $$;
 COMMENT ON FUNCTION workflow._awaits_resolution(workflow.effect, text) IS
   'Inner: whether a person, or evidence, may say of an effect what became of it';
@@ -653,9 +654,9 @@ COMMENT ON FUNCTION workflow._left_etag(workflow.effect, text) IS
   'Inner: the strong entity tag of what an effect left at a path';
 
 -- The names of the members that are neither as the effect left them nor as its revert would make
--- them; null where that cannot be told of any.  What the effect left is what its answer shows in the
--- place of the value before, else what it sent.
-CREATE FUNCTION workflow._changed_members(effect workflow.effect, seen jsonb) RETURNS text[] LANGUAGE plpgsql STABLE
+-- them, of those that it would restore (null: all); null where that cannot be told of any.  What the
+-- effect left is what its answer shows in the place of the value before, else what it sent.
+CREATE FUNCTION workflow._changed_members(effect workflow.effect, seen jsonb, members jsonb) RETURNS text[] LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -679,14 +680,15 @@ BEGIN
                  coalesce(nullif(told -> k.name, 'null'), nullif(wrote -> k.name, 'null')) AS left_there
           FROM jsonb_object_keys(restored) AS k (name)
           WHERE (is_whole OR workflow._revert_uses_before(template -> k.name))
+            AND (members IS NULL OR members ? k.name)
             AND (told -> k.name <> 'null' OR wrote ? k.name)) AS m);
 END
 $$;
-COMMENT ON FUNCTION workflow._changed_members(workflow.effect, jsonb) IS
+COMMENT ON FUNCTION workflow._changed_members(workflow.effect, jsonb, jsonb) IS
   'Inner: what somebody else has changed of what an effect wrote, by a reading of its target';
 
 -- Why an effect may not be taken back now that its target has been read; null when it may.
-CREATE FUNCTION workflow._target_problem(effect workflow.effect, seen jsonb) RETURNS text LANGUAGE plpgsql STABLE
+CREATE FUNCTION workflow._target_problem(effect workflow.effect, seen jsonb, members jsonb) RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -699,14 +701,14 @@ BEGIN
     RETURN CASE WHEN (effect.previous ->> 'status')::int IN (404, 410) THEN NULL
                 ELSE 'the target has changed since: it is gone' END;
   END IF;
-  changed := workflow._changed_members(effect, seen);
+  changed := workflow._changed_members(effect, seen, members);
   RETURN CASE WHEN changed IS NULL THEN 'whether the target has changed since cannot be told'
               WHEN changed <> '{}' THEN 'the target has changed since: ' || array_to_string(changed[1:10], ', ') END;
 EXCEPTION WHEN data_exception THEN
   RETURN 'whether the target has changed since cannot be told: ' || SQLERRM;
 END
 $$;
-COMMENT ON FUNCTION workflow._target_problem(workflow.effect, jsonb) IS
+COMMENT ON FUNCTION workflow._target_problem(workflow.effect, jsonb, jsonb) IS
   'Inner: why an effect may not be taken back, by a reading of its target';
 
 -- The reading before a revert is sent.  What is sent after it holds for what was read only.
@@ -721,7 +723,7 @@ BEGIN
   SELECT r.* INTO revert FROM workflow.effect AS r WHERE r.effect_id = revert_id;
   SELECT e.* INTO taken_back FROM workflow.effect AS e WHERE e.effect_id = revert.reverts;
   IF NOT revert.spec ? 'forced' THEN
-    problem := workflow._target_problem(taken_back, seen);
+    problem := workflow._target_problem(taken_back, seen, revert.spec -> 'members');
   END IF;
   UPDATE workflow.effect AS r
   SET spec = r.spec - 'if_match'
@@ -776,6 +778,34 @@ END
 $$;
 COMMENT ON FUNCTION workflow._require_revertible(workflow.effect) IS 'Inner: raises why an effect cannot be reverted';
 
+-- Single members can be restored by a PATCH only: anything else replaces the others, too.
+CREATE FUNCTION workflow._require_members(effect workflow.effect, members text[]) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  body    jsonb := workflow._revert_body(effect, effect.previous);
+  unknown text;
+BEGIN
+  IF effect.spec #>> '{revert,method}' IS DISTINCT FROM 'PATCH' OR jsonb_typeof(body) IS DISTINCT FROM 'object' THEN
+    PERFORM workflow._refuse_revert(effect,
+      format('Its "revert" request is a %s of %s, which does not leave other members as they are.', effect.spec #>> '{revert,method}',
+             CASE jsonb_typeof(body) WHEN 'object' THEN 'an object' ELSE 'no object' END),
+      format('SELECT workflow.revert(%s, ''why''); takes all of it back.', effect.effect_id));
+  END IF;
+  SELECT string_agg(coalesce(quote_literal(m.name), 'null'), ', ' ORDER BY m.name) INTO unknown
+  FROM unnest(members) AS m (name) WHERE (body ? m.name) IS NOT TRUE;
+  IF cardinality(members) = 0 OR unknown IS NOT NULL THEN
+    RAISE EXCEPTION 'effect % has no such members to restore', effect.effect_id
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = coalesce('Not among its members: ' || unknown || '.', 'No member is named.'),
+            HINT = format('Name some of %s, or none for all of them.',
+                          (SELECT string_agg(quote_literal(k.name), ', ' ORDER BY k.name) FROM jsonb_object_keys(body) AS k (name)));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_members(workflow.effect, text[]) IS
+  'Inner: raises why single members of what an effect wrote cannot be restored';
+
 -- Those of the template, else those of the effect; the type of a body belongs to that body, and a
 -- condition to the action that was sent with it.
 CREATE FUNCTION workflow._revert_headers(effect workflow.effect, data jsonb) RETURNS jsonb LANGUAGE sql STABLE
@@ -788,7 +818,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._revert_headers(workflow.effect, jsonb) IS 'Inner: the headers of a revert request';
 
-CREATE FUNCTION workflow._revert_request(effect workflow.effect, path text) RETURNS jsonb LANGUAGE sql STABLE
+CREATE FUNCTION workflow._revert_request(effect workflow.effect, path text, members jsonb) RETURNS jsonb LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT jsonb_strip_nulls(jsonb_build_object(
@@ -796,9 +826,23 @@ AS $$
            'headers', workflow._revert_headers(effect, workflow._revert_data(effect, effect.previous)),
            'content_type', effect.spec #>> '{revert,content_type}'))
       || CASE WHEN effect.spec -> 'revert' ? 'body'
-              THEN jsonb_build_object('body', workflow._revert_body(effect, effect.previous)) ELSE '{}' END
+              THEN jsonb_build_object('body',
+                     CASE WHEN members IS NULL THEN workflow._revert_body(effect, effect.previous)
+                          ELSE (SELECT jsonb_object_agg(b.key, b.value)
+                                FROM jsonb_each(workflow._revert_body(effect, effect.previous)) AS b WHERE members ? b.key) END)
+              ELSE '{}' END
 $$;
-COMMENT ON FUNCTION workflow._revert_request(workflow.effect, text) IS 'Inner: the request that takes an effect back';
+COMMENT ON FUNCTION workflow._revert_request(workflow.effect, text, jsonb) IS
+  'Inner: the request that takes an effect back, or some of its members';
+
+CREATE FUNCTION workflow._revert_key(effect workflow.effect, members jsonb) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT format('revert%s:%s', (SELECT '[' || string_agg(regexp_replace(m.name, '([\\,\]])', '\\\1', 'g'), ',' ORDER BY m.place) || ']'
+                                FROM jsonb_array_elements_text(members) WITH ORDINALITY AS m (name, place)), effect.key)
+$$;
+COMMENT ON FUNCTION workflow._revert_key(workflow.effect, jsonb) IS
+  'Inner: the key of the effect that takes another one back, or some of its members';
 
 -- A revert has been made at last: it has the place, and the job, of what was held because it could not be.
 CREATE FUNCTION workflow._take_place(revert workflow.effect) RETURNS void LANGUAGE plpgsql
@@ -818,7 +862,7 @@ COMMENT ON FUNCTION workflow._take_place(workflow.effect) IS
   'Inner: gives a revert the place of one that could not be made';
 
 -- Reserves the effect that takes one back, which is locked.  Its key is made of the other's own:
--- reverting twice is one effect.
+-- reverting twice is one effect.  Some members alone are an effect of their own, in no compensation.
 CREATE FUNCTION workflow._reserve_revert(effect workflow.effect, how jsonb, OUT effect_id bigint, OUT is_new boolean)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -839,29 +883,35 @@ BEGIN
   ELSIF etag IS NOT NULL AND NOT how ? 'forced' THEN
     how := how || jsonb_build_object('if_match', etag);
   END IF;
-  UPDATE workflow.effect AS r SET state = 'cancelled', finished_at = clock_timestamp()
-  WHERE r.reverts = effect.effect_id AND r.state = 'held' AND workflow._lacks_request(r);
+  IF NOT how ? 'members' THEN
+    UPDATE workflow.effect AS r SET state = 'cancelled', finished_at = clock_timestamp()
+    WHERE r.reverts = effect.effect_id AND r.state = 'held' AND workflow._lacks_request(r);
+  END IF;
   SELECT r.effect_id, r.is_new INTO effect_id, is_new
   FROM workflow._reserve_effect(
     submitter, (SELECT p.endpoint FROM workflow.endpoint AS p WHERE p.endpoint_id = effect.endpoint_id),
-    'revert', 'revert:' || effect.key, workflow._revert_request(effect, path) || jsonb_build_object('spec', how),
+    'revert', workflow._revert_key(effect, how -> 'members'),
+    workflow._revert_request(effect, path, how -> 'members') || jsonb_build_object('spec', how),
     effect.item_id, effect.effect_id) AS r;
-  PERFORM workflow._take_place(r) FROM workflow.effect AS r WHERE r.effect_id = _reserve_revert.effect_id;
+  IF NOT how ? 'members' THEN
+    PERFORM workflow._take_place(r) FROM workflow.effect AS r WHERE r.effect_id = _reserve_revert.effect_id;
+  END IF;
 END
 $$;
 COMMENT ON FUNCTION workflow._reserve_revert(workflow.effect, jsonb) IS
   'Inner: reserves the effect that takes another one back';
 
--- The effect that takes one back, locked after its jobs; null when there is none.  The one that is
--- taken back is locked before, by whoever asks: so two of them do not make two.
-CREATE FUNCTION workflow._lock_revert_of(effect_id bigint) RETURNS workflow.effect LANGUAGE plpgsql
+-- The effect that takes one back, or these members of it, locked after its jobs; null when there is
+-- none.  The one that is taken back is locked before, by whoever asks: so two of them do not make two.
+CREATE FUNCTION workflow._lock_revert_of(effect_id bigint, members jsonb) RETURNS workflow.effect LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
   revert workflow.effect;
 BEGIN
-  SELECT r.* INTO revert FROM workflow.effect AS r WHERE r.reverts = effect_id ORDER BY r.effect_id DESC LIMIT 1;
+  SELECT r.* INTO revert FROM workflow.effect AS r
+  WHERE r.reverts = effect_id AND r.spec -> 'members' IS NOT DISTINCT FROM members ORDER BY r.effect_id DESC LIMIT 1;
   IF FOUND THEN
     PERFORM workflow._lock_jobs_of_effects(ARRAY[revert.effect_id]);
     revert := workflow._lock_effect(revert.effect_id);
@@ -869,7 +919,28 @@ BEGIN
   RETURN revert;
 END
 $$;
-COMMENT ON FUNCTION workflow._lock_revert_of(bigint) IS 'Inner: locks and returns the effect that takes another one back';
+COMMENT ON FUNCTION workflow._lock_revert_of(bigint, jsonb) IS
+  'Inner: locks and returns the effect that takes another one back, or some of its members';
+
+-- What has been taken back whole, or is being, has no members left to restore.
+CREATE FUNCTION workflow._require_not_whole(effect workflow.effect) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  whole workflow.effect;
+BEGIN
+  SELECT r.* INTO whole FROM workflow.effect AS r
+  WHERE r.reverts = effect.effect_id AND NOT r.spec ? 'members' AND r.state NOT IN ('failed', 'dead', 'cancelled')
+  ORDER BY r.effect_id DESC LIMIT 1;
+  IF FOUND THEN
+    PERFORM workflow._refuse_revert(effect,
+      format('Effect %s takes all of it back, and is %s: %s.', whole.effect_id, whole.state, coalesce(whole.spec ->> 'reason', 'no reason given')),
+      format('SELECT * FROM workflow.effects WHERE effect_id = %s shows it.', whole.effect_id));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_not_whole(workflow.effect) IS
+  'Inner: refuses to restore members of what is taken back as a whole';
 
 -- A person lets a revert go on, though its target has changed or its turn has not come.
 CREATE FUNCTION workflow._force_revert(revert workflow.effect) RETURNS void LANGUAGE plpgsql
@@ -896,19 +967,23 @@ $$;
 COMMENT ON FUNCTION workflow._force_revert(workflow.effect) IS
   'Inner: lets a revert go on whatever has become of its target';
 
-CREATE FUNCTION workflow._revert(caller text, effect_id bigint, reason text, force boolean) RETURNS bigint LANGUAGE plpgsql
+CREATE FUNCTION workflow._revert(caller text, effect_id bigint, reason text, force boolean, members text[]) RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
+  named    jsonb := (SELECT jsonb_agg(DISTINCT m.name COLLATE "C") FROM unnest(members) AS m (name));
   effect   workflow.effect := workflow._lock_effect(effect_id);
-  revert   workflow.effect := workflow._lock_revert_of(effect_id);
+  revert   workflow.effect := workflow._lock_revert_of(effect_id, named);
   is_forced boolean := coalesce(force, false);
   by_effect bigint := revert.effect_id;
   after    bigint;
   reserved record;
 BEGIN
   PERFORM workflow._require_revertible(effect);
+  IF members IS NOT NULL THEN
+    PERFORM workflow._require_members(effect, members), workflow._require_not_whole(effect);
+  END IF;
   IF revert.state = 'succeeded' AND (is_forced OR revert.spec ->> 'reason' IS DISTINCT FROM reason) THEN
     PERFORM workflow._refuse_revert(effect,
       format('Effect %s has taken it back: %s.', revert.effect_id, coalesce(revert.spec ->> 'reason', 'no reason given')),
@@ -920,7 +995,7 @@ BEGIN
     END IF;
     SELECT r.* INTO reserved
     FROM workflow._reserve_revert(effect, jsonb_strip_nulls(jsonb_build_object(
-           'reason', reason, 'after', after, 'forced', CASE WHEN is_forced THEN true END))) AS r;
+           'reason', reason, 'after', after, 'members', named, 'forced', CASE WHEN is_forced THEN true END))) AS r;
     by_effect := reserved.effect_id;
     IF reserved.is_new AND workflow._turn_has_come(after) THEN
       PERFORM workflow._enqueue_effect(by_effect,
@@ -930,17 +1005,17 @@ BEGIN
     PERFORM workflow._force_revert(revert);
   END IF;
   PERFORM workflow._note(caller, 'revert', effect.item_id, 'effect:' || effect.effect_id, reason,
-                         jsonb_strip_nulls(jsonb_build_object('by_effect', by_effect,
+                         jsonb_strip_nulls(jsonb_build_object('by_effect', by_effect, 'members', named,
                            'forced', CASE WHEN is_forced THEN true END)));
   RETURN by_effect;
 END
 $$;
-COMMENT ON FUNCTION workflow._revert(text, bigint, text, boolean) IS 'Inner: revert()';
+COMMENT ON FUNCTION workflow._revert(text, bigint, text, boolean, text[]) IS 'Inner: revert()';
 
-CREATE FUNCTION workflow.revert(effect_id bigint, reason text, force boolean DEFAULT false) RETURNS bigint
+CREATE FUNCTION workflow.revert(effect_id bigint, reason text, force boolean DEFAULT false, members text[] DEFAULT NULL) RETURNS bigint
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
-COMMENT ON FUNCTION workflow.revert(bigint, text, boolean) IS
-  'Takes an effect back with the request its definition declares; an effect of its own, returned, sent once, and held where the target has changed since unless forced';
+COMMENT ON FUNCTION workflow.revert(bigint, text, boolean, text[]) IS
+  'Takes an effect back, or some members of what it wrote, with the request its definition declares; an effect of its own, returned, sent once, and held where the target has changed since unless forced';
 
 -- ---------------------------------------------------------------- compensate
 
@@ -1037,7 +1112,8 @@ AS $$
   SELECT e.* FROM workflow.effect AS e
   WHERE e.item_id = item AND e.reverts IS NULL AND e.state = 'succeeded'
     AND jsonb_typeof(e.spec -> 'revert') = 'object'
-    AND NOT EXISTS (SELECT FROM workflow.effect AS r WHERE r.reverts = e.effect_id AND r.state = 'succeeded')
+    AND NOT EXISTS (SELECT FROM workflow.effect AS r
+                    WHERE r.reverts = e.effect_id AND r.state = 'succeeded' AND NOT r.spec ? 'members')
   ORDER BY e.finished_at DESC, e.effect_id DESC
 $$;
 COMMENT ON FUNCTION workflow._to_compensate(bigint) IS
@@ -1097,7 +1173,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
   effect workflow.effect := workflow._lock_effect(effect_id);
-  revert workflow.effect := workflow._lock_revert_of(effect_id);
+  revert workflow.effect := workflow._lock_revert_of(effect_id, NULL);
 BEGIN
   IF revert.effect_id IS NULL OR revert.state IN ('failed', 'dead', 'cancelled') OR workflow._lacks_request(revert) THEN
     RETURN workflow._make_revert(effect, revert, jsonb_strip_nulls(jsonb_build_object('reason', reason, 'after', after)));

@@ -52,13 +52,13 @@ $$;
 COMMENT ON FUNCTION workflow._open_effect(workflow.item) IS
   'Inner: an effect of an item whose outcome is open and which its job does not carry';
 
--- The reverts of an item, the last one of each effect that is or was to be taken back.  They are
--- reserved in the order in which they are sent.
+-- The reverts of an item, the last one of each effect that is or was to be taken back, or of the same
+-- members of one.  They are reserved in the order in which they are sent.
 CREATE FUNCTION workflow._reverts_of(item bigint) RETURNS SETOF workflow.effect LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT DISTINCT ON (e.reverts) e.* FROM workflow.effect AS e
-  WHERE e.item_id = item AND e.kind = 'revert' ORDER BY e.reverts, e.effect_id DESC
+  SELECT DISTINCT ON (e.reverts, e.spec -> 'members') e.* FROM workflow.effect AS e
+  WHERE e.item_id = item AND e.kind = 'revert' ORDER BY e.reverts, e.spec -> 'members', e.effect_id DESC
 $$;
 COMMENT ON FUNCTION workflow._reverts_of(bigint) IS
   'Inner: the effects that take back what an item has done, one for each';
@@ -713,10 +713,12 @@ DECLARE
   cause text := coalesce(effect.reason, effect.error_class, 'no reason given');
   may_be_applied boolean := effect.state IN ('sending', 'unknown') OR effect.unknown_attempts > 0;
   is_forgotten boolean := dedup = 'key' AND effect.first_sent_at + key_ttl * 0.9 < workflow._now();
-  taken_back text := (SELECT format('; %s back by effect %s', CASE r.state WHEN 'succeeded' THEN 'taken' ELSE 'being taken' END, r.effect_id)
+  taken_back text := (SELECT format('; %s back%s by effect %s', CASE r.state WHEN 'succeeded' THEN 'taken' ELSE 'being taken' END,
+                                    ' in part (' || (SELECT string_agg(m.name, ', ') FROM jsonb_array_elements_text(r.spec -> 'members') AS m (name)) || ')',
+                                    r.effect_id)
                       FROM workflow.effect AS r
                       WHERE r.reverts = effect.effect_id AND r.state NOT IN ('failed', 'dead', 'cancelled')
-                      ORDER BY r.effect_id DESC LIMIT 1);
+                      ORDER BY r.spec ? 'members', r.effect_id DESC LIMIT 1);
 BEGIN
   verdict := CASE
     WHEN effect.state = 'succeeded' THEN 'already done'

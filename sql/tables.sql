@@ -595,7 +595,7 @@ COMMENT ON COLUMN workflow.effect.key IS 'Idempotency key: the identity of the i
 COMMENT ON COLUMN workflow.effect.fingerprint IS 'SHA-256 of the exact request; the same key with another request is refused (WF005)';
 COMMENT ON COLUMN workflow.effect.submitted_by IS 'Role whose USAGE on the server and user mapping the sending uses';
 COMMENT ON COLUMN workflow.effect.submitted_oid IS 'The role that submitted_by named when the row was written: another one of that name later is not meant';
-COMMENT ON COLUMN workflow.effect.spec IS 'How to read the answer, the read-before request, the revert request and the item''s data that it needs, as of when the state was entered; of a revert, the reason, the entity tag that its target must have (if_match), the revert that it comes after, whether it is forced, and how often the tag was refused';
+COMMENT ON COLUMN workflow.effect.spec IS 'How to read the answer, the read-before request, the revert request and the item''s data that it needs, as of when the state was entered; of a revert, the reason, the entity tag that its target must have (if_match), the revert that it comes after, the members that it restores where these are not all, whether it is forced, and how often the tag was refused';
 COMMENT ON COLUMN workflow.effect.reverts IS 'With kind revert: the effect that it takes back';
 COMMENT ON COLUMN workflow.effect.first_sent_at IS 'When the first attempt may have reached the wire; a key window counts from here';
 COMMENT ON COLUMN workflow.effect.deadline IS 'When a sending attempt must have ended';

@@ -52,3 +52,42 @@ SELECT workflow.revert(:other_id, 'no');
 SELECT workflow.revert(0, 'no');
 \echo :LAST_ERROR_SQLSTATE
 SELECT count(*) AS reverts FROM workflow.effects WHERE kind = 'revert';
+
+-- single members: what the others were set to stays
+SELECT effect_id FROM workflow._reserve_effect(current_user, 'crm', 'http', 'acme:3',
+  '{"method": "PATCH", "path": "/accounts/c", "body": {"name": "new", "size": 7, "a,b": true},
+    "spec": {"before": {"method": "GET", "path": "/accounts/c"},
+             "revert": {"method": "PATCH", "path": "/accounts/c", "body": "$.before.body.fields"}}}', NULL, NULL) \gset
+UPDATE workflow.effect
+SET state = 'succeeded', response = '{"status": 200, "body": {"fields": {"name": "new", "size": 7, "a,b": true, "other": 1}}}',
+    previous = '{"status": 200, "body": {"fields": {"name": "old", "other": 1}}}'
+WHERE effect_id = :effect_id;
+SELECT workflow.revert(:effect_id, 'the size', members => '{size,"a,b",size}') AS sizes \gset
+SELECT workflow.revert(:effect_id, 'the name', members => '{name}') AS name \gset
+SELECT r.key, convert_from(r.body, 'UTF8') AS body, r.spec -> 'members' AS members, r.reverts = :effect_id AS of_it
+FROM workflow.effect AS r WHERE r.effect_id IN (:sizes, :name) ORDER BY 1;
+SELECT workflow.revert(:effect_id, 'the size', members => '{"a,b",size}') = :sizes AS same_effect;
+-- only these are compared: somebody has changed the name
+SELECT workflow._check_revert(:sizes, '{"status": 200, "headers": {}, "body": {"fields": {"name": "theirs", "size": 7, "a,b": true}}}') AS sizes,
+       workflow._check_revert(:name, '{"status": 200, "headers": {}, "body": {"fields": {"name": "theirs", "size": 7, "a,b": true}}}') AS name;
+SELECT detail -> 'members' AS members, reason FROM workflow.journal WHERE action = 'revert' ORDER BY journal_id DESC LIMIT 3;
+SELECT workflow._if_effect_again(e, 'key', NULL) FROM workflow.effect AS e WHERE e.effect_id = :effect_id \gset
+\echo :_if_effect_again
+-- the rest can be taken back all the same, and then there are no single members any more
+UPDATE workflow.effect SET state = 'succeeded' WHERE effect_id IN (:sizes, :name);
+SELECT workflow.revert(:effect_id, 'another reason', members => '{name}');
+SELECT workflow.revert(:effect_id, 'all of it') AS whole \gset
+SELECT key, convert_from(body, 'UTF8') AS body FROM workflow.effect WHERE effect_id = :whole;
+SELECT workflow._check_revert(:whole, '{"status": 200, "headers": {}, "body": {"fields": {"name": "old", "other": 2}}}') AS what_is_restored_already;
+SELECT workflow.revert(:effect_id, 'too late', members => '{name}');
+-- not: a name that was not written, none, a null, or where the other members would be replaced
+SELECT effect_id FROM workflow._reserve_effect(current_user, 'crm', 'http', 'acme:4',
+  '{"method": "PUT", "path": "/accounts/d", "body": {"name": "new"}, "spec": {"revert": {"method": "PUT", "path": "/accounts/d", "body": {"name": "old"}}}}', NULL, NULL) \gset
+UPDATE workflow.effect SET state = 'succeeded', response = '{"status": 200}' WHERE effect_id = :effect_id;
+SELECT workflow.revert(:effect_id, 'no', members => '{name}');
+UPDATE workflow.effect SET spec = '{"revert": {"method": "PATCH", "path": "/accounts/d", "body": {"name": "old", "by": "us"}}}' WHERE effect_id = :effect_id;
+SELECT workflow.revert(:effect_id, 'no', members => '{nmae,other}');
+SELECT workflow.revert(:effect_id, 'no', members => '{}');
+SELECT workflow.revert(:effect_id, 'no', members => '{NULL}');
+SELECT workflow.revert(:effect_id, 'yes', members => '{name}') AS name \gset
+SELECT key, convert_from(body, 'UTF8') AS body FROM workflow.effect WHERE effect_id = :name;
