@@ -14,7 +14,7 @@ AS $$
                     extend,extend_many,release,release_many,send,begin_effect,finish_effect,input_ref,where_is,children,if_run_again}',
                   '{items,queues,own_effects}'),
     ('reviewer',  '{decide,decide_many,claim_review,release_review,delegate,where_is,children,timeline,if_run_again}',
-                  '{items,review_inbox}'),
+                  '{items,review_inbox,gate_decisions}'),
     ('operator',  '{submit,send,cancel,pause,resume,pause_workflow,resume_workflow,pause_queue,resume_queue,alter_queue,
                     pause_endpoint,resume_endpoint,verify_endpoint,
                     create_queue,subscribe,unsubscribe,enqueue,enqueue_many,replay,replay_job,replay_jobs,reschedule_job,
