@@ -989,7 +989,10 @@ SELECT i.item_id, i.workflow, i.version, i.key,
        coalesce(e.attempted, 0) AS actions_attempted,
        coalesce(e.external_ids, '{}') AS external_ids,
        (SELECT count(*) FROM workflow.attempt AS a
-        WHERE a.item_id = i.item_id AND a.outcome IN ('retry', 'lost'))::int AS retry_count,
+        WHERE a.item_id = i.item_id
+          AND (a.outcome IN ('retry', 'lost')
+               OR a.outcome = 'unknown' AND EXISTS (SELECT FROM workflow.attempt AS n
+                                                    WHERE n.effect_id = a.effect_id AND n.attempt > a.attempt)))::int AS retry_count,
        CASE WHEN i.origin IS NOT NULL THEN
          (SELECT coalesce(t.reason, t.event)
           FROM workflow.transition AS t
@@ -1017,6 +1020,7 @@ COMMENT ON COLUMN workflow.items.confidence IS 'Value that the last gate saw';
 COMMENT ON COLUMN workflow.items.gate_decision IS 'Tier that the last gate chose';
 COMMENT ON COLUMN workflow.items.actions_attempted IS 'Outside actions that may have reached the wire (model calls not counted)';
 COMMENT ON COLUMN workflow.items.external_ids IS 'Ids that other systems gave to what was written there';
+COMMENT ON COLUMN workflow.items.retry_count IS 'Attempts that were made again, or will be; one with an unknown outcome counts once it was sent again';
 COMMENT ON COLUMN workflow.items.input_ref IS 'Where the rest of the input is kept';
 COMMENT ON COLUMN workflow.items.parent_id IS 'Item that started this one, in a spawn state';
 COMMENT ON COLUMN workflow.items.parent_index IS 'Place in the array that the state was given, from 0 on';

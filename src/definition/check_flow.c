@@ -358,6 +358,7 @@ static const struct
 	{WF_ACTIVITY_WAIT, "for"},
 	{WF_ACTIVITY_WAIT, "until"},
 	{WF_ACTIVITY_GATE, "value"},
+	{WF_ACTIVITY_GATE, "shadow", "value"},
 	{WF_ACTIVITY_VALIDATE, "value"},
 };
 

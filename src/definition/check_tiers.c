@@ -234,15 +234,15 @@ nearest_decision(const WfGraph *graph, const char *name)
 }
 
 static void
-check_decisions(WfCheck *check, const WfGraph *graph, JsonbValue *tier, const char *field)
+check_decisions(WfCheck *check, const WfGraph *graph, JsonbValue *tier, const char *field, bool is_own)
 {
 	int			count;
 	JsonbValue *names = wf_jsonb_elements(wf_jsonb_value_get(tier, field), &count);
-	int			mark = wf_check_enter(check, field);
+	int			mark = is_own ? wf_check_enter(check, field) : check->path.len;
 
 	for (int i = 0; i < count; i++)
 	{
-		int			inner = wf_check_enter_element(check, i);
+		int			inner = is_own ? wf_check_enter_element(check, i) : check->path.len;
 
 		if (names[i].type == jbvString && !is_decision(graph, &names[i]))
 			wf_check_error(check, "unknown_decision",
@@ -263,19 +263,23 @@ wf_check_gate_judges(WfCheck *check, const WfGraph *graph, const WfState *state)
 {
 	int			count;
 	JsonbValue *tiers;
+	bool		is_own;
 	int			mark;
 
 	if (state->kind != WF_ACTIVITY_GATE)
 		return;
+	is_own = wf_jsonb_value_get(wf_jsonb_value_get(wf_jsonb_value_get(check->root, "states"), state->name),
+								"gate") != NULL;
 	tiers = wf_jsonb_elements(wf_jsonb_get(state->activity, "tiers"), &count);
-	mark = wf_check_enter(check, "gate");
-	(void) wf_check_enter(check, "tiers");
+	mark = wf_check_enter(check, is_own ? "gate" : "activity");
+	if (is_own)
+		(void) wf_check_enter(check, "tiers");
 	for (int i = 0; i < count; i++)
 	{
-		int			inner = wf_check_enter_element(check, i);
+		int			inner = is_own ? wf_check_enter_element(check, i) : check->path.len;
 
-		check_decisions(check, graph, &tiers[i], "agrees");
-		check_decisions(check, graph, &tiers[i], "overrules");
+		check_decisions(check, graph, &tiers[i], "agrees", is_own);
+		check_decisions(check, graph, &tiers[i], "overrules", is_own);
 		wf_check_leave(check, inner);
 	}
 	wf_check_leave(check, mark);

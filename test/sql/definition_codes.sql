@@ -115,6 +115,7 @@ notice|unused|$.retry.patient|{"retry": {"patient": {"max_attempts": 9}}}
 warning|unset_selector|$.states.T.http.body.to|{"states": {"T": {"http": {"method": "GET", "body": {"to": "$.emial"}}}}}
 warning|unset_selector|$.states.S.task.payload|{"states": {"S": {"task": {"payload": "at {$.answer.place}"}}, "T": {"as": "answer"}}}
 warning|unset_selector|$.states.S.task.payload|{"input_schema": {"additionalProperties": false}, "states": {"S": {"task": {"payload": "$.street"}}}}
+warning|unset_selector|$.states.S.gate.shadow.value|{"states": {"S": {"task": null, "gate": {"value": "$.amount", "tiers": [{"otherwise": "ok"}], "shadow": {"value": "$.amuont"}}}}}
 warning|unset_selector|$.key[1]|{"key": ["$.id", "$.emails"]}
 warning|gate_unguarded|$.states.S|{"states": {"S": {"task": null, "gate": {"value": "$.limit", "tiers": [{"at_least": 5, "event": "high"}, {"otherwise": "ok"}]}, "on": {"high": "STUCK"}}}}
 notice|gate_unguarded|$.states.S|{"states": {"S": {"task": null, "gate": {"value": "$.limit", "tiers": [{"at_least": 5, "event": "high"}, {"otherwise": "ok"}]}, "on": {"high": "END"}}}}
