@@ -104,6 +104,12 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._is_edit(jsonb, jsonb) IS 'Inner: whether a reviewer''s patch changes what was proposed';
 
+-- The code of a reason, where the review has codes for the decision: all of it, or what stands before a colon.
+CREATE FUNCTION workflow._gate_reason_code(spec jsonb, decision text, reason text) RETURNS text LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT CASE WHEN spec -> 'reasons' ? decision THEN btrim(split_part(reason, ':', 1)) END $$;
+COMMENT ON FUNCTION workflow._gate_reason_code(jsonb, text, text) IS 'Inner: the reason code of a decision; null where it has none';
+
 -- A review has been decided, however: it speaks of the last gate that its item has passed.
 CREATE FUNCTION workflow._judge_gate() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -122,7 +128,7 @@ BEGIN
   IF earlier.verdict <> 'undecided' THEN
     RETURN NULL;
   END IF;
-  judged := (decided.item_id, decided.seq, NEW.review_id, NEW.decision, to_jsonb(NEW) ->> 'reason_code',
+  judged := (decided.item_id, decided.seq, NEW.review_id, NEW.decision, workflow._gate_reason_code(NEW.spec, NEW.decision, NEW.reason),
              coalesce(workflow._gate_verdict(decided.tiers, decided.tier, NEW.decision, NEW.spec -> 'decisions'), 'undecided'),
              workflow._is_edit(NEW.proposed, NEW.patch), NEW.decided_by, NEW.decided_at);
   INSERT INTO workflow.gate_verdict AS v SELECT judged.*

@@ -29,6 +29,7 @@ SELECT state, waiting_on, last_error_class FROM workflow.where_is('crm_enrichmen
 SET LOCAL pg_workflow.clock = '2030-01-01 09:15Z';
 CALL workflow.run();
 SELECT state, outcome FROM workflow.where_is('crm_enrichment:T-1:1');
+SELECT model_version, value, tier, event FROM workflow.gate_decisions WHERE key = 'T-1:1';
 SELECT purpose, method, path, status, key FROM workflow.mock_requests WHERE endpoint = 'crm' ORDER BY request;
 SELECT body FROM workflow.mock_requests WHERE method = 'PATCH' GROUP BY body;
 SELECT fields FROM crm.staging WHERE account_id = 'T-1';

@@ -93,6 +93,23 @@ SELECT cardinality(workflow.compensate('trip:5', 'the trip is off')) AS reverts;
 SELECT key, state, after, job FROM chain WHERE item = '5';
 SELECT count(*) AS dead_letters FROM workflow.dead_letters;
 
+-- what was taken back in part is taken back whole by a compensation; the part is in no chain
+SELECT version FROM workflow.define('{"workflow": "part", "owner": "me", "key": ["$.id"], "initial": "SET",
+  "retry": {"default": {"owner": "me", "max_attempts": 2}}, "queues": {"out": {"owner": "me", "sla": "1 hour", "escalate_to": ["you"]}},
+  "states": {"SET": {"http": {"endpoint": "crm", "queue": "out", "method": "PATCH", "path": "/a", "body": {"x": 1, "y": 1}, "key": ["$.id", "set"],
+                              "before": {"path": "/a"}, "revert": {"method": "PATCH", "path": "/a", "body": "$.before.body"}}, "on": {"ok": "DONE"}},
+             "DONE": {"final": "done"}}, "any": {"on": {"error": "DONE"}}}');
+SELECT state FROM workflow.submit('part', '{"id": "p"}');
+UPDATE workflow.effect SET previous = '{"status": 200, "body": {"x": 0, "y": 0}}' WHERE key = 'p:set';
+SELECT settle('p:set', 'succeeded');
+SELECT workflow.revert(id_of('p:set'), 'x was right', members => '{x}') = id_of('revert[x]:p:set') AS part;
+SELECT waiting_on, waiting_detail FROM workflow.where_is('part:p');
+SELECT settle('revert[x]:p:set', 'succeeded');
+SELECT waiting_on FROM workflow.where_is('part:p');
+SELECT cardinality(workflow.compensate('part:p', 'all of it')) AS reverts;
+SELECT c.key, c.state, c.after, c.job, convert_from(e.body, 'UTF8') AS body FROM chain AS c JOIN workflow.effect AS e USING (key) WHERE c.item = 'p';
+SELECT settle('revert:p:set', 'succeeded'), workflow.compensate('part:p', 'all of it');
+
 -- an endpoint that is gone: held as well
 SELECT travel('6');
 DROP SERVER crm;

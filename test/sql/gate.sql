@@ -98,6 +98,10 @@ FROM (VALUES ('[{"at_least": 1, "event": "a", "agrees": ["yes", "maybe"]}, {"oth
      unnest('{a,b}'::text[]) AS tier, unnest('{yes,no,maybe,escalate}'::text[]) AS decision;
 SELECT workflow._gate_verdict('[{"otherwise": "b"}]', 'b', decision, '["yes", "no"]') FROM unnest('{yes,no}'::text[]) AS decision;
 
+-- the code of a reason, where the review has codes for the decision
+SELECT decision, reason, workflow._gate_reason_code('{"reasons": {"reject": ["stale", "wrong"]}}', decision, reason) AS code
+FROM (VALUES ('reject', 'stale'), ('reject', 'wrong : not theirs'), ('approve', 'stale')) AS v (decision, reason);
+
 -- a sample says what the automatic tier is worth, apart from those that nobody was asked about
 SET ROLE regress_anna;
 SELECT sum((workflow.decide(r.id, CASE WHEN place % 10 = 0 THEN 'reject' ELSE 'approve' END)).seq) > 0 AS decided
