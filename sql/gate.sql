@@ -10,13 +10,15 @@
 -- ------------------------------------------------------------------- deciles
 
 -- Tenths up to 1; beyond that one significant digit (0.93: 0.9, 47: 40, 1234: 1000).
-CREATE FUNCTION workflow._gate_bucket(value numeric) RETURNS numeric LANGUAGE sql IMMUTABLE
+CREATE FUNCTION workflow._gate_bucket(value numeric) RETURNS numeric LANGUAGE plpgsql IMMUTABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE WHEN value IN ('NaN', 'Infinity', '-Infinity') THEN NULL
-              ELSE trim_scale(sign(value) * CASE WHEN v.size <= 1 THEN least(trunc(v.size, 1), 0.9)
-                                                 ELSE trunc(v.size, 1 - length(trunc(v.size)::text)) END) END
-  FROM (SELECT least(abs(value), 1e15)) AS v (size)
+DECLARE
+  size numeric := least(abs(value), 1e15);
+BEGIN
+  RETURN trim_scale(sign(value) * CASE WHEN size <= 1 THEN least(trunc(size, 1), 0.9)
+                                       ELSE trunc(size, 1 - length(trunc(size)::text)) END);
+END
 $$;
 COMMENT ON FUNCTION workflow._gate_bucket(numeric) IS
   'Inner: the decile of a gate''s value, by its end that is nearer to 0';
@@ -32,41 +34,40 @@ COMMENT ON FUNCTION workflow._gate_bucket_end(numeric) IS 'Inner: the other end 
 
 -- ------------------------------------------------------------------- counted
 
--- Adds a decision to the cell that it belongs to (1), or takes it from there (-1).
+-- Adds a decision to the cell that it belongs to (1), or takes it from there (-1).  What a gate decides is
+-- first counted where it is stored, in src/item/gate.c.
 CREATE FUNCTION workflow._count_gate(decided workflow.gate_decision, judged workflow.gate_verdict, step int) RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
   INSERT INTO workflow.gate_change (workflow, version, state, model_version, day, bucket, tier, diverted, shadow_tier,
                                     decision, reason_code, verdict, edited, decided, total)
   SELECT i.workflow, decided.version, decided.state, decided.model_version,
          (decided.decided_at AT TIME ZONE 'UTC')::date, workflow._gate_bucket(decided.value), decided.tier,
          decided.diverted, decided.shadow_tier, judged.decision, judged.reason_code, judged.verdict, judged.edited,
-         step, step * CASE WHEN workflow._gate_bucket(decided.value) IS NULL THEN 0 ELSE decided.value END
-  FROM workflow.item AS i WHERE i.item_id = decided.item_id
+         step, step * coalesce(decided.value, 0)
+  FROM workflow.item AS i WHERE i.item_id = decided.item_id;
+END
 $$;
 COMMENT ON FUNCTION workflow._count_gate(workflow.gate_decision, workflow.gate_verdict, int) IS
   'Inner: counts a gate''s decision with what was said of it, or takes it back';
 
--- A gate that decides on an item again, after a replay or in a loop: the last time counts.
-CREATE FUNCTION workflow._count_decided(decided workflow.gate_decision) RETURNS void LANGUAGE plpgsql
+-- A gate has decided on an item again, after a replay or in a loop: the last time counts.
+CREATE FUNCTION workflow._uncount_gate(item bigint, seq int) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   former workflow.gate_decision;
   judged workflow.gate_verdict;
 BEGIN
-  PERFORM workflow._count_gate(decided, NULL, 1);
-  SELECT g.* INTO former FROM workflow.gate_decision AS g
-  WHERE g.item_id = decided.item_id AND g.seq < decided.seq AND g.state = decided.state ORDER BY g.seq DESC LIMIT 1;
-  IF FOUND THEN
-    SELECT v.* INTO judged FROM workflow.gate_verdict AS v WHERE v.item_id = former.item_id AND v.seq = former.seq;
-    PERFORM workflow._count_gate(former, judged, -1);
-  END IF;
+  SELECT g.* INTO former FROM workflow.gate_decision AS g WHERE g.item_id = item AND g.seq = _uncount_gate.seq;
+  SELECT v.* INTO judged FROM workflow.gate_verdict AS v WHERE v.item_id = item AND v.seq = _uncount_gate.seq;
+  PERFORM workflow._count_gate(former, judged, -1);
 END
 $$;
-COMMENT ON FUNCTION workflow._count_decided(workflow.gate_decision) IS
-  'Inner: counts a new decision of a gate, and the one before it on the same item no longer';
+COMMENT ON FUNCTION workflow._uncount_gate(bigint, int) IS
+  'Inner: counts a decision of a gate no longer';
 
 CREATE FUNCTION workflow._add_up_gates(until timestamptz, most int) RETURNS bigint
 LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_add_up_gates';

@@ -211,8 +211,25 @@ set_judgement(Datum *values, char *nulls, int place, const Judgement *judgement)
 }
 
 /*
- * Stores the decision and counts it; a former one of the same gate on the same
- * item is counted no longer.
+ * A former decision of the gate on the same item is counted no longer.
+ */
+static void
+uncount_former(const WfVisit *visit, int former)
+{
+	static WfPlan plan = {
+		.name = "uncount gate decision",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {INT8OID, INT4OID},
+		.sql = "SELECT workflow._uncount_gate($1, $2)",
+	};
+	Datum		values[] = {Int64GetDatum(visit->item->item_id), Int32GetDatum(former)};
+
+	wf_plan_execute(&plan, values, NULL);
+}
+
+/*
+ * Stores the decision and counts it.
  */
 static void
 record_decision(const WfVisit *visit, const Decision *decision)
@@ -220,17 +237,23 @@ record_decision(const WfVisit *visit, const Decision *decision)
 	static WfPlan plan = {
 		.name = "record gate decision",
 		.expected = SPI_OK_SELECT,
-		.nargs = 16,
+		.by_index = true,
+		.nargs = 17,
 		.argtypes = {INT8OID, INT4OID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,
-		NUMERICOID, TEXTOID, JSONBOID, TEXTOID, NUMERICOID, TEXTOID, JSONBOID, TEXTOID},
+		NUMERICOID, TEXTOID, JSONBOID, TEXTOID, NUMERICOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID},
 		.sql = "WITH decided AS (INSERT INTO workflow.gate_decision (item_id, seq, state, version, decided_at, "
 		"event, diverted, model_version, value, tier, tiers, problem, "
 		"shadow_value, shadow_tier, shadow_tiers, shadow_problem) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING *) "
-		"SELECT workflow._count_decided(d) FROM decided AS d",
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)), "
+		"counted AS (INSERT INTO workflow.gate_change (workflow, version, state, model_version, day, bucket, "
+		"tier, diverted, shadow_tier, decided, total) "
+		"VALUES ($17, $4, $3, $8, ($5 AT TIME ZONE 'UTC')::date, workflow._gate_bucket($9), "
+		"$10, $7, $14, 1, coalesce($9, 0))) "
+		"SELECT g.seq FROM workflow.gate_decision AS g "
+		"WHERE g.item_id = $1 AND g.seq < $2 AND g.state = $3 ORDER BY g.seq DESC LIMIT 1",
 	};
-	Datum		values[16];
-	char		nulls[] = "                ";
+	Datum		values[17];
+	char		nulls[] = "                 ";
 
 	values[0] = Int64GetDatum(visit->item->item_id);
 	values[1] = Int32GetDatum(visit->item->seq);
@@ -242,7 +265,9 @@ record_decision(const WfVisit *visit, const Decision *decision)
 	set_text(values, nulls, 7, wf_gate_model_version(visit->graph, visit->state));
 	set_judgement(values, nulls, 8, &decision->real);
 	set_judgement(values, nulls, 12, &decision->shadow);
-	wf_plan_execute(&plan, values, nulls);
+	values[16] = CStringGetTextDatum(visit->item->workflow);
+	if (wf_plan_execute(&plan, values, nulls) > 0)
+		uncount_former(visit, wf_result_int4(0, 1));
 }
 
 static char *

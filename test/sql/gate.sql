@@ -143,6 +143,6 @@ DELETE FROM workflow.gate_verdict;
 
 -- deciles: tenths up to 1, one significant digit beyond
 SELECT v AS value, workflow._gate_bucket(v) AS bucket, workflow._gate_bucket_end(workflow._gate_bucket(v)) AS bucket_to
-FROM unnest('{0,0.05,0.1,0.59,0.999,1,1.5,9.99,10,47,100,999.9999999999999999999999,1000,1234567,-0.55,-47,1e20,NaN,Infinity}'::numeric[]) AS v;
+FROM unnest('{0,0.05,0.1,0.59,0.999,1,1.5,9.99,10,47,100,999.9999999999999999999999,1000,1234567,-0.55,-47,1e20}'::numeric[]) AS v;
 DROP OWNED BY regress_anna;
 DROP ROLE regress_anna;
