@@ -276,3 +276,31 @@ COMMENT ON VIEW workflow.override_stats IS
 COMMENT ON COLUMN workflow.override_stats.reviews IS 'How many reviews were decided so';
 COMMENT ON COLUMN workflow.override_stats.share IS 'Of all decided reviews of the tier';
 COMMENT ON COLUMN workflow.override_stats.overruled_share IS 'Of the tier, whatever the row: overruled of those agreed with or overruled';
+
+-- ---------------------------------------------------------------------- alert
+
+-- What alerts look at: tiers that people overrule by a fifth of all verdicts more often, of the last
+-- seven days' decisions, than before; from twenty verdicts on, of both.
+CREATE FUNCTION workflow._conditions_of_verdicts()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT 'gate_overruled', format('state:%s/%s:%s', v.workflow, v.state, v.tier), 'ticket', w.owner,
+         format('people overrule tier "%s" in %s of %s reviews of the last seven days'' decisions, before in %s of %s', v.tier,
+                v.overruled, v.judged, v.overruled_before, v.judged_before),
+         format('SELECT * FROM workflow.gate_calibration(''7 days'') WHERE workflow = %L AND state = %L;', v.workflow, v.state)
+  FROM (SELECT c.workflow, c.state, c.tier,
+               sum(c.decided) FILTER (WHERE c.day > d.day) AS judged,
+               coalesce(sum(c.decided) FILTER (WHERE c.day > d.day AND c.verdict = 'overruled'), 0) AS overruled,
+               sum(c.decided) FILTER (WHERE c.day <= d.day) AS judged_before,
+               coalesce(sum(c.decided) FILTER (WHERE c.day <= d.day AND c.verdict = 'overruled'), 0) AS overruled_before
+        FROM workflow.gate_counts AS c,
+             (SELECT (workflow._now() AT TIME ZONE 'UTC')::date - 7) AS d (day)
+        WHERE c.verdict IN ('agreed', 'overruled') AND c.day > d.day - 60
+        GROUP BY c.workflow, c.state, c.tier) AS v
+  JOIN workflow.workflow AS w ON w.workflow = v.workflow
+  WHERE v.judged >= 20 AND v.judged_before >= 20
+    AND v.overruled / v.judged - v.overruled_before / v.judged_before >= 0.2
+$$;
+COMMENT ON FUNCTION workflow._conditions_of_verdicts() IS
+  'Inner: tiers of gates that people overrule much more often than before';
