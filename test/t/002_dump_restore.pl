@@ -51,6 +51,10 @@ sub fill
 		SELECT * FROM workflow.define(\$\$$definition\$\$);
 		SELECT count(*) FROM generate_series(1, 20) AS n,
 			LATERAL workflow.submit('parcel', jsonb_build_object('number', n));
+		SELECT * FROM workflow.define('{"workflow": "weighed", "owner": "dispatch", "initial": "GATE", "states": {
+			"GATE": {"gate": {"value": "\$.weight", "tiers": [{"at_least": 5, "event": "heavy"}, {"otherwise": "light"}]},
+			         "on": {"heavy": "DONE", "light": "DONE"}}, "DONE": {"final": "done"}}}');
+		SELECT workflow.submit('weighed', '{"weight": 7}');
 		SELECT workflow.enqueue('lost', '{"shelf": 1}');
 		SELECT workflow.pause('parcel:3', 'address is wrong');
 		SELECT workflow.complete(job_id, token)
@@ -70,12 +74,12 @@ sub compare
 	my $counts = $node->safe_psql($original, $counts_sql);
 
 	is($node->safe_psql($copy, $counts_sql), $counts, "$name: all rows");
-	like($counts, qr/\bitem 20,/, "$name: which are not none");
+	like($counts, qr/\bgate_change 1, .*\bitem 21,/, "$name: which are not none");
 	is( $node->safe_psql(
 			$copy,
 			'SELECT count(*), bool_and(v.ok) FROM workflow.item AS i, workflow.verify(i.item_id) AS v'
 		),
-		'20|t',
+		'21|t',
 		"$name: log and state agree");
 	is( $node->safe_psql(
 			$copy,
@@ -83,9 +87,10 @@ sub compare
 		),
 		'f',
 		"$name: an item is found again");
+	is($node->safe_psql($copy, 'SELECT tier, decided, total FROM workflow.gate_counts'), 'heavy|1|7', "$name: a decision is counted");
 	is( $node->safe_psql(
 			$copy,
-			q{SELECT created, item_id > 20 FROM workflow.submit('parcel', '{"number": 21}')}
+			q{SELECT created, item_id > 21 FROM workflow.submit('parcel', '{"number": 21}')}
 		),
 		't|t',
 		"$name: the next one gets an id of its own");
