@@ -167,15 +167,19 @@ COMMENT ON COLUMN workflow.gate_decisions.diverted IS 'sample (one of the tier''
 COMMENT ON COLUMN workflow.gate_decisions.shadow_tier IS 'What the gate''s shadow would have chosen';
 COMMENT ON COLUMN workflow.gate_decisions.verdict IS 'agreed, overruled or undecided; null while nobody was asked, or has decided';
 
+CREATE VIEW workflow._gate_count AS
+SELECT t.workflow, t.version, t.state, t.model_version, t.day, t.bucket, t.tier, t.diverted, t.shadow_tier,
+       t.decision, t.reason_code, t.verdict, t.edited, t.decided, t.total FROM workflow.gate_tally AS t
+UNION ALL
+SELECT n.workflow, n.version, n.state, n.model_version, n.day, n.bucket, n.tier, n.diverted, n.shadow_tier,
+       n.decision, n.reason_code, n.verdict, n.edited, n.decided, n.total FROM workflow.gate_change AS n;
+COMMENT ON VIEW workflow._gate_count IS 'Inner: decisions of gates that are added up, and those that are not yet';
+
 CREATE VIEW workflow.gate_counts AS
 SELECT c.workflow, c.version, c.state, c.model_version, c.day, c.bucket, c.tier, c.diverted, c.shadow_tier,
        c.decision, c.reason_code, c.verdict, c.edited,
        pg_catalog.sum(c.decided)::bigint AS decided, pg_catalog.sum(c.total) AS total
-FROM (SELECT t.workflow, t.version, t.state, t.model_version, t.day, t.bucket, t.tier, t.diverted, t.shadow_tier,
-             t.decision, t.reason_code, t.verdict, t.edited, t.decided, t.total FROM workflow.gate_tally AS t
-      UNION ALL
-      SELECT n.workflow, n.version, n.state, n.model_version, n.day, n.bucket, n.tier, n.diverted, n.shadow_tier,
-             n.decision, n.reason_code, n.verdict, n.edited, n.decided, n.total FROM workflow.gate_change AS n) AS c
+FROM workflow._gate_count AS c
 GROUP BY c.workflow, c.version, c.state, c.model_version, c.day, c.bucket, c.tier, c.diverted, c.shadow_tier,
          c.decision, c.reason_code, c.verdict, c.edited
 HAVING pg_catalog.sum(c.decided) <> 0;
@@ -186,14 +190,11 @@ COMMENT ON COLUMN workflow.gate_counts.bucket IS 'Decile of the value: tenths up
 COMMENT ON COLUMN workflow.gate_counts.decision IS 'Of the review that followed; null while there is none';
 COMMENT ON COLUMN workflow.gate_counts.total IS 'Sum of the values, for their mean';
 
--- The days of an interval before today; all of them for null.
-CREATE FUNCTION workflow._gate_counts_since(since interval) RETURNS SETOF workflow.gate_counts LANGUAGE sql STABLE
+-- The first day that counts of the last so long a time; null: all of them.
+CREATE FUNCTION workflow._first_day(since interval) RETURNS date LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT c.* FROM workflow.gate_counts AS c
-  WHERE since IS NULL OR c.day >= ((workflow._now() - since) AT TIME ZONE 'UTC')::date
-$$;
-COMMENT ON FUNCTION workflow._gate_counts_since(interval) IS 'Inner: the figures of gates, of some time';
+AS $$ SELECT ((workflow._now() - since) AT TIME ZONE 'UTC')::date $$;
+COMMENT ON FUNCTION workflow._first_day(interval) IS 'Inner: the day, in UTC, that was so long ago';
 
 CREATE FUNCTION workflow._gate_calibration(caller text, since interval)
 RETURNS TABLE (workflow text, version int, state text, model_version text, tier text, diverted text,
@@ -214,8 +215,10 @@ AS $$
            coalesce(sum(c.decided) FILTER (WHERE c.verdict = 'agreed' AND c.edited), 0)::bigint AS edited,
            sum(c.decided) FILTER (WHERE c.verdict IN ('agreed', 'overruled')) AS judged,
            sum(c.total) FILTER (WHERE c.verdict IN ('agreed', 'overruled') AND c.bucket IS NOT NULL) AS total
-    FROM workflow._gate_counts_since(since) AS c
-    GROUP BY c.workflow, c.version, c.state, c.model_version, c.tier, c.diverted, c.bucket) AS s
+    FROM workflow._gate_count AS c, workflow._first_day(since) AS f (day)
+    WHERE f.day IS NULL OR c.day >= f.day
+    GROUP BY c.workflow, c.version, c.state, c.model_version, c.tier, c.diverted, c.bucket
+    HAVING sum(c.decided) <> 0) AS s
   ORDER BY s.workflow, s.state, s.version, s.model_version, s.bucket DESC NULLS LAST, s.tier, s.diverted NULLS FIRST
 $$;
 COMMENT ON FUNCTION workflow._gate_calibration(text, interval) IS 'Inner: gate_calibration()';
@@ -254,10 +257,11 @@ AS $$
            (sum(sum(c.decided)) FILTER (WHERE c.decision IS NOT NULL) OVER tier)::bigint AS tier_reviewed,
            coalesce(sum(sum(c.decided)) FILTER (WHERE c.verdict = 'overruled') OVER tier, 0) AS tier_overruled,
            sum(sum(c.decided)) FILTER (WHERE c.verdict IN ('agreed', 'overruled')) OVER tier AS tier_judged
-    FROM workflow._gate_counts_since(since) AS c
+    FROM workflow._gate_count AS c, workflow._first_day(since) AS f (day)
+    WHERE f.day IS NULL OR c.day >= f.day
     GROUP BY c.workflow, c.state, c.tier, c.diverted, c.decision, c.reason_code, c.verdict
     WINDOW tier AS (PARTITION BY c.workflow, c.state, c.tier, c.diverted)) AS s
-  WHERE s.decision IS NOT NULL
+  WHERE s.decision IS NOT NULL AND s.reviews <> 0
   ORDER BY s.workflow, s.state, s.tier, s.diverted NULLS FIRST, s.reviews DESC, s.decision, s.reason_code
 $$;
 COMMENT ON FUNCTION workflow._override_stats(text, interval) IS 'Inner: override_stats()';
@@ -294,7 +298,7 @@ AS $$
                coalesce(sum(c.decided) FILTER (WHERE c.day > d.day AND c.verdict = 'overruled'), 0) AS overruled,
                sum(c.decided) FILTER (WHERE c.day <= d.day) AS judged_before,
                coalesce(sum(c.decided) FILTER (WHERE c.day <= d.day AND c.verdict = 'overruled'), 0) AS overruled_before
-        FROM workflow.gate_counts AS c,
+        FROM workflow._gate_count AS c,
              (SELECT (workflow._now() AT TIME ZONE 'UTC')::date - 7) AS d (day)
         WHERE c.verdict IN ('agreed', 'overruled') AND c.day > d.day - 60
         GROUP BY c.workflow, c.state, c.tier) AS v

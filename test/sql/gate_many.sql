@@ -23,22 +23,31 @@ SELECT sum(decided) FROM workflow.gate_counts;
 SELECT count(*) AS one_by_one FROM workflow.gate_change;
 ANALYZE workflow.gate_tally, workflow.gate_change;
 
--- whether a query takes less than 50 ms; tried often, as others may use the machine
-CREATE FUNCTION is_fast(query text, tries int DEFAULT 50) RETURNS boolean LANGUAGE plpgsql AS $$
+-- whether a query takes less than 50 ms; where others use the machine, less than what takes that long by itself
+CREATE FUNCTION took(query text) RETURNS interval LANGUAGE plpgsql AS $$
 DECLARE
-  began timestamptz;
+  began timestamptz := clock_timestamp();
 BEGIN
-  FOR i IN 1 .. tries LOOP
-    began := clock_timestamp();
-    EXECUTE query;
-    IF clock_timestamp() - began < interval '50 ms' THEN
-      RETURN true;
-    END IF;
-  END LOOP;
-  RETURN false;
+  EXECUTE query;
+  RETURN clock_timestamp() - began;
 END
 $$;
-SELECT is_fast('SELECT pg_sleep(0.051)', 2) AS slow_is_fast;
+CREATE FUNCTION is_fast(query text, tries int DEFAULT 30) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  best interval := '1 hour';
+  least_work interval := '1 hour';
+BEGIN
+  FOR i IN 1 .. tries LOOP
+    best := least(best, took(query));
+    IF best < interval '50 ms' THEN
+      RETURN true;
+    END IF;
+    least_work := least(least_work, took('SELECT count(*) FROM generate_series(1, 300000)'));
+  END LOOP;
+  RETURN best < least_work;
+END
+$$;
+SELECT is_fast('SELECT count(*) FROM generate_series(1, 1000000)', 5) AS slow_is_fast;
 SELECT q AS query, is_fast(q)
 FROM unnest(ARRAY['TABLE workflow.gate_calibration', 'TABLE workflow.override_stats', 'TABLE workflow.gate_counts',
                   'SELECT * FROM workflow.gate_calibration(''30 days'')', 'SELECT * FROM workflow.override_stats(''30 days'')']) AS q;
