@@ -387,6 +387,7 @@ BEGIN
   END IF;
   PERFORM workflow._set_pause(item, NULL, NULL, NULL);
   PERFORM workflow._resume_timers(item, NULL);
+  PERFORM workflow._start_review_clocks(paused.paused_at, item, NULL, NULL);
   IF NOT EXISTS (SELECT FROM workflow.workflow AS w
                  WHERE w.workflow = paused.workflow AND w.paused_at IS NOT NULL) THEN
     PERFORM workflow._wake_paused_jobs(ARRAY[item]);
@@ -456,13 +457,16 @@ CREATE FUNCTION workflow._resume_workflow(caller text, name text, reason text) R
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  paused workflow.workflow := workflow._lock_workflow(name);
+  paused workflow.workflow;
 BEGIN
+  PERFORM workflow._hold_reviews(name, NULL);
+  paused := workflow._lock_workflow(name);
   IF paused.paused_at IS NULL THEN
     RETURN;
   END IF;
   UPDATE workflow.workflow AS w SET paused_at = NULL, paused_by = NULL, pause_reason = NULL
   WHERE w.workflow = name;
+  PERFORM workflow._start_review_clocks(paused.paused_at, NULL, name, NULL);
   PERFORM workflow._resume_timers(NULL, name);
   PERFORM workflow._wake_paused_jobs(ARRAY(
     SELECT i.item_id FROM workflow.item AS i JOIN workflow.job AS j ON j.item_id = i.item_id
