@@ -34,53 +34,42 @@ $$;
 COMMENT ON FUNCTION workflow._hold_reviews(text, text) IS
   'Inner: locks the items whose reviews the end of a pause concerns';
 
--- The times of one review, whose item is locked, are later by a while.
-CREATE FUNCTION workflow._put_off_review(id bigint, stood interval) RETURNS void LANGUAGE plpgsql
+-- The times of reviews, whose items are locked, are later by a while; a timer that
+-- was put aside, because its time came while the clock stood, is set again.
+CREATE FUNCTION workflow._put_off_reviews(ids bigint[], stood interval[]) RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-  later workflow.review;
-BEGIN
   UPDATE workflow.review AS r
-  SET due_at = workflow._time_after(r.due_at, stood), warn_at = workflow._time_after(r.warn_at, stood),
-      next_step_at = workflow._time_after(r.next_step_at, stood), claim_until = workflow._time_after(r.claim_until, stood),
-      paused_for = r.paused_for + stood
-  WHERE r.review_id = id AND r.closed_at IS NULL
-  RETURNING r.* INTO later;
+  SET due_at = workflow._time_after(r.due_at, s.stood), warn_at = workflow._time_after(r.warn_at, s.stood),
+      next_step_at = workflow._time_after(r.next_step_at, s.stood), claim_until = workflow._time_after(r.claim_until, s.stood),
+      paused_for = r.paused_for + s.stood
+  FROM unnest(ids, stood) AS s (id, stood)
+  WHERE r.review_id = s.id AND r.closed_at IS NULL AND s.stood > '0';
   UPDATE workflow.timer AS t
-  SET due_at = CASE WHEN t.paused_due_at IS NULL THEN later.next_step_at ELSE t.due_at END,
-      paused_due_at = CASE WHEN t.paused_due_at IS NOT NULL THEN later.next_step_at END
-  WHERE t.item_id = later.item_id AND t.seq = later.seq AND t.kind = 'overdue' AND later.next_step_at IS NOT NULL;
-END
+  SET due_at = CASE WHEN t.paused_due_at IS NULL THEN r.next_step_at ELSE t.due_at END,
+      paused_due_at = CASE WHEN t.paused_due_at IS NOT NULL THEN r.next_step_at END
+  FROM workflow.review AS r
+  WHERE r.review_id = ANY (ids) AND r.closed_at IS NULL AND r.next_step_at IS NOT NULL
+    AND t.item_id = r.item_id AND t.seq = r.seq AND t.kind = 'overdue';
+  SELECT workflow._wake('maintenance')
 $$;
-COMMENT ON FUNCTION workflow._put_off_review(bigint, interval) IS
-  'Inner: the time that a review''s clock stood is added to its times';
+COMMENT ON FUNCTION workflow._put_off_reviews(bigint[], interval[]) IS
+  'Inner: the time that the clocks of reviews stood is added to their times';
 
 -- The end of a pause that began at stood_from, of an item, a workflow or a queue.
 CREATE FUNCTION workflow._start_review_clocks(stood_from timestamptz, item bigint, name text, queue_name text) RETURNS void
-LANGUAGE plpgsql
+LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-  now timestamptz := workflow._now();
-  open record;
-  counted_to timestamptz;
-BEGIN
-  FOR open IN
-    SELECT r.review_id, r.opened_at, workflow._review_stands_since(r) AS stands_since
-    FROM workflow.review AS r JOIN workflow.item AS i USING (item_id)
-    WHERE r.closed_at IS NULL AND (r.item_id = item OR i.workflow = name OR r.queue = queue_name)
-    ORDER BY r.item_id
-  LOOP
-    counted_to := least(now, open.stands_since);
-    IF counted_to > greatest(stood_from, open.opened_at) THEN
-      PERFORM workflow._put_off_review(open.review_id, counted_to - greatest(stood_from, open.opened_at));
-    ELSIF open.stands_since IS NULL THEN
-      PERFORM workflow._put_off_review(open.review_id, '0');    -- its timer may have been put aside
-    END IF;
-  END LOOP;
-  PERFORM workflow._wake('maintenance');
-END
+  SELECT workflow._put_off_reviews(array_agg(c.review_id), array_agg(greatest(interval '0', c.counted_to - c.counted_from)))
+  FROM (SELECT r.review_id, greatest(stood_from, r.opened_at) AS counted_from,
+               least(workflow._now(), r.paused_at, i.paused_at, w.paused_at, q.paused_at) AS counted_to
+        FROM workflow.review AS r
+        JOIN workflow.item AS i ON i.item_id = r.item_id
+        JOIN workflow.workflow AS w ON w.workflow = i.workflow
+        JOIN workflow.queue AS q ON q.queue = r.queue
+        WHERE r.closed_at IS NULL AND (r.item_id = item OR i.workflow = name OR r.queue = queue_name)) AS c
+  HAVING count(*) > 0
 $$;
 COMMENT ON FUNCTION workflow._start_review_clocks(timestamptz, bigint, text, text) IS
   'Inner: a pause has ended; the time that it alone stopped the clocks of reviews is added to their times';
@@ -124,9 +113,8 @@ DECLARE
 BEGIN
   UPDATE workflow.review AS r SET paused_at = NULL, paused_by = NULL, pause_reason = NULL
   WHERE r.review_id = review.review_id RETURNING workflow._review_stands_since(r) INTO stands_since;
-  PERFORM workflow._put_off_review(review.review_id,
-    greatest(interval '0', least(workflow._now(), stands_since) - review.paused_at));
-  PERFORM workflow._wake('maintenance');
+  PERFORM workflow._put_off_reviews(ARRAY[review.review_id],
+    ARRAY[greatest(interval '0', least(workflow._now(), stands_since) - review.paused_at)]);
   PERFORM workflow._note(caller, 'resume review', review.item_id, 'review:' || review.review_id, reason);
 END
 $$;

@@ -24,15 +24,36 @@ $$;
 COMMENT ON FUNCTION workflow._changes(jsonb, jsonb) IS
   'Inner: what a proposal changes of a value, each member by its path';
 
-CREATE VIEW workflow.review_inbox WITH (security_barrier) AS
-SELECT r.review_id AS id, r.item_id, i.workflow, i.key, r.state, r.queue,
-       CASE WHEN r.step = 0 THEN q.owner
-            ELSE q.escalate_to[least(r.step, cardinality(q.escalate_to))] END AS owner,
+-- As _now(), for conditions that an index answers and columns that nobody asks for.
+CREATE FUNCTION workflow._read_at() RETURNS timestamptz
+LANGUAGE C STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'wf_sql_now';
+COMMENT ON FUNCTION workflow._read_at() IS 'Inner: the time at which a view is read';
+
+-- Open reviews in their order, by an index: what each shows is worked out for those
+-- that are read only.
+CREATE VIEW workflow._open_review WITH (security_barrier) AS
+SELECT r.*, i.workflow, i.key, i.submitted_by, i.seq AS item_seq,
+       i.paused_at AS item_paused_at, i.paused_by AS item_paused_by, i.pause_reason AS item_pause_reason,
+       f.paused_at AS workflow_paused_at, f.paused_by AS workflow_paused_by, f.pause_reason AS workflow_pause_reason,
+       q.owner AS queue_owner, q.escalate_to,
+       q.paused_at AS queue_paused_at, q.paused_by AS queue_paused_by, q.pause_reason AS queue_pause_reason
+FROM workflow.review AS r
+JOIN workflow.item AS i ON i.item_id = r.item_id
+JOIN workflow.workflow AS f ON f.workflow = i.workflow
+LEFT JOIN workflow.queue AS q ON q.queue = r.queue
+WHERE r.closed_at IS NULL AND r.decided_at IS NULL
+ORDER BY r.due_at, r.review_id;
+COMMENT ON VIEW workflow._open_review IS 'Inner: open reviews with what may stop their clocks, the first due first';
+
+CREATE VIEW workflow.review_inbox AS
+SELECT r.review_id AS id, r.item_id, r.workflow, r.key, r.state, r.queue,
+       CASE WHEN r.step = 0 THEN r.queue_owner
+            ELSE r.escalate_to[least(r.step, cardinality(r.escalate_to))] END AS owner,
        r.shown, p.proposed, r.previous,
        ARRAY(SELECT jsonb_array_elements_text(r.spec -> 'decisions')) AS decisions,
        a.assignee, r.opened_at, r.due_at,
-       r.due_at <= coalesce(c.stands_since, workflow._now()) AS overdue,
-       i.seq, r.current,
+       r.due_at <= coalesce(c.stands_since, workflow._read_at()) AS overdue,
+       r.item_seq AS seq, r.current,
        CASE WHEN r.current IS NOT NULL THEN workflow._changes(r.current, p.proposed) END AS changes,
        (SELECT to_jsonb(g) - 'item_id' - 'seq' FROM workflow.gate_decision AS g
         WHERE g.item_id = r.item_id AND g.seq < r.seq ORDER BY g.seq DESC LIMIT 1) AS gate,
@@ -45,7 +66,9 @@ SELECT r.review_id AS id, r.item_id, i.workflow, i.key, r.state, r.queue,
                  'id', d.review_id, 'state', d.state, 'decision', d.decision, 'by', d.decided_by, 'reason', d.reason,
                  'patch', d.patch, 'at', d.decided_at)) ORDER BY d.review_id)
         FROM workflow.review AS d WHERE d.item_id = r.item_id AND d.decided_at IS NOT NULL) AS earlier,
-       w.why IS NULL AS may_decide, w.why AS why_not,
+       NOT w.is_paused AND w.acts AND NOT w.lacks_eyes AND NOT w.has_voted AS may_decide,
+       CASE WHEN w.is_paused THEN 'It is paused.'
+            ELSE workflow._why_not(a.assignee, w.acts, w.lacks_eyes, w.has_voted) END AS why_not,
        r.spec ->> 'instructions' AS instructions, r.spec -> 'reasons' AS reasons,
        ARRAY(SELECT jsonb_array_elements_text(r.spec -> 'reason_required')) AS reason_required,
        r.spec ->> 'editable' AS editable, r.spec -> 'schema' AS schema,
@@ -55,28 +78,24 @@ SELECT r.review_id AS id, r.item_id, i.workflow, i.key, r.state, r.queue,
        c.stands_since,
        CASE WHEN c.stands_since IS NULL THEN NULL
             WHEN r.paused_at IS NOT NULL THEN format('review paused by %s: %s', r.paused_by, r.pause_reason)
-            WHEN i.paused_at IS NOT NULL THEN format('item paused by %s: %s', i.paused_by, coalesce(i.pause_reason, 'no reason given'))
-            WHEN f.paused_at IS NOT NULL THEN format('workflow paused by %s: %s', f.paused_by, coalesce(f.pause_reason, 'no reason given'))
-            ELSE format('queue paused by %s: %s', q.paused_by, coalesce(q.pause_reason, 'no reason given')) END AS stands_because
-FROM workflow.review AS r
-JOIN workflow.item AS i ON i.item_id = r.item_id
-JOIN workflow.workflow AS f ON f.workflow = i.workflow
-LEFT JOIN workflow.queue AS q ON q.queue = r.queue,
-LATERAL (SELECT CASE WHEN num_nonnulls(r.paused_at, i.paused_at, f.paused_at, q.paused_at) > 0
-                     THEN greatest(r.opened_at, least(r.paused_at, i.paused_at, f.paused_at, q.paused_at)) END AS stands_since) AS c,
-LATERAL (SELECT workflow._assigned_to(r.assignee, r.claim_until, coalesce(c.stands_since, workflow._now())) AS assignee) AS a,
-LATERAL (SELECT workflow._merged(r.proposed, r.edited) AS proposed) AS p,
-LATERAL (SELECT CASE
-           WHEN i.paused_at IS NOT NULL OR f.paused_at IS NOT NULL THEN 'It is paused.'
-           ELSE workflow._why_not(a.assignee, workflow._acts_for(current_user::text, a.assignee),
-             workflow._needs_other_eyes(r.spec) AND (
-               i.submitted_by = current_user
-               OR EXISTS (SELECT FROM workflow.review AS d WHERE d.item_id = r.item_id AND d.decided_by = current_user)
-               OR EXISTS (SELECT FROM workflow.review AS d JOIN workflow.review_vote AS v USING (review_id)
-                          WHERE d.item_id = r.item_id AND d.review_id <> r.review_id AND d.replaced_by IS NULL AND v.voter = current_user)),
-             EXISTS (SELECT FROM workflow.review_vote AS v WHERE v.review_id = r.review_id AND v.voter = current_user)) END AS why) AS w
-WHERE r.closed_at IS NULL AND r.decided_at IS NULL
-ORDER BY r.due_at, r.review_id;
+            WHEN r.item_paused_at IS NOT NULL THEN format('item paused by %s: %s', r.item_paused_by, coalesce(r.item_pause_reason, 'no reason given'))
+            WHEN r.workflow_paused_at IS NOT NULL THEN format('workflow paused by %s: %s', r.workflow_paused_by, coalesce(r.workflow_pause_reason, 'no reason given'))
+            ELSE format('queue paused by %s: %s', r.queue_paused_by, coalesce(r.queue_pause_reason, 'no reason given')) END AS stands_because
+FROM workflow._open_review AS r,
+LATERAL (SELECT CASE WHEN num_nonnulls(r.paused_at, r.item_paused_at, r.workflow_paused_at, r.queue_paused_at) > 0
+                     THEN greatest(r.opened_at, least(r.paused_at, r.item_paused_at, r.workflow_paused_at, r.queue_paused_at)) END AS stands_since) AS c,
+LATERAL (SELECT CASE WHEN r.claim_until IS NULL OR r.claim_until > coalesce(c.stands_since, workflow._read_at()) THEN r.assignee END AS assignee) AS a,
+LATERAL (SELECT CASE WHEN r.edited IS NULL THEN r.proposed ELSE workflow._merged(r.proposed, r.edited) END AS proposed) AS p,
+LATERAL (SELECT
+  r.item_paused_at IS NOT NULL OR r.workflow_paused_at IS NOT NULL AS is_paused,
+  a.assignee IS NULL OR workflow._acts_for(current_user::text, a.assignee) AS acts,
+  coalesce((r.spec -> 'four_eyes')::boolean, false) AND (
+    r.submitted_by = current_user
+    OR (SELECT count(*) > 0 FROM workflow.review AS d WHERE d.item_id = r.item_id AND d.decided_by = current_user)
+    OR (SELECT count(*) > 0 FROM workflow.review AS d JOIN workflow.review_vote AS v USING (review_id)
+        WHERE d.item_id = r.item_id AND d.review_id <> r.review_id AND d.replaced_by IS NULL AND v.voter = current_user)) AS lacks_eyes,
+  r.spec ? 'approvals'
+    AND (SELECT count(*) > 0 FROM workflow.review_vote AS v WHERE v.review_id = r.review_id AND v.voter = current_user) AS has_voted) AS w;
 COMMENT ON VIEW workflow.review_inbox IS
   'Open reviews, the first due first: what is asked, what was shown, why, whose it is and until when, and whether the reader may decide';
 COMMENT ON COLUMN workflow.review_inbox.owner IS 'Owner of the queue, or who it has been escalated to';
@@ -94,7 +113,7 @@ COMMENT ON COLUMN workflow.review_inbox.stands_since IS 'Since when its clock st
 
 -- ------------------------------------------------------------------ history
 
-CREATE VIEW workflow.reviews WITH (security_barrier) AS
+CREATE VIEW workflow.reviews AS
 SELECT r.review_id AS id, r.item_id, i.workflow, i.version, i.key, r.seq, r.state, r.queue,
        CASE WHEN r.decided_at IS NOT NULL THEN 'decided' WHEN r.closed_at IS NULL THEN 'open'
             WHEN r.replaced_by IS NOT NULL THEN 'replaced' ELSE 'left' END AS status,
@@ -127,10 +146,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   WITH found AS (
     (SELECT r.*, true AS is_late FROM workflow.review AS r
-     WHERE r.closed_at IS NULL AND r.due_at <= workflow._now() ORDER BY r.due_at, r.review_id LIMIT 200)
+     WHERE r.closed_at IS NULL AND r.due_at <= workflow._read_at() ORDER BY r.due_at, r.review_id LIMIT 200)
     UNION ALL
     (SELECT r.*, false FROM workflow.review AS r
-     WHERE r.closed_at IS NULL AND r.due_at > workflow._now() ORDER BY r.due_at, r.review_id LIMIT 200)
+     WHERE r.closed_at IS NULL AND r.due_at > workflow._read_at() ORDER BY r.due_at, r.review_id LIMIT 200)
   )
   SELECT CASE WHEN r.step > 0 THEN 'review_escalated' WHEN r.is_late THEN 'review_overdue' ELSE 'review_warning' END,
          'review:' || r.review_id, 'ticket',
@@ -139,7 +158,7 @@ AS $$
                 CASE WHEN r.step > 0 THEN format(', escalated to step %s of %s', r.step, cardinality(q.escalate_to)) ELSE '' END),
          format('SELECT * FROM workflow.review_inbox WHERE id = %s;', r.review_id)
   FROM found AS r JOIN workflow.item AS i USING (item_id) JOIN workflow.workflow AS f USING (workflow) JOIN workflow.queue AS q USING (queue)
-  WHERE (r.is_late OR r.warn_at <= workflow._now() OR r.step > 0)
+  WHERE (r.is_late OR r.warn_at <= workflow._read_at() OR r.step > 0)
     AND num_nonnulls(r.paused_at, i.paused_at, f.paused_at, q.paused_at) = 0
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_review() IS

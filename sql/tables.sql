@@ -691,6 +691,7 @@ CREATE TABLE workflow.review (
 );
 CREATE INDEX review_open ON workflow.review (queue, priority, due_at, review_id) WHERE closed_at IS NULL;
 CREATE INDEX review_due ON workflow.review (due_at, review_id) WHERE closed_at IS NULL;
+CREATE INDEX review_queue_due ON workflow.review (queue, due_at, review_id) WHERE closed_at IS NULL;
 CREATE INDEX review_item ON workflow.review (item_id);
 COMMENT ON TABLE workflow.review IS 'Questions to people: what was shown, who decided what and why';
 COMMENT ON COLUMN workflow.review.shown IS 'Snapshot of what the person sees';

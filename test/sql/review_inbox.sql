@@ -37,6 +37,25 @@ SELECT value, proposed, workflow._changes(value, proposed) FROM (VALUES
   ('{"a": 1, "b": null}'::jsonb, '{"a": 1, "b": null}'::jsonb), ('{"a": 1}', '{"a": null}'), ('{"a": 1}', '{"b": 1}'), ('[1]', '[2]'), ('{"a": {"b": 1}}', '{"a": 2}'),
   ('{"a": {}}', '{"a": {"b": {"c": 1}}}'), (NULL, '{"a": 1}'), ('{"a": 1}', NULL), (NULL, NULL)) AS v (value, proposed);
 
+-- the first fifty are read by an index, in order, whoever reads and whichever queue
+CREATE FUNCTION plan(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+  line text;
+BEGIN
+  FOR line IN EXECUTE 'EXPLAIN (COSTS off) ' || query LOOP
+    RETURN QUERY SELECT (regexp_match(line, '(Sort$|Index Scan using review_\w*due|Seq Scan on review )'))[1] WHERE line ~ 'Sort$|review_\w*due|Seq Scan on review ';
+  END LOOP;
+END $$;
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SET enable_sort = off;
+SELECT * FROM plan('SELECT id, changes FROM workflow.review_inbox LIMIT 50');
+SELECT * FROM plan('SELECT id, changes FROM workflow.review_inbox WHERE may_decide ORDER BY due_at LIMIT 50');
+SELECT * FROM plan('SELECT id, changes FROM workflow.review_inbox WHERE queue = ''desk'' AND may_decide ORDER BY due_at, id LIMIT 50');
+RESET enable_seqscan;
+RESET enable_bitmapscan;
+RESET enable_sort;
+
 -- an edit is judged as it would be stored; objects on the way to it are made
 SET ROLE regress_ann;
 SELECT workflow.decide(1, 'approve', patch => '{"industry": "shops", "size": {}}');
