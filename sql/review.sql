@@ -56,7 +56,7 @@ BEGIN
   INSERT INTO workflow.review (item_id, seq, job_id, queue, state, spec, shown, proposed, previous, opened_at, due_at,
                                current, priority, warn_at, next_step_at)
   VALUES (item, seq, job_id, spec ->> 'queue', state, spec, shown, proposed, previous, now, due, current,
-          coalesce((spec ->> 'priority')::int, (SELECT i.priority FROM workflow.item AS i WHERE i.item_id = item)),
+          coalesce((spec ->> 'priority')::numeric::int, (SELECT i.priority FROM workflow.item AS i WHERE i.item_id = item)),
           greatest(now, workflow._time_after(due, - times.warn)), due)
   RETURNING review_id INTO opened;
   PERFORM workflow._set_timer(item, 'overdue', due, 'overdue');

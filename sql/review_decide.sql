@@ -285,8 +285,8 @@ CREATE FUNCTION workflow._approvals(spec jsonb, decision text) RETURNS int LANGU
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT coalesce(CASE jsonb_typeof(spec -> 'approvals')
-                    WHEN 'number' THEN CASE decision WHEN 'approve' THEN (spec ->> 'approvals')::int END
-                    WHEN 'object' THEN (spec -> 'approvals' ->> decision)::int END, 1)
+                    WHEN 'number' THEN CASE decision WHEN 'approve' THEN (spec ->> 'approvals')::numeric END
+                    WHEN 'object' THEN (spec -> 'approvals' ->> decision)::numeric END, 1)::int
 $$;
 COMMENT ON FUNCTION workflow._approvals(jsonb, text) IS
   'Inner: how many people have to decide so before the item moves';

@@ -105,7 +105,7 @@ RESET ROLE;
 SELECT workflow.define('{
   "workflow": "board", "owner": "me", "initial": "ASK",
   "states": {
-    "ASK": {"review": {"queue": "desk", "decisions": ["yes", "no"], "approvals": {"yes": 3, "no": 2}, "on_overdue": "escalate"},
+    "ASK": {"review": {"queue": "desk", "decisions": ["yes", "no"], "approvals": {"yes": 3, "no": 2.0}, "priority": 1e1, "on_overdue": "escalate"},
             "on": {"yes": "DONE", "no": "END"}},
     "DONE": {"final": "done"}, "END": {"final": "refused"}}}');
 SELECT started('board', '{a,b}', '{}');
