@@ -184,7 +184,7 @@ BEGIN
        'What was answered stays on record'),
       ('review_vote',   '',   'who approved what is a record',
        'workflow.decide(id, decision, reason) decides a review'),
-      ('review',        'item_id, seq, state, spec, shown, proposed, previous, opened_at, current',
+      ('review',        'item_id, seq, state, spec, shown, proposed, previous, opened_at, current, edited',
                               'what people were shown and have decided is a record',
        'workflow.decide(id, decision, reason) decides a review; an event that leaves its state closes it'))
       AS g (name, unchanged, why, hint)

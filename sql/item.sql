@@ -798,13 +798,19 @@ COMMENT ON FUNCTION workflow._cancel_jobs(text, bigint[], text) IS 'Inner: cance
 
 -- -------------------------------------------------------------------- verify
 
--- Whether the review of the visit that a transition ends was decided as it says.
-CREATE FUNCTION workflow._is_decided(t workflow.transition) RETURNS boolean LANGUAGE sql STABLE
+-- Whether the review of the visit that a transition ends was decided as it says, by
+-- as many as have to.
+CREATE FUNCTION workflow._is_decided(t workflow.transition) RETURNS boolean LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT EXISTS (SELECT FROM workflow.review AS r
+BEGIN
+  RETURN EXISTS (SELECT FROM workflow.review AS r
                  WHERE r.item_id = t.item_id AND r.seq = t.seq - 1 AND r.decided_at IS NOT NULL
-                   AND r.decision = t.event AND r.decided_by = t.actor)
+                   AND r.decision = t.event AND r.decided_by = t.actor
+                   AND (NOT r.spec ? 'approvals' OR workflow._approvals(r.spec, r.decision) <=
+                        (SELECT count(*) FROM workflow.review_vote AS v
+                         WHERE v.review_id = r.review_id AND v.decision = r.decision)));
+END
 $$;
 COMMENT ON FUNCTION workflow._is_decided(workflow.transition) IS
   'Inner: whether a review was decided as a transition says';

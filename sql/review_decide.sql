@@ -300,10 +300,12 @@ DECLARE
   asked bigint;
 BEGIN
   INSERT INTO workflow.review (item_id, seq, job_id, queue, state, spec, shown, proposed, previous, opened_at, due_at, step,
-                               current, priority, warn_at, next_step_at, edited, paused_at, paused_by, pause_reason, paused_for)
+                               current, priority, warn_at, next_step_at, edited, paused_at, paused_by, pause_reason, paused_for,
+                               assignee, claimed_at, claim_until)
   VALUES (old.item_id, old.seq, old.job_id, old.queue, old.state, old.spec, old.shown, old.proposed, old.previous,
           old.opened_at, old.due_at, old.step, old.current, old.priority, old.warn_at, old.next_step_at,
-          workflow._merged(old.edited, patch), old.paused_at, old.paused_by, old.pause_reason, old.paused_for)
+          workflow._merged(old.edited, patch), old.paused_at, old.paused_by, old.pause_reason, old.paused_for,
+          old.assignee, old.claimed_at, old.claim_until)
   RETURNING review_id INTO asked;
   UPDATE workflow.review AS r SET closed_at = workflow._now(), replaced_by = asked WHERE r.review_id = old.review_id;
   RETURN asked;

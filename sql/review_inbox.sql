@@ -146,14 +146,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   WITH found AS (
     (SELECT r.*, true AS is_late FROM workflow.review AS r
-     WHERE r.closed_at IS NULL AND r.due_at <= workflow._read_at() ORDER BY r.due_at, r.review_id LIMIT 200)
+     WHERE r.closed_at IS NULL AND r.due_at <= workflow._read_at() AND r.paused_at IS NULL
+       AND r.queue <> ALL (ARRAY(SELECT q.queue FROM workflow.queue AS q WHERE q.paused_at IS NOT NULL))
+     ORDER BY r.due_at, r.review_id LIMIT 200)
     UNION ALL
     (SELECT r.*, false FROM workflow.review AS r
      WHERE r.closed_at IS NULL AND r.due_at > workflow._read_at() ORDER BY r.due_at, r.review_id LIMIT 200)
   )
   SELECT CASE WHEN r.step > 0 THEN 'review_escalated' WHEN r.is_late THEN 'review_overdue' ELSE 'review_warning' END,
          'review:' || r.review_id, 'ticket',
-         CASE WHEN r.step = 0 THEN q.owner ELSE q.escalate_to[r.step] END,
+         CASE WHEN r.step = 0 THEN q.owner ELSE q.escalate_to[least(r.step, cardinality(q.escalate_to))] END,
          format('review %s of %s:%s in queue %s, due at %s%s', r.review_id, i.workflow, i.key, r.queue, r.due_at,
                 CASE WHEN r.step > 0 THEN format(', escalated to step %s of %s', r.step, cardinality(q.escalate_to)) ELSE '' END),
          format('SELECT * FROM workflow.review_inbox WHERE id = %s;', r.review_id)

@@ -147,3 +147,20 @@ SELECT workflow.resume_review(:id);
 \set VERBOSITY terse
 SELECT workflow.pause_review(:id, ' ');
 ROLLBACK;
+\set VERBOSITY default
+
+-- of many late ones 200 are told; those whose clock stands keep nobody else's from being
+SELECT workflow.define('{
+  "workflow": "aside", "owner": "me", "initial": "ASK",
+  "queues": {"side": {"owner": "others", "sla": "4 hours", "escalate_to": ["boss"]}},
+  "states": {
+    "ASK": {"review": {"queue": "side", "decisions": ["yes"], "on_overdue": "escalate"}, "on": {"yes": "END"}},
+    "END": {"final": "done"}}}');
+BEGIN;
+SELECT at('00:00', 'SELECT count(workflow.submit(''w'', ''{}'')) FROM generate_series(1, 210)');
+SELECT at('00:01', 'SELECT count(workflow.submit(''aside'', ''{}''))');
+SELECT at('05:00', 'SELECT count(*) FROM workflow._conditions_of_review()');
+SELECT kind, owner, count(*) FROM workflow._conditions_of_review() GROUP BY 1, 2;
+SELECT at('05:00', 'SELECT workflow.pause_queue(''desk'')');
+SELECT kind, owner, count(*) FROM workflow._conditions_of_review() GROUP BY 1, 2;
+ROLLBACK;

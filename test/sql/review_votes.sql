@@ -124,5 +124,27 @@ SELECT subject, actor, reason, detail FROM workflow.journal WHERE action = 'vote
 UPDATE workflow.review_vote SET voter = 'regress_ann';
 DELETE FROM workflow.review_vote;
 SELECT i.key, v.* FROM workflow.item AS i, workflow.verify(i.item_id) AS v WHERE NOT v.ok;
+-- and verify finds it where one is missing
+BEGIN;
+SET LOCAL session_replication_role = replica;
+DELETE FROM workflow.review_vote WHERE review_id = 1 AND voter = 'regress_bob';
+SELECT * FROM workflow.verify('loans:1');
+ROLLBACK;
+
+-- what was handed to a group remains the group's, until enough of it have approved
+CREATE ROLE regress_board;
+GRANT regress_board TO regress_ann, regress_bob;
+SELECT max(id) AS own FROM workflow.review_inbox WHERE key = '4' \gset
+SELECT workflow.delegate(:own, 'director');
+SET ROLE regress_eve;
+SELECT workflow.delegate(:own, 'regress_board');
+SELECT why_not FROM workflow.review_inbox WHERE key = '4';
+SET ROLE regress_bob;
+SELECT seq, state FROM workflow.decide(:own, 'approve', patch => '{"sum": 1}');
+SET ROLE regress_ann;
+SELECT assignee, may_decide FROM workflow.review_inbox WHERE key = '4';
+SELECT d.state FROM workflow.review_inbox, workflow.decide(id, 'approve') AS d WHERE key = '4';
+RESET ROLE;
+DROP ROLE regress_board;
 DROP OWNED BY regress_ann, regress_bob, regress_eve;
 DROP ROLE regress_ann, regress_bob, regress_eve;
