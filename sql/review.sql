@@ -20,13 +20,13 @@ COMMENT ON FUNCTION workflow._move_with_result(bigint, text, text, text, text, j
   'Inner: moves an item like _move() and stores what the event carried under the state''s name';
 
 -- How long a review may take, when it is time to say so, and how long a claim
--- holds: its state says it, else its queue's SLA, a quarter of that before it is
+-- holds: its state says it, else its queue's SLA, a fifth of that before it is
 -- due, and an hour.
 CREATE FUNCTION workflow._review_times(spec jsonb, OUT sla interval, OUT warn interval, OUT claim_for interval)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT t.sla, coalesce((spec ->> 'warn')::interval, t.sla * 0.25), coalesce((spec ->> 'claim_for')::interval, interval '1 hour')
+  SELECT t.sla, coalesce((spec ->> 'warn')::interval, t.sla * 0.2), coalesce((spec ->> 'claim_for')::interval, interval '1 hour')
   FROM (SELECT coalesce((spec ->> 'sla')::interval, (SELECT q.sla FROM workflow.queue AS q WHERE q.queue = spec ->> 'queue')) AS sla) AS t
 $$;
 COMMENT ON FUNCTION workflow._review_times(jsonb) IS

@@ -165,3 +165,14 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_review() IS
   'Inner: reviews that are soon or over due, and who is to be told';
+
+-- When the next of them may begin by time alone, of those that are due next.
+CREATE FUNCTION workflow._next_condition_of_review() RETURNS timestamptz LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT least(min(r.due_at), min(r.warn_at) FILTER (WHERE r.warn_at > workflow._read_at()))
+  FROM (SELECT o.due_at, o.warn_at FROM workflow.review AS o
+        WHERE o.closed_at IS NULL AND o.due_at > workflow._read_at() ORDER BY o.due_at, o.review_id LIMIT 200) AS r
+$$;
+COMMENT ON FUNCTION workflow._next_condition_of_review() IS
+  'Inner: when a review will next be nearly due, or overdue; null: none is open that will be';

@@ -18,7 +18,7 @@ SELECT workflow.define('{
                        "claim_for": "20 minutes", "priority": -1}, "on": {"yes": "END"}},
     "END": {"final": "done"}}}');
 
--- times are the queue's, and a quarter of them before; a state may have its own
+-- times are the queue's, and a fifth of them before; a state may have its own
 BEGIN;
 SET LOCAL pg_workflow.clock = '2030-01-01 00:00';
 SELECT count(workflow.submit(w, '{}', w)) FROM unnest('{w,own_times}'::text[]) AS w;
@@ -32,7 +32,9 @@ SELECT workflow.claim_review('desk');
 -- soon due, overdue, escalated: to whom it is said
 SET LOCAL pg_workflow.clock = '2030-01-01 00:50';
 SELECT * FROM workflow._conditions_of_review();
+SELECT workflow._next_condition_of_review();
 SET LOCAL pg_workflow.clock = '2030-01-01 04:00';
+SELECT workflow._next_condition_of_review();
 SELECT kind, subject, owner FROM workflow._conditions_of_review();
 CALL workflow.run();
 SELECT kind, subject, severity, owner, detail FROM workflow._conditions_of_review();
