@@ -120,6 +120,25 @@ RESET ROLE;
 SELECT key, state, data FROM workflow.items WHERE workflow = 'board' ORDER BY key;
 SELECT subject, actor, reason, detail FROM workflow.journal WHERE action = 'vote' ORDER BY journal_id;
 
+-- a vote goes on in another version, where the review is the same
+SELECT started('board', '{c}', '{}');
+SELECT max(id) AS c FROM workflow.review_inbox WHERE workflow = 'board' \gset
+SET ROLE regress_ann;
+SELECT state FROM workflow.decide(:c, 'no');
+RESET ROLE;
+SELECT workflow.define('{
+  "workflow": "board", "owner": "me", "initial": "ASK",
+  "states": {
+    "ASK": {"review": {"queue": "desk", "decisions": ["yes", "no"], "approvals": {"yes": 3, "no": 2.0}, "priority": 1e1, "on_overdue": "escalate"},
+            "on": {"yes": "DONE", "no": "END"}},
+    "DONE": {"final": "done"}, "END": {"final": "not this time"}}}');
+SELECT state, verdict, items, reviews FROM workflow.migrate('board', 1, 2, dry_run => false, reason => 'x') WHERE reviews > 0;
+SELECT id = :c AS same, seq, jsonb_array_length(votes) AS votes FROM workflow.review_inbox WHERE workflow = 'board';
+SET ROLE regress_bob;
+SELECT seq, state FROM workflow.decide(:c, 'no', expected_seq => 2);
+RESET ROLE;
+SELECT outcome FROM workflow.items WHERE workflow = 'board' AND key = 'c';
+
 -- votes are a record
 UPDATE workflow.review_vote SET voter = 'regress_ann';
 DELETE FROM workflow.review_vote;
