@@ -166,3 +166,51 @@ SELECT kind, owner, count(*) FROM workflow._conditions_of_review() GROUP BY 1, 2
 SELECT at('05:00', 'SELECT workflow.pause_queue(''desk'')');
 SELECT kind, owner, count(*) FROM workflow._conditions_of_review() GROUP BY 1, 2;
 ROLLBACK;
+
+-- however pauses begin, end and overlap: what a clock has stood is the time in which anything stopped it
+CREATE FUNCTION toggled(which int, is_on boolean, item bigint, id bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF is_on THEN
+    PERFORM workflow.pause(item) WHERE which = 1;
+    PERFORM workflow.pause_workflow('w') WHERE which = 2;
+    PERFORM workflow.pause_queue('desk') WHERE which = 3;
+    PERFORM workflow.pause_review(id, 'x') WHERE which = 4;
+  ELSE
+    PERFORM workflow.resume(item) WHERE which = 1;
+    PERFORM workflow.resume_workflow('w') WHERE which = 2;
+    PERFORM workflow.resume_queue('desk') WHERE which = 3;
+    PERFORM workflow.resume_review(id) WHERE which = 4;
+  END IF;
+END $$;
+CREATE FUNCTION stood(trial int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  is_on boolean[] := '{f,f,f,f}';
+  start timestamptz := '2030-01-01 00:00';
+  stopped int := 0;
+  which int;
+  item bigint;
+  found workflow.review;
+BEGIN
+  FOR minute IN 0 .. 400 LOOP
+    PERFORM set_config('pg_workflow.clock', (start + minute * interval '1 minute')::text, true);
+    IF minute = 20 THEN
+      SELECT s.item_id INTO item FROM workflow.submit('w', '{}', 'trial ' || trial) AS s;
+      SELECT r.* INTO found FROM workflow.review AS r WHERE r.item_id = item;
+    END IF;
+    which := 1 + abs(hashint4(trial * 1000 + minute)) % 9;
+    IF which <= 4 AND minute < 200 AND (item IS NOT NULL OR which IN (2, 3)) OR minute >= 200 AND is_on[1 + minute % 4] THEN
+      which := CASE WHEN minute >= 200 THEN 1 + minute % 4 ELSE which END;
+      is_on[which] := NOT is_on[which];
+      PERFORM toggled(which, is_on[which], item, found.review_id);
+    END IF;
+    stopped := stopped + (item IS NOT NULL AND true = ANY (is_on))::int;
+  END LOOP;
+  SELECT r.* INTO found FROM workflow.review AS r WHERE r.item_id = item;
+  RETURN CASE WHEN found.paused_for = stopped * interval '1 minute' AND found.due_at = start + interval '260 minutes' + found.paused_for
+                   AND (SELECT t.due_at FROM workflow.timer AS t WHERE t.item_id = item) = found.due_at
+              THEN 'sound' ELSE format('trial %s: %s instead of %s minutes, due %s', trial, found.paused_for, stopped, found.due_at) END;
+END $$;
+BEGIN;
+SELECT stood, count(*) FROM (SELECT stood(n) FROM generate_series(1, 8) AS n OFFSET 0) AS s GROUP BY 1;
+SELECT count(*) FILTER (WHERE paused_for > '1 hour') AS long, count(*) FROM workflow.review;
+ROLLBACK;
