@@ -190,7 +190,9 @@ BEGIN
        'ROLLBACK ends a test with what it would have sent'),
       ('model_output',  '',   'what models have answered is a record',
        'What was answered stays on record'),
-      ('review',        'item_id, seq, state, spec, shown, proposed, previous, opened_at',
+      ('review_vote',   '',   'who approved what is a record',
+       'workflow.decide(id, decision, reason) decides a review'),
+      ('review',        'item_id, seq, state, spec, shown, proposed, previous, opened_at, current, edited',
                               'what people were shown and have decided is a record',
        'workflow.decide(id, decision, reason) decides a review; an event that leaves its state closes it'))
       AS g (name, unchanged, why, hint)

@@ -387,6 +387,7 @@ BEGIN
   END IF;
   PERFORM workflow._set_pause(item, NULL, NULL, NULL);
   PERFORM workflow._resume_timers(item, NULL);
+  PERFORM workflow._start_review_clocks(paused.paused_at, item, NULL, NULL);
   IF NOT EXISTS (SELECT FROM workflow.workflow AS w
                  WHERE w.workflow = paused.workflow AND w.paused_at IS NOT NULL) THEN
     PERFORM workflow._wake_paused_jobs(ARRAY[item]);
@@ -456,13 +457,16 @@ CREATE FUNCTION workflow._resume_workflow(caller text, name text, reason text) R
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  paused workflow.workflow := workflow._lock_workflow(name);
+  paused workflow.workflow;
 BEGIN
+  PERFORM workflow._hold_reviews(name, NULL);
+  paused := workflow._lock_workflow(name);
   IF paused.paused_at IS NULL THEN
     RETURN;
   END IF;
   UPDATE workflow.workflow AS w SET paused_at = NULL, paused_by = NULL, pause_reason = NULL
   WHERE w.workflow = name;
+  PERFORM workflow._start_review_clocks(paused.paused_at, NULL, name, NULL);
   PERFORM workflow._resume_timers(NULL, name);
   PERFORM workflow._wake_paused_jobs(ARRAY(
     SELECT i.item_id FROM workflow.item AS i JOIN workflow.job AS j ON j.item_id = i.item_id
@@ -794,13 +798,19 @@ COMMENT ON FUNCTION workflow._cancel_jobs(text, bigint[], text) IS 'Inner: cance
 
 -- -------------------------------------------------------------------- verify
 
--- Whether the review of the visit that a transition ends was decided as it says.
-CREATE FUNCTION workflow._is_decided(t workflow.transition) RETURNS boolean LANGUAGE sql STABLE
+-- Whether the review of the visit that a transition ends was decided as it says, by
+-- as many as have to.
+CREATE FUNCTION workflow._is_decided(t workflow.transition) RETURNS boolean LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT EXISTS (SELECT FROM workflow.review AS r
+BEGIN
+  RETURN EXISTS (SELECT FROM workflow.review AS r
                  WHERE r.item_id = t.item_id AND r.seq = t.seq - 1 AND r.decided_at IS NOT NULL
-                   AND r.decision = t.event AND r.decided_by = t.actor)
+                   AND r.decision = t.event AND r.decided_by = t.actor
+                   AND (NOT r.spec ? 'approvals' OR workflow._approvals(r.spec, r.decision) <=
+                        (SELECT count(*) FROM workflow.review_vote AS v
+                         WHERE v.review_id = r.review_id AND v.decision = r.decision)));
+END
 $$;
 COMMENT ON FUNCTION workflow._is_decided(workflow.transition) IS
   'Inner: whether a review was decided as a transition says';

@@ -509,7 +509,7 @@ AS $$
 BEGIN
   PERFORM workflow._require_queue(name);
   UPDATE workflow.queue AS q
-  SET paused_at = coalesce(q.paused_at, clock_timestamp()), paused_by = caller, pause_reason = reason
+  SET paused_at = coalesce(q.paused_at, workflow._now()), paused_by = caller, pause_reason = reason
   WHERE q.queue = name AND workflow._is_new_pause(q.paused_at, q.pause_reason, reason);
   IF FOUND THEN
     PERFORM workflow._note(caller, 'pause_queue', NULL, 'queue:' || name, reason);
@@ -525,11 +525,16 @@ COMMENT ON FUNCTION workflow.resume_queue(text, text) IS 'The jobs of a paused q
 CREATE FUNCTION workflow._resume_queue(caller text, name text, reason text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  stood_from timestamptz;
 BEGIN
+  PERFORM workflow._hold_reviews(NULL, name);
   PERFORM workflow._require_queue(name);
+  SELECT q.paused_at INTO stood_from FROM workflow.queue AS q WHERE q.queue = name;
   UPDATE workflow.queue AS q SET paused_at = NULL, paused_by = NULL, pause_reason = NULL
   WHERE q.queue = name AND q.paused_at IS NOT NULL;
   IF FOUND THEN
+    PERFORM workflow._start_review_clocks(stood_from, NULL, NULL, name);
     PERFORM workflow._note(caller, 'resume_queue', NULL, 'queue:' || name, reason);
     PERFORM workflow._wake_queue(name);
   END IF;

@@ -687,15 +687,36 @@ CREATE TABLE workflow.review (
   decision    text,
   reason      text,
   patch       jsonb,
-  closed_at   timestamptz
+  closed_at   timestamptz,
+  current     jsonb,
+  priority    int NOT NULL DEFAULT 0,
+  warn_at     timestamptz,
+  next_step_at timestamptz,
+  claim_until timestamptz,
+  edited      jsonb,
+  replaced_by bigint,
+  paused_at   timestamptz,
+  paused_by   text,
+  pause_reason text,
+  paused_for  interval NOT NULL DEFAULT '0'
 );
-CREATE INDEX review_open ON workflow.review (queue, due_at) WHERE closed_at IS NULL;
+CREATE INDEX review_open ON workflow.review (queue, priority, due_at, review_id) WHERE closed_at IS NULL;
+CREATE INDEX review_due ON workflow.review (due_at, review_id) WHERE closed_at IS NULL;
+CREATE INDEX review_queue_due ON workflow.review (queue, due_at, review_id) WHERE closed_at IS NULL;
 CREATE INDEX review_item ON workflow.review (item_id);
 COMMENT ON TABLE workflow.review IS 'Questions to people: what was shown, who decided what and why';
 COMMENT ON COLUMN workflow.review.shown IS 'Snapshot of what the person sees';
 COMMENT ON COLUMN workflow.review.proposed IS 'Snapshot of the editable value';
 COMMENT ON COLUMN workflow.review.claimed_at IS 'When the assignee claimed it; null where somebody delegated it';
 COMMENT ON COLUMN workflow.review.step IS 'Steps of the escalation chain taken so far';
+COMMENT ON COLUMN workflow.review.current IS 'Snapshot of the value that the proposal would replace';
+COMMENT ON COLUMN workflow.review.priority IS 'The smaller, the sooner it is claimed';
+COMMENT ON COLUMN workflow.review.next_step_at IS 'When it is escalated next, unless its clock stands; null when nobody is left';
+COMMENT ON COLUMN workflow.review.claim_until IS 'End of the claim; null of one that somebody delegated';
+COMMENT ON COLUMN workflow.review.edited IS 'Patch of an approver to the proposal, which the others are asked about';
+COMMENT ON COLUMN workflow.review.replaced_by IS 'Review that asks about the proposal as an approver has changed it';
+COMMENT ON COLUMN workflow.review.paused_at IS 'Since when its clock stands for itself; it does too while its item, workflow or queue is paused';
+COMMENT ON COLUMN workflow.review.paused_for IS 'How long its clock has stood';
 
 -- ------------------------------------------------------------------- cluster
 
@@ -862,6 +883,19 @@ CREATE TABLE workflow.gate_change (
 );
 COMMENT ON TABLE workflow.gate_change IS 'What is to be added to workflow.gate_tally, of the last minutes: so no item waits for another''s commit';
 COMMENT ON COLUMN workflow.gate_change.decided IS '1, or -1 where what was counted is something else by now';
+
+-- ------------------------------------------------------------- reviews: votes
+
+CREATE TABLE workflow.review_vote (
+  review_id bigint NOT NULL,
+  voter     text NOT NULL,
+  decision  text NOT NULL,
+  reason    text,
+  patch     jsonb,
+  voted_at  timestamptz NOT NULL,
+  PRIMARY KEY (review_id, voter)
+);
+COMMENT ON TABLE workflow.review_vote IS 'Who decided what in reviews that more than one person has to approve';
 
 -- ---------------------------------------------------------------------- dump
 

@@ -89,70 +89,6 @@ check_wait(WfCheck *check, JsonbValue *value)
 		wf_check_error(check, "bad_wait", "keep one of the two", "has to have \"for\" or \"until\", one of them");
 }
 
-/* -------------------------------------------------------------------- review */
-
-static const WfField review_fields[] = {
-	{"queue", WF_TEXT, WF_WHY_QUEUE, wf_check_queue_name},
-	{"decisions", WF_ARRAY, "name the events that a person may choose from", wf_check_texts},
-	{"show", WF_TEXT | WF_ARRAY, NULL, wf_check_templates},
-	{"editable", WF_TEXT, NULL, wf_check_selector},
-	{"four_eyes", WF_BOOL, NULL, NULL},
-	{"reason_required", WF_ARRAY, NULL, wf_check_texts},
-	{"on_overdue", WF_TEXT, NULL, NULL},
-	{NULL}
-};
-
-static bool
-has_element(JsonbValue *array, const char *text)
-{
-	int			count;
-	JsonbValue *elements = wf_jsonb_elements(array, &count);
-
-	for (int i = 0; i < count; i++)
-		if (elements[i].type == jbvString &&
-			strcmp(wf_jsonb_value_text(&elements[i]), text) == 0)
-			return true;
-
-	return false;
-}
-
-static char *
-nearest_element(JsonbValue *array, const char *text)
-{
-	int			count;
-	JsonbValue *elements = wf_jsonb_elements(array, &count);
-	const char **names = palloc(sizeof(char *) * Max(1, count));
-	int			n = 0;
-
-	for (int i = 0; i < count; i++)
-		if (elements[i].type == jbvString)
-			names[n++] = wf_jsonb_value_text(&elements[i]);
-
-	return wf_did_you_mean(text, names, n);
-}
-
-static void
-check_review(WfCheck *check, JsonbValue *value)
-{
-	JsonbValue *decisions = wf_jsonb_value_get(value, "decisions");
-	JsonbValue *required = wf_jsonb_value_get(value, "reason_required");
-	int			count;
-	JsonbValue *elements = wf_jsonb_elements(required, &count);
-
-	wf_check_object(check, value, review_fields);
-	for (int i = 0; i < count && wf_jsonb_value_is_array(decisions); i++)
-	{
-		char	   *text = elements[i].type == jbvString ? wf_jsonb_value_text(&elements[i]) : NULL;
-		int			mark = wf_check_enter(check, "reason_required");
-
-		(void) wf_check_enter_element(check, i);
-		if (text !=NULL && !has_element(decisions, text))
-			wf_check_error(check, "unknown_decision", wf_or_else(nearest_element(decisions, text), "add it to \"decisions\""),
-						   "\"%s\" is not one of the decisions", text);
-		wf_check_leave(check, mark);
-	}
-}
-
 /* ----------------------------------------------------------------- validate */
 
 static const WfField validate_fields[] = {
@@ -172,7 +108,7 @@ const WfActivityShape wf_activity_shapes[] = {
 	{"http", WF_ACTIVITY_HTTP, WF_OBJECT, wf_check_http},
 	{"model", WF_ACTIVITY_MODEL, WF_OBJECT, wf_check_model},
 	{"task", WF_ACTIVITY_TASK, WF_OBJECT, check_task},
-	{"review", WF_ACTIVITY_REVIEW, WF_OBJECT, check_review},
+	{"review", WF_ACTIVITY_REVIEW, WF_OBJECT, wf_check_review},
 	{"exception", WF_ACTIVITY_EXCEPTION, WF_OBJECT, check_exception},
 	{"wait", WF_ACTIVITY_WAIT, WF_OBJECT, check_wait},
 	{"spawn", WF_ACTIVITY_SPAWN, WF_OBJECT, wf_check_spawn},

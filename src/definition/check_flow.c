@@ -355,6 +355,7 @@ static const struct
 	{WF_ACTIVITY_MODEL, "body"},
 	{WF_ACTIVITY_TASK, "payload"},
 	{WF_ACTIVITY_REVIEW, "show"},
+	{WF_ACTIVITY_REVIEW, "current"},
 	{WF_ACTIVITY_WAIT, "for"},
 	{WF_ACTIVITY_WAIT, "until"},
 	{WF_ACTIVITY_GATE, "value"},

@@ -169,6 +169,7 @@ extern void wf_check_http(WfCheck *check, JsonbValue *value);
 extern void wf_check_model(WfCheck *check, JsonbValue *value);
 extern void wf_check_spawn(WfCheck *check, JsonbValue *value);
 extern void wf_check_gate(WfCheck *check, JsonbValue *value);
+extern void wf_check_review(WfCheck *check, JsonbValue *value);
 
 /* The kinds of activity by the key that says them; the last has no name. */
 typedef struct WfActivityShape

@@ -55,6 +55,7 @@ typedef struct Rendering
 	const WfVisit *visit;
 	Jsonb	   *shown;			/* to a reviewer */
 	Jsonb	   *proposed;		/* to a reviewer; or NULL */
+	Jsonb	   *current;		/* what that would replace; or NULL */
 } Rendering;
 
 /*
@@ -125,9 +126,11 @@ render_review(void *argument)
 	Jsonb	   *activity = rendering->visit->state->activity;
 	Jsonb	   *data = rendering->visit->item->data;
 	char	   *editable = wf_jsonb_get_text(activity, "editable");
+	char	   *current = wf_jsonb_get_text(activity, "current");
 
 	rendering->shown = render_shown(activity, data);
 	rendering->proposed = editable == NULL ? NULL : wf_select(editable, data);
+	rendering->current = current == NULL ? NULL : wf_select(current, data);
 }
 
 static void
@@ -136,12 +139,12 @@ open_review(const WfVisit *visit, int64 job_id, const Rendering *rendering)
 	static WfPlan plan = {
 		.name = "open review",
 		.expected = SPI_OK_SELECT,
-		.nargs = 7,
-		.argtypes = {INT8OID, INT4OID, TEXTOID, INT8OID, JSONBOID, JSONBOID, JSONBOID},
-		.sql = "SELECT workflow._open_review($1, $2, $3, $4, $5, $6, $7)",
+		.nargs = 8,
+		.argtypes = {INT8OID, INT4OID, TEXTOID, INT8OID, JSONBOID, JSONBOID, JSONBOID, JSONBOID},
+		.sql = "SELECT workflow._open_review($1, $2, $3, $4, $5, $6, $7, $8)",
 	};
-	Datum		values[7];
-	char		nulls[] = "       ";
+	Datum		values[8];
+	char		nulls[] = "        ";
 
 	values[0] = Int64GetDatum(visit->item->item_id);
 	values[1] = Int32GetDatum(visit->item->seq);
@@ -151,6 +154,8 @@ open_review(const WfVisit *visit, int64 job_id, const Rendering *rendering)
 	values[5] = JsonbPGetDatum(rendering->shown);
 	values[6] = rendering->proposed == NULL ? (Datum) 0 : JsonbPGetDatum(rendering->proposed);
 	nulls[6] = WF_NULL_FLAG(rendering->proposed);
+	values[7] = rendering->current == NULL ? (Datum) 0 : JsonbPGetDatum(rendering->current);
+	nulls[7] = WF_NULL_FLAG(rendering->current);
 	wf_plan_execute(&plan, values, nulls);
 }
 

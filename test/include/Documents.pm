@@ -90,7 +90,8 @@ my @junk = (
 my @keys = qw(workflow owner key initial states any on activities activity queues retry sql http model task review exception wait
   gate validate then final as timeout after event function queue endpoint method path key body headers before revert payload show
   editable decisions reason_required four_eyes on_overdue value tiers schema at_least otherwise for until max_attempts backoff
-  retry_on sla escalate_to lease fair aging rate_limit input_schema spawn version output external_id content_type ok error cancel);
+  retry_on sla escalate_to lease fair aging rate_limit input_schema spawn version output external_id content_type ok error cancel
+  approvals reasons current instructions warn claim_for priority);
 
 # All places of a value: [container, key].
 sub places

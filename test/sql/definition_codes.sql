@@ -84,6 +84,16 @@ error|unknown_policy|$.states.S.task.retry|{"states": {"S": {"task": {"retry": "
 error|unknown_class|$.retry.default.retry_on[0]|{"retry": {"default": {"retry_on": ["timeouts"]}}}
 error|unknown_activity|$.states.S.activity|{"states": {"S": {"task": null, "activity": "act"}}, "activities": {"acts": {"task": {"queue": "q"}}}}
 error|unknown_decision|$.states.S.review.reason_required[0]|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "reason_required": ["okay"], "on_overdue": "escalate"}}}}
+error|unknown_decision|$.states.S.review.approvals|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "approvals": 2}}}}
+error|unknown_decision|$.states.S.review.approvals.okay|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "approvals": {"okay": 2}}}}}
+error|bad_number|$.states.S.review.approvals.ok|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "approvals": {"ok": 0}}}}}
+error|unknown_decision|$.states.S.review.reasons.okay|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "reasons": {"okay": ["late"]}}}}}
+error|empty|$.states.S.review.reasons.ok|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "reasons": {"ok": []}}}}}
+error|bad_value|$.states.S.review.reasons.ok[1]|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "reasons": {"ok": ["late", "a: b"]}}}}}
+error|bad_schema|$.states.S.review.schema|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "editable": "$.amount", "schema": {"oneOf": []}}}}}
+error|missing_key|$.states.S.review|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "schema": {}}}}}
+error|bad_interval|$.states.S.review.claim_for|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "claim_for": "a while"}}}}
+error|bad_selector|$.states.S.review.current|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "current": "amount"}}}}
 error|bad_function|$.states.S.sql.function|{"states": {"S": {"task": null, "sql": {"function": "app.stp", "queue": "q"}}}}
 error|several_activities|$.states.S|{"states": {"S": {"then": "ok"}}}
 error|final_with_exits|$.states.END|{"states": {"END": {"on": {"again": "S"}}}}
