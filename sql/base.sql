@@ -182,6 +182,11 @@ BEGIN
        'ROLLBACK ends a test with what it would have sent'),
       ('model_output',  '',   'what models have answered is a record',
        'What was answered stays on record'),
+      ('model_call',    NULL, 'what is under way would be asked and paid for beside the budget',
+       'A call ends by itself'),
+      ('model_budget',  'workflow, day',
+                              'a budget that is spent would be spent again',
+       'workflow.define(document) with another budget changes it'),
       ('review',        'item_id, seq, state, spec, shown, proposed, previous, opened_at',
                               'what people were shown and have decided is a record',
        'workflow.decide(id, decision, reason) decides a review; an event that leaves its state closes it'))

@@ -206,6 +206,9 @@ BEGIN
   ELSIF job.status = 'running' THEN
     waiting_on := 'worker';
     waiting_detail := format('%s works on it since %s', job.worker, job.claimed_at);
+  ELSIF job.status = 'ready' AND job.waiting_on IN ('budget', 'same_request') THEN
+    waiting_on := job.waiting_on;
+    waiting_detail := format('%s; job %s looks again at %s', workflow._waiting_for_model(item.workflow, effect, job.waiting_on), job.job_id, job.run_at);
   ELSIF job.status = 'ready' AND job.waiting_on IS NOT NULL THEN
     SELECT f.waiting_on, format('%s; job %s looks again at %s', f.detail, job.job_id, job.run_at)
       INTO waiting_on, waiting_detail
@@ -590,10 +593,12 @@ AS $$
   WHERE h.at IS NOT NULL
   UNION ALL
   SELECT m.created_at, NULL, 4, 'model answer',
-         concat_ws(', ', m.model, m.request_id, m.stop_reason,
-                   m.input_tokens || ' tokens in', m.output_tokens || ' out'),
-         NULL, NULL, m.output
-  FROM workflow.model_output AS m WHERE m.item_id = item
+         CASE WHEN m.cached_from IS NOT NULL THEN format('that of effect %s again (model output %s)', f.effect_id, m.cached_from)
+              ELSE concat_ws(', ', m.model, m.request_id, m.stop_reason,
+                             m.input_tokens || ' tokens in', m.output_tokens || ' out', m.cost || ' ' || m.currency) END,
+         NULL, NULL, coalesce(m.output, f.output)
+  FROM workflow.model_output AS m LEFT JOIN workflow.model_output AS f ON f.model_output_id = m.cached_from
+  WHERE m.item_id = item
 $$;
 COMMENT ON FUNCTION workflow._timeline_work(bigint) IS
   'Inner: attempts, effects and model answers of an item';

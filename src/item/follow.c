@@ -154,9 +154,14 @@ apply(const Held *held, const WfEffectOutcome *outcome, const WfFollow *follow)
 	switch (outcome->disposition)
 	{
 		case WF_EFFECT_SUCCEEDED:
+			wf_item_settle_tokens(held->job, outcome, true);
 			wf_item_complete_job(held->job, "ok", outcome->result, follow->actor);
 			break;
 		case WF_EFFECT_FAILED:
+			wf_item_settle_tokens(held->job, outcome, true);
+			if (held->item != NULL && wf_item_reask(held->job, outcome))
+				break;
+			/* FALLTHROUGH */
 		case WF_EFFECT_DEAD:
 			wf_item_fail_job_for_good(held->job, outcome->error_class, outcome->message,
 									  outcome->result, follow->actor);
@@ -164,6 +169,8 @@ apply(const Held *held, const WfEffectOutcome *outcome, const WfFollow *follow)
 			break;
 		case WF_EFFECT_AGAIN:
 		case WF_EFFECT_BEFORE_DONE:
+			if (follow->waiting_on != NULL)
+				wf_item_settle_tokens(held->job, outcome, false);
 			make_ready(held, Max(wf_now(), Max(outcome->next_at, follow->not_before)),
 					   follow->waiting_on);
 			revive_timeout(held);
