@@ -110,7 +110,7 @@ BEGIN
     SELECT * FROM (VALUES
       ('workflow',      NULL, 'its items, versions and definer belong to the name',
        'workflow.pause_workflow(name, reason) stops a workflow'),
-      ('definition',    'workflow, version, hash, document, created_at, owner, functions, definer_oid',
+      ('definition',    'workflow, version, hash, document, created_at, owner, functions, definer_oid, budget',
                               'versions of workflows are immutable, since items are pinned to theirs',
        'Call workflow.define() with the changed document; it becomes the next version; only definer may be updated'),
       ('retirement',    NULL, 'a version that takes no items would take them again',

@@ -419,13 +419,13 @@ CREATE FUNCTION workflow._budget_of(workflow text, OUT tokens bigint, OUT cost n
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT (d.document #>> '{budget,tokens}')::numeric::bigint, (d.document #>> '{budget,cost}')::numeric, d.document #>> '{budget,currency}'
+  SELECT (d.budget ->> 'tokens')::numeric::bigint, (d.budget ->> 'cost')::numeric, d.budget ->> 'currency'
   FROM workflow.workflow AS w JOIN workflow.definition AS d ON d.workflow = w.workflow AND d.version = w.active_version
   WHERE w.workflow = _budget_of.workflow
 $$;
 COMMENT ON FUNCTION workflow._budget_of(text) IS 'Inner: what a workflow may spend on models in a day; null: as much as it likes';
 
--- Counts what has ended, and forgets what was never sent.  Whoever does has the row of today's budget.
+-- Counts what has ended, and forgets what was never sent.  Whoever does has the budget for himself.
 CREATE FUNCTION workflow._count_model_calls(workflow text) RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -454,8 +454,13 @@ $$;
 COMMENT ON FUNCTION workflow._spent_on_models(text, date) IS
   'Inner: what calls of models have taken on a day, those under way with what they are thought to take';
 
--- Whether a call fits into the budget of today; "until" null: it does.  The row is not waited for; nobody else can have it until
--- the present transaction ends, and so see what this one reserves.
+CREATE FUNCTION workflow._try_budget(workflow text) RETURNS boolean
+LANGUAGE C STRICT VOLATILE AS 'MODULE_PATHNAME', 'wf_inner_try_budget';
+COMMENT ON FUNCTION workflow._try_budget(text) IS
+  'Inner: whether the budget of a workflow is the present transaction''s to charge, until it ends; nobody is waited for';
+
+-- Whether a call fits into the budget of today; "until" null: it does.  Who charges it has it for himself until his transaction ends,
+-- so that the next one sees what is reserved.
 CREATE FUNCTION workflow._refused_by_budget(
   workflow text, at timestamptz, tokens bigint, cost numeric, OUT until timestamptz, OUT message text)
 LANGUAGE plpgsql
@@ -468,13 +473,12 @@ DECLARE
   spent  record;
 BEGIN
   SELECT * INTO budget FROM workflow._budget_of(workflow);
-  INSERT INTO workflow.model_budget (workflow, day) VALUES (workflow, today) ON CONFLICT DO NOTHING;
-  PERFORM FROM workflow.model_budget AS b WHERE b.workflow = workflow AND b.day = today FOR NO KEY UPDATE SKIP LOCKED;
-  IF NOT FOUND THEN
+  IF NOT workflow._try_budget(workflow) THEN
     until := at + interval '100 milliseconds';
     message := 'another call is just being charged to the budget';
     RETURN;
   END IF;
+  INSERT INTO workflow.model_budget (workflow, day) VALUES (workflow, today) ON CONFLICT DO NOTHING;
   PERFORM workflow._count_model_calls(workflow);
   SELECT * INTO spent FROM workflow._spent_on_models(workflow, today);
   message := CASE
@@ -654,7 +658,7 @@ SELECT w.workflow, d.day, coalesce(b.tokens, 0) + coalesce(c.tokens, 0) AS token
        coalesce(b.cost, 0) + coalesce(c.cost, 0) AS cost, l.cost AS cost_limit, l.currency, b.refused_at
 FROM workflow.workflow AS w
 LEFT JOIN LATERAL (
-  SELECT (v.document #>> '{budget,tokens}')::numeric AS tokens, (v.document #>> '{budget,cost}')::numeric AS cost, v.document #>> '{budget,currency}' AS currency
+  SELECT (v.budget ->> 'tokens')::numeric AS tokens, (v.budget ->> 'cost')::numeric AS cost, v.budget ->> 'currency' AS currency
   FROM workflow.definition AS v WHERE v.workflow = w.workflow AND v.version = w.active_version) AS l ON true
 CROSS JOIN LATERAL (
   SELECT (workflow._now() AT TIME ZONE 'UTC')::date AS day

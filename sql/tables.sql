@@ -36,6 +36,7 @@ CREATE TABLE workflow.definition (
   owner      text NOT NULL,
   functions  jsonb NOT NULL DEFAULT '{}',
   definer_oid oid,
+  budget     jsonb,
   PRIMARY KEY (workflow, version),
   UNIQUE (workflow, hash)
 );
@@ -43,6 +44,7 @@ COMMENT ON TABLE workflow.definition IS 'Immutable versions of workflow document
 COMMENT ON COLUMN workflow.definition.hash IS 'SHA-256 of the canonical (jsonb) form of the document';
 COMMENT ON COLUMN workflow.definition.owner IS 'Owner that the document names, else the definer';
 COMMENT ON COLUMN workflow.definition.functions IS 'Full names of the functions of sql activities, by the name in the document';
+COMMENT ON COLUMN workflow.definition.budget IS 'That of the document, which may be long: what its models may take in a day';
 COMMENT ON COLUMN workflow.definition.definer IS 'Role whose rights sql, http and model activities of this version use';
 COMMENT ON COLUMN workflow.definition.definer_oid IS 'The role that definer named when the row was written: another one of that name later is not meant';
 

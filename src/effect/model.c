@@ -15,9 +15,15 @@
 #include "base/jsonb.h"
 #include "base/plan.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "effect/model.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+
+/* Tells these locks from the advisory locks of users, of groups and of turns. */
+#define BUDGET_LOCK_CLASS 5
 
 static WfPlan record_plan = {
 	.name = "record answer of model",
@@ -197,6 +203,25 @@ wf_effect_model_tokens(int64 model_output_id)
 }
 
 /* -------------------------------------------------------------- begin and end */
+
+PG_FUNCTION_INFO_V1(wf_inner_try_budget);
+
+/*
+ * _try_budget(workflow text) returns boolean
+ */
+Datum
+wf_inner_try_budget(PG_FUNCTION_ARGS)
+{
+	text	   *workflow = PG_GETARG_TEXT_PP(0);
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0,
+						 hash_bytes((const unsigned char *) VARDATA_ANY(workflow),
+									VARSIZE_ANY_EXHDR(workflow)),
+						 BUDGET_LOCK_CLASS);
+
+	PG_RETURN_BOOL(LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL);
+}
 
 /*
  * See effect.h.

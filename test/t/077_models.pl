@@ -115,12 +115,12 @@ foreach my $name (sort keys %again)
 	define($name, "recorded=$name+recorded=$again{$name}", { profile => profile_of($name) });
 	ask($name, 'one', 'hello');
 }
-foreach my $name (qw(anthropic_spend openai_quota))
+foreach my $name (qw(anthropic_spend openai_quota openai_daily))
 {
 	define($name, "recorded=$name", { profile => profile_of($name) });
 	ask($name, 'one', 'hello');
 }
-wait_for("count(*) = 26 FROM workflow.items WHERE outcome IS NOT NULL", 'all but two have ended');
+wait_for("count(*) = 26 FROM workflow.items WHERE outcome IS NOT NULL", 'all but three have ended');
 my %result = map { /^(.*?)\|(.*)$/ ? ($1, $2) : () } split /\n/, sql(q{
 	SELECT i.workflow, i.state, i.data -> 'answer', o.stop_reason, o.input_tokens, o.output_tokens, o.cache_read_tokens, o.cache_write_tokens, e.error_class, e.substate
 	FROM workflow.item AS i JOIN workflow.effect AS e USING (item_id) LEFT JOIN workflow.model_outputs AS o USING (model_output_id)});
@@ -129,7 +129,9 @@ is_deeply({ map { $_ => $result{$_} } keys %again }, { map { $_ => $case{ $again
 	'streams that end too soon, rate limits, overloads and failures are tried again');
 wait_for("count(*) = 2 FROM workflow.effects WHERE state = 'blocked' AND reason LIKE '%a quota is used up'",
 	'spent money is a matter for people, although no Retry-After, and x-should-retry, came');
-is(sql(q{SELECT count(*) FROM workflow.effects WHERE error_class = 'rate_limited' OR state = 'pending'}), '0', 'and nothing waits for a time');
+wait_for("pause_until BETWEEN now() + interval '7 hours' AND now() + interval '8 hours' FROM workflow.endpoints WHERE endpoint = 'openai_daily'",
+	'a quota of the day is a matter of time');
+is(sql(q{SELECT string_agg(endpoint || ' ' || error_class, ', ') FROM workflow.effects WHERE state = 'pending'}), 'openai_daily rate_limited', 'and nothing else waits for a time');
 is(sql(q{SELECT string_agg(request_id, ' ' ORDER BY request_id) FROM workflow.model_outputs WHERE workflow IN ('anthropic_message', 'openai_chat')}),
 	'req_018EeWyXxfu5pfWkrYcMdjWG req_6d1f2c8a4b', 'the request id of the provider is kept');
 
