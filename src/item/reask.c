@@ -128,17 +128,39 @@ wf_item_reask(const WfJob *job, const WfEffectOutcome *outcome)
 }
 
 /*
+ * Whether the provider has turned a call away: that takes no tokens.
+ */
+static bool
+was_refused(const WfEffectOutcome *outcome)
+{
+	static const char *const not_known[] = {"timeout", "connection", "unknown_outcome"};
+
+	for (int i = 0; i < lengthof(not_known); i++)
+		if (outcome->error_class == NULL || strcmp(outcome->error_class, not_known[i]) == 0)
+			return false;
+
+	return true;
+}
+
+/*
  * The units that a job of a model was charged with are an estimate: what was
- * not sent takes none, an answer says how many it took.
+ * not sent, or refused, takes none, and that is given back to the claim that was
+ * charged; an answer says how many it took.  Of what broke off nobody knows.
  */
 void
 wf_item_settle_tokens(const WfJob *job, const WfEffectOutcome *outcome, bool was_sent)
 {
-	int			tokens;
+	bool		is_over = outcome->disposition == WF_EFFECT_SUCCEEDED ||
+	outcome->disposition == WF_EFFECT_FAILED;
+	bool		is_claimed = strcmp(job->status, "running") == 0;
+	int			tokens = -1;
 
 	if (strcmp(job->kind, "model") != 0 || job->units <= 1)
 		return;
-	tokens = was_sent ? wf_effect_model_tokens(outcome->model_output_id) : 0;
+	if (is_over)
+		tokens = wf_effect_model_tokens(outcome->model_output_id);
+	if (is_claimed && (!was_sent || (tokens < 0 && was_refused(outcome))))
+		tokens = 0;
 	if (tokens >= 0)
 		wf_queue_settle_units(job, tokens);
 }

@@ -196,6 +196,14 @@ wait_for("count(*) = 5 FROM workflow.items WHERE workflow = 'paced' AND outcome 
 is(sql(q{SELECT round(extract(epoch FROM q.rate_next_at - (SELECT min(a.started_at) FROM workflow.attempt AS a JOIN workflow.item AS i USING (item_id) WHERE i.workflow = 'paced')) / 100)
 		 FROM workflow.queue AS q WHERE q.queue = 'paced'}), 8, 'five times 1335 tokens of 30000 an hour are on the clock');
 
+# a send that was refused takes nothing either
+define('refused', 'recorded=anthropic_429+recorded=anthropic_message+recorded=anthropic_message', { profile => 'anthropic', estimate => 10000, units => 'tokens', cache => JSON::PP::false },
+	queue => { rate_limit => { count => 30000, per => '1 hour' } });
+ask('refused', 'one', 'hello');
+wait_for("outcome = 'done' FROM workflow.items WHERE workflow = 'refused'", 'it is sent again');
+is(sql(q{SELECT round(extract(epoch FROM q.rate_next_at - (SELECT min(a.started_at) FROM workflow.attempt AS a JOIN workflow.item AS i USING (item_id) WHERE i.workflow = 'refused')) / 100)
+		 FROM workflow.queue AS q WHERE q.queue = 'refused'}), 2, 'and once 1335 tokens of 30000 an hour are on the clock');
+
 # ------------------------------------------------------------- and a crash
 
 sub stops_at
@@ -235,7 +243,7 @@ wait_for("outcome = 'failed' FROM workflow.items WHERE workflow = 'reasked'", 'i
 is(sql(q{SELECT string_agg(regexp_replace(e.key, '^\d+', 'I') || ' ' || e.state || ' ' || e.attempts, ', ' ORDER BY e.effect_id)
 		 FROM workflow.effects AS e JOIN workflow.item AS i USING (item_id) WHERE i.workflow = 'reasked'}),
 	'I:ASK:1 failed 1, I:ASK:1#2 failed 1, I:ASK:1#3 failed 1', 'it was asked three times, each question once');
-is(requests('recorded=anthropic_message\+recorded=anthropic_message'), 3, 'as the provider saw it');
+is(requests('^/recorded=anthropic_message\+recorded=anthropic_message'), 3, 'as the provider saw it');
 my $last = $json->decode($faults->last('/recorded=anthropic_message+recorded=anthropic_message+recorded=anthropic_tool/v1/messages')->{body});
 is(join(' ', map { $_->{role} } @{ $last->{messages} }), 'user assistant user assistant user', 'in one conversation');
 like($last->{messages}[2]{content}, qr/"region" is missing/, 'with what was wrong');
