@@ -152,6 +152,7 @@ SELECT define('thrifty', '{"estimate": 120, "price": {"currency": "USD", "input"
 SET LOCAL pg_workflow.clock = '2030-01-01 12:06+00';
 CALL workflow.run();
 SELECT key, state FROM workflow.item ORDER BY key;
+SELECT place, what, meaning FROM workflow.diff('thrifty', 1, 2);
 -- and so does the next day
 SET LOCAL pg_workflow.clock = '2030-01-02 00:01+00';
 CALL workflow.run();
