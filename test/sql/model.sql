@@ -112,6 +112,13 @@ SELECT count(*) AS jobs FROM workflow.job;
 SELECT workflow.mock('llm', jsonb_build_object('body', message('{"confidence": 1}')));
 SELECT * FROM ask('strict', 'two', 'how sure?');
 ROLLBACK;
+-- what would be done once more is only the last question
+BEGIN;
+SELECT workflow.mock('llm', jsonb_build_array(jsonb_build_object('body', message('{}')), '{"status": 503, "body": {}}'::jsonb));
+SELECT * FROM ask('strict', 'one', 'how sure?');
+SELECT regexp_replace(key, '^\d+', 'ITEM') AS key, effect_state, verdict, regexp_replace(why, 'effect \d+', 'effect N') AS why
+FROM workflow.if_run_again('strict:one') WHERE kind = 'model';
+ROLLBACK;
 -- not more often than it says; then it is an error
 BEGIN;
 SELECT workflow.mock('llm', jsonb_build_object('body', message('{}'), 'times', 'always'));
