@@ -12,10 +12,12 @@ LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wf_inner_read_j
 COMMENT ON FUNCTION workflow._read_json(text) IS
   'Inner: a text as the JSON that it is; null when it is none, or too deep';
 
-CREATE FUNCTION workflow._count_in(value jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE
+CREATE FUNCTION workflow._count_in(value jsonb) RETURNS bigint LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE WHEN value #>> '{}' ~ '^[0-9]{1,15}$' THEN (value #>> '{}')::bigint END
+BEGIN
+  RETURN CASE WHEN value #>> '{}' ~ '^[0-9]{1,15}$' THEN (value #>> '{}')::bigint END;
+END
 $$;
 COMMENT ON FUNCTION workflow._count_in(jsonb) IS 'Inner: a count; null for anything else';
 
@@ -260,13 +262,15 @@ COMMENT ON FUNCTION workflow._model_facts(jsonb) IS
   'Inner: what an answer of a model says of itself, in the shape of any of the known APIs';
 
 CREATE FUNCTION workflow._model_cost(price jsonb, input bigint, output bigint, cache_read bigint, cache_write bigint) RETURNS numeric
-LANGUAGE sql IMMUTABLE
+LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE WHEN coalesce(input, output) IS NOT NULL THEN
+BEGIN
+  RETURN CASE WHEN coalesce(input, output) IS NOT NULL THEN
     trim_scale((coalesce(input, 0) * (price ->> 'input')::numeric + coalesce(output, 0) * (price ->> 'output')::numeric
      + coalesce(cache_read, 0) * coalesce(price ->> 'cache_read', price ->> 'input')::numeric
-     + coalesce(cache_write, 0) * coalesce(price ->> 'cache_write', price ->> 'input')::numeric) / 1000000) END
+     + coalesce(cache_write, 0) * coalesce(price ->> 'cache_write', price ->> 'input')::numeric) / 1000000) END;
+END
 $$;
 COMMENT ON FUNCTION workflow._model_cost(jsonb, bigint, bigint, bigint, bigint) IS
   'Inner: what tokens cost, by prices for a million of each kind; null without prices';
@@ -416,19 +420,22 @@ COMMENT ON FUNCTION workflow._reuse_model_output(bigint, timestamptz) IS
 
 -- That of the active version: a budget is the workflow's, not an item's.
 CREATE FUNCTION workflow._budget_of(workflow text, OUT tokens bigint, OUT cost numeric, OUT currency text)
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT (d.budget ->> 'tokens')::numeric::bigint, (d.budget ->> 'cost')::numeric, d.budget ->> 'currency'
+BEGIN
+  SELECT (d.budget ->> 'tokens')::numeric, (d.budget ->> 'cost')::numeric, d.budget ->> 'currency' INTO tokens, cost, currency
   FROM workflow.workflow AS w JOIN workflow.definition AS d ON d.workflow = w.workflow AND d.version = w.active_version
-  WHERE w.workflow = _budget_of.workflow
+  WHERE w.workflow = _budget_of.workflow;
+END
 $$;
 COMMENT ON FUNCTION workflow._budget_of(text) IS 'Inner: what a workflow may spend on models in a day; null: as much as it likes';
 
 -- Counts what has ended, and forgets what was never sent.  Whoever does has the budget for himself.
-CREATE FUNCTION workflow._count_model_calls(workflow text) RETURNS void LANGUAGE sql
+CREATE FUNCTION workflow._count_model_calls(workflow text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
   WITH gone AS (
     DELETE FROM workflow.model_call AS c
     WHERE c.workflow = _count_model_calls.workflow
@@ -437,19 +444,22 @@ AS $$
     RETURNING c.day, c.used_tokens, c.used_cost)
   UPDATE workflow.model_budget AS b SET tokens = b.tokens + g.tokens, cost = b.cost + g.cost
   FROM (SELECT o.day, coalesce(sum(o.used_tokens), 0) AS tokens, coalesce(sum(o.used_cost), 0) AS cost FROM gone AS o GROUP BY o.day) AS g
-  WHERE b.workflow = _count_model_calls.workflow AND b.day = g.day
+  WHERE b.workflow = _count_model_calls.workflow AND b.day = g.day;
+END
 $$;
 COMMENT ON FUNCTION workflow._count_model_calls(text) IS 'Inner: adds what calls of models took to the budgets of their days';
 
 -- What is spent on a day, and what is under way.
-CREATE FUNCTION workflow._spent_on_models(workflow text, day date, OUT tokens numeric, OUT cost numeric) LANGUAGE sql STABLE
+CREATE FUNCTION workflow._spent_on_models(workflow text, day date, OUT tokens numeric, OUT cost numeric) LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT coalesce(max(b.tokens), 0) + coalesce(max(c.tokens), 0), coalesce(max(b.cost), 0) + coalesce(max(c.cost), 0)
+BEGIN
+  SELECT coalesce(max(b.tokens), 0) + coalesce(max(c.tokens), 0), coalesce(max(b.cost), 0) + coalesce(max(c.cost), 0) INTO tokens, cost
   FROM (SELECT sum(coalesce(o.used_tokens, o.tokens)) AS tokens, sum(coalesce(o.used_cost, o.cost)) AS cost
         FROM workflow.model_call AS o
         WHERE o.workflow = _spent_on_models.workflow AND o.day = _spent_on_models.day) AS c
-  LEFT JOIN workflow.model_budget AS b ON b.workflow = _spent_on_models.workflow AND b.day = _spent_on_models.day
+  LEFT JOIN workflow.model_budget AS b ON b.workflow = _spent_on_models.workflow AND b.day = _spent_on_models.day;
+END
 $$;
 COMMENT ON FUNCTION workflow._spent_on_models(text, date) IS
   'Inner: what calls of models have taken on a day, those under way with what they are thought to take';
