@@ -97,6 +97,16 @@ SELECT n, (ask('plain', 'c' || n, 'c' || n)).state FROM generate_series(1, 2) AS
 SELECT i.key, e.state, e.error_class, e.reason FROM workflow.effects AS e JOIN workflow.item AS i USING (item_id) ORDER BY i.key;
 ROLLBACK;
 
+-- when there is money again, somebody says so
+BEGIN;
+SELECT workflow.mock('llm', jsonb_build_array('{"status": 429, "body": {"error": {"type": "insufficient_quota", "code": "insufficient_quota"}}}'::jsonb,
+                                              jsonb_build_object('body', message('{"a": 1}'))));
+SELECT (ask('plain', 'poor', 'poor')).state;
+SELECT workflow.resolve(effect_id, 'not_applied', 'topped up') FROM workflow.effects WHERE state = 'blocked';
+CALL workflow.run();
+SELECT state FROM workflow.item;
+ROLLBACK;
+
 -- the schema goes to the provider in its form, without what providers do not take, and is what the answer is held to
 SELECT define('strict', '{"reask": 2, "schema": {"type": "object", "required": ["confidence"], "properties": {"confidence": {"type": "number", "minimum": 0, "maximum": 1}}}}');
 BEGIN;
