@@ -683,7 +683,7 @@ COMMENT ON VIEW workflow.model_budgets IS
 
 -- ----------------------------------------------------------------- conditions
 
-CREATE FUNCTION workflow._conditions_of_model()
+CREATE FUNCTION workflow._conditions_of_models()
 RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -699,4 +699,4 @@ AS $$
   LATERAL workflow._spent_on_models(b.workflow, b.day) AS s
   WHERE b.day = (workflow._now() AT TIME ZONE 'UTC')::date AND b.refused_at IS NOT NULL
 $$;
-COMMENT ON FUNCTION workflow._conditions_of_model() IS 'Inner: workflows whose budget of today is spent';
+COMMENT ON FUNCTION workflow._conditions_of_models() IS 'Inner: workflows whose budget of today is spent';

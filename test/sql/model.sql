@@ -163,7 +163,7 @@ SELECT n, (ask('thrifty', 'b' || n, 'b' || n)).state FROM generate_series(1, 4) 
 SELECT workflow, day, tokens, token_limit, cost, cost_limit, currency, refused_at FROM workflow.model_budgets;
 SELECT waiting_on, regexp_replace(waiting_detail, '\d{2,}; ', 'N; ') ~ 'tokens are spent today' AS says_so FROM workflow.where_is('thrifty:b3');
 SELECT status, waiting_on, attempt, run_at FROM workflow.job WHERE waiting_on = 'budget' ORDER BY job_id LIMIT 1;
-SELECT * FROM workflow._conditions_of_model();
+SELECT * FROM workflow._conditions_of_models();
 -- nothing of it is charged, and a larger budget lets it go on
 SELECT define('thrifty', '{"estimate": 120, "price": {"currency": "USD", "input": 1000, "output": 5000}}', '{"budget": {"tokens": 300}}');
 SET LOCAL pg_workflow.clock = '2030-01-01 12:06+00';
@@ -175,7 +175,7 @@ SET LOCAL pg_workflow.clock = '2030-01-02 00:01+00';
 CALL workflow.run();
 SELECT key, state FROM workflow.item ORDER BY key;
 SELECT day, tokens, cost, refused_at FROM workflow.model_budgets ORDER BY day;
-SELECT count(*) FROM workflow._conditions_of_model();
+SELECT count(*) FROM workflow._conditions_of_models();
 ROLLBACK;
 -- what was refused cost nothing
 BEGIN;
@@ -189,7 +189,7 @@ BEGIN;
 SELECT define('poor', '{"estimate": 120}', '{"budget": {"tokens": 100}}');
 SELECT workflow.mock('llm', jsonb_build_object('body', message('{"a": 1}')));
 SELECT (ask('poor', 'p', 'p')).state;
-SELECT detail ~ 'calls of models wait since' AS waits FROM workflow._conditions_of_model();
+SELECT detail ~ 'calls of models wait since' AS waits FROM workflow._conditions_of_models();
 SELECT count(*) AS sent FROM workflow.mock_requests;
 ROLLBACK;
 
@@ -228,6 +228,15 @@ FROM (VALUES
   ('[{"data": {"id": "c2", "model": "o-1", "choices": [{"index": 0, "delta": {"content": "he"}, "finish_reason": null}]}}]'),
   ('[{"data": {"type": "response.created", "response": {"id": "r2"}}}, {"data": {"type": "error", "code": "server_error", "message": "sorry"}}]'),
   ('[]')) AS s (events), LATERAL workflow._model_answer(jsonb_build_object('events', s.events)) AS a, LATERAL workflow._model_facts(a.body) AS f;
+
+-- whatever else is answered is read without an error
+SELECT a.answer, m.is_whole, f.text, f.input_tokens
+FROM (VALUES ('5'::jsonb), ('"x"'), ('[1]'), ('null'), ('{"usage": "lots", "content": 5, "choices": {}, "output": [7], "status": 1}'),
+  ('{"choices": [{"message": 5}], "usage": [1]}'), ('{"content": [5, {"type": "text"}], "usage": {"input_tokens": -1}}'), ('{"events": {}}'),
+  ('{"events": [{"data": {"type": "message_start", "message": 5}}, {"data": {"type": "content_block_start", "content_block": 5}}, {"data": {"type": "message_delta", "delta": [1], "usage": "x"}}]}'),
+  ('{"events": [{"data": {"choices": 5}}, {"data": {"choices": [{"delta": {"tool_calls": 5, "content": {"a": 1}}}]}}, {"data": {"choices": [{"delta": 3, "finish_reason": "stop"}], "usage": 1}}]}'),
+  ('{"events": [{"data": {"type": "response.completed", "response": 5}}]}')) AS a (answer),
+  LATERAL workflow._model_answer(a.answer) AS m, LATERAL workflow._model_facts(m.body) AS f;
 
 -- a document that cannot be meant
 SELECT f.code, f.path, f.problem FROM (VALUES

@@ -180,11 +180,11 @@ is(requests('slowly=anthropic_message') - $before, 2, 'and were not sent');
 is(sql(q{SELECT tokens, token_limit, refused_at IS NOT NULL FROM workflow.model_budgets WHERE workflow = 'thrifty'}), '2670|4500|t', 'what they took is counted');
 like(sql(q{SELECT w.waiting_on || ': ' || w.waiting_detail FROM workflow.job AS j, workflow.where_is(j.item_id) AS w WHERE j.waiting_on = 'budget' LIMIT 1}),
 	qr/^budget: budget of workflow thrifty, 2670 of 4500 tokens are spent today, there is a new one at .*; job \d+ looks again at/, 'where_is() says what and until when');
-is(sql(q{SELECT kind, subject, owner FROM workflow._conditions_of_model()}), 'budget_spent|workflow:thrifty|ml', 'its owner is to know');
+is(sql(q{SELECT kind, subject, owner FROM workflow._conditions_of_models()}), 'budget_spent|workflow:thrifty|ml', 'its owner is to know');
 define('thrifty', 'slowly=anthropic_message', $thrifty, budget => { tokens => 100000 });
 sql(q{UPDATE workflow.job SET run_at = now() WHERE waiting_on = 'budget'});    # five minutes later
 wait_for("count(*) = 6 FROM workflow.items WHERE workflow = 'thrifty' AND outcome = 'done'", 'a larger one lets them go on');
-is(sql('SELECT count(*) FROM workflow._conditions_of_model()'), '0', 'and nothing is wrong any more');
+is(sql('SELECT count(*) FROM workflow._conditions_of_models()'), '0', 'and nothing is wrong any more');
 
 # --------------------------------------------------------- rates in tokens
 
