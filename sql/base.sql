@@ -110,7 +110,7 @@ BEGIN
     SELECT * FROM (VALUES
       ('workflow',      NULL, 'its items, versions and definer belong to the name',
        'workflow.pause_workflow(name, reason) stops a workflow'),
-      ('definition',    'workflow, version, hash, document, created_at, owner, functions, definer_oid',
+      ('definition',    'workflow, version, hash, document, created_at, owner, functions, definer_oid, budget',
                               'versions of workflows are immutable, since items are pinned to theirs',
        'Call workflow.define() with the changed document; it becomes the next version; only definer may be updated'),
       ('retirement',    NULL, 'a version that takes no items would take them again',
@@ -192,6 +192,11 @@ BEGIN
        'What was answered stays on record'),
       ('review_vote',   '',   'who approved what is a record',
        'workflow.decide(id, decision, reason) decides a review'),
+      ('model_call',    NULL, 'what is under way would be asked and paid for beside the budget',
+       'A call ends by itself'),
+      ('model_budget',  'workflow, day',
+                              'a budget that is spent would be spent again',
+       'workflow.define(document) with another budget changes it'),
       ('review',        'item_id, seq, state, spec, shown, proposed, previous, opened_at, current, edited',
                               'what people were shown and have decided is a record',
        'workflow.decide(id, decision, reason) decides a review; an event that leaves its state closes it'))

@@ -232,8 +232,8 @@ BEGIN
 
   SELECT coalesce(max(d.version), 0) + 1 INTO version
   FROM workflow.definition AS d WHERE d.workflow = name;
-  INSERT INTO workflow.definition (workflow, version, hash, document, definer, owner, functions)
-  VALUES (name, version, content, document, definer, owner, functions);
+  INSERT INTO workflow.definition (workflow, version, hash, document, definer, owner, functions, budget)
+  VALUES (name, version, content, document, definer, owner, functions, document::jsonb -> 'budget');
   UPDATE workflow.workflow AS w SET owner = owner, active_version = version, retired_at = NULL WHERE w.workflow = name;
   PERFORM workflow._ensure_queues(document::jsonb, owner);
   created := true;

@@ -206,6 +206,9 @@ BEGIN
   ELSIF job.status = 'running' THEN
     waiting_on := 'worker';
     waiting_detail := format('%s works on it since %s', job.worker, job.claimed_at);
+  ELSIF job.status = 'ready' AND job.waiting_on IN ('budget', 'same_request') THEN
+    waiting_on := job.waiting_on;
+    waiting_detail := format('%s; job %s looks again at %s', workflow._waiting_for_model(item.workflow, effect, job.waiting_on), job.job_id, job.run_at);
   ELSIF job.status = 'ready' AND job.waiting_on IS NOT NULL THEN
     SELECT f.waiting_on, format('%s; job %s looks again at %s', f.detail, job.job_id, job.run_at)
       INTO waiting_on, waiting_detail
@@ -592,10 +595,12 @@ AS $$
   WHERE h.at IS NOT NULL
   UNION ALL
   SELECT m.created_at, NULL, 4, 'model answer',
-         concat_ws(', ', m.model, m.request_id, m.stop_reason,
-                   m.input_tokens || ' tokens in', m.output_tokens || ' out'),
-         NULL, NULL, m.output
-  FROM workflow.model_output AS m WHERE m.item_id = item
+         CASE WHEN m.cached_from IS NOT NULL THEN format('that of effect %s again (model output %s)', f.effect_id, m.cached_from)
+              ELSE concat_ws(', ', m.model, m.request_id, m.stop_reason,
+                             m.input_tokens || ' tokens in', m.output_tokens || ' out', m.cost || ' ' || m.currency) END,
+         NULL, NULL, coalesce(m.output, f.output)
+  FROM workflow.model_output AS m LEFT JOIN workflow.model_output AS f ON f.model_output_id = m.cached_from
+  WHERE m.item_id = item
 $$;
 COMMENT ON FUNCTION workflow._timeline_work(bigint) IS
   'Inner: attempts, effects and model answers of an item';
@@ -702,6 +707,18 @@ $$;
 COMMENT ON FUNCTION workflow._endpoint_facts(text) IS
   'Inner: the options of an endpoint that say what a second copy of a request does';
 
+-- The effect of another request that has the key of one that was proven not applied, or answered in vain.
+CREATE FUNCTION workflow._later_generation(effect workflow.effect) RETURNS bigint LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT n.effect_id FROM workflow.effect AS n
+  WHERE n.endpoint_id = effect.endpoint_id AND n.generation = effect.generation + 1
+    AND n.key = CASE effect.generation WHEN 1 THEN effect.key
+                  ELSE left(effect.key, -length('#' || effect.generation)) END || '#' || effect.generation + 1
+$$;
+COMMENT ON FUNCTION workflow._later_generation(workflow.effect) IS
+  'Inner: the effect that is the next generation of the key of another one';
+
 -- What running the work of an existing effect once more would do.
 CREATE FUNCTION workflow._if_effect_again(
   effect workflow.effect, dedup text, key_ttl interval, on_unknown text DEFAULT NULL,
@@ -719,9 +736,11 @@ DECLARE
                       FROM workflow.effect AS r
                       WHERE r.reverts = effect.effect_id AND r.state NOT IN ('failed', 'dead', 'cancelled')
                       ORDER BY r.spec ? 'members', r.effect_id DESC LIMIT 1);
+  later bigint := workflow._later_generation(effect);
 BEGIN
   verdict := CASE
     WHEN effect.state = 'succeeded' THEN 'already done'
+    WHEN later IS NOT NULL THEN 'would not run'
     WHEN effect.state IN ('held', 'blocked') THEN 'would be held'
     WHEN NOT may_be_applied THEN 'would be sent'
     WHEN effect.kind IN ('http', 'call', 'revert')
@@ -733,6 +752,8 @@ BEGIN
     WHEN effect.state = 'succeeded' THEN concat('succeeded at ', effect.finished_at, ', external id ' || effect.external_id,
                                                 taken_back, '; the stored result is used, nothing is sent',
                                                 CASE WHEN taken_back IS NOT NULL THEN ', to do it anew takes another key' END)
+    WHEN later IS NOT NULL AND effect.kind = 'model' THEN format('the model was asked again (effect %s), with what was wrong with its answer', later)
+    WHEN later IS NOT NULL THEN format('another request has its key since: effect %s', later)
     WHEN effect.state = 'held' THEN 'a person decides first: workflow.resolve() says whether it was applied'
     WHEN effect.state = 'blocked' THEN 'it waits until its cause changes: ' || cause
     WHEN effect.state = 'failed' THEN 'refused by the receiver, proven not applied: ' || cause

@@ -36,6 +36,7 @@ CREATE TABLE workflow.definition (
   owner      text NOT NULL,
   functions  jsonb NOT NULL DEFAULT '{}',
   definer_oid oid,
+  budget     jsonb,
   PRIMARY KEY (workflow, version),
   UNIQUE (workflow, hash)
 );
@@ -43,6 +44,7 @@ COMMENT ON TABLE workflow.definition IS 'Immutable versions of workflow document
 COMMENT ON COLUMN workflow.definition.hash IS 'SHA-256 of the canonical (jsonb) form of the document';
 COMMENT ON COLUMN workflow.definition.owner IS 'Owner that the document names, else the definer';
 COMMENT ON COLUMN workflow.definition.functions IS 'Full names of the functions of sql activities, by the name in the document';
+COMMENT ON COLUMN workflow.definition.budget IS 'That of the document, which may be long: what its models may take in a day';
 COMMENT ON COLUMN workflow.definition.definer IS 'Role whose rights sql, http and model activities of this version use';
 COMMENT ON COLUMN workflow.definition.definer_oid IS 'The role that definer named when the row was written: another one of that name later is not meant';
 
@@ -435,7 +437,7 @@ COMMENT ON COLUMN workflow.job.attempt IS 'Executions begun and charged';
 COMMENT ON COLUMN workflow.job.seq IS 'Visit of the state that the job belongs to';
 COMMENT ON COLUMN workflow.job.session_pid IS 'With a claim bound to a session: its process, beside session_start';
 COMMENT ON COLUMN workflow.job.dead_letter IS 'With status dead: queue that the retry policy sent it to; null where it names none';
-COMMENT ON COLUMN workflow.job.waiting_on IS 'With status waiting: review, exception, effect, blocked, paused; with status ready, why not before run_at: breaker, paused, rate_limit, max_in_flight, retry (of its endpoint)';
+COMMENT ON COLUMN workflow.job.waiting_on IS 'With status waiting: review, exception, effect, blocked, paused; with status ready, why not before run_at: breaker, paused, rate_limit, max_in_flight, retry (of its endpoint), budget (of its workflow), same_request (another call asks the same just now)';
 
 CREATE TABLE workflow.spent_key (
   queue  text COLLATE "C" NOT NULL,
@@ -658,11 +660,31 @@ CREATE TABLE workflow.model_output (
   input_tokens  bigint,
   output_tokens bigint,
   output        jsonb,
-  created_at    timestamptz NOT NULL
+  created_at    timestamptz NOT NULL,
+  attempt       int,
+  cache_read_tokens  bigint,
+  cache_write_tokens bigint,
+  cost          numeric,
+  currency      text COLLATE "C",
+  errors        jsonb,
+  fingerprint   bytea,
+  reading       text COLLATE "C",
+  reusable      boolean NOT NULL DEFAULT false,
+  cached_from   bigint
 );
 CREATE INDEX model_output_effect ON workflow.model_output (effect_id);
 CREATE INDEX model_output_item ON workflow.model_output (item_id) WHERE item_id IS NOT NULL;
+CREATE INDEX model_output_reusable ON workflow.model_output (fingerprint, model_output_id) WHERE reusable;
 COMMENT ON TABLE workflow.model_output IS 'What models answered, kept by reference: provider request id, model, tokens, stop reason, output';
+COMMENT ON COLUMN workflow.model_output.version IS 'As the state declares it: answers of another version are not used again';
+COMMENT ON COLUMN workflow.model_output.input_tokens IS 'Tokens of the request that were neither read from nor written to a cache of the provider';
+COMMENT ON COLUMN workflow.model_output.attempt IS 'Send of the effect that it answers; null where nothing was sent';
+COMMENT ON COLUMN workflow.model_output.cost IS 'By the prices of the state, as the request was intended; null where it has none, or no tokens were told';
+COMMENT ON COLUMN workflow.model_output.errors IS 'What the schema of the state does not allow in it: {path, keyword, message}';
+COMMENT ON COLUMN workflow.model_output.fingerprint IS 'Of the request, as in workflow.effect: the same request is answered by it again';
+COMMENT ON COLUMN workflow.model_output.reading IS 'How the output was read: the selector, else the profile';
+COMMENT ON COLUMN workflow.model_output.reusable IS 'It was a success of its own';
+COMMENT ON COLUMN workflow.model_output.cached_from IS 'Nothing was sent: the answer is that of this earlier row, which has the output';
 
 -- -------------------------------------------------------------------- review
 
@@ -896,6 +918,40 @@ CREATE TABLE workflow.review_vote (
   PRIMARY KEY (review_id, voter)
 );
 COMMENT ON TABLE workflow.review_vote IS 'Who decided what in reviews that more than one person has to approve';
+
+-- --------------------------------------------------------------------- model
+
+CREATE TABLE workflow.model_call (
+  effect_id   bigint NOT NULL,
+  attempt     int NOT NULL,
+  fingerprint bytea NOT NULL,
+  version     text,
+  workflow    text COLLATE "C",
+  day         date,
+  tokens      bigint,
+  cost        numeric,
+  used_tokens bigint,
+  used_cost   numeric,
+  PRIMARY KEY (effect_id, attempt)
+);
+CREATE INDEX model_call_fingerprint ON workflow.model_call (fingerprint);
+CREATE INDEX model_call_workflow ON workflow.model_call (workflow) WHERE workflow IS NOT NULL;
+COMMENT ON TABLE workflow.model_call IS 'Calls of models under way, with what they are thought to take; those of a budget until the next one counts what they took';
+COMMENT ON COLUMN workflow.model_call.workflow IS 'Whose budget it is charged to; null: none';
+COMMENT ON COLUMN workflow.model_call.day IS 'Of the budget, in UTC: that on which the call began';
+COMMENT ON COLUMN workflow.model_call.tokens IS 'What it is thought to take';
+COMMENT ON COLUMN workflow.model_call.used_tokens IS 'What it took; null while it is under way';
+
+CREATE TABLE workflow.model_budget (
+  workflow   text COLLATE "C" NOT NULL,
+  day        date NOT NULL,
+  tokens     bigint NOT NULL DEFAULT 0,
+  cost       numeric NOT NULL DEFAULT 0,
+  refused_at timestamptz,
+  PRIMARY KEY (workflow, day)
+);
+COMMENT ON TABLE workflow.model_budget IS 'What the calls of models of a workflow took on each day (UTC), but those that are in workflow.model_call still';
+COMMENT ON COLUMN workflow.model_budget.refused_at IS 'Since when calls wait because the budget of the day is spent; null while they do not';
 
 -- ---------------------------------------------------------------------- dump
 

@@ -43,6 +43,7 @@ static const WfField document_fields[] = {
 	{"initial", WF_TEXT, "name the state that items start in", check_initial},
 	{"retry", WF_OBJECT, NULL, wf_check_policies},
 	{"queues", WF_OBJECT, NULL, wf_check_queues},
+	{"budget", WF_OBJECT, NULL, wf_check_budget},
 	{"activities", WF_OBJECT, NULL, wf_check_activities},
 	{"states", WF_OBJECT, "describe the states", wf_check_states},
 	{"any", WF_OBJECT, NULL, wf_check_any},

@@ -175,7 +175,7 @@ static void
 report_unchecked(WfCheck *check, const WfState *state)
 {
 	wf_check_warning(check, "unchecked_model",
-					 psprintf("let a state follow with {\"validate\": {\"value\": \"$.%s\", \"schema\": {...}}}",
+					 psprintf("give it a \"schema\", or let a state follow with {\"validate\": {\"value\": \"$.%s\", \"schema\": {...}}}",
 							  state->result_key),
 					 "no schema is checked against what the model answers");
 }

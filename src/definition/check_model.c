@@ -55,7 +55,8 @@ wf_find_unchecked_models(const WfGraph *graph)
 		bool	   *validators;
 		bool	   *before;
 
-		if (graph->states[i].kind != WF_ACTIVITY_MODEL)
+		if (graph->states[i].kind != WF_ACTIVITY_MODEL ||
+			wf_jsonb_get(graph->states[i].activity, "schema") != NULL)
 			continue;
 		CHECK_FOR_INTERRUPTS();
 		validators = validators_of(graph, validated, graph->states[i].result_key);

@@ -1,6 +1,6 @@
 /*
  * check_request.c
- *	  The activities that go outside: http and model.
+ *	  What goes outside: requests, and the activity http.
  */
 #include "postgres.h"
 
@@ -19,8 +19,8 @@ static const char *const methods[] = {
 
 /* ---------------------------------------------------------------------- http */
 
-static void
-check_method(WfCheck *check, JsonbValue *value)
+void
+wf_check_method(WfCheck *check, JsonbValue *value)
 {
 	char	   *text = wf_jsonb_value_text(value);
 
@@ -32,8 +32,8 @@ check_method(WfCheck *check, JsonbValue *value)
 				   "\"%s\" is not an HTTP method", text);
 }
 
-static void
-check_path(WfCheck *check, JsonbValue *value)
+void
+wf_check_path(WfCheck *check, JsonbValue *value)
 {
 	char	   *text = wf_jsonb_value_text(value);
 
@@ -58,8 +58,8 @@ is_header_name(const char *name)
 	return true;
 }
 
-static void
-check_headers(WfCheck *check, JsonbValue *value)
+void
+wf_check_headers(WfCheck *check, JsonbValue *value)
 {
 	int			count;
 	WfMember   *members = wf_jsonb_members(value, &count);
@@ -115,9 +115,9 @@ check_form(WfCheck *check, JsonbValue *request)
 
 /* What is read before the action, so that its effect can be undone. */
 static const WfField before_fields[] = {
-	{"method", WF_TEXT, NULL, check_method},
-	{"path", WF_TEXT, "say what is read", check_path},
-	{"headers", WF_OBJECT, NULL, check_headers},
+	{"method", WF_TEXT, NULL, wf_check_method},
+	{"path", WF_TEXT, "say what is read", wf_check_path},
+	{"headers", WF_OBJECT, NULL, wf_check_headers},
 	{NULL}
 };
 
@@ -128,9 +128,9 @@ check_before(WfCheck *check, JsonbValue *value)
 }
 
 static const WfField revert_fields[] = {
-	{"method", WF_TEXT, "say how it is sent", check_method},
-	{"path", WF_TEXT, "say where it is sent", check_path},
-	{"headers", WF_OBJECT, NULL, check_headers},
+	{"method", WF_TEXT, "say how it is sent", wf_check_method},
+	{"path", WF_TEXT, "say where it is sent", wf_check_path},
+	{"headers", WF_OBJECT, NULL, wf_check_headers},
 	{"body", WF_ANY, NULL, wf_check_template},
 	{"content_type", WF_TEXT, NULL, check_content_type},
 	{NULL}
@@ -146,9 +146,9 @@ check_revert(WfCheck *check, JsonbValue *value)
 static const WfField http_fields[] = {
 	{"endpoint", WF_TEXT, WHY_ENDPOINT, wf_check_action_endpoint},
 	{"queue", WF_TEXT, WF_WHY_QUEUE, wf_check_queue_name},
-	{"method", WF_TEXT, "say how it is sent", check_method},
-	{"path", WF_TEXT, "say where it is sent", check_path},
-	{"headers", WF_OBJECT, NULL, check_headers},
+	{"method", WF_TEXT, "say how it is sent", wf_check_method},
+	{"path", WF_TEXT, "say where it is sent", wf_check_path},
+	{"headers", WF_OBJECT, NULL, wf_check_headers},
 	{"body", WF_ANY, NULL, wf_check_template},
 	{"content_type", WF_TEXT, NULL, check_content_type},
 	{"key", WF_TEXT | WF_ARRAY, WHY_KEY, wf_check_effect_key, "effect_without_key"},
@@ -170,25 +170,4 @@ wf_check_http(WfCheck *check, JsonbValue *value)
 		strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
 		wf_check_notice(check, "no_revert", "say with \"revert\" how it is undone, if it can be",
 						"the action cannot be undone by workflow.revert()");
-}
-
-/* --------------------------------------------------------------------- model */
-
-static const WfField model_fields[] = {
-	{"endpoint", WF_TEXT, WHY_ENDPOINT, wf_check_model_endpoint},
-	{"queue", WF_TEXT, WF_WHY_QUEUE, wf_check_queue_name},
-	{"method", WF_TEXT, NULL, check_method},
-	{"path", WF_TEXT, "say where it is sent", check_path},
-	{"headers", WF_OBJECT, NULL, check_headers},
-	{"body", WF_ANY, "say what the model is asked", wf_check_template},
-	{"version", WF_TEXT, NULL, NULL},
-	{"output", WF_TEXT, NULL, wf_check_selector},
-	{"retry", WF_TEXT | WF_OBJECT, NULL, wf_check_retry},
-	{NULL}
-};
-
-void
-wf_check_model(WfCheck *check, JsonbValue *value)
-{
-	wf_check_object(check, value, model_fields);
 }

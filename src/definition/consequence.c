@@ -71,6 +71,7 @@ static const struct
 	{"gate_overlap", "a value in two tiers would take the first, and the other is never reached"},
 	{"gate_unguarded", "a missing number takes the way of \"otherwise\", as a low one does"},
 	{"unchecked_model", "whatever the model answers is taken as it is, also when it answers something else the second time"},
+	{"unpriced_model", "its calls cost nothing that is known, and the budget is never spent"},
 	{"not_pure", "after an unknown outcome a call that could be repeated may wait for a person"},
 	/* what happens twice */
 	{"effect_without_key", "a second attempt could not be told from a second action, so the action might happen twice"},

@@ -165,8 +165,12 @@ extern void wf_check_queue_name(WfCheck *check, JsonbValue *value);
 /* How long work of a queue may wait, in microseconds; 0 when it is not known. */
 extern int64 wf_check_queue_sla(WfCheck *check, const char *queue);
 
+extern void wf_check_method(WfCheck *check, JsonbValue *value);
+extern void wf_check_path(WfCheck *check, JsonbValue *value);
+extern void wf_check_headers(WfCheck *check, JsonbValue *value);
 extern void wf_check_http(WfCheck *check, JsonbValue *value);
-extern void wf_check_model(WfCheck *check, JsonbValue *value);
+extern void wf_check_model(WfCheck *check, JsonbValue *value);	/* check_model_call.c */
+extern void wf_check_budget(WfCheck *check, JsonbValue *value);
 extern void wf_check_spawn(WfCheck *check, JsonbValue *value);
 extern void wf_check_gate(WfCheck *check, JsonbValue *value);
 extern void wf_check_review(WfCheck *check, JsonbValue *value);

@@ -100,6 +100,23 @@ wf_parse_json(const char *text, size_t length)
 	return attempt(parse, pnstrdup(text, length));
 }
 
+PG_FUNCTION_INFO_V1(wf_inner_read_json);
+
+/*
+ * _read_json(value text) returns jsonb
+ */
+Datum
+wf_inner_read_json(PG_FUNCTION_ARGS)
+{
+	char	   *json = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Jsonb	   *value = wf_parse_json(json, strlen(json));
+
+	if (value == NULL)
+		PG_RETURN_NULL();
+
+	PG_RETURN_JSONB_P(value);
+}
+
 typedef struct Bytes
 {
 	const char *data;

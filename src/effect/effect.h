@@ -77,6 +77,22 @@ extern WfReservation wf_effect_reserve(const WfIntent *intent, int64 *effect_id)
 extern WfReservation wf_effect_reserve_prepared(const WfPrepared *prepared, int64 *effect_id);
 
 /*
+ * The same request of the same version of a model has been answered: the effect,
+ * which is pending, succeeds with that answer.  Returns whether it does.
+ */
+extern bool wf_effect_reuse_output(int64 effect_id);
+
+/*
+ * An answer that cannot be used is asked for once more, with the body given: as a
+ * new generation of its key, which is returned; 0: it cannot be asked.
+ */
+extern int64 wf_effect_ask_again(int64 effect_id, const char *item_state, int item_seq,
+								 Jsonb *body);
+
+/* Tokens that an answer of a model took; -1: not known. */
+extern int	wf_effect_model_tokens(int64 model_output_id);
+
+/*
  * A person wants an effect again that has ended without success: it is pending,
  * with all its attempts, or held where it may have been applied.  Raises 55000
  * where its request cannot be sent any more.  Others are left as they are.
@@ -105,7 +121,8 @@ typedef struct WfEffectOutcome
 	TimestampTz next_at;		/* with AGAIN */
 	const char *waiting_on;		/* with AGAIN, a constant: breaker, paused,
 								 * rate_limit, retry (its endpoint does not
-								 * take it now), else NULL */
+								 * take it now), budget, same_request, else
+								 * NULL */
 	bool		charged;
 	const char *error_class;	/* NULL on success */
 	const char *message;

@@ -14,7 +14,7 @@
 #include "utils/json.h"
 
 /* A stream of more is kept as text. */
-#define MAX_EVENTS	10000
+#define MAX_EVENTS	100000
 
 typedef struct Stream
 {

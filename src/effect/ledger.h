@@ -358,10 +358,6 @@ extern Jsonb *wf_select_first(Jsonb *target, const char *selector);
 extern Jsonb *wf_select_with(Jsonb *target, const char *selector, Jsonb *variables);
 extern Jsonb *wf_parse_json(const char *text, size_t length);
 
-/* model.c */
-extern Jsonb *wf_model_read(const WfEffect *effect, const WfAnswer *answer,
-							WfVerdict *verdict, int64 *model_output_id);
-
 /* facts.c */
 extern List *wf_default_quota_codes(void);
 extern List *wf_default_mismatch_codes(void);

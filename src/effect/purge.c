@@ -28,7 +28,7 @@ static WfPlan purge_plan = {
 	.nargs = 3,
 	.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID},
 	.sql = "UPDATE workflow.effect SET body = NULL, headers = NULL, response = NULL, "
-	"response_raw = NULL, previous = NULL, spec = spec - 'data', purged_at = clock_timestamp() "
+	"response_raw = NULL, previous = NULL, spec = spec - '{data,schema,reask}'::text[], purged_at = clock_timestamp() "
 	"WHERE effect_id = ANY (ARRAY(SELECT e.effect_id FROM workflow.effect AS e "
 	"WHERE e.finished_at >= $1::timestamptz AND e.finished_at < $2::timestamptz "
 	"AND e.purged_at IS NULL "
@@ -46,8 +46,8 @@ static WfPlan purge_output_plan = {
 	.by_index = true,
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
-	.sql = "UPDATE workflow.model_output SET output = NULL "
-	"WHERE effect_id = ANY ($1::int8[]) AND output IS NOT NULL",
+	.sql = "UPDATE workflow.model_output SET output = NULL, errors = NULL "
+	"WHERE effect_id = ANY ($1::int8[]) AND (output IS NOT NULL OR errors IS NOT NULL)",
 };
 
 static WfPlan oldest_plan = {

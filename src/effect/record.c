@@ -12,7 +12,7 @@
 #include "postgres.h"
 
 #include "base/jsonb.h"
-#include "effect/ledger.h"
+#include "effect/model.h"
 #include "utils/builtins.h"
 
 /*
@@ -162,6 +162,7 @@ read_news(const WfEffect *effect, const WfEndpoint *endpoint, const WfExchange *
 		news.answer = wf_answer_read(exchange);
 	facts = wf_facts_of(exchange, endpoint, news.answer.body);
 	news.verdict = wf_classify(&facts, endpoint);
+	wf_model_judge_refusal(effect, exchange, news.answer.body, &news.verdict);
 	news.retry_after_us = exchange->retry_after_ms < 0 ? -1 : exchange->retry_after_ms * 1000;
 	if (exchange->kind == WF_EXCHANGE_BEFORE)
 		accept_absence(&news.verdict, exchange);
@@ -246,6 +247,7 @@ record(WfLedgerPage *page, const WfRecording *recording, WfEffect *effect, List 
 	WfNews		news;
 
 	wf_heed_ignored_key(effect, endpoint, exchange);
+	wf_model_heed_profile(effect, endpoint);
 	news = read_news(effect, endpoint, exchange, recording->policy);
 	if (!is_current(effect, recording->token))
 		return record_late(page, effect, endpoint, &news);

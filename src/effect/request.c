@@ -13,6 +13,7 @@
 #include "effect/ledger.h"
 #include "effect/mask.h"
 #include "effect/mock.h"
+#include "effect/model.h"
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
@@ -263,6 +264,8 @@ wf_fill_wire(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint,
 			break;
 	}
 	add_endpoint_headers(wire, endpoint);
+	if (wf_model_api_version(effect) != NULL)
+		add_default_header(wire, "anthropic-version", wf_model_api_version(effect));
 	add_default_header(wire, "Accept", "application/json");
 	add_default_header(wire, "User-Agent", "pg_workflow/" WF_VERSION);
 

@@ -25,6 +25,7 @@
 #include "catalog/pg_type.h"
 #include "effect/ledger.h"
 #include "effect/mock.h"
+#include "effect/model.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -274,8 +275,13 @@ begin_attempt(const WfEffect *effect, const char *worker, bool is_mocked,
 	if (is_stopped(effect, endpoint, is_mocked, outcome))
 		return NULL;
 	wire = build_wire(effect, endpoint, is_mocked, outcome);
-	if (wire == NULL || must_wait(effect, endpoint, outcome))
+	if (wire == NULL || wf_model_stops(effect, outcome))
 		return NULL;
+	if (must_wait(effect, endpoint, outcome))
+	{
+		wf_model_take_back(effect);
+		return NULL;
+	}
 	mark_sending(effect, wire, worker, true);
 
 	return wire;
@@ -374,7 +380,7 @@ is_unhindered(const WfEffect *effect, const WfEndpoint *endpoint)
 {
 	return wf_effects_mode == WF_EFFECTS_ON &&
 		wf_effect_is(effect, "pending") && effect->next_at <= wf_now() &&
-		is_open(endpoint) && !wf_needs_read_before(effect) &&
+		is_open(endpoint) && strcmp(effect->kind, "model") != 0 && !wf_needs_read_before(effect) &&
 		wf_next_step(effect, endpoint) == WF_UNKNOWN_RESEND &&
 		wf_why_blocked(effect, endpoint) == NULL && wf_why_held(effect, endpoint) == NULL;
 }

@@ -17,6 +17,7 @@
 #include "common/pg_prng.h"
 #include "effect/ledger.h"
 #include "effect/mock.h"
+#include "effect/model.h"
 #include "effect/verify.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -444,6 +445,7 @@ wf_effect_settle_on(WfLedgerPage *page, const WfEffect *effect, const WfEndpoint
 				   &settlement, &outcome);
 	if (news->verdict.evidence == WF_NOT_KNOWN || wf_has_lost_answer(&news->verdict))
 		note_doubt(effect);
+	wf_model_end(effect, news);
 	wf_effect_take_back_send(effect, news->exchange);
 	wf_effect_note_attempt(page, effect, news,
 						   attempt_outcome(decided, news->verdict.evidence), message);

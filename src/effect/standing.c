@@ -14,7 +14,9 @@ static WfPlan model_output_plan = {
 	.expected = SPI_OK_SELECT,
 	.nargs = 1,
 	.argtypes = {INT8OID},
-	.sql = "SELECT output FROM workflow.model_output WHERE model_output_id = $1::int8",
+	.sql = "SELECT coalesce(o.output, s.output) FROM workflow.model_output AS o "
+	"LEFT JOIN workflow.model_output AS s ON s.model_output_id = o.cached_from "
+	"WHERE o.model_output_id = $1::int8",
 };
 
 static WfPlan endpoints_plan = {

@@ -14,13 +14,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/*
- * Puts the work of a visit into the queue of its state.  waiting_on NULL: it
- * is ready.  While the item is paused, what would be ready waits for that.
- */
-int64
-wf_item_enqueue(const WfVisit *visit, const char *kind, const char *waiting_on,
-				int64 effect_id, Jsonb *payload)
+static int64
+enqueue(const WfVisit *visit, const char *kind, const char *waiting_on, int64 effect_id,
+		int units, Jsonb *payload)
 {
 	WfNewJob	job = {0};
 
@@ -36,9 +32,31 @@ wf_item_enqueue(const WfVisit *visit, const char *kind, const char *waiting_on,
 	job.state = visit->state->name;
 	job.seq = visit->item->seq;
 	job.effect_id = effect_id;
+	job.units = units;
 	job.payload = payload;
 
 	return wf_queue_enqueue(&job);
+}
+
+/*
+ * Puts the work of a visit into the queue of its state.  waiting_on NULL: it
+ * is ready.  While the item is paused, what would be ready waits for that.
+ */
+int64
+wf_item_enqueue(const WfVisit *visit, const char *kind, const char *waiting_on,
+				int64 effect_id, Jsonb *payload)
+{
+	return enqueue(visit, kind, waiting_on, effect_id, 1, payload);
+}
+
+/*
+ * The same of an effect that takes so many units of the rate limit; 0: one.
+ */
+int64
+wf_item_enqueue_units(const WfVisit *visit, const char *kind, const char *waiting_on,
+					  int64 effect_id, int units)
+{
+	return enqueue(visit, kind, waiting_on, effect_id, Max(1, units), NULL);
 }
 
 const WfItem *

@@ -145,6 +145,14 @@ revive_timeout(const Held *held)
 		wf_item_revive_timeout(held->item);
 }
 
+static void
+fail_for_good(const Held *held, const WfEffectOutcome *outcome, const WfFollow *follow)
+{
+	wf_item_fail_job_for_good(held->job, outcome->error_class, outcome->message,
+							  outcome->result, follow->actor);
+	revive_timeout(held);
+}
+
 /*
  * Applies the state of an effect to one of its jobs.
  */
@@ -154,21 +162,28 @@ apply(const Held *held, const WfEffectOutcome *outcome, const WfFollow *follow)
 	switch (outcome->disposition)
 	{
 		case WF_EFFECT_SUCCEEDED:
+			wf_item_settle_tokens(held->job, outcome, true);
 			wf_item_complete_job(held->job, "ok", outcome->result, follow->actor);
 			break;
 		case WF_EFFECT_FAILED:
+			wf_item_settle_tokens(held->job, outcome, true);
+			if (held->item != NULL && wf_item_reask(held->job, outcome))
+				break;
+			fail_for_good(held, outcome, follow);
+			break;
 		case WF_EFFECT_DEAD:
-			wf_item_fail_job_for_good(held->job, outcome->error_class, outcome->message,
-									  outcome->result, follow->actor);
-			revive_timeout(held);
+			wf_item_settle_tokens(held->job, outcome, true);
+			fail_for_good(held, outcome, follow);
 			break;
 		case WF_EFFECT_AGAIN:
 		case WF_EFFECT_BEFORE_DONE:
+			wf_item_settle_tokens(held->job, outcome, follow->waiting_on == NULL);
 			make_ready(held, Max(wf_now(), Max(outcome->next_at, follow->not_before)),
 					   follow->waiting_on);
 			revive_timeout(held);
 			break;
 		case WF_EFFECT_BLOCKED:
+			wf_item_settle_tokens(held->job, outcome, true);
 			wf_queue_park(held->job, "blocked", outcome->error_class, outcome->message);
 			revive_timeout(held);
 			break;

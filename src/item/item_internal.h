@@ -172,6 +172,27 @@ extern void wf_item_leave(const WfItem *item, const WfState *state, bool job_is_
 /* activity.c */
 extern int64 wf_item_enqueue(const WfVisit *visit, const char *kind,
 							 const char *waiting_on, int64 effect_id, Jsonb *payload);
+extern int64 wf_item_enqueue_units(const WfVisit *visit, const char *kind,
+								   const char *waiting_on, int64 effect_id, int units);
+extern void wf_item_set_effect(const WfJob *job, int64 effect_id);
+
+/* ---- reask.c ---- */
+
+/*
+ * The body that asks a model, of what the document says and the body as it was
+ * rendered; *estimate is how many tokens that is thought to take, {input, output}.
+ */
+extern Jsonb *wf_item_model_request(Jsonb *activity, Jsonb *rendered, Jsonb **estimate);
+
+/* Where a model is asked that follows a profile. */
+extern const char *wf_item_model_path(Jsonb *activity);
+
+/*
+ * Lets the job ask once more, if the state says so of such an answer; false: the
+ * job has failed.
+ */
+extern bool wf_item_reask(const WfJob *job, const WfEffectOutcome *outcome);
+extern void wf_item_settle_tokens(const WfJob *job, const WfEffectOutcome *outcome, bool was_sent);
 extern const WfItem *wf_item_enter_sql(const WfVisit *visit);
 extern const WfItem *wf_item_enter_task(const WfVisit *visit);
 extern const WfItem *wf_item_enter_review(const WfVisit *visit);

@@ -29,6 +29,7 @@ typedef struct Request
 	WfPrepared *prepared;
 	WfReservation verdict;
 	int64		effect_id;
+	int			units;			/* of the rate limit; 0: one */
 } Request;
 
 static bool
@@ -152,7 +153,9 @@ data_for(Jsonb *template, Jsonb *data)
 static Jsonb *
 render_spec(const WfVisit *visit)
 {
-	static const char *const as_they_are[] = {"external_id", "output", "version", "model", "reask", "revert"};
+	static const char *const as_they_are[] = {
+		"external_id", "output", "version", "revert", "profile", "schema", "reask", "cache", "price",
+	};
 	Jsonb	   *activity = visit->state->activity;
 	Jsonb	   *before = wf_jsonb_get_jsonb(activity, "before");
 	Jsonb	   *revert = wf_jsonb_get_jsonb(activity, "revert");
@@ -194,6 +197,23 @@ attempt_timeout_ms(const WfState *state)
 	return timeout == NULL ? 0 : (int) Min(interval_us(timeout) / 1000, INT_MAX);
 }
 
+/*
+ * A model is asked as its profile says, and is thought to take so many tokens.
+ */
+static void
+render_question(Request *request)
+{
+	Jsonb	   *activity = request->visit->state->activity;
+	WfIntent   *intent = &request->intent;
+	char	   *units = wf_jsonb_get_text(activity, "units");
+	Jsonb	   *estimate;
+
+	intent->body = wf_item_model_request(activity, intent->body, &estimate);
+	intent->spec = wf_jsonb_with(intent->spec, "estimate", estimate);
+	if (units != NULL && strcmp(units, "tokens") == 0)
+		request->units = Max(1, wf_jsonb_get_int(estimate, "input", 0) + wf_jsonb_get_int(estimate, "output", 0));
+}
+
 static void
 render_intent(void *argument)
 {
@@ -212,12 +232,14 @@ render_intent(void *argument)
 	intent->item_state = visit->state->name;
 	intent->item_seq = visit->item->seq;
 	intent->method = method == NULL ? "POST" : method;
-	intent->path = wf_render_path(path == NULL ? "" : path, visit->item->data);
+	intent->path = wf_render_path(path != NULL ? path : wf_item_model_path(activity), visit->item->data);
 	intent->headers = render_member(activity, "headers", visit->item->data);
 	intent->body = render_member(activity, "body", visit->item->data);
+	intent->spec = render_spec(visit);
+	if (is_model(visit))
+		render_question(request);
 	intent->content_type = wf_jsonb_get_text(activity, "content_type");
 	intent->timeout_ms = attempt_timeout_ms(visit->state);
-	intent->spec = render_spec(visit);
 	intent->refused = visit->start_at > wf_now() ? WF_REFUSED_LATER : WF_REFUSED_BLOCKS;
 	request->prepared = wf_effect_prepare(intent);
 }
@@ -251,6 +273,9 @@ reserve(void *argument)
 	Request    *request = argument;
 
 	request->verdict = wf_effect_reserve_prepared(request->prepared, &request->effect_id);
+	if (request->verdict == WF_RESERVED && is_model(request->visit) &&
+		request->intent.refused == WF_REFUSED_BLOCKS && wf_effect_reuse_output(request->effect_id))
+		request->verdict = WF_RESERVED_DONE;
 }
 
 /*
@@ -282,7 +307,8 @@ use_result(const Request *request)
 	move.event = "ok";
 	move.kind = "engine";
 	move.actor = visit->actor;
-	move.reason = psprintf("effect " INT64_FORMAT " had succeeded already", request->effect_id);
+	move.reason = is_model(visit) && outcome.message != NULL ? outcome.message :
+		psprintf("effect " INT64_FORMAT " had succeeded already", request->effect_id);
 	move.event_data = outcome.result;
 	move.data = wf_jsonb_with(visit->item->data, visit->state->result_key, outcome.result);
 
@@ -331,16 +357,19 @@ wf_item_enter_request(const WfVisit *visit)
 		return wf_item_enter_failed(visit, &fault);
 	if (request.verdict == WF_RESERVED_DONE)
 		return use_result(&request);
-	job_id = wf_item_enqueue(visit, request.intent.kind, what_it_waits_for(&request),
-							 request.effect_id, NULL);
+	job_id = wf_item_enqueue_units(visit, request.intent.kind, what_it_waits_for(&request),
+								   request.effect_id, request.units);
 	if (request.verdict == WF_RESERVED_BLOCKED)
 		park_blocked(wf_queue_lock(job_id), request.effect_id);
 
 	return visit->item;
 }
 
-static void
-set_effect(const WfJob *job, int64 effect_id)
+/*
+ * The job goes on to another effect.
+ */
+void
+wf_item_set_effect(const WfJob *job, int64 effect_id)
 {
 	static WfPlan plan = {
 		.name = "set effect of job",
@@ -379,7 +408,7 @@ wf_item_rearm_request(const WfVisit *visit, const WfJob *job)
 		(void) use_result(&request);
 		return;
 	}
-	set_effect(job, request.effect_id);
+	wf_item_set_effect(job, request.effect_id);
 	if (request.verdict == WF_RESERVED_BUSY)
 		wf_queue_park(job, "effect", NULL, NULL);
 	else if (request.verdict == WF_RESERVED_BLOCKED)

@@ -278,5 +278,5 @@ wf_queue_settle_units(const WfJob *job, int units)
 	if (wf_plan_execute(&settle_plan, values, NULL) == 0 && job->tenant != NULL)
 		wf_plan_execute(&settle_tenant_plan, values, NULL);
 	if (units < job->units)
-		wf_wake_at_commit(WF_WAKE_TASK, job->queue);
+		wf_wake_at_commit(wf_job_topic(job->kind), job->queue);
 }

@@ -133,6 +133,7 @@ warning|busy_loop|$.states.T|{"states": {"T": {"as": "read", "on": {"ok": "G"}},
 warning|model_loop|$.states.M|{"states": {"S": {"on": {"ok": "M"}}, "M": {"model": {"endpoint": "llm", "queue": "q", "path": "/", "body": {}}, "as": "m", "on": {"ok": "V"}}, "V": {"validate": {"value": "$.m", "schema": true}, "on": {"valid": "T", "invalid": "W"}}, "W": {"wait": {"for": "1 s"}, "on": {"ok": "M"}}}}
 notice|action_in_loop|$.states.T|{"states": {"T": {"http": {"method": "PUT", "revert": {"method": "DELETE", "path": "/x"}}, "on": {"ok": "S"}}, "S": {"on": {"stop": "END"}}}}
 warning|unchecked_model|$.states.S|{"states": {"S": {"task": null, "model": {"endpoint": "llm", "queue": "q", "path": "/", "body": {}}}}}
+error|unpriced_model|$.states.S.model|{"budget": {"cost": 5, "currency": "EUR"}, "states": {"S": {"task": null, "model": {"endpoint": "llm", "queue": "q", "path": "/", "body": {}, "schema": true}}}}
 warning|not_pure|$.states.S.model.endpoint|{"states": {"S": {"task": null, "model": {"endpoint": "crm", "queue": "q", "path": "/", "body": {}}, "as": "m", "on": {"ok": "V"}}, "V": {"validate": {"value": "$.m", "schema": true}, "on": {"valid": "T", "invalid": "STUCK"}}}}
 warning|literal_key|$.states.T.http.key|{"states": {"T": {"http": {"key": ["read"]}}}}
 warning|volatile_key|$.states.T.http.key[1]|{"states": {"T": {"http": {"key": ["$.id", "$.attempt"]}}}}

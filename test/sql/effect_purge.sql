@@ -11,17 +11,17 @@ SET state = (ARRAY['succeeded', 'failed', 'held', 'succeeded', 'sending', 'held'
     unknown_attempts = CASE WHEN e.key IN ('k3', 'k6') THEN 1 ELSE 0 END,
     finished_at = CASE WHEN e.key IN ('k1', 'k2') THEN now() - interval '31 days' WHEN e.key = 'k4' THEN now() END,
     response = '{"status": 200, "body": "secret"}', response_raw = 'secret', previous = '{"body": "secret"}',
-    external_id = 'pay-' || e.key, spec = '{"data": {"name": "secret"}, "revert": {"method": "DELETE", "path": "/pay"}}';
+    external_id = 'pay-' || e.key, spec = '{"data": {"name": "secret"}, "schema": {"const": "secret"}, "revert": {"method": "DELETE", "path": "/pay"}}';
 SET session_replication_role = replica;
 DELETE FROM workflow.job AS j USING workflow.effect AS e WHERE e.effect_id = j.effect_id AND e.key IN ('k1', 'k2', 'k4');
-INSERT INTO workflow.model_output (effect_id, model, output, created_at)
-SELECT e.effect_id, 'm', '"secret"', now() FROM workflow.effect AS e WHERE e.key IN ('k1', 'k4');
+INSERT INTO workflow.model_output (effect_id, model, output, errors, created_at)
+SELECT e.effect_id, 'm', '"secret"', '[{"message": "secret is not"}]', now() FROM workflow.effect AS e WHERE e.key IN ('k1', 'k4');
 RESET session_replication_role;
 
 -- what is finished and old enough is purged, once
 SELECT workflow.purge_effects('30 days', 1) AS first, workflow.purge_effects('30 days') AS rest, workflow.purge_effects('30 days') AS none;
 SELECT e.key, e.state, e.external_id, e.fingerprint IS NOT NULL AS fingerprint, e.purged_at IS NOT NULL AS purged,
-       to_jsonb(e)::text LIKE '%secret%' OR e.body IS NOT NULL AS has_secret, m.output
+       to_jsonb(e)::text LIKE '%secret%' OR e.body IS NOT NULL AS has_secret, m.output, m.errors
 FROM workflow.effect AS e LEFT JOIN workflow.model_output AS m USING (effect_id) ORDER BY e.key;
 SELECT actor = current_user AS by_me, action, detail FROM workflow.journal;
 SELECT workflow.purge_effects(NULL);

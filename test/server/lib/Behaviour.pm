@@ -21,6 +21,8 @@
 #   nul  latin1  deep  huge=KB                    bodies that are no plain JSON
 #   moved=URL       308 to there                  retry=S        429, Retry-After
 #   sse  ssecut     server-sent events            echo           what was sent
+#   recorded=NAME   the answer in test/server/recorded/NAME.http
+#   slowly=NAME     the same after a second
 
 package Behaviour;
 
@@ -29,6 +31,7 @@ use warnings;
 
 use Compress::Zlib ();
 use Digest::SHA qw(sha256_hex);
+use File::Basename qw(dirname);
 use JSON::PP;
 use MIME::Base64;
 
@@ -297,6 +300,25 @@ sub do_ssecut
 	my ($self, $request, $to) = @_;
 	$self->end($to, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9999\r\n\r\n"
 		  . "${events}data: {\"half\"");
+}
+
+# Of a file: the status, headers, an empty line, the body.
+sub recorded
+{
+	my ($name) = @_;
+	open(my $file, '<', dirname(__FILE__) . "/../recorded/$name.http") or die "no recording $name: $!\n";
+	local $/ = undef;
+	my ($status, $headers, $body) = <$file> =~ /^(\d+)\n(.*?)\n\n(.*)$/s;
+
+	return reply($status, $body, split /\n/, $headers);
+}
+
+sub do_recorded { $_[0]->done($_[2], recorded($_[3])) }
+
+sub do_slowly
+{
+	my ($self, undef, $to, $name) = @_;
+	$self->{later}->(1, sub { $self->done($to, recorded($name)) });
 }
 
 sub do_echo
