@@ -202,7 +202,7 @@ CREATE TABLE workflow.event (
 );
 CREATE UNIQUE INDEX event_source_event ON workflow.event (item_id, source, event_id)
   WHERE event_id IS NOT NULL;
-CREATE INDEX event_kept ON workflow.event (item_id, event_no) WHERE seq IS NULL;
+CREATE INDEX event_kept ON workflow.event (item_id, event_no) WHERE seq IS NULL OR event_id IS NULL;
 COMMENT ON TABLE workflow.event IS 'Events received with an id (each moves its item once) and events kept until their state is reached';
 COMMENT ON COLUMN workflow.event.seq IS 'Transition that the event caused; null while it is kept';
 

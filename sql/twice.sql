@@ -6,15 +6,23 @@
 -- its outcome is not known; dedup is null when there is no such server.
 CREATE FUNCTION workflow._endpoint_facts(server text, OUT dedup text, OUT key_ttl interval, OUT owner text,
                                           OUT on_unknown text)
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  options text[] := (SELECT s.srvoptions FROM pg_foreign_server AS s WHERE s.srvname = server);
+BEGIN
+  key_ttl := '24 hours';
+  IF options IS NULL THEN
+    RETURN;
+  END IF;
   SELECT max(o.option_value) FILTER (WHERE o.option_name = 'dedup'),
-         coalesce(max(o.option_value) FILTER (WHERE o.option_name = 'key_ttl'), '24 hours')::interval,
-         max(o.option_value) FILTER (WHERE o.option_name = 'owner'),
-         (SELECT workflow._on_unknown(s.srvoptions) FROM pg_foreign_server AS s WHERE s.srvname = server)
-  FROM pg_foreign_server AS s, pg_options_to_table(s.srvoptions) AS o
-  WHERE s.srvname = server
+         coalesce(max(o.option_value) FILTER (WHERE o.option_name = 'key_ttl')::interval, key_ttl),
+         max(o.option_value) FILTER (WHERE o.option_name = 'owner')
+    INTO dedup, key_ttl, owner
+  FROM pg_options_to_table(options) AS o;
+  on_unknown := workflow._on_unknown(options);
+END
 $$;
 COMMENT ON FUNCTION workflow._endpoint_facts(text) IS
   'Inner: the options of an endpoint that say what a second copy of a request does';
@@ -96,12 +104,12 @@ COMMENT ON FUNCTION workflow._if_ended_again(workflow.item, workflow.effect, tex
   'Inner: the answer for an effect, given that its item may have ended';
 
 -- What submitting an item once more would do.
-CREATE FUNCTION workflow._if_submitted_again(item workflow.item, document jsonb, OUT verdict text, OUT why text)
+CREATE FUNCTION workflow._if_submitted_again(item workflow.item, has_key boolean, OUT verdict text, OUT why text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  IF document ? 'key' OR item.event_id IS NOT NULL
+  IF has_key OR item.event_id IS NOT NULL
      OR item.key !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
     verdict := 'already done';
     why := format('the key "%s"%s is known: the same submission finds this item and makes nothing new', item.key,
@@ -112,24 +120,23 @@ BEGIN
   END IF;
 END
 $$;
-COMMENT ON FUNCTION workflow._if_submitted_again(workflow.item, jsonb) IS
+COMMENT ON FUNCTION workflow._if_submitted_again(workflow.item, boolean) IS
   'Inner: what submitting an item once more would do, and why';
 
 -- What a state without an effect would do once more: done is its last visit
 -- when the activity itself has ended it.
 CREATE FUNCTION workflow._if_activity_again(
-  item workflow.item, state text, kind text, OUT is_new boolean, OUT verdict text, OUT why text)
+  item workflow.item, moves workflow.transition[], state text, kind text, OUT is_new boolean, OUT verdict text, OUT why text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  visit int := (SELECT max(t.seq) FROM workflow.transition AS t
-                WHERE t.item_id = item.item_id AND t.to_state = state);
+  visit int := (SELECT max(t.seq) FROM unnest(moves) AS t WHERE t.to_state = state);
   left_by workflow.transition;
   job workflow.job;
 BEGIN
   is_new := visit IS NULL;
-  SELECT t.* INTO left_by FROM workflow.transition AS t WHERE t.item_id = item.item_id AND t.seq = visit + 1;
+  SELECT t.* INTO left_by FROM unnest(moves) AS t WHERE t.seq = visit + 1;
   IF left_by.kind = 'review' OR left_by.kind = 'engine' AND left_by.event NOT IN ('error', 'timeout') THEN
     verdict := 'already done';
     why := format('ended as "%s" at %s, with the transition that it caused; %s', left_by.event, left_by.at,
@@ -166,21 +173,24 @@ BEGIN
               ELSE 'nothing is reserved; it is sent once, when the state is entered' END);
 END
 $$;
-COMMENT ON FUNCTION workflow._if_activity_again(workflow.item, text, text) IS
+COMMENT ON FUNCTION workflow._if_activity_again(workflow.item, workflow.transition[], text, text) IS
   'Inner: what an activity without an effect would do once more; is_new where the item has not been there';
 
--- The activities of a document that do something, in its order.
-CREATE FUNCTION workflow._working_states(document json)
+-- The activities of a version that do something, in the order of its document.
+CREATE FUNCTION workflow._working_states(name text, version int, document json)
 RETURNS TABLE (place bigint, state text, kind text, activity jsonb)
-LANGUAGE sql IMMUTABLE
+LANGUAGE plpgsql STABLE ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT s.place, s.name, a.kind, a.activity
-  FROM json_object_keys(document -> 'states') WITH ORDINALITY AS s (name, place),
-       LATERAL workflow._state_activity(document::jsonb, s.name) AS a
-  WHERE a.kind IN ('sql', 'http', 'model', 'task', 'review', 'spawn')
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+    SELECT s.place, w.state, w.kind, w.activity
+    FROM workflow._graph_work(name, _working_states.version) AS w
+    JOIN json_object_keys(document -> 'states') WITH ORDINALITY AS s (name, place) ON s.name = w.state;
+END
 $$;
-COMMENT ON FUNCTION workflow._working_states(json) IS
+COMMENT ON FUNCTION workflow._working_states(text, int, json) IS
   'Inner: the states whose activity does something, not those that only decide or wait';
 
 -- The submission; then, in the order of the document, the effects of each state,
@@ -194,32 +204,37 @@ AS $$
 DECLARE
   it workflow.item;
   document json;
+  moves workflow.transition[];
 BEGIN
-  PERFORM workflow._item_id(item::text);
   SELECT i.* INTO it FROM workflow.item AS i WHERE i.item_id = item;
+  IF it.item_id IS NULL THEN
+    PERFORM workflow._item_id(item::text);    -- raises WF012
+  END IF;
   SELECT d.document INTO document FROM workflow.definition AS d
   WHERE d.workflow = it.workflow AND d.version = it.version;
+  moves := ARRAY(SELECT t FROM workflow.transition AS t WHERE t.item_id = item);
   RETURN QUERY
-    WITH its AS MATERIALIZED (SELECT * FROM workflow._item_effects(item))
+    WITH its AS MATERIALIZED (SELECT * FROM workflow._item_effects(item)),
+    work AS MATERIALIZED (SELECT * FROM workflow._working_states(it.workflow, it.version, document))
     SELECT r.state, r.kind, r.endpoint, r.dedup, r.key, r.effect_id, r.effect_state, r.verdict, r.why
     FROM (
       SELECT 0 AS place, NULL AS state, 'submit' AS kind, NULL AS endpoint, NULL AS dedup, it.key AS key,
              NULL::bigint AS effect_id, NULL AS effect_state, s.verdict, s.why
-      FROM workflow._if_submitted_again(it, document::jsonb) AS s
+      FROM workflow._if_submitted_again(it, document -> 'key' IS NOT NULL) AS s
       UNION ALL
       SELECT coalesce(w.place, 1000000), x.state, (x.effect).kind, x.endpoint, f.dedup, (x.effect).key,
              (x.effect).effect_id, (x.effect).state, n.verdict_then,
              concat(n.why_then, '; it is an effect of item ' || nullif((x.effect).item_id, item))
       FROM its AS x
-      LEFT JOIN workflow._working_states(document) AS w ON w.state = x.state,
+      LEFT JOIN work AS w ON w.state = x.state,
       LATERAL workflow._endpoint_facts(x.server) AS f,
       LATERAL workflow._if_effect_again(x.effect, f.dedup, f.key_ttl, f.on_unknown) AS a,
       LATERAL workflow._if_ended_again(it, x.effect, a.verdict, a.why) AS n
       UNION ALL
       SELECT w.place, w.state, w.kind, w.activity ->> 'endpoint', f.dedup, NULL, NULL, NULL, a.verdict, a.why
-      FROM workflow._working_states(document) AS w,
+      FROM work AS w,
       LATERAL workflow._endpoint_facts(w.activity ->> 'endpoint') AS f,
-      LATERAL workflow._if_activity_again(it, w.state, w.kind) AS a
+      LATERAL workflow._if_activity_again(it, moves, w.state, w.kind) AS a
       WHERE NOT (a.is_new AND it.outcome IS NOT NULL)
         AND NOT EXISTS (SELECT FROM its AS x WHERE x.state = w.state)
     ) AS r
@@ -330,28 +345,64 @@ $$;
 COMMENT ON FUNCTION workflow._key_parts(jsonb) IS
   'Inner: the parts of a declared key; null when there is none';
 
-CREATE FUNCTION workflow._if_run_twice(caller text, workflow text, version int)
-RETURNS TABLE (state text, kind text, endpoint text, dedup text, key_parts text[], mechanism text, verdict text, why text)
-LANGUAGE sql STABLE
+-- Tables whose rows follow a workflow that nothing is submitted to; null where there are items, too.
+CREATE FUNCTION workflow._rows_only(name text) RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  WITH definition AS (SELECT d.document FROM workflow._definition(workflow, version) AS d),
-  work AS (
-    SELECT 0 AS place, NULL AS state, 'submit' AS kind, NULL AS endpoint, workflow._key_parts(d.document::jsonb -> 'key') AS parts
-    FROM definition AS d
+BEGIN
+  IF EXISTS (SELECT FROM workflow.item AS i WHERE i.workflow = name) THEN
+    RETURN NULL;
+  END IF;
+  RETURN (SELECT string_agg(DISTINCT e.relation::text, ', ') FROM workflow.enforced AS e WHERE e.workflow = name);
+END
+$$;
+COMMENT ON FUNCTION workflow._rows_only(text) IS
+  'Inner: the tables that are held to a workflow which has no items; null when there are none';
+
+-- What a version does, and by which keys: the submission, then its activities in the order of its document.
+CREATE FUNCTION workflow._keyed_work(name text, version int)
+RETURNS TABLE (place bigint, state text, kind text, endpoint text, parts text[]) LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  d workflow.definition := workflow._definition(name, _keyed_work.version);
+BEGIN
+  RETURN QUERY
+    SELECT 0::bigint, NULL::text, 'submit'::text, NULL::text, workflow._key_parts(d.document::jsonb -> 'key')
     UNION ALL
     SELECT s.place, s.state, s.kind, s.activity ->> 'endpoint',
            CASE WHEN s.kind = 'model' THEN ARRAY['item', 'state', 'visit']
                 WHEN s.kind = 'spawn' AND NOT s.activity ? 'key' THEN ARRAY['parent', 'state', 'visit', 'index'] ELSE workflow._key_parts(s.activity -> 'key') END
-    FROM definition AS d, LATERAL workflow._working_states(d.document) AS s
-  )
-  SELECT w.state, w.kind, w.endpoint, f.dedup, w.parts,
-         coalesce(e.mechanism, o.mechanism), coalesce(e.verdict, o.verdict), coalesce(e.why, o.why)
-  FROM work AS w
-  LEFT JOIN LATERAL workflow._endpoint_facts(w.endpoint) AS f ON w.kind IN ('http', 'model')
-  LEFT JOIN LATERAL workflow._if_effect_twice(w.kind, f.dedup, f.key_ttl, f.owner, f.on_unknown, w.parts) AS e ON w.kind IN ('http', 'model')
-  LEFT JOIN LATERAL workflow._if_work_twice(w.kind, w.parts) AS o ON w.kind NOT IN ('http', 'model')
-  ORDER BY w.place
+    FROM workflow._working_states(d.workflow, d.version, d.document) AS s;
+END
+$$;
+COMMENT ON FUNCTION workflow._keyed_work(text, int) IS
+  'Inner: the submission and the activities of a version, each with the parts of its key';
+
+CREATE FUNCTION workflow._if_run_twice(caller text, workflow text, version int)
+RETURNS TABLE (state text, kind text, endpoint text, dedup text, key_parts text[], mechanism text, verdict text, why text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  tables text := workflow._rows_only(workflow);
+BEGIN
+  IF tables IS NOT NULL THEN
+    RETURN QUERY SELECT NULL::text, 'row', NULL::text, NULL::text, NULL::text[], 'triggers on the table: ' || tables, 'safe',
+                        'nothing is submitted to it; an update to the state in which a row is already changes nothing and is not logged';
+    RETURN;
+  END IF;
+  RETURN QUERY
+    SELECT w.state, w.kind, w.endpoint, f.dedup, w.parts,
+           coalesce(e.mechanism, o.mechanism), coalesce(e.verdict, o.verdict), coalesce(e.why, o.why)
+    FROM workflow._keyed_work(workflow, _if_run_twice.version) AS w
+    LEFT JOIN LATERAL workflow._endpoint_facts(w.endpoint) AS f ON w.kind IN ('http', 'model')
+    LEFT JOIN LATERAL workflow._if_effect_twice(w.kind, f.dedup, f.key_ttl, f.owner, f.on_unknown, w.parts) AS e ON w.kind IN ('http', 'model')
+    LEFT JOIN LATERAL workflow._if_work_twice(w.kind, w.parts) AS o ON w.kind NOT IN ('http', 'model')
+    ORDER BY w.place;
+END
 $$;
 COMMENT ON FUNCTION workflow._if_run_twice(text, text, int) IS
   'Inner: workflow.if_run_twice()';
@@ -361,3 +412,26 @@ RETURNS TABLE (state text, kind text, endpoint text, dedup text, key_parts text[
 LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.if_run_twice(text, int) IS
   'What keeps a submission and each activity of a workflow from being done twice: safe, held (a person is asked), at least once, unsafe, or unknown';
+
+CREATE FUNCTION workflow._if_run_twice(caller text)
+RETURNS TABLE (workflow text, version int, state text, kind text, endpoint text, dedup text, key_parts text[], mechanism text, verdict text, why text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+    SELECT w.workflow, w.active_version, t.state, t.kind, t.endpoint, t.dedup, t.key_parts, t.mechanism, t.verdict, t.why
+    FROM workflow.workflow AS w, LATERAL workflow._if_run_twice(caller, w.workflow, w.active_version) WITH ORDINALITY AS t
+    WHERE w.active_version IS NOT NULL AND w.retired_at IS NULL
+    ORDER BY w.workflow, t.ordinality;
+END
+$$;
+COMMENT ON FUNCTION workflow._if_run_twice(text) IS
+  'Inner: workflow.if_run_twice() of all workflows';
+
+CREATE FUNCTION workflow.if_run_twice()
+RETURNS TABLE (workflow text, version int, state text, kind text, endpoint text, dedup text, key_parts text[], mechanism text, verdict text, why text)
+LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.if_run_twice() IS
+  'The same of every workflow, in the version that new items get';

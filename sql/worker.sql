@@ -54,20 +54,25 @@ COMMENT ON VIEW workflow.workers IS
 
 -- What a sql worker has taken shows to others when it is done: its claim and the
 -- activity are one transaction.
-CREATE FUNCTION workflow._who_runs(kind text) RETURNS text LANGUAGE sql STABLE
+CREATE FUNCTION workflow._who_runs(kind text) RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE
-    WHEN _who_runs.kind NOT IN ('sql', 'http', 'model') THEN NULL
-    WHEN count(*) FILTER (WHERE w.kind = 'maintenance' AND w.state = 'lacking') > 0
-      THEN format('this database has waited for a background worker since %s',
-                  min(w.last_activity) FILTER (WHERE w.kind = 'maintenance'))
-    WHEN count(*) FILTER (WHERE w.kind = 'maintenance') = 0 THEN 'no worker is running in this database'
-    WHEN _who_runs.kind = 'sql'
-      THEN string_agg(format('sql worker %s is busy since %s, perhaps with it', w.pid, w.last_activity), '; ' ORDER BY w.pid)
-           FILTER (WHERE w.kind = 'sql' AND w.doing = 'running sql activities') END
-  FROM workflow.list_workers() AS w
-  WHERE w.state IN ('running', 'resting', 'lacking')
+BEGIN
+  IF kind NOT IN ('sql', 'http', 'model') THEN
+    RETURN NULL;
+  END IF;
+  RETURN (
+    SELECT CASE
+      WHEN count(*) FILTER (WHERE w.kind = 'maintenance' AND w.state = 'lacking') > 0
+        THEN format('this database has waited for a background worker since %s',
+                    min(w.last_activity) FILTER (WHERE w.kind = 'maintenance'))
+      WHEN count(*) FILTER (WHERE w.kind = 'maintenance') = 0 THEN 'no worker is running in this database'
+      WHEN _who_runs.kind = 'sql'
+        THEN string_agg(format('sql worker %s is busy since %s, perhaps with it', w.pid, w.last_activity), '; ' ORDER BY w.pid)
+             FILTER (WHERE w.kind = 'sql' AND w.doing = 'running sql activities') END
+    FROM workflow.list_workers() AS w
+    WHERE w.state IN ('running', 'resting', 'lacking'));
+END
 $$;
 COMMENT ON FUNCTION workflow._who_runs(text) IS
   'Inner: what is known about the workers that a ready job of a kind waits for; null when there is nothing to say';
