@@ -60,27 +60,31 @@ COMMENT ON FUNCTION workflow._health_transactions() IS 'Inner: the part of healt
 
 -- ----------------------------------------------------------------- triggers
 
--- Where triggers of the extension are missing, are others, or are not fired: what is wrong, and the statement that
--- mends it.  _own_triggers() is what the install script has made.
+-- Where triggers of the extension are missing, are others, or are not fired: what is wrong, and the statements that
+-- mend it.  _own_triggers() is what the install script has made.  Texts of conditions are not compared: another
+-- server may word them otherwise.
 CREATE FUNCTION workflow._wrong_triggers() RETURNS TABLE (name text, problem text, hint text) LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RETURN QUERY
-    SELECT format('%I on workflow.%I', o.name, o.relation),
-           CASE WHEN t.oid IS NULL THEN 'is missing' WHEN t.definition <> o.definition THEN 'is another one'
-                ELSE 'is not fired' END,
+    WITH compared AS (
+      SELECT o.*, t.tgenabled AS present,
+             t.tgtype = o.kind AND t.proname = o.function AND t.tgargs = o.arguments AS is_same
+      FROM workflow._own_triggers() AS o
+      LEFT JOIN (SELECT c.relname, x.tgname, x.tgenabled, x.tgtype, x.tgargs, p.proname
+                 FROM pg_trigger AS x JOIN pg_class AS c ON c.oid = x.tgrelid JOIN pg_proc AS p ON p.oid = x.tgfoid
+                 WHERE c.relnamespace = 'workflow'::regnamespace AND NOT x.tgisinternal) AS t
+        ON t.tgname = o.name AND t.relname = o.relation)
+    SELECT format('%I on workflow.%I', w.name, w.relation),
+           CASE WHEN w.present IS NULL THEN 'is missing' WHEN NOT w.is_same THEN 'is another one' ELSE 'is not fired' END,
            concat_ws(' ',
-             CASE WHEN t.oid IS NOT NULL AND t.definition <> o.definition THEN format('DROP TRIGGER %I ON workflow.%I;', o.name, o.relation) END,
-             CASE WHEN t.oid IS NULL OR t.definition <> o.definition THEN o.definition || ';' END,
-             CASE WHEN t.oid IS NULL AND o.enabled <> 'O' OR t.tgenabled <> o.enabled
-                  THEN format('ALTER TABLE workflow.%I ENABLE %sTRIGGER %I;', o.relation, CASE o.enabled WHEN 'A' THEN 'ALWAYS ' ELSE '' END, o.name) END)
-    FROM workflow._own_triggers() AS o
-    LEFT JOIN (SELECT x.oid, c.relname, x.tgname, x.tgenabled, pg_get_triggerdef(x.oid) AS definition
-               FROM pg_trigger AS x JOIN pg_class AS c ON c.oid = x.tgrelid
-               WHERE c.relnamespace = 'workflow'::regnamespace AND NOT x.tgisinternal OFFSET 0) AS t
-      ON t.tgname = o.name AND t.relname = o.relation
-    WHERE t.oid IS NULL OR t.tgenabled <> o.enabled OR t.definition <> o.definition;
+             CASE WHEN NOT w.is_same THEN format('DROP TRIGGER %I ON workflow.%I;', w.name, w.relation) END,
+             CASE WHEN w.is_same IS NOT TRUE THEN w.definition || ';' END,
+             CASE WHEN w.enabled <> 'O' OR w.is_same
+                  THEN format('ALTER TABLE workflow.%I ENABLE %sTRIGGER %I;', w.relation, CASE w.enabled WHEN 'A' THEN 'ALWAYS ' ELSE '' END, w.name) END)
+    FROM compared AS w
+    WHERE w.is_same IS NOT TRUE OR w.present <> w.enabled;
 END
 $$;
 COMMENT ON FUNCTION workflow._wrong_triggers() IS

@@ -284,9 +284,7 @@ BEGIN
     waiting_detail := format('came from %s; replay it or give it up', coalesce(item.origin, 'nowhere'));
   ELSIF effect.state = 'blocked' OR job.waiting_on = 'blocked' THEN
     waiting_on := 'blocked';
-    waiting_detail := concat_ws('; ', coalesce(effect.reason, job.error_message),
-      CASE WHEN effect.effect_id IS NOT NULL
-           THEN format('%s to %s, key %s, for role %s', concat_ws(' ', effect.method, effect.path), endpoint, effect.key, effect.submitted_by) END);
+    waiting_detail := coalesce(effect.reason, job.error_message, words);    -- the cause alone, so that one can group by it
   ELSIF job.status = 'waiting' OR effect.state IN ('sending', 'unknown', 'held') 
         OR job.job_id IS NULL AND effect.effect_id IS NOT NULL AND workflow._is_open(effect) THEN
     waiting_on := 'effect';
