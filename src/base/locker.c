@@ -29,18 +29,23 @@
 
 /*
  * Adds the process of a transaction that runs and is not this one: 0 when it
- * is a prepared one.
+ * is a prepared one.  One that has ended meanwhile has no process either.
  */
 static ArrayBuildState *
 add_holder(ArrayBuildState *pids, TransactionId xid)
 {
+	int			pid;
+
 	if (!TransactionIdIsNormal(xid) || TransactionIdIsCurrentTransactionId(xid) ||
 		!TransactionIdIsInProgress(xid))
 		return pids;
 
 	xid = SubTransGetTopmostTransaction(xid);
-	return accumArrayResult(pids, Int32GetDatum(BackendXidGetPid(xid)), false, INT4OID,
-							CurrentMemoryContext);
+	pid = BackendXidGetPid(xid);
+	if (pid == 0 && !TransactionIdIsInProgress(xid))
+		return pids;
+
+	return accumArrayResult(pids, Int32GetDatum(pid), false, INT4OID, CurrentMemoryContext);
 }
 
 static ArrayBuildState *

@@ -149,6 +149,14 @@ SELECT k.change, a.* FROM (VALUES
   (3, 'SELECT workflow.pause(''w:task'', ''holidays''); SELECT workflow.pause_workflow(''w'', ''audit'')')) AS k (place, change),
   LATERAL answer('task', k.change) AS a ORDER BY k.place;
 
+-- a prepared transaction has no process
+BEGIN;
+SELECT FROM workflow.item WHERE workflow = 'w' AND key = 'start' FOR UPDATE;
+PREPARE TRANSACTION 'held';
+SELECT waiting_detail FROM answer('start', '');
+ROLLBACK PREPARED 'held';
+SELECT waiting_detail FROM answer('start', '');
+
 -- no standing is left out: each has said what it waits for and what comes
 SELECT count(*) AS silent FROM (
   SELECT a.* FROM unnest(ARRAY['ready', 'running', 'waiting', 'dead']) AS s (status),
