@@ -164,7 +164,7 @@ COMMENT ON FUNCTION workflow._ahead_in_queue(workflow.job) IS
 
 -- What a job waits for that is ready and due, and until when.
 CREATE FUNCTION workflow._waiting_in_queue(
-  job workflow.job, queue workflow.queue, OUT waiting_on text, OUT detail text, OUT until timestamptz)
+  job workflow.job, queue workflow.queue, holders int[], OUT waiting_on text, OUT detail text, OUT until timestamptz)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -195,10 +195,10 @@ BEGIN
   END IF;
   detail := concat_ws('; ', format('job %s is ready in queue %s', job.job_id, job.queue),
                       CASE WHEN queue.fair THEN 'its tenants take turns' ELSE workflow._ahead_in_queue(job) END,
-                      workflow._who_runs(job.kind));
+                      workflow._who_runs(job.kind, holders));
 END
 $$;
-COMMENT ON FUNCTION workflow._waiting_in_queue(workflow.job, workflow.queue) IS
+COMMENT ON FUNCTION workflow._waiting_in_queue(workflow.job, workflow.queue, int[]) IS
   'Inner: what a ready job waits for: the group, the rate limit, max_running, those before it, or somebody who takes it';
 
 -- ----------------------------------------------------------------------- people
@@ -265,7 +265,7 @@ COMMENT ON FUNCTION workflow._waiting_for_time(workflow.item, workflow.job, work
 -- What a living item that is not paused waits for, and until when where its job does not say.
 CREATE FUNCTION workflow._waiting(
   item workflow.item, job workflow.job, queue workflow.queue, effect workflow.effect,
-  endpoint text, review workflow.review, timer workflow.timer, events text[],
+  endpoint text, review workflow.review, timer workflow.timer, events text[], holders int[],
   OUT waiting_on text, OUT waiting_detail text, OUT until timestamptz)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -307,7 +307,7 @@ BEGIN
     FROM workflow._waiting_for_time(item, job, queue, effect) AS f;
   ELSIF job.job_id IS NOT NULL THEN
     SELECT f.waiting_on, f.detail, f.until INTO waiting_on, waiting_detail, until
-    FROM workflow._waiting_in_queue(job, queue) AS f;
+    FROM workflow._waiting_in_queue(job, queue, holders) AS f;
   ELSIF timer.kind IN ('wait', 'start') THEN
     waiting_on := 'timer';
     waiting_detail := format('%s at %s', timer.event, timer.due_at);
@@ -317,5 +317,5 @@ BEGIN
   END IF;
 END
 $$;
-COMMENT ON FUNCTION workflow._waiting(workflow.item, workflow.job, workflow.queue, workflow.effect, text, workflow.review, workflow.timer, text[]) IS
+COMMENT ON FUNCTION workflow._waiting(workflow.item, workflow.job, workflow.queue, workflow.effect, text, workflow.review, workflow.timer, text[], int[]) IS
   'Inner: what a living item waits for';

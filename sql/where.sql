@@ -158,7 +158,7 @@ BEGIN
       WHEN (s.i).paused_at IS NOT NULL OR (s.flow).paused_at IS NOT NULL THEN 'the end of a pause'
       ELSE format('%s (%s)', w.waiting_on, w.waiting_detail) END)
     FROM workflow._standing(child) AS s,
-         LATERAL workflow._waiting(s.i, s.j, s.q, s.e, s.endpoint, s.r, s.t, workflow._allowed_events(child)) AS w);
+         LATERAL workflow._waiting(s.i, s.j, s.q, s.e, s.endpoint, s.r, s.t, workflow._allowed_events(child), s.holders) AS w);
 END
 $$;
 COMMENT ON FUNCTION workflow._child_waits(bigint) IS
@@ -404,6 +404,21 @@ $$;
 COMMENT ON FUNCTION workflow._sla_due_at(workflow.job, workflow.review, interval) IS
   'Inner: when the SLA of the present work is up';
 
+-- Those of the holders of a sql job that are not the workers who run it.
+CREATE FUNCTION workflow._strangers(holders int[]) RETURNS int[] LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF holders IS NULL THEN
+    RETURN NULL;
+  END IF;
+  RETURN (SELECT array_agg(h.pid) FROM unnest(holders) AS h (pid)
+          WHERE NOT EXISTS (SELECT FROM workflow.list_workers() AS w WHERE w.pid = h.pid AND w.kind = 'sql'));
+END
+$$;
+COMMENT ON FUNCTION workflow._strangers(int[]) IS
+  'Inner: the processes that are no sql workers of ours';
+
 -- More about the wait of a living item, in the order in which one would ask.
 CREATE FUNCTION workflow._waiting_besides(
   caller text, waiting_on text, detail text, item workflow.item, effect workflow.effect, asked text, reverts text, holders int[])
@@ -482,7 +497,7 @@ BEGIN
   END IF;
 
   SELECT f.waiting_on, f.waiting_detail, f.until INTO w
-  FROM workflow._waiting(s.i, s.j, s.q, s.e, s.endpoint, s.r, s.t, allowed_events) AS f;
+  FROM workflow._waiting(s.i, s.j, s.q, s.e, s.endpoint, s.r, s.t, allowed_events, s.holders) AS f;
   waiting_on := w.waiting_on;
   waiting_detail := w.waiting_detail;
   IF (s.j).job_id IS NULL THEN
@@ -496,7 +511,8 @@ BEGIN
            ELSE (SELECT own.retry FROM workflow.queue AS own WHERE own.queue = (s.j).queue) END);
   END IF;
   what_next := workflow._what_next(waiting_on, s.i, s.j, s.e, s.r, s.t, s.q, allowed_events, max_attempts);
-  waiting_detail := workflow._waiting_besides(caller, waiting_on, waiting_detail, s.i, s.e, s.endpoint_owner, back.detail, s.holders);
+  waiting_detail := workflow._waiting_besides(caller, waiting_on, waiting_detail, s.i, s.e, s.endpoint_owner, back.detail,
+    CASE WHEN (s.j).kind = 'sql' THEN workflow._strangers(s.holders) ELSE s.holders END);
   SELECT * INTO pause FROM workflow._pause_words(s.i, s.flow);
   IF pause.detail IS NOT NULL THEN
     waiting_on := 'paused';

@@ -53,8 +53,8 @@ COMMENT ON VIEW workflow.workers IS
   'Background workers of this database, and the launcher: what each does and how many calls it has under way';
 
 -- What a sql worker has taken shows to others when it is done: its claim and the
--- activity are one transaction.
-CREATE FUNCTION workflow._who_runs(kind text) RETURNS text LANGUAGE plpgsql STABLE
+-- activity are one transaction; but it holds the rows, see _row_holders().
+CREATE FUNCTION workflow._who_runs(kind text, holders int[]) RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -68,13 +68,14 @@ BEGIN
                     min(w.last_activity) FILTER (WHERE w.kind = 'maintenance'))
       WHEN count(*) FILTER (WHERE w.kind = 'maintenance') = 0 THEN 'no worker is running in this database'
       WHEN _who_runs.kind = 'sql'
-        THEN string_agg(format('sql worker %s is busy since %s, perhaps with it', w.pid, w.last_activity), '; ' ORDER BY w.pid)
-             FILTER (WHERE w.kind = 'sql' AND w.doing = 'running sql activities') END
+        THEN coalesce(min(format('sql worker %s works on it, since %s', w.pid, w.last_activity)) FILTER (WHERE w.pid = ANY (holders)),
+                      string_agg(format('sql worker %s is busy since %s, perhaps with it', w.pid, w.last_activity), '; ' ORDER BY w.pid)
+                      FILTER (WHERE w.kind = 'sql' AND w.doing = 'running sql activities')) END
     FROM workflow.list_workers() AS w
     WHERE w.state IN ('running', 'resting', 'lacking'));
 END
 $$;
-COMMENT ON FUNCTION workflow._who_runs(text) IS
+COMMENT ON FUNCTION workflow._who_runs(text, int[]) IS
   'Inner: what is known about the workers that a ready job of a kind waits for; null when there is nothing to say';
 
 -- ------------------------------------------------------- inside the workers
