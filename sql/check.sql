@@ -159,6 +159,7 @@ AS $$
     SELECT f.*
     FROM d, workflow._document_faults(d.document, coalesce(d.present_name, d.definer), d.functions) WITH ORDINALITY AS f
   ) AS f (severity, code, state, path, problem, hint, consequence, ordinality)
+  WHERE f.code <> 'no_key' OR workflow._rows_only(name) IS NULL    -- rows of a table are not submitted
   ORDER BY array_position(ARRAY['error', 'warning', 'notice'], f.severity), f.ordinality
 $$;
 COMMENT ON FUNCTION workflow._check(text, text, int) IS

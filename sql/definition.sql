@@ -351,6 +351,23 @@ LANGUAGE C STRICT STABLE AS 'MODULE_PATHNAME', 'wf_graph_transitions';
 COMMENT ON FUNCTION workflow._graph_transitions(text, int) IS
   'Inner: the transitions of a version as the engine reads them';
 
+CREATE FUNCTION workflow._state_roads(name text, version int, state text, OUT event text, OUT to_state text, OUT from_any boolean)
+RETURNS SETOF record
+LANGUAGE C STRICT STABLE ROWS 5 AS 'MODULE_PATHNAME', 'wf_state_roads';
+COMMENT ON FUNCTION workflow._state_roads(text, int, text) IS
+  'Inner: the transitions of one state, its own first; to_state is null where it is @origin';
+
+CREATE FUNCTION workflow._state_retry(name text, version int, state text) RETURNS jsonb
+LANGUAGE C STRICT STABLE AS 'MODULE_PATHNAME', 'wf_state_retry';
+COMMENT ON FUNCTION workflow._state_retry(text, int, text) IS
+  'Inner: the retry policy of a state; null where its activity needs none';
+
+CREATE FUNCTION workflow._graph_work(name text, version int, OUT state text, OUT kind text, OUT activity jsonb)
+RETURNS SETOF record
+LANGUAGE C STRICT STABLE ROWS 10 AS 'MODULE_PATHNAME', 'wf_graph_work';
+COMMENT ON FUNCTION workflow._graph_work(text, int) IS
+  'Inner: the states of a version whose activity does something, and what is declared about it';
+
 CREATE FUNCTION workflow._active_version(name text) RETURNS int
 LANGUAGE C STRICT STABLE AS 'MODULE_PATHNAME', 'wf_active_version';
 COMMENT ON FUNCTION workflow._active_version(text) IS

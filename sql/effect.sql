@@ -216,22 +216,26 @@ COMMENT ON FUNCTION workflow._note_duplicate(bigint, text) IS
 
 -- -------------------------------------------------------------------- people
 
-CREATE FUNCTION workflow._is_open(effect workflow.effect) RETURNS bool LANGUAGE sql IMMUTABLE
+CREATE FUNCTION workflow._is_open(effect workflow.effect) RETURNS bool LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT effect.state IN ('claimed', 'sending', 'unknown', 'held') OR effect.state = 'pending' AND effect.unknown_attempts > 0
+BEGIN
+  RETURN effect.state IN ('claimed', 'sending', 'unknown', 'held') OR effect.state = 'pending' AND effect.unknown_attempts > 0;
+END
 $$;
 COMMENT ON FUNCTION workflow._is_open(workflow.effect) IS
   'Inner: whether an effect is under way, or may have been applied and nobody knows';
 
 -- A guard's sender says how it went and not how far; what is known of the others is in
 -- the detail.  A row without an exchange that was held at once tells of no send.
-CREATE FUNCTION workflow._was_sent(attempt workflow.attempt) RETURNS bool LANGUAGE sql IMMUTABLE
+CREATE FUNCTION workflow._was_sent(attempt workflow.attempt) RETURNS bool LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT attempt.effect_id IS NOT NULL AND NOT coalesce(attempt.detail ?| '{before,lookup}', false)
+BEGIN
+  RETURN attempt.effect_id IS NOT NULL AND NOT coalesce(attempt.detail ?| '{before,lookup}', false)
     AND CASE WHEN attempt.detail ? 'phase' THEN attempt.detail ->> 'phase' <> 'not_sent'
-             ELSE attempt.outcome <> 'held' OR coalesce(attempt.detail ->> 'evidence' <> 'not_applied', true) END
+             ELSE attempt.outcome <> 'held' OR coalesce(attempt.detail ->> 'evidence' <> 'not_applied', true) END;
+END
 $$;
 COMMENT ON FUNCTION workflow._was_sent(workflow.attempt) IS
   'Inner: whether an attempt of an effect sent its action, or may have';

@@ -522,6 +522,23 @@ LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.transitions_of(regclass, bigint) IS
   'The log of one row of an enforced table whose key is a number, in order';
 
+CREATE FUNCTION workflow._transitions_of(caller text, relation regclass, key uuid)
+RETURNS TABLE (seq bigint, from_state text, event text, to_state text, kind text, actor text, reason text, at timestamptz,
+               workflow text, version int, state_column name)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT * FROM workflow._transitions_of(caller, relation, key::text)
+$$;
+COMMENT ON FUNCTION workflow._transitions_of(text, regclass, uuid) IS 'Inner: workflow.transitions_of()';
+
+CREATE FUNCTION workflow.transitions_of(relation regclass, key uuid)
+RETURNS TABLE (seq bigint, from_state text, event text, to_state text, kind text, actor text, reason text, at timestamptz,
+               workflow text, version int, state_column name)
+LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.transitions_of(regclass, uuid) IS
+  'The log of one row of an enforced table whose key is a uuid, in order';
+
 -- --------------------------------------------------------------------- verify
 
 -- The rows of a column that are not where their log ends.

@@ -204,7 +204,7 @@ CREATE TABLE workflow.event (
 );
 CREATE UNIQUE INDEX event_source_event ON workflow.event (item_id, source, event_id)
   WHERE event_id IS NOT NULL;
-CREATE INDEX event_kept ON workflow.event (item_id, event_no) WHERE seq IS NULL;
+CREATE INDEX event_kept ON workflow.event (item_id, event_no) WHERE seq IS NULL OR event_id IS NULL;
 COMMENT ON TABLE workflow.event IS 'Events received with an id (each moves its item once) and events kept until their state is reached';
 COMMENT ON COLUMN workflow.event.seq IS 'Transition that the event caused; null while it is kept';
 
@@ -220,6 +220,7 @@ CREATE TABLE workflow.timer (
   PRIMARY KEY (item_id, seq, kind)
 );
 CREATE INDEX timer_due ON workflow.timer (due_at);
+CREATE INDEX timer_failed ON workflow.timer (item_id) WHERE error_message IS NOT NULL;
 CREATE INDEX timer_paused ON workflow.timer (item_id) WHERE paused_due_at IS NOT NULL;
 COMMENT ON TABLE workflow.timer IS 'Deadlines of items: an event to raise at a time, while the visit lasts';
 COMMENT ON COLUMN workflow.timer.error_message IS 'Why it could not fire when it was due; it is tried again at due_at';
@@ -592,6 +593,7 @@ CREATE INDEX effect_reverts ON workflow.effect (reverts) WHERE reverts IS NOT NU
 CREATE INDEX effect_finished ON workflow.effect (finished_at) WHERE finished_at IS NOT NULL AND purged_at IS NULL;
 CREATE INDEX effect_unsettled ON workflow.effect (state, next_at)
   WHERE state IN ('pending', 'claimed', 'sending', 'unknown', 'held', 'blocked');
+CREATE INDEX effect_doubted ON workflow.effect (effect_id) WHERE state = 'pending' AND unknown_attempts > 0;
 COMMENT ON TABLE workflow.effect IS 'The ledger of outside actions: each intended once, identified by its endpoint and idempotency key';
 COMMENT ON COLUMN workflow.effect.key IS 'Idempotency key: the identity of the intended action; sent with every attempt';
 COMMENT ON COLUMN workflow.effect.fingerprint IS 'SHA-256 of the exact request; the same key with another request is refused (WF005)';

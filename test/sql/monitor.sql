@@ -59,7 +59,7 @@ SELECT * FROM workflow.if_run_twice('nothing');
 
 -- a paused queue and a paused workflow show in their items
 SELECT workflow.pause_queue('q', 'maintenance');
-SELECT waiting_on, waiting_detail FROM workflow.where_is('w:call');
+SELECT waiting_on, regexp_replace(waiting_detail, 'since [^:]*:[^:]*:[^:]*:', 'since TIME:') AS waiting_detail FROM workflow.where_is('w:call');
 SELECT workflow.resume_queue('q');
 SELECT workflow.pause_workflow('w', 'audit');
 SELECT waiting_on, waiting_detail LIKE '%audit' AS says_why FROM workflow.where_is('w:wait');
