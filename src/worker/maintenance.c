@@ -28,6 +28,7 @@
 #include "utils/wait_event.h"
 #include "worker/dispatch.h"
 #include "worker/mains.h"
+#include "worker/redrive.h"
 #include "worker/retention.h"
 #include "worker/share.h"
 #include "worker/tell.h"
@@ -125,7 +126,7 @@ look_ahead(void *argument)
 							 earlier(wf_queue_next_lease_end(),
 									 earlier(earlier(next_effect_check(), wf_tell_next()),
 											 wf_retention_next())));
-	self->next_due = earlier(self->next_due, wf_queue_tidy());
+	self->next_due = earlier(self->next_due, earlier(wf_queue_tidy(), wf_redrive_next()));
 }
 
 static void
@@ -230,6 +231,7 @@ run_round(Supervisor *self)
 	int			nfired;
 	int			nended;
 	int			nreclaimed;
+	int			nredriven;
 
 	do
 	{
@@ -237,7 +239,8 @@ run_round(Supervisor *self)
 		nfired = wf_dispatch_timers(self->by);
 		nreclaimed = wf_dispatch_reclaim(self->by, &self->put_off);
 		nended = wf_dispatch_ends(self->by, &self->put_off);	/* it adds to that */
-	} while (nfired > 0 || nended > 0 || nreclaimed > 0);
+		nredriven = wf_redrive_some(self->by);
+	} while (nfired > 0 || nended > 0 || nreclaimed > 0 || nredriven > 0);
 	wf_retention_run();
 
 	if (self->has_prepared &&
@@ -254,7 +257,7 @@ run_round(Supervisor *self)
 		!start_worker(self, WF_WORKER_SQL))
 		self->put_off = true;	/* the others do the work meanwhile */
 
-	return nfired == 0 && nended == 0 && nreclaimed == 0;
+	return nfired == 0 && nended == 0 && nreclaimed == 0 && nredriven == 0;
 }
 
 static long
