@@ -808,8 +808,8 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  visit int := (SELECT max(t.seq) FROM workflow.transition AS t
-                WHERE t.item_id = item.item_id AND t.to_state = state);
+  visit int := (SELECT max(p.seq) FROM workflow._path(item.item_id, item.seq + 1) AS p
+                WHERE p.state = _if_activity_again.state);
   left_by workflow.transition;
   job workflow.job;
 BEGIN

@@ -51,6 +51,9 @@ SELECT * FROM workflow.verify('order:a');
 SELECT j.kind, j.state, t.kind AS timer FROM workflow.item AS i
 JOIN workflow.job AS j USING (item_id) LEFT JOIN workflow.timer AS t ON t.item_id = i.item_id WHERE i.key = 'a';
 
+-- what the rewind has undone is not done any more
+SELECT state, kind, verdict FROM workflow.if_run_again('order:a') WHERE kind <> 'submit';
+
 -- only along its own path, as it is since the last rewind
 SELECT * FROM workflow.rewind('order:a', 'ASK', 'skip it');
 SELECT * FROM workflow.rewind('order:a', 'DONE', 'skip it');
