@@ -159,6 +159,19 @@ END
 $$;
 COMMENT ON FUNCTION workflow._require_redrive(jsonb, int, numeric, boolean, text) IS 'Inner: refuses a batch that cannot be meant';
 
+CREATE FUNCTION workflow._mention_nobody() RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM workflow.list_workers() AS w WHERE w.kind = 'maintenance' AND w.state IN ('running', 'resting', 'lacking')) THEN
+    RAISE NOTICE 'no pg_workflow worker is running in this database'
+      USING DETAIL = 'The batch is stored; a worker works it off.',
+            HINT = 'Start them: SELECT workflow.start_workers(); or do their work: CALL workflow.run(''10 seconds'');';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._mention_nobody() IS 'Inner: says how a batch is worked off where no worker does';
+
 CREATE FUNCTION workflow._begin_redrive(
   caller text, action text, filter jsonb, max_items int, per_second numeric, dry_run boolean, reason text)
 RETURNS TABLE (redrive_id bigint, workflow text, state text, queue text, kind text, class text, matched bigint,
@@ -185,6 +198,7 @@ BEGIN
     FROM (SELECT count(*) AS n FROM workflow.redrive_item AS i WHERE i.redrive_id = batch) AS n
     WHERE r.redrive_id = batch;
     PERFORM workflow._wake('maintenance');
+    PERFORM workflow._mention_nobody();
   END IF;
 END
 $$;
@@ -318,7 +332,8 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._redrive_next(timestamptz, numeric) IS 'Inner: when the next dead letter of a batch is due';
 
--- The next few of one batch, whose row is locked.  Returns how many.
+-- The next few of one batch, whose row is locked, those of the next twentieth of a second among them, so that a high
+-- rate needs no more steps.  Returns how many.
 CREATE FUNCTION workflow._work_redrive(batch workflow.redrive, most int) RETURNS int LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -332,7 +347,7 @@ BEGIN
     WHERE i.redrive_id = batch.redrive_id AND i.status = 'waiting' AND (i.held_until IS NULL OR i.held_until <= workflow._now())
     ORDER BY i.place LIMIT most
   LOOP
-    EXIT WHEN batch.next_at > workflow._now();
+    EXIT WHEN batch.next_at > workflow._now() + interval '50 milliseconds';
     SELECT * INTO result FROM workflow._redrive_one(batch, entry);
     UPDATE workflow.redrive_item AS i
     SET status = coalesce(result.status, 'waiting'), why = result.why, tried_at = workflow._now(),

@@ -51,9 +51,11 @@ SELECT * FROM workflow.redrive('{"workflow": "letters"}', per_second => -1);
 SELECT * FROM workflow.redrive('{"workflow": "letters"}', dry_run => false);
 SELECT * FROM workflow.redrive('{}', dry_run => false, reason => 'all');
 
--- nothing matches: a batch that is done
+-- nothing matches: a batch that is done; where no worker runs, a NOTICE says so
+SET client_min_messages = notice;
 SELECT * FROM workflow.redrive('{"workflow": "no such"}', dry_run => false, reason => 'none');
 SELECT redrive_id, status, matched, remaining, eta FROM workflow.redrives;
+SET client_min_messages = error;
 
 -- for real: what matched is stored, and worked off by run() (or a worker) at the rate
 SELECT redrive_id, state, kind, class, matched FROM workflow.redrive('{"workflow": "letters", "labels": {"region": "EU"}}',
@@ -112,6 +114,26 @@ CALL workflow.run();
 SELECT action, status, done, skipped, skipped_why FROM workflow.redrives ORDER BY redrive_id DESC LIMIT 1;
 SELECT item_id, kind, state FROM workflow.dead_letters ORDER BY 1;
 SELECT key, state, outcome FROM workflow.items WHERE outcome = 'given_up' ORDER BY 1;
+
+-- a filter of nothing but labels, and one that is held to a queue, by a role that may; nobody else
+CREATE ROLE regress_redriver;
+SELECT workflow.grant_role('regress_redriver', 'operator');
+SET ROLE regress_redriver;
+SELECT sum(matched) FROM workflow.redrive('{"labels": {"region": "US"}}');
+SELECT sum(matched) FROM workflow.redrive('{"labels": {"region": "US"}}', max_items => 1, dry_run => false, reason => 'mine');
+CALL workflow.run();
+SELECT started_by, done FROM workflow.redrives WHERE reason = 'mine';
+RESET ROLE;
+SELECT actor, action FROM workflow.journal WHERE reason = 'mine';
+REVOKE ALL ON ALL TABLES IN SCHEMA workflow FROM regress_redriver;
+REVOKE EXECUTE ON FUNCTION workflow.redrive(jsonb, int, numeric, boolean, text) FROM regress_redriver;
+SET ROLE regress_redriver;
+SELECT sum(matched) FROM workflow.redrive('{"labels": {"region": "US"}}');
+SELECT workflow.patch('letters:4', '{}', 'mine');
+RESET ROLE;
+SELECT count(workflow.fail(c.job_id, c.token, 'timeout', 'again')) FROM workflow.claim('mail', 'me', 99) AS c;
+DROP OWNED BY regress_redriver;
+DROP ROLE regress_redriver;
 
 -- in a transaction run() works off the batches of that transaction only
 SELECT count(workflow.replay(item_id, 'all')) FROM workflow.dead_letters WHERE item_id IS NOT NULL;

@@ -119,3 +119,34 @@ SELECT count(workflow.fail(job_id, token, 'permanent', 'broken')) FROM workflow.
 SELECT item_id, kind, replay_count FROM workflow.dead_letters;
 SELECT workflow.replay('order:d', 'mended', '{"n": 77, "to": {"zip": null}}');
 SELECT payload -> 'n' AS n, payload -> 'to' AS "to", token IS NOT NULL AS claimed, attempt FROM workflow.claim('work', 'packer', 9);
+
+-- a review that could not be shown is opened when it is replayed with mended data
+SELECT version FROM workflow.define('{
+  "workflow": "shown", "owner": "me", "initial": "NEW", "key": "$.id",
+  "queues": {"desk": {"owner": "me", "sla": "1 hour", "escalate_to": ["you"]}},
+  "states": {"NEW": {"on": {"go": "ASK"}},
+             "ASK": {"review": {"queue": "desk", "decisions": ["yes"], "show": "$.names[*]"}, "on": {"yes": "DONE"}}, "DONE": {"final": "done"}}}');
+SELECT state FROM workflow.submit('shown', '{"id": 1, "names": ["Eve", "Adam"]}');
+SELECT state FROM workflow.send('shown:1', 'go');
+SELECT kind, state, error_class, error_message FROM workflow.dead_letters WHERE workflow = 'shown';
+SELECT workflow.replay('shown:1', 'with one name', '{"names": ["Eve"]}');
+SELECT key, shown, decisions FROM workflow.review_inbox WHERE key = '1';
+SELECT count(*) AS dead_letters FROM workflow.dead_letters WHERE workflow = 'shown';
+SELECT ok, problem FROM workflow.verify('shown:1');
+
+-- a pause holds what is replayed meanwhile
+SELECT count(workflow.fail(job_id, token, 'permanent', 'broken')) FROM workflow.job WHERE token IS NOT NULL AND kind = 'task';
+SELECT workflow.pause('order:d', 'lunch');
+SELECT workflow.replay('order:d', 'mended');
+SELECT j.status, j.waiting_on FROM workflow.job AS j JOIN workflow.item AS i USING (item_id) WHERE i.key = 'd';
+SELECT workflow.resume('order:d');
+SELECT j.status, j.waiting_on FROM workflow.job AS j JOIN workflow.item AS i USING (item_id) WHERE i.key = 'd';
+
+-- what a worker has begun outside, and nobody knows the end of, is not passed by
+CREATE SERVER bank FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://bank.example', dedup 'none', owner 'bank-team');
+SELECT c.item_id, c.job_id, c.token FROM workflow.claim('work', 'packer', 1) AS c \gset
+SELECT verdict FROM workflow.begin_effect('bank', 'pay d', '{}', :item_id);
+SELECT workflow.release(:job_id, :'token');
+SELECT workflow.patch(:item_id, '{"n": 1}', 'in doubt');
+SELECT workflow.cancel(:item_id, 'in doubt');
+SELECT * FROM workflow.rewind(:item_id, 'NEW', 'in doubt');

@@ -94,6 +94,16 @@ SELECT key FROM workflow.dead_letters;
 SELECT workflow.replay('all_of:o4', 'too late');
 \set VERBOSITY default
 
+-- many at once, by a filter
+SELECT state FROM workflow.submit('all_of', '{"order": "o7", "lines": [{"id": 1}, {"id": 2}]}');
+SELECT (workflow.send('line:o7/all_of:LINES:1:1', 'lose')).state;
+CALL workflow.run();
+SELECT workflow, state, queue, kind, class, matched, would_send, examples FROM workflow.redrive('{"kind": "spawn", "workflow": "all_of"}');
+SELECT sum(matched) FROM workflow.redrive('{"kind": "spawn", "key": "o7"}', dry_run => false, reason => 'found again');
+CALL workflow.run();
+SELECT status, matched, done, skipped FROM workflow.redrives;
+SELECT index, key, outcome FROM workflow.children('all_of:o7');
+
 -- where keys are made of the elements, these have to stay in their places
 SELECT workflow FROM workflow.define('{"workflow": "keyed", "owner": "ann", "initial": "LINES", "key": "$.order",
     "states": {"LINES": {"spawn": {"workflow": "line", "each": "$.lines", "join": "all", "key": ["$.order", "$.each.id"]}, "as": "sent", "on": {"ok": "DONE"}},
