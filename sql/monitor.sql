@@ -419,7 +419,7 @@ BEGIN
   IF (s.e).kind = 'guard' AND waiting_on <> 'effect' THEN
     waiting_detail := concat_ws('; ', waiting_detail, format('effect %s, key %s, may have been applied (%s)', (s.e).effect_id, (s.e).key, (s.e).reason));
   END IF;
-  waiting_detail := concat_ws('; ', waiting_detail, back.detail, workflow._awaited_redrive(item));
+  waiting_detail := concat_ws('; ', waiting_detail, back.detail, CASE WHEN waiting_on = 'exception' THEN workflow._awaited_redrive(item) END);
   waiting_detail := concat_ws('; kept: ', waiting_detail, (
     SELECT string_agg(v.event || coalesce(' for ' || workflow._kept_for(s.i, v.event), ''), ', ' ORDER BY v.event_no)
     FROM workflow.event AS v WHERE v.item_id = item AND v.seq IS NULL));

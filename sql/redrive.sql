@@ -362,7 +362,9 @@ BEGIN
   END LOOP;
   UPDATE workflow.redrive AS r
   SET done = batch.done, skipped = batch.skipped,
-      next_at = CASE WHEN n = 0 THEN greatest(batch.next_at, workflow._now() + interval '1 second') ELSE batch.next_at END,
+      next_at = CASE WHEN n = 0 THEN greatest(batch.next_at, workflow._now() + interval '1 second')
+                     WHEN batch.per_second IS NULL THEN workflow._now()    -- the others have their turn
+                     ELSE batch.next_at END,
       ended_at = CASE WHEN batch.done + batch.skipped >= batch.matched THEN workflow._now() END
   WHERE r.redrive_id = batch.redrive_id;
   RETURN n;

@@ -145,6 +145,21 @@ CALL workflow.run();
 SELECT reason, status FROM workflow.redrives ORDER BY redrive_id DESC LIMIT 2;
 ROLLBACK;
 
+-- batches take turns
+SET pg_workflow.clock = '2030-01-02 12:00:00+00';
+CALL workflow.run();
+SELECT count(workflow.fail(c.job_id, c.token, 'timeout', 'again')) FROM workflow.claim('mail', 'me', 99) AS c;
+SELECT sum(matched) FROM workflow.redrive('{"workflow": "letters"}', max_items => 2, dry_run => false, reason => 'the first');
+SET pg_workflow.clock = '2030-01-02 12:00:01+00';
+SELECT sum(matched) FROM workflow.redrive('{"workflow": "letters"}', max_items => 2, dry_run => false, reason => 'the second');
+SET pg_workflow.clock = '2030-01-02 12:00:02+00';
+SELECT workflow._redrive_some(1, false);
+SET pg_workflow.clock = '2030-01-02 12:00:03+00';
+SELECT workflow._redrive_some(1, false);
+SELECT reason, matched, done FROM workflow.redrives WHERE reason LIKE 'the %d' OR reason = 'the first' ORDER BY redrive_id;
+CALL workflow.run();
+SELECT reason, matched, done FROM workflow.redrives WHERE reason LIKE 'the %d' OR reason = 'the first' ORDER BY redrive_id;
+
 -- nobody removes or rewrites what was done
 DELETE FROM workflow.redrive_item;
 UPDATE workflow.redrive SET reason = 'another one';
