@@ -255,6 +255,7 @@ typedef struct WfSpawn
 	int			replays;		/* how often the visit was taken up again */
 	int			place;			/* of the child that is being started */
 	bool		in_child;		/* it is */
+	bool		awaits;			/* the end of the one that has its key */
 	int			ended;			/* as far as they are counted */
 	int			succeeded;
 	const char *verdict;		/* ok, error, or NULL */

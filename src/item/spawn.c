@@ -23,6 +23,9 @@
 #define FIRST_CHILDREN	50
 #define NEXT_CHILDREN	500
 
+/* How soon it is tried again when a child of an earlier visit has not ended. */
+#define AWAIT_US	INT64CONST(1000000)
+
 #define MAX_CHILDREN	100000
 #define MAX_DEPTH		50
 
@@ -272,7 +275,8 @@ start_some(Order *order)
 		return fail(order->visit, &fault);
 	}
 	if (wf_spawn_has_more(spawn))
-		wf_item_set_timer(order->visit->item, WF_TIMER_SPAWN, wf_spawn_now(), "spawn");
+		wf_item_set_timer(order->visit->item, WF_TIMER_SPAWN,
+						  wf_spawn_now() + (spawn->awaits ? AWAIT_US : 0), "spawn");
 
 	return order->visit->item;
 }

@@ -300,7 +300,9 @@ begin_child(const WfVisit *parent, const WfGraph *graph, const WfItem *child, in
 
 typedef enum Known
 {
-	KNOWN_OTHER,				/* somebody else, or of this visit, or alive */
+	KNOWN_OTHER,				/* somebody else, or of this visit */
+	KNOWN_LIVES,				/* and is being cancelled, since its visit is
+								 * over */
 	KNOWN_SUCCEEDED,
 	KNOWN_FAILED,
 } Known;
@@ -308,7 +310,7 @@ typedef enum Known
 /*
  * Whose the key of a child is that cannot have it, of an earlier visit or put
  * aside by a replay of this one; of several earlier ones the one that has
- * succeeded.  Fills id and outcome.
+ * succeeded, else one that lives.  Fills id and outcome.
  */
 static Known
 look_up(WfItem *child)
@@ -323,9 +325,9 @@ look_up(WfItem *child)
 		"(SELECT $2 UNION ALL SELECT $2 || '#' || e.seq || coalesce('.' || nullif(n, 0), '') "
 		"FROM workflow.spawn AS e, generate_series(0, e.replays) AS n WHERE e.item_id = $3) AS k (key) "
 		"JOIN workflow.item AS i ON i.workflow = $1 AND i.key = k.key "
-		"WHERE s.item_id = $3 AND s.seq = $4 AND i.parent_id = $3 AND i.outcome IS NOT NULL "
+		"WHERE s.item_id = $3 AND s.seq = $4 AND i.parent_id = $3 "
 		"AND (i.parent_seq <> $4 OR i.parent_index IS NULL) "
-		"ORDER BY 3 DESC LIMIT 1",
+		"ORDER BY coalesce(workflow._is_success(i.outcome, s.success), false) DESC, i.outcome IS NULL DESC LIMIT 1",
 	};
 	Datum		values[4];
 
@@ -337,6 +339,8 @@ look_up(WfItem *child)
 		return KNOWN_OTHER;
 	child->item_id = wf_result_int8(0, 1);
 	child->outcome = wf_result_text(0, 2);
+	if (child->outcome == NULL)
+		return KNOWN_LIVES;
 
 	return DatumGetBool(wf_result_datum(0, 3, NULL)) ? KNOWN_SUCCEEDED : KNOWN_FAILED;
 }
@@ -363,6 +367,14 @@ take_over(const WfItem *child, int index)
 	wf_item_note_end(child);
 }
 
+/* What is to be done with a child. */
+typedef enum Start
+{
+	START_BEGIN,				/* it is stored */
+	START_DONE,					/* it counts already */
+	START_LATER,				/* when the one that has its key has ended */
+} Start;
+
 static char *
 again_key(const WfSpawn *spawn, const char *key)
 {
@@ -371,55 +383,66 @@ again_key(const WfSpawn *spawn, const char *key)
 }
 
 /*
- * A child whose key is known.  Returns whether there is one to begin: what has
- * failed is done again, under a key that names the visit and its replay.
+ * A child whose key is known: what has failed is done again, under a key that
+ * names the visit and its replay.
  */
-static bool
+static Start
 start_again(WfItem *child, const WfSpawn *spawn, const WfState *initial)
 {
 	switch (look_up(child))
 	{
 		case KNOWN_OTHER:
 			break;
+		case KNOWN_LIVES:
+			return START_LATER;
 		case KNOWN_SUCCEEDED:
 			take_over(child, spawn->place);
-			return false;
+			return START_DONE;
 		case KNOWN_FAILED:
 			child->key = again_key(spawn, child->key);
 			child->outcome = initial->outcome;
 			if (insert_child(child, spawn->place))
-				return true;
+				return START_BEGIN;
 	}
 	refuse_key(child);
 
-	return false;
+	return START_DONE;
 }
 
-static void
+static Start
 start_child(const WfVisit *parent, const WfSpawn *spawn, bool is_paused)
 {
 	const WfGraph *graph = wf_graph(spawn->workflow, spawn->version);
 	WfItem	   *child = new_child(spawn, graph, spawn->place);
+	Start		start;
 
 	child->is_paused = is_paused;
 	wf_item_require_input(graph, child->data);
-	if (insert_child(child, spawn->place) ||
-		start_again(child, spawn, wf_graph_initial(graph)))
+	start = insert_child(child, spawn->place) ? START_BEGIN :
+		start_again(child, spawn, wf_graph_initial(graph));
+	if (start == START_BEGIN)
 		begin_child(parent, graph, child, spawn->place);
+
+	return start;
 }
 
 /*
- * Those that a replay has put aside come first.
+ * Those that a replay has put aside come first.  Sets awaits where one cannot be
+ * started yet.
  */
 static void
 start_one(const WfVisit *visit, WfSpawn *spawn, bool is_paused)
 {
 	bool		again = spawn->redone < spawn->nredo;
+	Start		start;
 
 	spawn->place = again ? spawn->redo[spawn->redone] : spawn->started;
 	spawn->in_child = true;
-	start_child(visit, spawn, is_paused);
+	start = start_child(visit, spawn, is_paused);
 	spawn->in_child = false;
+	spawn->awaits = start == START_LATER;
+	if (spawn->awaits)
+		return;
 	if (again)
 		spawn->redone++;
 	else
@@ -432,7 +455,7 @@ start_each(const WfVisit *visit, WfSpawn *spawn, int most)
 	bool		is_paused = wf_graph_is_paused(wf_graph(spawn->workflow, spawn->version));
 	MemoryContext each = AllocSetContextCreate(CurrentMemoryContext, "wf child", ALLOCSET_DEFAULT_SIZES);
 
-	for (int i = 0; i < most && wf_spawn_has_more(spawn); i++)
+	for (int i = 0; i < most && wf_spawn_has_more(spawn) && !spawn->awaits; i++)
 	{
 		MemoryContext outer = MemoryContextSwitchTo(each);
 

@@ -149,3 +149,18 @@ SELECT state, outcome FROM workflow.items WHERE key = 'o5';
 -- a child that has ended was counted: its parent starts it again
 SELECT * FROM workflow.rewind('line:o5/before:LINES:2:1', 'OPEN', 'not by itself');
 SELECT count(*) AS problems FROM workflow.item AS i, workflow.verify(i.item_id) AS v WHERE NOT v.ok;
+
+-- a rewind to the state itself: all children that live are cancelled first, also those of a large family
+SELECT state FROM workflow.submit('before', jsonb_build_object('order', 'o9', 'lines', (SELECT jsonb_agg(jsonb_build_object('id', n)) FROM generate_series(100, 399) AS n)));
+SELECT state FROM workflow.send('before:o9', 'go');
+CALL workflow.run();
+SELECT (workflow.send('line:o9/before:LINES:2:' || n, 'pack')).state FROM (VALUES (7), (250)) AS v (n);
+SELECT * FROM workflow.rewind('before:o9', 'LINES', 'once more');
+SET pg_workflow.clock = '+2 seconds';
+CALL workflow.run();
+SET pg_workflow.clock = '+4 seconds';
+CALL workflow.run();
+RESET pg_workflow.clock;
+SELECT i.state, s.started, s.total FROM workflow.item AS i JOIN workflow.spawn AS s USING (item_id, seq) WHERE i.key = 'o9';
+SELECT c.seq, c.outcome, count(*) FROM workflow.children('before:o9') AS c GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT count(*) AS problems FROM workflow.item AS i, workflow.verify(i.item_id) AS v WHERE NOT v.ok;
