@@ -130,10 +130,15 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_set_pause';
 COMMENT ON FUNCTION workflow._set_pause(bigint, timestamptz, text, text) IS
   'Inner: stops an item; all null lets it go on';
 
-CREATE FUNCTION workflow._patch(item bigint, patch jsonb, actor text) RETURNS void
-LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_patch';
-COMMENT ON FUNCTION workflow._patch(bigint, jsonb, text) IS
-  'Inner: merges a patch into the data of an item, with a row in the journal';
+CREATE FUNCTION workflow._set_data(item bigint, data jsonb, actor text, reason text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_set_data';
+COMMENT ON FUNCTION workflow._set_data(bigint, jsonb, text, text) IS
+  'Inner: changes the data of an item, with a row in the journal';
+
+CREATE FUNCTION workflow._replay_spawn(item bigint, actor text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_replay_spawn';
+COMMENT ON FUNCTION workflow._replay_spawn(bigint, text) IS
+  'Inner: takes up the children of an item''s visit that could not go on, by the data as it is now';
 
 -- ------------------------------------------------------------------ by hand
 
@@ -148,14 +153,14 @@ $$;
 COMMENT ON FUNCTION workflow._other_members(jsonb, jsonb) IS
   'Inner: the members of an object that another one has not, or has with another value';
 
-CREATE FUNCTION workflow._note_patch(actor text, item bigint, subject text, before jsonb, after jsonb)
+CREATE FUNCTION workflow._note_patch(actor text, item bigint, subject text, before jsonb, after jsonb, reason text)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT workflow._note(actor, 'patch', item, subject, NULL, jsonb_build_object(
+  SELECT workflow._note(actor, 'patch', item, subject, reason, jsonb_build_object(
     'before', workflow._other_members(before, after), 'after', workflow._other_members(after, before)))
 $$;
-COMMENT ON FUNCTION workflow._note_patch(text, bigint, text, jsonb, jsonb) IS
+COMMENT ON FUNCTION workflow._note_patch(text, bigint, text, jsonb, jsonb, text) IS
   'Inner: appends a change of an item''s data, or of the column that subject names, to the journal';
 
 -- ------------------------------------------------------------------- submit
@@ -484,43 +489,102 @@ COMMENT ON FUNCTION workflow.resume_workflow(text, text) IS
 
 -- ---------------------------------------------------------------- exceptions
 
--- Takes up again what stands still: an item in an exception state, or one
--- whose job is a dead letter.
-CREATE FUNCTION workflow._replay(caller text, item bigint, reason text, patch jsonb) RETURNS void LANGUAGE plpgsql
+CREATE FUNCTION workflow._require_patch(patch jsonb) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-  stuck workflow.item := workflow._lock_item(item);
-  dead_job bigint;
 BEGIN
-  PERFORM workflow._require_alive(stuck, 'replayed');
-  IF patch IS NOT NULL AND jsonb_typeof(patch) <> 'object' THEN
+  IF jsonb_typeof(patch) <> 'object' THEN
     RAISE EXCEPTION 'a patch is a JSON object'
       USING ERRCODE = 'invalid_parameter_value',
             DETAIL = format('It is of type %s.', jsonb_typeof(patch)),
             HINT = 'Give the members of data that are to be replaced.';
   END IF;
-  IF (workflow._state_facts(stuck.workflow, stuck.version, stuck.state) -> 'exception')::boolean
-     OR workflow._handles(item, 'replay') THEN
-    PERFORM workflow._move(item, 'replay', 'replay', caller, reason, patch, stuck.data || patch);
-    RETURN;
-  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_patch(jsonb) IS 'Inner: refuses a patch that is no object; null passes';
 
-  SELECT j.job_id INTO dead_job FROM workflow.job AS j
-  WHERE j.item_id = item AND j.seq = stuck.seq AND j.status = 'dead';
-  IF dead_job IS NULL THEN
-    RAISE EXCEPTION 'there is nothing to replay: item % is in no exception state and has no dead letter', item
+-- RFC 7396: members replace members, objects are merged, null removes.
+CREATE FUNCTION workflow._merge_patch(target jsonb, patch jsonb) RETURNS jsonb LANGUAGE plpgsql STRICT IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  merged jsonb := CASE jsonb_typeof(target) WHEN 'object' THEN target ELSE '{}' END;
+  member record;
+BEGIN
+  IF jsonb_typeof(patch) <> 'object' THEN
+    RETURN patch;
+  END IF;
+  FOR member IN SELECT * FROM jsonb_each(patch) LOOP
+    merged := CASE jsonb_typeof(member.value)
+      WHEN 'null' THEN merged - member.key
+      ELSE merged || jsonb_build_object(member.key, workflow._merge_patch(coalesce(merged -> member.key, 'null'), member.value)) END;
+  END LOOP;
+  RETURN merged;
+END
+$$;
+COMMENT ON FUNCTION workflow._merge_patch(jsonb, jsonb) IS 'Inner: a value with a merge patch (RFC 7396) applied';
+
+-- A dead letter of a visit: its job, or its children that cannot go on.  Returns what it was, for the journal.
+CREATE FUNCTION workflow._replay_visit(caller text, stuck workflow.item, reason text, patch jsonb) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  dead_job bigint := (SELECT j.job_id FROM workflow.job AS j
+                      WHERE j.item_id = stuck.item_id AND j.seq = stuck.seq AND j.status = 'dead');
+BEGIN
+  IF dead_job IS NULL AND NOT EXISTS (
+       SELECT FROM workflow.spawn AS s
+       WHERE s.item_id = stuck.item_id AND s.seq = stuck.seq AND s.failed_at IS NOT NULL) THEN
+    RAISE EXCEPTION 'there is nothing to replay: item % is in no exception state and has no dead letter', stuck.item_id
       USING ERRCODE = 'object_not_in_prerequisite_state',
             DETAIL = format('Item %s (%s:%s) is in state "%s" since %s.',
-                            item, stuck.workflow, stuck.key, stuck.state, stuck.since),
-            HINT = format('SELECT * FROM workflow.where_is(%s) tells what it waits for.', item);
+                            stuck.item_id, stuck.workflow, stuck.key, stuck.state, stuck.since),
+            HINT = format('SELECT * FROM workflow.where_is(%s) tells what it waits for.', stuck.item_id);
   END IF;
   IF patch IS NOT NULL THEN
-    PERFORM workflow._patch(item, patch, caller);
+    PERFORM workflow._set_data(stuck.item_id, workflow._merge_patch(stuck.data, patch), caller, reason);
   END IF;
-  PERFORM workflow._rearm(item, dead_job, caller);
-  PERFORM workflow._note(caller, 'replay', item, 'job:' || dead_job, reason, patch);
+  IF dead_job IS NULL THEN
+    PERFORM workflow._replay_spawn(stuck.item_id, caller);
+    RETURN 'children of visit ' || stuck.seq;
+  END IF;
+  PERFORM workflow._rearm(stuck.item_id, dead_job, caller);
+  RETURN 'job:' || dead_job;
 END
+$$;
+COMMENT ON FUNCTION workflow._replay_visit(text, workflow.item, text, jsonb) IS
+  'Inner: takes up the dead letter of an item''s visit';
+
+-- Takes up again what stands still: an item in an exception state, or a dead
+-- letter.  detail: what the log says of it besides, as the batch that it is of.
+CREATE FUNCTION workflow._replay_item(caller text, item bigint, reason text, patch jsonb, detail jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  stuck workflow.item := workflow._lock_item(item);
+  subject text;
+BEGIN
+  PERFORM workflow._require_alive(stuck, 'replayed');
+  PERFORM workflow._require_patch(patch);
+  IF (workflow._state_facts(stuck.workflow, stuck.version, stuck.state) -> 'exception')::boolean
+     OR workflow._handles(item, 'replay') THEN
+    PERFORM workflow._move(item, 'replay', 'replay', caller, reason, coalesce(detail, patch),
+                           workflow._merge_patch(stuck.data, patch));
+    RETURN;
+  END IF;
+  subject := workflow._replay_visit(caller, stuck, reason, patch);
+  PERFORM workflow._note(caller, 'replay', item, subject, reason, coalesce(detail, patch));
+END
+$$;
+COMMENT ON FUNCTION workflow._replay_item(text, bigint, text, jsonb, jsonb) IS
+  'Inner: replays an item, by itself or in a batch';
+
+CREATE FUNCTION workflow._replay(caller text, item bigint, reason text, patch jsonb) RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT workflow._replay_item(caller, item, reason, patch, NULL)
 $$;
 COMMENT ON FUNCTION workflow._replay(text, bigint, text, jsonb) IS 'Inner: workflow.replay()';
 
@@ -561,7 +625,8 @@ COMMENT ON FUNCTION workflow.replay_job(bigint, text) IS
   'A dead job that stands alone is ready again, with all its attempts; so is the effect of a call that ended without success';
 
 -- Null when there is no such job, false when it is no dead letter.
-CREATE FUNCTION workflow._replay_alone(caller text, job_id bigint, reason text) RETURNS boolean LANGUAGE plpgsql
+CREATE FUNCTION workflow._replay_alone(caller text, job_id bigint, reason text, detail jsonb DEFAULT '{}') RETURNS boolean
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -584,11 +649,11 @@ BEGIN
   PERFORM workflow._job_again(dead.job_id);
   PERFORM workflow._note(caller, 'replay_job', NULL, 'job:' || dead.job_id, reason,
                          jsonb_build_object('queue', dead.queue, 'attempts', dead.attempt,
-                                            'error_class', dead.error_class));
+                                            'error_class', dead.error_class) || detail);
   RETURN true;
 END
 $$;
-COMMENT ON FUNCTION workflow._replay_alone(text, bigint, text) IS
+COMMENT ON FUNCTION workflow._replay_alone(text, bigint, text, jsonb) IS
   'Inner: replays a dead letter that stands alone; null when there is no such job, false when it is no dead letter';
 
 -- The status of a job of the table, or null.
@@ -828,7 +893,8 @@ AS $$
     UNION ALL
     SELECT s.seq, format('visit %s has started %s children, there are %s', s.seq, s.started, c.n)
     FROM workflow.spawn AS s, LATERAL (
-      SELECT count(*) AS n FROM workflow.item AS i WHERE i.parent_id = s.item_id AND i.parent_seq = s.seq) AS c
+      SELECT count(*) + cardinality(s.redo) AS n FROM workflow.item AS i
+      WHERE i.parent_id = s.item_id AND i.parent_seq = s.seq AND i.parent_index IS NOT NULL) AS c
     WHERE s.item_id = judged.item_id    -- a later visit takes over what has succeeded
       AND (c.n > s.started OR c.n < s.started
            AND NOT EXISTS (SELECT FROM workflow.spawn AS later WHERE later.item_id = s.item_id AND later.seq > s.seq))) AS found
@@ -915,6 +981,11 @@ BEGIN
       RETURN format('transition %s is a decision "%s" of %s, and no review was decided so', seq, t.event, t.actor);
     ELSIF t.kind = 'migrate' THEN
       problem := workflow._migration_problem(t, version, origin);
+      IF problem IS NOT NULL THEN
+        RETURN problem;
+      END IF;
+    ELSIF t.kind = 'rewind' AND t.version = version THEN
+      problem := workflow._rewind_problem(t);
       IF problem IS NOT NULL THEN
         RETURN problem;
       END IF;
@@ -1033,5 +1104,5 @@ COMMENT ON COLUMN workflow.items.external_ids IS 'Ids that other systems gave to
 COMMENT ON COLUMN workflow.items.retry_count IS 'Attempts that were made again, or will be; one with an unknown outcome counts once it was sent again';
 COMMENT ON COLUMN workflow.items.input_ref IS 'Where the rest of the input is kept';
 COMMENT ON COLUMN workflow.items.parent_id IS 'Item that started this one, in a spawn state';
-COMMENT ON COLUMN workflow.items.parent_index IS 'Place in the array that the state was given, from 0 on';
+COMMENT ON COLUMN workflow.items.parent_index IS 'Place in the array that the state was given, from 0 on; null: it failed, and a replay started another one';
 COMMENT ON COLUMN workflow.items.exception_reason IS 'Why the item last entered an exception state';

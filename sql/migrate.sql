@@ -76,16 +76,13 @@ COMMENT ON FUNCTION workflow._state_targets(text, int, int, jsonb) IS
 
 -- ----------------------------------------------------------------- judgement
 
--- Why an item stays where it is for now; null when nothing keeps it.
-CREATE FUNCTION workflow._migration_obstacle(
-  item workflow.item, kind text, target_kind text, job workflow.job, effect workflow.effect) RETURNS text
+-- What is under way in the visit of an item, so that nobody else may move or change it; null when nothing is.
+CREATE FUNCTION workflow._visit_obstacle(item workflow.item, kind text, job workflow.job, effect workflow.effect) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  IF kind NOT IN ('none', 'final', 'sql', 'http', 'model', 'task', 'review', 'exception', 'wait', 'gate', 'validate', 'then') THEN
-    RETURN format('a visit of a %s state ends in the version that it began in', kind);
-  ELSIF job.status = 'running' THEN
+  IF job.status = 'running' THEN
     RETURN 'its job is running';
   ELSIF effect.state = 'pending' AND effect.unknown_attempts > 0 THEN
     RETURN 'an attempt of its effect may have been applied';
@@ -96,6 +93,26 @@ BEGIN
   ELSIF kind = 'task' AND EXISTS (SELECT FROM workflow.effect AS g
                                   WHERE g.item_id = item.item_id AND g.kind = 'guard' AND workflow._is_open(g)) THEN
     RETURN 'what becomes of an effect that its worker has begun is not known yet';
+  END IF;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION workflow._visit_obstacle(workflow.item, text, workflow.job, workflow.effect) IS
+  'Inner: what is under way in the visit of an item; null when nothing is';
+
+-- Why an item stays where it is for now; null when nothing keeps it.
+CREATE FUNCTION workflow._migration_obstacle(
+  item workflow.item, kind text, target_kind text, job workflow.job, effect workflow.effect) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  obstacle text := workflow._visit_obstacle(item, kind, job, effect);
+BEGIN
+  IF kind NOT IN ('none', 'final', 'sql', 'http', 'model', 'task', 'review', 'exception', 'wait', 'gate', 'validate', 'then') THEN
+    RETURN format('a visit of a %s state ends in the version that it began in', kind);
+  ELSIF obstacle IS NOT NULL THEN
+    RETURN obstacle;
   ELSIF (item.paused_at IS NOT NULL
          OR EXISTS (SELECT FROM workflow.workflow AS w WHERE w.workflow = item.workflow AND w.paused_at IS NOT NULL))
     AND (target_kind IN ('gate', 'validate', 'then')

@@ -781,7 +781,8 @@ FROM workflow.attempt AS a, LATERAL pg_catalog.unnest(a.job_ids) AS j (job_id)
 WHERE a.job_ids IS NOT NULL;
 COMMENT ON VIEW workflow.attempts IS 'Every execution of a job and every wire send of an effect, when it has ended';
 
-CREATE VIEW workflow.dead_letters WITH (security_barrier) AS
+-- With the visit that each belongs to.
+CREATE VIEW workflow._dead_letter AS
 SELECT j.job_id,
        j.item_id,
        i.workflow,
@@ -796,7 +797,10 @@ SELECT j.job_id,
        coalesce(j.failed_at, j.created_at) AS failed_at,
        coalesce(j.failed_at, j.created_at) + q.sla AS due_at,
        j.queue AS from_queue,
-       j.payload
+       j.payload,
+       j.seq,
+       0 AS replays,
+       j.effect_id
 FROM workflow._placed_job AS j
 LEFT JOIN workflow.queue AS q ON q.queue = j.place
 LEFT JOIN workflow.item AS i ON i.item_id = j.item_id
@@ -805,10 +809,30 @@ LEFT JOIN LATERAL (
          coalesce(t.data ->> 'message', t.reason, t.event) AS message
   FROM workflow.transition AS t
   WHERE j.kind = 'exception' AND t.item_id = j.item_id AND t.seq = j.seq) AS x ON true
-WHERE j.status = 'dead' OR (j.kind = 'exception' AND j.status = 'waiting');
-COMMENT ON VIEW workflow.dead_letters IS 'What ended without success and waits for its owner: dead jobs, and items in exception states';
+WHERE j.status = 'dead' OR (j.kind = 'exception' AND j.status = 'waiting')
+UNION ALL
+SELECT NULL, s.item_id, i.workflow, i.key, NULL, w.owner, i.state, 'spawn', s.error_class, s.error_message,
+       NULL, s.failed_at, NULL, NULL, NULL, s.seq, s.replays, NULL
+FROM workflow.spawn AS s
+JOIN workflow.item AS i ON i.item_id = s.item_id AND i.seq = s.seq
+LEFT JOIN workflow.workflow AS w ON w.workflow = i.workflow
+WHERE s.failed_at IS NOT NULL AND s.left_at IS NULL;
+COMMENT ON VIEW workflow._dead_letter IS 'Inner: dead letters with the visit and the effect of each';
+
+CREATE VIEW workflow.dead_letters WITH (security_barrier) AS
+SELECT d.job_id, d.item_id, d.workflow, d.key, d.queue, d.owner, d.state, d.kind, d.error_class, d.error_message,
+       d.attempts, d.failed_at, d.due_at, d.from_queue, d.payload,
+       (CASE WHEN d.item_id IS NULL
+             THEN (SELECT pg_catalog.count(*) FROM workflow.journal AS n
+                   WHERE n.action = 'replay_job' AND n.subject = 'job:' || d.job_id)
+             ELSE (SELECT pg_catalog.count(*) FROM workflow.journal AS n WHERE n.item_id = d.item_id AND n.action = 'replay')
+                + (SELECT pg_catalog.count(*) FROM workflow.transition AS t WHERE t.item_id = d.item_id AND t.kind = 'replay')
+        END)::int AS replay_count
+FROM workflow._dead_letter AS d;
+COMMENT ON VIEW workflow.dead_letters IS 'What ended without success and waits for its owner: dead jobs, items in exception states, and items whose children cannot go on';
+COMMENT ON COLUMN workflow.dead_letters.replay_count IS 'How often it, or its item, was replayed';
 COMMENT ON COLUMN workflow.dead_letters.queue IS 'Queue that it waits in: the one that its retry policy sends dead letters to, else its own';
-COMMENT ON COLUMN workflow.dead_letters.owner IS 'Owner of that queue';
+COMMENT ON COLUMN workflow.dead_letters.owner IS 'Owner of that queue; of an item whose children cannot go on, of its workflow';
 COMMENT ON COLUMN workflow.dead_letters.error_class IS 'How it failed; of an item in an exception state what led there, else the event that did';
 COMMENT ON COLUMN workflow.dead_letters.due_at IS 'When the SLA of that queue ends';
 COMMENT ON COLUMN workflow.dead_letters.from_queue IS 'Queue that it ran in, and goes back to when replayed';

@@ -230,6 +230,7 @@ BEGIN
       UNION ALL SELECT * FROM workflow._timeline_work(item)
       UNION ALL SELECT * FROM workflow._timeline_reviews(item)
       UNION ALL SELECT * FROM workflow._timeline_children(item)
+      UNION ALL SELECT * FROM workflow._timeline_redrives(item)
     ), placed AS (
       SELECT h.*, CASE WHEN h.rank = 0 THEN h.seq ELSE
         (SELECT max(m.seq) FROM moves AS m

@@ -151,7 +151,10 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  visit int := (SELECT max(t.seq) FROM unnest(moves) AS t WHERE t.to_state = state);
+  visit int := (SELECT max(t.seq) FROM unnest(moves) AS t      -- of the path, as in workflow._path()
+                WHERE t.to_state = state
+                  AND NOT EXISTS (SELECT FROM unnest(moves) AS r
+                                  WHERE r.kind = 'rewind' AND r.seq > t.seq AND (r.data ->> 'to_seq')::int <= t.seq));
   left_by workflow.transition;
   job workflow.job;
 BEGIN

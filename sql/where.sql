@@ -199,13 +199,14 @@ BEGIN
          + count(*) FILTER (WHERE NOT workflow._is_success(e.outcome, family.success))
     INTO ended, failed
   FROM workflow.child_end AS e WHERE e.item_id = item.item_id AND e.seq = item.seq;
-  waiting_on := CASE WHEN family.verdict = 'error' AND NOT 'error' = ANY (events) THEN 'exception'
+  waiting_on := CASE WHEN family.failed_at IS NOT NULL THEN 'exception'
+                     WHEN family.verdict = 'error' AND NOT 'error' = ANY (events) THEN 'exception'
                      WHEN family.verdict IS NOT NULL THEN 'worker' ELSE 'event' END;
   waiting_detail := concat_ws('; ',
     format('%s of %s children have ended, %s failed', ended, family.total, failed),
     CASE WHEN family.started < family.total THEN format('%s are started', family.started) END,
     CASE WHEN family.needed = family.total THEN 'all have to succeed' ELSE format('%s have to succeed', family.needed) END,
-    CASE WHEN waiting_on = 'exception' THEN 'nobody handles "error": send an event, or cancel'
+    CASE WHEN waiting_on = 'exception' THEN 'nobody handles "error": replay it, send an event, or cancel'
          WHEN waiting_on = 'event' THEN workflow._living_children(item.item_id, item.seq, 3) END);
 END
 $$;
@@ -224,8 +225,10 @@ BEGIN
   error_class := coalesce(job.error_class, effect.error_class);
   message := coalesce(job.error_message, effect.reason);
   IF error_class IS NULL AND message IS NULL THEN
-    SELECT 'permanent', workflow._spawn_failure(s.item_id, s.seq) INTO error_class, message
-    FROM workflow.spawn AS s WHERE s.item_id = item.item_id AND s.seq = item.seq AND s.verdict = 'error';
+    SELECT coalesce(s.error_class, 'permanent'), coalesce(s.error_message, workflow._spawn_failure(s.item_id, s.seq))
+      INTO error_class, message
+    FROM workflow.spawn AS s
+    WHERE s.item_id = item.item_id AND s.seq = item.seq AND (s.verdict = 'error' OR s.failed_at IS NOT NULL);
   END IF;
   IF error_class IS NOT NULL OR message IS NOT NULL OR item.origin IS NULL THEN
     RETURN;
@@ -432,6 +435,7 @@ BEGIN
       CASE WHEN effect.kind = 'guard' AND waiting_on <> 'effect'
            THEN format('effect %s, key %s, may have been applied (%s)', effect.effect_id, effect.key, effect.reason) END,
       reverts,
+      CASE WHEN waiting_on = 'exception' THEN workflow._awaited_redrive(item) END,
       CASE WHEN holders IS NOT NULL THEN 'locked by ' || workflow._holder_words(caller, holders) END),
     (SELECT string_agg(v.event || coalesce(' for ' || workflow._kept_for(item, v.event), ''), ', ' ORDER BY v.event_no)
      FROM workflow.event AS v WHERE v.item_id = item.item_id AND v.seq IS NULL));

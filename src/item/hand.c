@@ -53,8 +53,9 @@ static const Rule rules[] = {
 	PASSED,						/* keeps_events */
 };
 
-/* Whom the engine changes data for at this moment, or NULL. */
+/* Whom the engine changes data for at this moment, or NULL, and why. */
 static const char *patching_for = NULL;
+static const char *patching_because = NULL;
 
 static Rule
 rule_of(int column)
@@ -172,12 +173,12 @@ note_patch(int64 item_id, const char *actor, const char *subject, Datum before, 
 	static WfPlan plan = {
 		.name = "note patch",
 		.expected = SPI_OK_SELECT,
-		.nargs = 5,
-		.argtypes = {TEXTOID, INT8OID, TEXTOID, JSONBOID, JSONBOID},
-		.sql = "SELECT workflow._note_patch($1, $2, $3, $4, $5)",
+		.nargs = 6,
+		.argtypes = {TEXTOID, INT8OID, TEXTOID, JSONBOID, JSONBOID, TEXTOID},
+		.sql = "SELECT workflow._note_patch($1, $2, $3, $4, $5, $6)",
 	};
-	Datum		values[5];
-	char		nulls[] = "     ";
+	Datum		values[6];
+	char		nulls[] = "      ";
 
 	values[0] = CStringGetTextDatum(actor);
 	values[1] = Int64GetDatum(item_id);
@@ -185,6 +186,8 @@ note_patch(int64 item_id, const char *actor, const char *subject, Datum before, 
 	nulls[2] = WF_NULL_FLAG(subject);
 	values[3] = before;
 	values[4] = after;
+	values[5] = wf_text_datum(patching_because);
+	nulls[5] = WF_NULL_FLAG(patching_because);
 	wf_plan_execute(&plan, values, nulls);
 }
 
@@ -314,11 +317,13 @@ update_data(const WfItem *item, Jsonb *data)
  * Changes the data of an item in the name of somebody.
  */
 static void
-update_data_for(const char *actor, const WfItem *item, Jsonb *data)
+update_data_for(const char *actor, const char *reason, const WfItem *item, Jsonb *data)
 {
 	const char *previous = patching_for;
+	const char *previous_reason = patching_because;
 
 	patching_for = actor;
+	patching_because = reason;
 	PG_TRY();
 	{
 		update_data(item, data);
@@ -326,25 +331,27 @@ update_data_for(const char *actor, const WfItem *item, Jsonb *data)
 	PG_FINALLY();
 	{
 		patching_for = previous;
+		patching_because = previous_reason;
 	}
 	PG_END_TRY();
 }
 
-PG_FUNCTION_INFO_V1(wf_inner_patch);
+PG_FUNCTION_INFO_V1(wf_inner_set_data);
 
 /*
- * _patch(item, patch, actor): merges into the data of an item, on record
+ * _set_data(item, data, actor, reason): changes the data of an item, on record
  */
 Datum
-wf_inner_patch(PG_FUNCTION_ARGS)
+wf_inner_set_data(PG_FUNCTION_ARGS)
 {
 	char	   *actor = wf_argument_text(fcinfo, 2, "actor");
+	char	   *reason = wf_optional_text(fcinfo, 3);
 	WfItem	   *item;
 
-	wf_require_argument(fcinfo, 1, "patch");
+	wf_require_argument(fcinfo, 1, "data");
 	SPI_connect();
 	item = wf_item_lock(wf_argument_item(fcinfo, false));
-	update_data_for(actor, item, wf_jsonb_merge(item->data, PG_GETARG_JSONB_P(1)));
+	update_data_for(actor, reason, item, PG_GETARG_JSONB_P(1));
 	SPI_finish();
 
 	PG_RETURN_VOID();

@@ -200,35 +200,6 @@ wf_inner_effect_settled(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-PG_FUNCTION_INFO_V1(wf_inner_rearm);
-
-/*
- * _rearm(item, job_id, actor): a dead letter of the item's visit is taken up
- * again, with the data as it is now
- */
-Datum
-wf_inner_rearm(PG_FUNCTION_ARGS)
-{
-	WfVisit		visit = {0};
-	WfJob	   *job;
-
-	wf_require_argument(fcinfo, 1, "job_id");
-	SPI_connect();
-	visit.item = wf_item_lock(wf_argument_item(fcinfo, false));
-	visit.graph = wf_graph(visit.item->workflow, visit.item->version);
-	visit.state = wf_item_state(visit.graph, visit.item->state);
-	visit.actor = wf_argument_text(fcinfo, 2, "actor");
-	job = wf_queue_lock(PG_GETARG_INT64(1));
-	if (job == NULL)
-		elog(ERROR, "job " INT64_FORMAT " is gone", PG_GETARG_INT64(1));
-	if (visit.state->kind == WF_ACTIVITY_HTTP || visit.state->kind == WF_ACTIVITY_MODEL)
-		wf_item_rearm_request(&visit, job);
-	else
-		wf_queue_unpark(job->job_id, wf_now(), true);
-	SPI_finish();
-
-	PG_RETURN_VOID();
-}
 
 PG_FUNCTION_INFO_V1(wf_inner_handles);
 

@@ -258,6 +258,9 @@ extern const WfItem *wf_item_enter_spawn(const WfVisit *visit);
 extern bool wf_item_may_touch_children(const WfItem *item, int seq, const char *timer);
 extern void wf_item_go_on_spawning(const WfItem *item, const char *actor);
 
+/* spawn_replay.c */
+extern void wf_item_replay_spawn(const WfVisit *visit);
+
 /* spawn_row.c */
 typedef struct WfSpawn
 {
@@ -270,17 +273,28 @@ typedef struct WfSpawn
 	Jsonb	   *children;		/* [key, input] of each, or NULL: all are
 								 * started */
 	int			started;
-	bool		in_child;		/* the next one is being started */
+	int			nredo;			/* places whose child is to be started again:
+								 * a replay has put the one that failed aside */
+	int		   *redo;
+	int			redone;			/* so many of them are */
+	int			replays;		/* how often the visit was taken up again */
+	int			place;			/* of the child that is being started */
+	bool		in_child;		/* it is */
+	bool		awaits;			/* the end of the one that has its key */
 	int			ended;			/* as far as they are counted */
 	int			succeeded;
 	const char *verdict;		/* ok, error, or NULL */
 } WfSpawn;
+
+extern WfSpawn *wf_spawn_order(const WfVisit *visit);	/* spawn.c */
 
 extern void wf_spawn_store(const WfSpawn *spawn, Jsonb *success);
 extern bool wf_spawn_try_hold(int64 item_id, int seq);
 extern WfSpawn *wf_spawn_lock(int64 item_id, int seq);
 extern void wf_spawn_note_started(const WfSpawn *spawn);
 extern const char *wf_spawn_decide(WfSpawn *spawn);
+extern bool wf_spawn_has_more(const WfSpawn *spawn);
+extern void wf_spawn_note_failed(const WfItem *item, const char *error_class, const char *message);
 extern TimestampTz wf_spawn_now(void);
 
 /* spawn_start.c */

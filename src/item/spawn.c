@@ -23,6 +23,9 @@
 #define FIRST_CHILDREN	50
 #define NEXT_CHILDREN	500
 
+/* How soon it is tried again when a child of an earlier visit has not ended. */
+#define AWAIT_US	INT64CONST(1000000)
+
 #define MAX_CHILDREN	100000
 #define MAX_DEPTH		50
 
@@ -125,6 +128,33 @@ take_order(void *argument)
 	order->spawn = spawn;
 }
 
+/*
+ * What is to be started, by the data as it is now.  Raises what is wrong with it.
+ */
+WfSpawn *
+wf_spawn_order(const WfVisit *visit)
+{
+	Order		order = {visit};
+
+	take_order(&order);
+
+	return order.spawn;
+}
+
+/*
+ * A visit that has begun cannot go on.  Where nobody handles "error" it stays,
+ * as a dead letter that replay() takes up.
+ */
+static const WfItem *
+fail(const WfVisit *visit, const WfFault *fault)
+{
+	if (wf_state_transition(visit->state, "error") != NULL)
+		return wf_item_enter_failed(visit, fault);
+	wf_spawn_note_failed(visit->item, fault->error_class, fault->message);
+
+	return visit->item;
+}
+
 static void
 start_next(void *argument)
 {
@@ -171,7 +201,7 @@ gather(void *argument)
 
 /*
  * Moves the item on by what its children came to.  Where nobody handles
- * "error", it stays: somebody has to look.
+ * "error", it stays, as a dead letter: somebody has to look.
  */
 static const WfItem *
 move_on(const WfVisit *visit, const char *verdict)
@@ -181,9 +211,12 @@ move_on(const WfVisit *visit, const char *verdict)
 	WfMove		move = {.event = verdict,.kind = "engine",.actor = visit->actor};
 
 	if (wf_state_transition(visit->state, verdict) == NULL)
+	{
+		wf_spawn_note_failed(visit->item, "permanent", NULL);
 		return visit->item;
+	}
 	if (!wf_item_try(gather, &gathered, &fault))
-		return wf_item_enter_failed(visit, &fault);
+		return fail(visit, &fault);
 	move.event_data = gathered.results;
 	if (strcmp(verdict, "error") == 0)
 	{
@@ -238,11 +271,12 @@ start_some(Order *order)
 	if (!wf_item_try(start_next, order, &fault))
 	{
 		if (spawn->in_child)
-			fault.message = psprintf("child %d: %s", spawn->started, fault.message);
-		return wf_item_enter_failed(order->visit, &fault);
+			fault.message = psprintf("child %d: %s", spawn->place, fault.message);
+		return fail(order->visit, &fault);
 	}
-	if (order->spawn->started < order->spawn->total)
-		wf_item_set_timer(order->visit->item, WF_TIMER_SPAWN, wf_spawn_now(), "spawn");
+	if (wf_spawn_has_more(spawn))
+		wf_item_set_timer(order->visit->item, WF_TIMER_SPAWN,
+						  wf_spawn_now() + (spawn->awaits ? AWAIT_US : 0), "spawn");
 
 	return order->visit->item;
 }
@@ -299,8 +333,8 @@ wf_item_go_on_spawning(const WfItem *item, const char *actor)
 	order.spawn = wf_spawn_lock(item->item_id, item->seq);
 	if (order.spawn == NULL)
 		elog(ERROR, "item " INT64_FORMAT " has spawned nothing in visit %d", item->item_id, item->seq);
-	if (order.spawn->verdict != NULL)
-		(void) move_on(&visit, order.spawn->verdict);
-	else if (order.spawn->started < order.spawn->total)
+	if (order.spawn->verdict == NULL && wf_spawn_has_more(order.spawn))
 		(void) start_some(&order);
+	else if (order.spawn->verdict != NULL || wf_spawn_decide(order.spawn) != NULL)
+		(void) move_on(&visit, order.spawn->verdict);
 }

@@ -12,6 +12,7 @@
 #include "base/plan.h"
 #include "catalog/pg_type.h"
 #include "item/item_internal.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -85,6 +86,13 @@ wf_spawn_try_hold(int64 item_id, int seq)
 	return wf_plan_execute(&try_plan, values, NULL) > 0 || wf_plan_execute(&find_plan, values, NULL) == 0;
 }
 
+static void
+read_redo(WfSpawn *spawn, ArrayType *places)
+{
+	spawn->nredo = ArrayGetNItems(ARR_NDIM(places), ARR_DIMS(places));
+	spawn->redo = spawn->nredo == 0 ? NULL : (int *) ARR_DATA_PTR(places);
+}
+
 /*
  * Locks and reads a visit; NULL when it is of none.
  */
@@ -96,7 +104,7 @@ wf_spawn_lock(int64 item_id, int seq)
 		.expected = SPI_OK_SELECT,
 		.nargs = 2,
 		.argtypes = {INT8OID, INT4OID},
-		.sql = "SELECT workflow, version, total, needed, children, started, ended, succeeded, verdict "
+		.sql = "SELECT workflow, version, total, needed, children, started, ended, succeeded, verdict, redo, replays "
 		"FROM workflow.spawn WHERE item_id = $1 AND seq = $2 FOR UPDATE",
 	};
 	Datum		values[2] = {Int64GetDatum(item_id), Int32GetDatum(seq)};
@@ -117,8 +125,19 @@ wf_spawn_lock(int64 item_id, int seq)
 	spawn->ended = wf_result_int4(0, 7);
 	spawn->succeeded = wf_result_int4(0, 8);
 	spawn->verdict = wf_result_text(0, 9);
+	read_redo(spawn, DatumGetArrayTypePCopy(wf_result_datum(0, 10, NULL)));
+	spawn->replays = wf_result_int4(0, 11);
 
 	return spawn;
+}
+
+/*
+ * Whether children are still to be started, the first time or again.
+ */
+bool
+wf_spawn_has_more(const WfSpawn *spawn)
+{
+	return spawn->started < spawn->total || spawn->redone < spawn->nredo;
 }
 
 void
@@ -127,13 +146,15 @@ wf_spawn_note_started(const WfSpawn *spawn)
 	static WfPlan plan = {
 		.name = "note started children",
 		.expected = SPI_OK_UPDATE,
-		.nargs = 3,
-		.argtypes = {INT8OID, INT4OID, INT4OID},
-		.sql = "UPDATE workflow.spawn SET started = $3, children = CASE WHEN $3 < total THEN children END "
+		.nargs = 4,
+		.argtypes = {INT8OID, INT4OID, INT4OID, INT4OID},
+		.sql = "UPDATE workflow.spawn SET started = $3, redo = redo[$4 + 1 :], "
+		"children = CASE WHEN $3 < total OR $4 < cardinality(redo) THEN children END "
 		"WHERE item_id = $1 AND seq = $2",
 	};
-	Datum		values[3] = {
-		Int64GetDatum(spawn->item_id), Int32GetDatum(spawn->seq), Int32GetDatum(spawn->started)
+	Datum		values[4] = {
+		Int64GetDatum(spawn->item_id), Int32GetDatum(spawn->seq), Int32GetDatum(spawn->started),
+		Int32GetDatum(spawn->redone)
 	};
 
 	wf_plan_execute(&plan, values, NULL);
@@ -171,4 +192,31 @@ wf_spawn_decide(WfSpawn *spawn)
 	wf_plan_execute(&plan, values, NULL);
 
 	return spawn->verdict;
+}
+
+/*
+ * The visit cannot go on, and its state does not handle "error": it is a dead
+ * letter.  message NULL: too many children have failed.
+ */
+void
+wf_spawn_note_failed(const WfItem *item, const char *error_class, const char *message)
+{
+	static WfPlan plan = {
+		.name = "note failed spawn",
+		.expected = SPI_OK_UPDATE,
+		.nargs = 5,
+		.argtypes = {INT8OID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID},
+		.sql = "UPDATE workflow.spawn SET failed_at = $3, error_class = $4, "
+		"error_message = coalesce($5, workflow._spawn_failure($1, $2)) WHERE item_id = $1 AND seq = $2",
+	};
+	Datum		values[5];
+	char		nulls[] = "     ";
+
+	values[0] = Int64GetDatum(item->item_id);
+	values[1] = Int32GetDatum(item->seq);
+	values[2] = TimestampTzGetDatum(wf_now());
+	values[3] = CStringGetTextDatum(error_class);
+	values[4] = wf_text_datum(message);
+	nulls[4] = WF_NULL_FLAG(message);
+	wf_plan_execute(&plan, values, nulls);
 }

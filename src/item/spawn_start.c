@@ -55,6 +55,30 @@ parent_route(int64 item_id)
 }
 
 /*
+ * The visit that the keys of children name: this one, or after a rewind the one
+ * that it repeats, so that children are met again.
+ */
+static int
+named_visit(const WfVisit *visit)
+{
+	static WfPlan plan = {
+		.name = "repeated visit",
+		.expected = SPI_OK_SELECT,
+		.nargs = 3,
+		.argtypes = {INT8OID, INT4OID, TEXTOID},
+		.sql = "SELECT workflow._repeated_visit($1, $2, $3)",
+	};
+	Datum		values[3] = {
+		Int64GetDatum(visit->item->item_id), Int32GetDatum(visit->item->seq),
+		CStringGetTextDatum(visit->state->name)
+	};
+
+	wf_plan_execute(&plan, values, NULL);
+
+	return wf_result_int4(0, 1);
+}
+
+/*
  * What the keys of a visit's children begin with, where the document makes
  * none.  It begins with the parent's key and a '/', so that it leads to the
  * parent's route.
@@ -66,9 +90,9 @@ key_prefix(const WfVisit *visit)
 
 	if (strlen(parent->key) > MAX_PARENT_KEY)
 		return psprintf("%s/" INT64_FORMAT ":%s:%d", parent_route(parent->item_id),
-						parent->item_id, visit->state->name, parent->seq);
+						parent->item_id, visit->state->name, named_visit(visit));
 
-	return psprintf("%s/%s:%s:%d", parent->key, parent->workflow, visit->state->name, parent->seq);
+	return psprintf("%s/%s:%s:%d", parent->key, parent->workflow, visit->state->name, named_visit(visit));
 }
 
 static Jsonb *
@@ -276,14 +300,17 @@ begin_child(const WfVisit *parent, const WfGraph *graph, const WfItem *child, in
 
 typedef enum Known
 {
-	KNOWN_OTHER,				/* somebody else, or of this visit, or alive */
+	KNOWN_OTHER,				/* somebody else, or of this visit */
+	KNOWN_LIVES,				/* and is being cancelled, since its visit is
+								 * over */
 	KNOWN_SUCCEEDED,
 	KNOWN_FAILED,
 } Known;
 
 /*
- * Whose the key of a child is that cannot have it; of several earlier ones the
- * one that has succeeded.  Fills id and outcome.
+ * Whose the key of a child is that cannot have it, of an earlier visit or put
+ * aside by a replay of this one; of several earlier ones the one that has
+ * succeeded, else one that lives.  Fills id and outcome.
  */
 static Known
 look_up(WfItem *child)
@@ -295,10 +322,12 @@ look_up(WfItem *child)
 		.argtypes = {TEXTOID, TEXTOID, INT8OID, INT4OID},
 		.sql = "SELECT i.item_id, i.outcome, workflow._is_success(i.outcome, s.success) "
 		"FROM workflow.spawn AS s, "
-		"(SELECT $2 UNION ALL SELECT $2 || '#' || e.seq FROM workflow.spawn AS e WHERE e.item_id = $3) AS k (key) "
+		"(SELECT $2 UNION ALL SELECT $2 || '#' || e.seq || coalesce('.' || nullif(n, 0), '') "
+		"FROM workflow.spawn AS e, generate_series(0, e.replays) AS n WHERE e.item_id = $3) AS k (key) "
 		"JOIN workflow.item AS i ON i.workflow = $1 AND i.key = k.key "
-		"WHERE s.item_id = $3 AND s.seq = $4 AND i.parent_id = $3 AND i.parent_seq <> $4 AND i.outcome IS NOT NULL "
-		"ORDER BY 3 DESC LIMIT 1",
+		"WHERE s.item_id = $3 AND s.seq = $4 AND i.parent_id = $3 "
+		"AND (i.parent_seq <> $4 OR i.parent_index IS NULL) "
+		"ORDER BY coalesce(workflow._is_success(i.outcome, s.success), false) DESC, i.outcome IS NULL DESC LIMIT 1",
 	};
 	Datum		values[4];
 
@@ -310,6 +339,8 @@ look_up(WfItem *child)
 		return KNOWN_OTHER;
 	child->item_id = wf_result_int8(0, 1);
 	child->outcome = wf_result_text(0, 2);
+	if (child->outcome == NULL)
+		return KNOWN_LIVES;
 
 	return DatumGetBool(wf_result_datum(0, 3, NULL)) ? KNOWN_SUCCEEDED : KNOWN_FAILED;
 }
@@ -336,58 +367,99 @@ take_over(const WfItem *child, int index)
 	wf_item_note_end(child);
 }
 
+/* What is to be done with a child. */
+typedef enum Start
+{
+	START_BEGIN,				/* it is stored */
+	START_DONE,					/* it counts already */
+	START_LATER,				/* when the one that has its key has ended */
+} Start;
+
+static char *
+again_key(const WfSpawn *spawn, const char *key)
+{
+	return spawn->replays == 0 ? psprintf("%s#%d", key, spawn->seq) :
+		psprintf("%s#%d.%d", key, spawn->seq, spawn->replays);
+}
+
 /*
- * A child whose key is known.  Returns whether there is one to begin: what has
- * failed is done again, under a key that names the visit.
+ * A child whose key is known: what has failed is done again, under a key that
+ * names the visit and its replay.
  */
-static bool
-start_again(WfItem *child, const WfState *initial, int index)
+static Start
+start_again(WfItem *child, const WfSpawn *spawn, const WfState *initial)
 {
 	switch (look_up(child))
 	{
 		case KNOWN_OTHER:
 			break;
+		case KNOWN_LIVES:
+			return START_LATER;
 		case KNOWN_SUCCEEDED:
-			take_over(child, index);
-			return false;
+			take_over(child, spawn->place);
+			return START_DONE;
 		case KNOWN_FAILED:
-			child->key = psprintf("%s#%d", child->key, child->parent_seq);
+			child->key = again_key(spawn, child->key);
 			child->outcome = initial->outcome;
-			if (insert_child(child, index))
-				return true;
+			if (insert_child(child, spawn->place))
+				return START_BEGIN;
 	}
 	refuse_key(child);
 
-	return false;
+	return START_DONE;
 }
 
-static void
+static Start
 start_child(const WfVisit *parent, const WfSpawn *spawn, bool is_paused)
 {
 	const WfGraph *graph = wf_graph(spawn->workflow, spawn->version);
-	WfItem	   *child = new_child(spawn, graph, spawn->started);
+	WfItem	   *child = new_child(spawn, graph, spawn->place);
+	Start		start;
 
 	child->is_paused = is_paused;
 	wf_item_require_input(graph, child->data);
-	if (insert_child(child, spawn->started) ||
-		start_again(child, wf_graph_initial(graph), spawn->started))
-		begin_child(parent, graph, child, spawn->started);
+	start = insert_child(child, spawn->place) ? START_BEGIN :
+		start_again(child, spawn, wf_graph_initial(graph));
+	if (start == START_BEGIN)
+		begin_child(parent, graph, child, spawn->place);
+
+	return start;
+}
+
+/*
+ * Those that a replay has put aside come first.  Sets awaits where one cannot be
+ * started yet.
+ */
+static void
+start_one(const WfVisit *visit, WfSpawn *spawn, bool is_paused)
+{
+	bool		again = spawn->redone < spawn->nredo;
+	Start		start;
+
+	spawn->place = again ? spawn->redo[spawn->redone] : spawn->started;
+	spawn->in_child = true;
+	start = start_child(visit, spawn, is_paused);
+	spawn->in_child = false;
+	spawn->awaits = start == START_LATER;
+	if (spawn->awaits)
+		return;
+	if (again)
+		spawn->redone++;
+	else
+		spawn->started++;
 }
 
 static void
 start_each(const WfVisit *visit, WfSpawn *spawn, int most)
 {
 	bool		is_paused = wf_graph_is_paused(wf_graph(spawn->workflow, spawn->version));
-	int			until = Min(spawn->total, spawn->started + most);
 	MemoryContext each = AllocSetContextCreate(CurrentMemoryContext, "wf child", ALLOCSET_DEFAULT_SIZES);
 
-	for (; spawn->started < until; spawn->started++)
+	for (int i = 0; i < most && wf_spawn_has_more(spawn) && !spawn->awaits; i++)
 	{
 		MemoryContext outer = MemoryContextSwitchTo(each);
 
-		spawn->in_child = true;
-		start_child(visit, spawn, is_paused);
-		spawn->in_child = false;
+		start_one(visit, spawn, is_paused);
 		MemoryContextSwitchTo(outer);
 		MemoryContextReset(each);
 	}

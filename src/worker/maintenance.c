@@ -28,6 +28,7 @@
 #include "utils/wait_event.h"
 #include "worker/dispatch.h"
 #include "worker/mains.h"
+#include "worker/redrive.h"
 #include "worker/retention.h"
 #include "worker/share.h"
 #include "worker/tell.h"
@@ -125,7 +126,7 @@ look_ahead(void *argument)
 							 earlier(wf_queue_next_lease_end(),
 									 earlier(earlier(next_effect_check(), wf_tell_next()),
 											 wf_retention_next())));
-	self->next_due = earlier(self->next_due, wf_queue_tidy());
+	self->next_due = earlier(self->next_due, earlier(wf_queue_tidy(), wf_redrive_next()));
 }
 
 static void
@@ -221,6 +222,24 @@ count_workers(const Supervisor *self)
 }
 
 /*
+ * Looks at what is due next, and sees to it that there are workers for it.
+ */
+static bool
+provide(Supervisor *self)
+{
+	WfFault		fault;
+
+	if (!wf_round_run("looking for what is due", look_ahead, self, &fault))
+		return false;
+	self->lacks_process = false;
+	start_where_due(self, WF_WORKER_SQL, self->sql_due);
+	start_where_due(self, WF_WORKER_HTTP, self->http_due);
+	note_lack_over(self);
+
+	return true;
+}
+
+/*
  * Whether everything that was asked of a round worked.
  */
 static bool
@@ -230,6 +249,7 @@ run_round(Supervisor *self)
 	int			nfired;
 	int			nended;
 	int			nreclaimed;
+	int			nredriven;
 
 	do
 	{
@@ -237,24 +257,22 @@ run_round(Supervisor *self)
 		nfired = wf_dispatch_timers(self->by);
 		nreclaimed = wf_dispatch_reclaim(self->by, &self->put_off);
 		nended = wf_dispatch_ends(self->by, &self->put_off);	/* it adds to that */
-	} while (nfired > 0 || nended > 0 || nreclaimed > 0);
+		nredriven = wf_redrive_some(self->by);
+		if (nredriven > 0 && !provide(self))	/* a batch may be long */
+			return false;
+	} while (nfired > 0 || nended > 0 || nreclaimed > 0 || nredriven > 0);
 	wf_retention_run();
 
 	if (self->has_prepared &&
 		!wf_round_run("looking at prepared transactions", look_at_prepared, self, &fault))
 		return false;
-	if (!wf_round_run("looking for what is due", look_ahead, self, &fault))
+	if (!provide(self))
 		return false;
-
-	self->lacks_process = false;
-	start_where_due(self, WF_WORKER_SQL, self->sql_due);
-	start_where_due(self, WF_WORKER_HTTP, self->http_due);
-	note_lack_over(self);
 	if (wf_registry_may_help(self->database, wf_max_workers) &&
 		!start_worker(self, WF_WORKER_SQL))
 		self->put_off = true;	/* the others do the work meanwhile */
 
-	return nfired == 0 && nended == 0 && nreclaimed == 0;
+	return nfired == 0 && nended == 0 && nreclaimed == 0 && nredriven == 0;
 }
 
 static long

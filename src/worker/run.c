@@ -29,6 +29,7 @@
 #include "utils/timestamp.h"
 #include "worker/calls_internal.h"
 #include "worker/mocked.h"
+#include "worker/redrive.h"
 
 typedef struct Run
 {
@@ -109,7 +110,7 @@ look_ahead(void *argument)
 {
 	Run		   *run = argument;
 
-	run->next_due = earlier(wf_item_next_timer(), wf_queue_next_due("sql"));
+	run->next_due = earlier(earlier(wf_item_next_timer(), wf_queue_next_due("sql")), wf_redrive_next());
 }
 
 /*
@@ -163,6 +164,8 @@ take_turn(Run *run)
 	n += how_many(wf_dispatch_ends(&run->by, &put_off));
 	if (!time_is_over(run))
 		n += how_many(wf_dispatch_timers(&run->by));
+	if (!time_is_over(run))
+		n += how_many(wf_redrive_some(&run->by));
 	if (!time_is_over(run))
 		n += how_many(wf_dispatch_sql(&run->by, &run->pace));
 	if (n > 0)
@@ -346,6 +349,7 @@ run_own(Run *run)
 	{
 		CHECK_FOR_INTERRUPTS();
 		n = do_own_job(&own) ? 1 : 0;
+		n += how_many(wf_redrive_own(&run->by));
 		if (run->by.perform("counting ended children", count_own_ends, &own, &fault))
 			n += own.n;
 		if (run->by.perform("firing a timer", fire_own_timers, &own, &fault))

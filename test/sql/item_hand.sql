@@ -125,7 +125,7 @@ SELECT workflow.replay(:item_id, 'mended', '{"n": 2}');
 UPDATE workflow.item SET data = data || '{"m": 2}' WHERE item_id = :item_id;
 \set VERBOSITY sqlstate
 DELETE FROM workflow.item;
-SELECT workflow._patch(:item_id, '{}', 'somebody else');
+SELECT workflow._set_data(:item_id, '{}', 'somebody else', 'x');
 SELECT workflow._set_pause(:item_id, now(), 'somebody else', 'x');
 \set VERBOSITY default
 RESET ROLE;
