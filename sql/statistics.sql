@@ -103,6 +103,20 @@ $$;
 COMMENT ON FUNCTION workflow._fold_moves() IS
   'Inner: takes the moves that are stored away into the counts and the history';
 
+CREATE FUNCTION workflow._fold_attempts() RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  WITH gone AS (
+    DELETE FROM workflow.attempt_delta AS d RETURNING d.*
+  )
+  INSERT INTO workflow.attempt_count AS c (endpoint_id, outcome, error_class, attempts)
+  SELECT g.endpoint_id, g.outcome, g.error_class, sum(g.attempts) FROM gone AS g
+  GROUP BY g.endpoint_id, g.outcome, g.error_class ORDER BY g.endpoint_id, g.outcome, g.error_class
+  ON CONFLICT (endpoint_id, outcome, error_class) DO UPDATE SET attempts = c.attempts + excluded.attempts
+$$;
+COMMENT ON FUNCTION workflow._fold_attempts() IS
+  'Inner: takes the attempts of effects that are stored away into the counts';
+
 -- --------------------------------------------------------------------- views
 
 CREATE VIEW workflow._pending_change AS

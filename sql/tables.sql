@@ -851,6 +851,24 @@ CREATE TABLE workflow.state_history_slot (
 COMMENT ON TABLE workflow.state_history_slot IS 'How often items entered and left each state, by minute, hour and day; state_delta holds what is not yet among it';
 COMMENT ON COLUMN workflow.state_history_slot.times IS 'How long the stays were that ended: pairs of a class (workflow._time_class()) and their number';
 
+CREATE TABLE workflow.attempt_delta (
+  endpoint_id int NOT NULL,
+  outcome     text COLLATE "C" NOT NULL,
+  error_class text COLLATE "C" NOT NULL,
+  attempts    int NOT NULL
+);
+COMMENT ON TABLE workflow.attempt_delta IS 'Attempts of effects that transactions have recorded and that are not yet in workflow.attempt_count';
+COMMENT ON COLUMN workflow.attempt_delta.error_class IS 'Empty: none';
+
+CREATE TABLE workflow.attempt_count (
+  endpoint_id int NOT NULL,
+  outcome     text COLLATE "C" NOT NULL,
+  error_class text COLLATE "C" NOT NULL,
+  attempts    bigint NOT NULL,
+  PRIMARY KEY (endpoint_id, outcome, error_class)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE workflow.attempt_count IS 'How often effects of each endpoint were attempted, by outcome and class of error';
+
 -- ---------------------------------------------------------------------- dump
 
 -- Rows of users are theirs: every table and sequence goes into a dump.

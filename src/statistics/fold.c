@@ -25,7 +25,7 @@
 static WfPlan any_plan = {
 	.name = "moves to fold",
 	.expected = SPI_OK_SELECT,
-	.sql = "SELECT FROM workflow.state_delta LIMIT 1",
+	.sql = "SELECT WHERE EXISTS (SELECT FROM workflow.state_delta) OR EXISTS (SELECT FROM workflow.attempt_delta)",
 };
 
 static WfPlan fold_plan = {
@@ -33,6 +33,13 @@ static WfPlan fold_plan = {
 	.expected = SPI_OK_SELECT,
 	.passes = "state_delta",
 	.sql = "SELECT workflow._fold_moves()",
+};
+
+static WfPlan attempts_plan = {
+	.name = "fold attempts",
+	.expected = SPI_OK_SELECT,
+	.passes = "attempt_delta",
+	.sql = "SELECT workflow._fold_attempts()",
 };
 
 static WfPlan entries_plan = {
@@ -93,6 +100,7 @@ wf_statistics_fold(void)
 	if (!try_turn())
 		return false;
 	wf_plan_execute(&fold_plan, NULL, NULL);
+	wf_plan_execute(&attempts_plan, NULL, NULL);
 	wf_plan_execute(&entries_plan, NULL, NULL);
 	if (now >= forgot_at + FORGET_US)
 	{

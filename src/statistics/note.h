@@ -36,6 +36,20 @@ typedef struct WfNote
 	int32		n;				/* moves */
 } WfNote;
 
+/* Attempts of effects. */
+typedef struct WfAttemptNote
+{
+	int			endpoint_id;
+	SubTransactionId subtransaction;
+	int32		n;
+	char		outcome[16];
+	char		error_class[32];	/* "" for none */
+} WfAttemptNote;
+
+extern const WfAttemptNote *wf_attempt_notes_take(int *count);
+extern void wf_attempt_notes_forget(void);
+extern void wf_attempt_notes_end(SubTransactionId mine, SubTransactionId parent, bool is_commit);
+
 extern const WfNote *wf_notes_take(int *count);
 extern bool wf_notes_any(void);
 extern void wf_notes_forget(void);

@@ -32,6 +32,10 @@ typedef struct WfStateMove
 /* Notes a move of the present transaction. */
 extern void wf_statistics_note(const WfStateMove *move);
 
+/* Notes an attempt of an effect; error_class may be NULL. */
+extern void wf_statistics_note_attempt(int endpoint_id, const char *outcome,
+									   const char *error_class);
+
 /* Called when the library is loaded. */
 extern void wf_statistics_init(void);
 

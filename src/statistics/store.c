@@ -23,6 +23,7 @@
 #define BATCH 64
 
 static WfTable delta_table = {"state_delta"};
+static WfTable attempt_table = {"attempt_delta"};
 
 static void
 set_text(TupleTableSlot *row, int i, const char *text)
@@ -63,9 +64,24 @@ fill(TupleTableSlot *row, const WfNote *note)
 }
 
 static void
-store(const WfNote *notes, int count)
+fill_attempt(TupleTableSlot *row, const WfAttemptNote *note)
 {
-	Relation	table = table_open(wf_table_oid(&delta_table), RowExclusiveLock);
+	ExecClearTuple(row);
+	memset(row->tts_isnull, true, sizeof(bool) * row->tts_tupleDescriptor->natts);
+	set_int(row, 0, true, note->endpoint_id);
+	set_text(row, 1, note->outcome);
+	set_text(row, 2, note->error_class);
+	set_int(row, 3, true, note->n);
+	ExecStoreVirtualTuple(row);
+}
+
+/*
+ * Either moves or attempts.
+ */
+static void
+store(WfTable *into, const WfNote *notes, const WfAttemptNote *attempts, int count)
+{
+	Relation	table = table_open(wf_table_oid(into), RowExclusiveLock);
 	TupleTableSlot *rows[BATCH];
 	int			n_rows = Min(count, BATCH);
 
@@ -76,7 +92,12 @@ store(const WfNote *notes, int count)
 		int			n = Min(BATCH, count - first);
 
 		for (int i = 0; i < n; i++)
-			fill(rows[i], &notes[first + i]);
+		{
+			if (notes != NULL)
+				fill(rows[i], &notes[first + i]);
+			else
+				fill_attempt(rows[i], &attempts[first + i]);
+		}
 		wf_append(table, rows, n);
 	}
 	for (int i = 0; i < n_rows; i++)
@@ -91,14 +112,17 @@ store(const WfNote *notes, int count)
 static void
 store_notes(void)
 {
-	int			count;
-	const WfNote *notes;
+	int			n_notes = 0;
+	int			n_attempts;
+	const WfNote *notes = wf_notes_any() ? wf_notes_take(&n_notes) : NULL;
+	const WfAttemptNote *attempts = wf_attempt_notes_take(&n_attempts);
 
-	if (!wf_notes_any())
-		return;
-	notes = wf_notes_take(&count);
-	store(notes, count);
-	wf_wake_maintenance_by_at_commit(GetCurrentTimestamp() + WF_FOLD_US);
+	if (n_notes > 0)
+		store(&delta_table, notes, NULL, n_notes);
+	if (n_attempts > 0)
+		store(&attempt_table, NULL, attempts, n_attempts);
+	if (n_notes > 0 || n_attempts > 0)
+		wf_wake_maintenance_by_at_commit(GetCurrentTimestamp() + WF_FOLD_US);
 }
 
 static void
@@ -107,7 +131,10 @@ on_transaction_end(XactEvent event, void *arg)
 	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
 		store_notes();
 	else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE || event == XACT_EVENT_ABORT)
+	{
 		wf_notes_forget();
+		wf_attempt_notes_forget();
+	}
 }
 
 static void
@@ -115,7 +142,10 @@ on_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionI
 					  void *arg)
 {
 	if (event == SUBXACT_EVENT_COMMIT_SUB || event == SUBXACT_EVENT_ABORT_SUB)
+	{
 		wf_notes_end(mine, parent, event == SUBXACT_EVENT_COMMIT_SUB);
+		wf_attempt_notes_end(mine, parent, event == SUBXACT_EVENT_COMMIT_SUB);
+	}
 }
 
 void
