@@ -11,7 +11,7 @@ BEGIN ATOMIC
   VALUES
     ('pg_workflow_items', 'gauge', 'Items in a state.'),
     ('pg_workflow_state_oldest_age_seconds', 'gauge', 'How long ago the oldest living item of a state entered it, to the minute.'),
-    ('pg_workflow_state_time_seconds', 'gauge', 'How long the items stayed that left a state in the last day; a quantile of that.'),
+    ('pg_workflow_state_time_seconds', 'gauge', 'How long the items stayed that left a state in the last day; a percentile of that.'),
     ('pg_workflow_transitions_total', 'counter', 'Moves of items into a state; a submission is one into the initial state.'),
     ('pg_workflow_items_submitted_total', 'counter', 'Items submitted.'),
     ('pg_workflow_items_ended_total', 'counter', 'Items that have ended, by outcome.'),
@@ -25,8 +25,8 @@ BEGIN ATOMIC
     ('pg_workflow_queue_dead', 'gauge', 'Dead letters.'),
     ('pg_workflow_queue_oldest_ready_age_seconds', 'gauge', 'For how long the oldest job could have been claimed; 0 when there is none.'),
     ('pg_workflow_queue_jobs_per_second', 'gauge', 'Jobs stored, claimed (started), finished and attempts failed, a second, over five minutes.'),
-    ('pg_workflow_queue_wait_seconds', 'gauge', 'How long jobs had waited that were claimed lately; a quantile of that.'),
-    ('pg_workflow_queue_run_seconds', 'gauge', 'How long attempts took that ended lately; a quantile of that.'),
+    ('pg_workflow_queue_wait_seconds', 'gauge', 'How long jobs had waited that were claimed lately; a percentile of that.'),
+    ('pg_workflow_queue_run_seconds', 'gauge', 'How long attempts took that ended lately; a percentile of that.'),
     ('pg_workflow_reviews_open', 'gauge', 'Open questions to people; at most 10000 are counted.'),
     ('pg_workflow_reviews_overdue', 'gauge', 'Open questions to people that are past their due time; at most 10000 are counted.'),
     ('pg_workflow_leases_expired', 'gauge', 'Jobs whose lease has ended and that were not given back; at most 10000 are counted.'),
@@ -67,8 +67,8 @@ CREATE VIEW workflow._metrics_of_states AS
     ('pg_workflow_items', '{}'::jsonb, s.items::double precision),
     ('pg_workflow_transitions_total', '{}', s.entered),
     ('pg_workflow_state_oldest_age_seconds', '{}', coalesce(workflow._seconds(s.oldest_age), 0)),
-    ('pg_workflow_state_time_seconds', '{"quantile": "0.5"}', workflow._seconds(s.p50_time)),
-    ('pg_workflow_state_time_seconds', '{"quantile": "0.95"}', workflow._seconds(s.p95_time))) AS m (metric, labels, value)
+    ('pg_workflow_state_time_seconds', '{"percentile": "50"}', workflow._seconds(s.p50_time)),
+    ('pg_workflow_state_time_seconds', '{"percentile": "95"}', workflow._seconds(s.p95_time))) AS m (metric, labels, value)
   WHERE m.value IS NOT NULL
   UNION ALL
   SELECT 'pg_workflow_items_ended_total', pg_catalog.jsonb_build_object('workflow', s.workflow, 'outcome', s.outcome), pg_catalog.sum(s.entered)
@@ -99,10 +99,10 @@ CREATE VIEW workflow._metrics_of_queues AS
     ('pg_workflow_queue_jobs_per_second', '{"what": "started"}', q.start_rate[2]),
     ('pg_workflow_queue_jobs_per_second', '{"what": "finished"}', q.finish_rate[2]),
     ('pg_workflow_queue_jobs_per_second', '{"what": "failed"}', q.fail_rate[2]),
-    ('pg_workflow_queue_wait_seconds', '{"quantile": "0.5"}', workflow._seconds(q.p50_wait)),
-    ('pg_workflow_queue_wait_seconds', '{"quantile": "0.95"}', workflow._seconds(q.p95_wait)),
-    ('pg_workflow_queue_run_seconds', '{"quantile": "0.5"}', workflow._seconds(q.p50_run)),
-    ('pg_workflow_queue_run_seconds', '{"quantile": "0.95"}', workflow._seconds(q.p95_run))) AS m (metric, labels, value)
+    ('pg_workflow_queue_wait_seconds', '{"percentile": "50"}', workflow._seconds(q.p50_wait)),
+    ('pg_workflow_queue_wait_seconds', '{"percentile": "95"}', workflow._seconds(q.p95_wait)),
+    ('pg_workflow_queue_run_seconds', '{"percentile": "50"}', workflow._seconds(q.p50_run)),
+    ('pg_workflow_queue_run_seconds', '{"percentile": "95"}', workflow._seconds(q.p95_run))) AS m (metric, labels, value)
   WHERE m.value IS NOT NULL;
 COMMENT ON VIEW workflow._metrics_of_queues IS 'Inner: metrics of queues';
 
@@ -177,16 +177,18 @@ CREATE VIEW workflow._metrics_of_rest AS
 COMMENT ON VIEW workflow._metrics_of_rest IS 'Inner: metrics of timers, webhooks and workers';
 
 CREATE VIEW workflow.metrics AS
-  SELECT m.metric, k.type, k.help, m.labels, m.value
-  FROM (SELECT * FROM workflow._metrics_of_states
-        UNION ALL SELECT * FROM workflow._metrics_of_workflows
-        UNION ALL SELECT * FROM workflow._metrics_of_queues
-        UNION ALL SELECT * FROM workflow._metrics_of_people
-        UNION ALL SELECT * FROM workflow._metrics_of_endpoints
-        UNION ALL SELECT * FROM workflow._metrics_of_rest) AS m
+  SELECT m.metric, k.type, k.help, m.labels, m.value, m.about
+  FROM (SELECT s.*, 'states' AS about FROM workflow._metrics_of_states AS s
+        UNION ALL SELECT w.*, 'workflows' FROM workflow._metrics_of_workflows AS w
+        UNION ALL SELECT q.*, 'queues' FROM workflow._metrics_of_queues AS q
+        UNION ALL SELECT p.*, 'people' FROM workflow._metrics_of_people AS p
+        UNION ALL SELECT e.*, 'endpoints' FROM workflow._metrics_of_endpoints AS e
+        UNION ALL SELECT r.*, 'rest' FROM workflow._metrics_of_rest AS r) AS m
   JOIN workflow._metric_kinds() AS k ON k.metric = m.metric;
 COMMENT ON VIEW workflow.metrics IS
   'Figures for exporters: counters and gauges with labels of few values, in seconds';
+
+COMMENT ON COLUMN workflow.metrics.about IS 'states, workflows, queues, people, endpoints or rest: who asks for one of them does not have the others looked up';
 
 CREATE FUNCTION workflow._escape_label(value text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(value, E'\\', E'\\\\'), '"', E'\\"'), E'\n', E'\\n');

@@ -31,7 +31,7 @@ SELECT metric, labels - 'workflow' AS labels, value FROM workflow.metrics
 WHERE labels ->> 'workflow' = 'order' AND metric NOT LIKE '%seconds' AND value <> 0 ORDER BY metric, labels;
 SELECT metric, labels, value FROM workflow.metrics
 WHERE labels ->> 'queue' = 'packing' AND metric NOT LIKE '%seconds' AND metric NOT LIKE '%per\_second' ORDER BY metric, labels;
-SELECT labels ->> 'quantile' AS quantile, value >= 0 AS known FROM workflow.metrics
+SELECT labels ->> 'percentile' AS percentile, value >= 0 AS known FROM workflow.metrics
 WHERE metric = 'pg_workflow_state_time_seconds' AND labels ->> 'state' = 'NEW' ORDER BY 1;
 
 -- folding changes nothing of that
