@@ -12,6 +12,7 @@
 #   make bench-http  effects a second, beside bare libcurl; BENCH="--runs 5"
 #   make bench-queues  jobs, beside other queues; BENCH="--case single,batch"
 #   make bench-transitions  moves of items, beside plain triggers; BENCH="--case bulk"
+#   make bench-statistics  looks at statistics with a million items; BENCH="--items 20000"
 #
 #   make check-regress check-isolation check-tap   one kind of test;
 #                    TESTS="queue item" picks files by name
@@ -79,7 +80,7 @@ TESTS =
 POINTS = build/points.so
 RUN_TESTS = PG_CONFIG='$(PG_CONFIG)' PGXS='$(PGXS)' tools/run_tests
 
-.PHONY: test installcheck check-regress check-isolation check-tap check-stress lint indent demo diagrams test-matrix bench bench-http bench-queues bench-transitions
+.PHONY: test installcheck check-regress check-isolation check-tap check-stress lint indent demo diagrams test-matrix bench bench-http bench-queues bench-transitions bench-statistics
 
 test:
 	@$(MAKE) -s all install
@@ -127,7 +128,8 @@ bench:
 	@$(MAKE) -s bench-http BENCH=
 	@$(MAKE) -s bench-queues BENCH=
 	@$(MAKE) -s bench-transitions BENCH=
+	@$(MAKE) -s bench-statistics BENCH=
 
-bench-http bench-queues bench-transitions: bench-%:
+bench-http bench-queues bench-transitions bench-statistics: bench-%:
 	@$(MAKE) -s all install
 	@PG_CONFIG='$(PG_CONFIG)' tools/bench $* $(BENCH)

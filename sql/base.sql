@@ -192,6 +192,8 @@ BEGIN
        'A state that is not used any more counts no items'),
       ('state_entry',   'workflow, version, state, minute', 'how old the oldest items are would not be known',
        'workflow.run(), or a worker, counts them'),
+      ('history_slot', 'resolution, at, workflow, version, outcome', 'what happened would not be known',
+       'Set pg_workflow.minute_history and pg_workflow.hour_history to forget sooner'),
       ('state_history_slot', 'resolution, at, workflow, version, state', 'what happened would not be known',
        'Set pg_workflow.minute_history and pg_workflow.hour_history to forget sooner'),
       ('review',        'item_id, seq, state, spec, shown, proposed, previous, opened_at',

@@ -68,12 +68,18 @@ CREATE FUNCTION workflow._fold_moves() RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH gone AS (
-    DELETE FROM workflow.state_delta AS d RETURNING d
+    DELETE FROM workflow.state_delta AS d RETURNING d.*
+  ), delta AS (
+    SELECT ROW(g.workflow, g.from_state, g.to_state, g.version, g.minute, sum(g.moves)::int, g.time_class, g.left_since,
+               g.entered_since, g.from_version, g.outcome)::workflow.state_delta AS d
+    FROM gone AS g
+    GROUP BY g.workflow, g.from_state, g.to_state, g.version, g.minute, g.time_class, g.left_since, g.entered_since,
+             g.from_version, g.outcome
   ), change AS MATERIALIZED (
     SELECT c.workflow, c.version, c.state, max(c.outcome) AS outcome, c.minute, c.entry,
            sum(c.submitted)::bigint AS submitted, sum(c.entered)::bigint AS entered, sum(c.departed)::bigint AS departed,
            sum(c.items)::bigint AS items, workflow._sum_times(c.times) FILTER (WHERE c.times IS NOT NULL) AS times
-    FROM gone AS g, LATERAL workflow._both_ends(g.d) AS c
+    FROM delta AS g, LATERAL workflow._both_ends(g.d) AS c
     GROUP BY c.workflow, c.version, c.state, c.minute, c.entry
   ), counted AS (
     INSERT INTO workflow.state_count AS s (workflow, version, state, outcome, submitted, entered, departed)
@@ -89,6 +95,15 @@ AS $$
     GROUP BY c.workflow, c.version, c.state, c.entry HAVING sum(c.items) <> 0
     ORDER BY c.workflow, c.version, c.state, c.entry
     ON CONFLICT (workflow, version, state, minute) DO UPDATE SET items = e.items + excluded.items
+  ), totals AS (
+    INSERT INTO workflow.history_slot AS h (resolution, at, workflow, version, outcome, submitted, transitions)
+    SELECT r.resolution, workflow._minute(c.minute / r.minutes * r.minutes), c.workflow, c.version, coalesce(c.outcome, ''),
+           sum(c.submitted), sum(c.entered)
+    FROM change AS c, workflow._resolutions() AS r WHERE c.entered > 0
+    GROUP BY r.resolution, c.minute / r.minutes, r.minutes, c.workflow, c.version, c.outcome
+    ORDER BY r.resolution, c.minute / r.minutes, c.workflow, c.version, c.outcome
+    ON CONFLICT (resolution, at, workflow, version, outcome) DO UPDATE
+      SET submitted = h.submitted + excluded.submitted, transitions = h.transitions + excluded.transitions
   )
   INSERT INTO workflow.state_history_slot AS h (resolution, at, workflow, version, state, submitted, entered, departed, times)
   SELECT r.resolution, workflow._minute(c.minute / r.minutes * r.minutes), c.workflow, c.version, c.state,
@@ -120,7 +135,14 @@ COMMENT ON FUNCTION workflow._fold_attempts() IS
 -- --------------------------------------------------------------------- views
 
 CREATE VIEW workflow._pending_change AS
-  SELECT c.* FROM workflow.state_delta AS d, LATERAL workflow._both_ends(d) AS c;
+  SELECT c.*
+  FROM (SELECT d.workflow, d.from_state, d.to_state, d.version, d.minute, pg_catalog.sum(d.moves)::int AS moves,
+               d.time_class, d.left_since, d.entered_since, d.from_version, d.outcome
+        FROM workflow.state_delta AS d
+        GROUP BY d.workflow, d.from_state, d.to_state, d.version, d.minute, d.time_class, d.left_since, d.entered_since,
+                 d.from_version, d.outcome) AS d,
+       LATERAL workflow._both_ends(ROW(d.workflow, d.from_state, d.to_state, d.version, d.minute, d.moves, d.time_class, d.left_since,
+                                       d.entered_since, d.from_version, d.outcome)::workflow.state_delta) AS c;
 COMMENT ON VIEW workflow._pending_change IS 'Inner: what moves that are not folded do to the states';
 
 CREATE VIEW workflow._state_figures AS
@@ -149,7 +171,7 @@ COMMENT ON FUNCTION workflow._wrong_states() IS
 
 CREATE VIEW workflow.state_stats AS
   WITH clock AS (
-    SELECT workflow._minute_of(pg_catalog.clock_timestamp()) AS minute
+    SELECT workflow._minute_of(pg_catalog.statement_timestamp()) AS minute
   ), pending AS MATERIALIZED (
     SELECT p.workflow, p.version, p.state, p.minute, p.entry, pg_catalog.max(p.outcome) AS outcome,
            pg_catalog.sum(p.entered) AS entered, pg_catalog.sum(p.departed) AS departed, pg_catalog.sum(p.items) AS items,
@@ -173,7 +195,8 @@ CREATE VIEW workflow.state_stats AS
                  pg_catalog.sum(m.departed) / 900.0]::double precision[] AS departed_rate
     FROM (SELECT h.workflow, h.version, h.state, k.minute - workflow._minute_of(h.at) AS age, h.entered, h.departed
           FROM workflow.state_history_slot AS h, clock AS k
-          WHERE h.resolution = 'minute' AND h.at >= workflow._minute(k.minute - 15) AND h.at < workflow._minute(k.minute)
+          WHERE h.resolution = 'minute' AND h.at < pg_catalog.date_trunc('minute', pg_catalog.statement_timestamp())
+            AND h.at >= pg_catalog.date_trunc('minute', pg_catalog.statement_timestamp()) - interval '15 minutes'
           UNION ALL
           SELECT p.workflow, p.version, p.state, k.minute - p.minute, p.entered, p.departed
           FROM pending AS p, clock AS k WHERE p.minute >= k.minute - 15 AND p.minute < k.minute) AS m
@@ -181,8 +204,9 @@ CREATE VIEW workflow.state_stats AS
   ), stay AS (
     SELECT t.workflow, t.version, t.state, workflow._sum_times(t.times) AS times
     FROM (SELECT h.workflow, h.version, h.state, h.times
-          FROM workflow.state_history_slot AS h, clock AS k
-          WHERE h.resolution = 'hour' AND h.at >= workflow._minute((k.minute / 60 - 23) * 60)
+          FROM workflow.state_history_slot AS h
+          WHERE h.resolution = 'hour'
+            AND h.at >= pg_catalog.date_trunc('hour', pg_catalog.statement_timestamp(), 'UTC') - interval '23 hours'
           UNION ALL
           SELECT p.workflow, p.version, p.state, p.times
           FROM pending AS p, clock AS k WHERE p.minute >= (k.minute / 60 - 23) * 60 AND p.times IS NOT NULL) AS t
@@ -236,7 +260,11 @@ CREATE VIEW workflow.state_history AS
         UNION ALL
         SELECT r.resolution, workflow._minute(p.minute / r.minutes * r.minutes), p.workflow, p.version, p.state, p.outcome,
                p.submitted, p.entered, p.departed, p.times
-        FROM workflow._pending_change AS p, workflow._resolutions() AS r) AS h
+        FROM (SELECT c.workflow, c.version, c.state, c.minute, pg_catalog.max(c.outcome) AS outcome,
+                     pg_catalog.sum(c.submitted) AS submitted, pg_catalog.sum(c.entered) AS entered,
+                     pg_catalog.sum(c.departed) AS departed, workflow._sum_times(c.times) FILTER (WHERE c.times IS NOT NULL) AS times
+              FROM workflow._pending_change AS c GROUP BY c.workflow, c.version, c.state, c.minute) AS p,
+             workflow._resolutions() AS r) AS h
   GROUP BY h.resolution, h.at, h.workflow, h.version, h.state;
 COMMENT ON VIEW workflow.state_history IS
   'How many items entered and left each state, and how long they had stayed, by minute, hour and day';
@@ -251,9 +279,17 @@ CREATE VIEW workflow.history AS
          coalesce(pg_catalog.sum(o.transitions) FILTER (WHERE o.outcome IS NOT NULL), 0)::bigint AS ended,
          coalesce(pg_catalog.jsonb_object_agg(o.outcome, o.transitions) FILTER (WHERE o.outcome IS NOT NULL), '{}') AS outcomes
   FROM (SELECT h.resolution, h.at, h.workflow, h.version, h.outcome,
-               pg_catalog.sum(h.submitted) AS submitted, pg_catalog.sum(h.entered)::bigint AS transitions
-        FROM workflow.state_history AS h GROUP BY h.resolution, h.at, h.workflow, h.version, h.outcome
-        HAVING pg_catalog.sum(h.entered) > 0) AS o
+               pg_catalog.sum(h.submitted) AS submitted, pg_catalog.sum(h.transitions)::bigint AS transitions
+        FROM (SELECT s.resolution, s.at, s.workflow, s.version, nullif(s.outcome, '') AS outcome, s.submitted, s.transitions
+              FROM workflow.history_slot AS s
+              UNION ALL
+              SELECT r.resolution, workflow._minute(p.minute / r.minutes * r.minutes), p.workflow, p.version, p.outcome,
+                     coalesce(p.submitted, 0), p.transitions
+              FROM (SELECT d.workflow, d.version, d.minute, d.outcome, pg_catalog.sum(d.moves) AS transitions,
+                           pg_catalog.sum(d.moves) FILTER (WHERE d.from_state IS NULL) AS submitted
+                    FROM workflow.state_delta AS d GROUP BY d.workflow, d.version, d.minute, d.outcome) AS p,
+                   workflow._resolutions() AS r) AS h
+        GROUP BY h.resolution, h.at, h.workflow, h.version, h.outcome) AS o
   GROUP BY o.resolution, o.at, o.workflow, o.version;
 COMMENT ON VIEW workflow.history IS
   'How many items were submitted, moved and ended, by minute, hour and day';

@@ -851,6 +851,19 @@ CREATE TABLE workflow.state_history_slot (
 COMMENT ON TABLE workflow.state_history_slot IS 'How often items entered and left each state, by minute, hour and day; state_delta holds what is not yet among it';
 COMMENT ON COLUMN workflow.state_history_slot.times IS 'How long the stays were that ended: pairs of a class (workflow._time_class()) and their number';
 
+CREATE TABLE workflow.history_slot (
+  resolution  text COLLATE "C" NOT NULL CHECK (resolution IN ('minute', 'hour', 'day')),
+  at          timestamptz NOT NULL,
+  workflow    text COLLATE "C" NOT NULL,
+  version     int NOT NULL,
+  outcome     text COLLATE "C" NOT NULL,
+  submitted   bigint NOT NULL,
+  transitions bigint NOT NULL,
+  PRIMARY KEY (resolution, at, workflow, version, outcome)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE workflow.history_slot IS 'The same by workflow: how often items moved, and how often that ended them';
+COMMENT ON COLUMN workflow.history_slot.outcome IS 'What the move ended the item with; empty: it lives on';
+
 CREATE TABLE workflow.attempt_delta (
   endpoint_id int NOT NULL,
   outcome     text COLLATE "C" NOT NULL,

@@ -49,14 +49,26 @@ static WfPlan entries_plan = {
 	.sql = "DELETE FROM workflow.state_entry WHERE items = 0",
 };
 
+#define FORGET(table) \
+	"DELETE FROM workflow." table " AS h " \
+	"USING (VALUES ('minute', $1), ('hour', $2)) AS r (resolution, seconds) " \
+	"WHERE h.resolution = r.resolution AND r.seconds >= 0 " \
+	"  AND h.at < pg_catalog.clock_timestamp() - r.seconds * interval '1 second'"
+
 static WfPlan forget_plan = {
 	.name = "forget history",
 	.expected = SPI_OK_DELETE,
 	.passes = "state_history_slot",
-	.sql = "DELETE FROM workflow.state_history_slot AS h "
-	"USING (VALUES ('minute', $1), ('hour', $2)) AS r (resolution, seconds) "
-	"WHERE h.resolution = r.resolution AND r.seconds >= 0 "
-	"  AND h.at < pg_catalog.clock_timestamp() - r.seconds * interval '1 second'",
+	.sql = FORGET("state_history_slot"),
+	.nargs = 2,
+	.argtypes = {INT4OID, INT4OID},
+};
+
+static WfPlan forget_totals_plan = {
+	.name = "forget totals of history",
+	.expected = SPI_OK_DELETE,
+	.passes = "history_slot",
+	.sql = FORGET("history_slot"),
 	.nargs = 2,
 	.argtypes = {INT4OID, INT4OID},
 };
@@ -105,6 +117,7 @@ wf_statistics_fold(void)
 	if (now >= forgot_at + FORGET_US)
 	{
 		wf_plan_execute(&forget_plan, kept_for, NULL);
+		wf_plan_execute(&forget_totals_plan, kept_for, NULL);
 		forgot_at = now;
 	}
 	next_fold = 0;

@@ -46,7 +46,7 @@ extern int	wf_time_class(int64 duration_us);
 extern int64 wf_time_class_end(int class);
 
 /* So long after the first move that is not folded. */
-#define WF_FOLD_US (10 * USECS_PER_SEC)
+#define WF_FOLD_US (5 * USECS_PER_SEC)
 
 /*
  * When rows are next to be folded; 0: there are none.  Called connected to SPI,

@@ -2,7 +2,7 @@
  * fold.c
  *	  Statistics of moves, brought up to date from time to time.
  *
- * As long as items move, once in ten seconds; or more seldom, so that it takes
+ * As long as items move, once in five seconds; or more seldom, so that it takes
  * no more than a twentieth of the time.
  */
 #include "postgres.h"
