@@ -804,6 +804,7 @@ CREATE TABLE workflow.state_delta (
   from_version  int,
   outcome       text COLLATE "C"
 );
+ALTER TABLE workflow.state_delta REPLICA IDENTITY FULL; -- a publication of all tables must not keep rows from being taken away
 COMMENT ON TABLE workflow.state_delta IS 'Moves that transactions have made and that are not yet in the counts and the history: summed up by transaction, path, minute and length of the stay';
 COMMENT ON COLUMN workflow.state_delta.from_state IS 'null: submitted';
 COMMENT ON COLUMN workflow.state_delta.time_class IS 'How long the stay was that ended, see workflow._time_class(); null where none ended';
@@ -870,6 +871,7 @@ CREATE TABLE workflow.attempt_delta (
   error_class text COLLATE "C" NOT NULL,
   attempts    int NOT NULL
 );
+ALTER TABLE workflow.attempt_delta REPLICA IDENTITY FULL;
 COMMENT ON TABLE workflow.attempt_delta IS 'Attempts of effects that transactions have recorded and that are not yet in workflow.attempt_count';
 COMMENT ON COLUMN workflow.attempt_delta.error_class IS 'Empty: none';
 
