@@ -75,10 +75,16 @@ static WfPlan forget_totals_plan = {
 
 static TimestampTz next_fold = 0;
 
+static bool
+is_any(void)
+{
+	return wf_plan_execute_limit(&any_plan, NULL, NULL, 1) > 0;
+}
+
 TimestampTz
 wf_statistics_next_fold(void)
 {
-	if (wf_plan_execute_limit(&any_plan, NULL, NULL, 1) == 0)
+	if (!is_any())
 		next_fold = 0;
 	else if (next_fold == 0)
 		next_fold = GetCurrentTimestamp() + WF_FOLD_US;
@@ -111,6 +117,8 @@ wf_statistics_fold(void)
 		return false;
 	if (!try_turn())
 		return false;
+	if (!is_any())
+		return true;
 	wf_plan_execute(&fold_plan, NULL, NULL);
 	wf_plan_execute(&attempts_plan, NULL, NULL);
 	wf_plan_execute(&entries_plan, NULL, NULL);

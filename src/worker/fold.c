@@ -3,7 +3,8 @@
  *	  Statistics of moves, brought up to date from time to time.
  *
  * As long as items move, once in five seconds; or more seldom, so that it takes
- * no more than a twentieth of the time.
+ * no more than a twentieth of the time.  A process begins with it: who only has
+ * its turn now and then may not live for so long.
  */
 #include "postgres.h"
 
@@ -17,6 +18,7 @@
 /* After a failure. */
 #define AGAIN_US (60 * USECS_PER_SEC)
 
+static bool has_begun = false;
 static TimestampTz due = 0;
 static TimestampTz not_before = 0;
 
@@ -43,8 +45,9 @@ wf_fold_run(void)
 	TimestampTz ended_at;
 	WfFault		fault;
 
-	if (due == 0 || due > began_at)
+	if (has_begun && (due == 0 || due > began_at))
 		return;
+	has_begun = true;
 	due = 0;
 	if (!wf_round_run("folding statistics", wf_fold_step, NULL, &fault))
 	{
