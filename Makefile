@@ -14,6 +14,7 @@
 #   make bench-transitions  moves of items, beside plain triggers; BENCH="--case bulk"
 #   make bench-reviews  the inbox with many open reviews, beside a plain table
 #   make bench-answers  where_is and the like, among a million items
+#   make bench-statistics  looks at statistics with a million items; BENCH="--items 20000"
 #
 #   make check-regress check-isolation check-tap   one kind of test;
 #                    TESTS="queue item" picks files by name
@@ -40,7 +41,7 @@ endif
 # ---- SQL -------------------------------------------------------------------
 # The order is the dependency order; a piece may use only the pieces above it.
 SQL_PIECES  = header tables base cluster schema definition check diagram version retry queue effect model verification endpoint mock \
-              item spawn migrate enforce draft inbox review review_clock review_decide review_assign review_inbox gate http worker waiting where timeline twice monitor health health_server repair redrive grants sealed
+              item spawn migrate enforce draft inbox review review_clock review_decide review_assign review_inbox gate http worker waiting where timeline twice monitor health health_server repair redrive statistics export grants sealed
 INSTALL_SQL = build/$(EXTENSION)--$(EXTVERSION).sql
 DATA_built  = $(INSTALL_SQL)
 DATA        = $(wildcard sql/released/*.sql sql/upgrade/*.sql)
@@ -81,7 +82,7 @@ TESTS =
 POINTS = build/points.so
 RUN_TESTS = PG_CONFIG='$(PG_CONFIG)' PGXS='$(PGXS)' tools/run_tests
 
-.PHONY: test installcheck check-regress check-isolation check-tap check-stress lint indent demo diagrams test-matrix bench bench-http bench-queues bench-transitions bench-reviews bench-answers
+.PHONY: test installcheck check-regress check-isolation check-tap check-stress lint indent demo diagrams test-matrix bench bench-http bench-queues bench-transitions bench-reviews bench-answers bench-statistics
 
 test:
 	@$(MAKE) -s all install
@@ -131,7 +132,8 @@ bench:
 	@$(MAKE) -s bench-transitions BENCH=
 	@$(MAKE) -s bench-reviews BENCH=
 	@$(MAKE) -s bench-answers BENCH=
+	@$(MAKE) -s bench-statistics BENCH=
 
-bench-http bench-queues bench-transitions bench-reviews bench-answers: bench-%:
+bench-http bench-queues bench-transitions bench-reviews bench-answers bench-statistics: bench-%:
 	@$(MAKE) -s all install
 	@PG_CONFIG='$(PG_CONFIG)' tools/bench $* $(BENCH)

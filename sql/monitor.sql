@@ -4,19 +4,6 @@
 
 -- ------------------------------------------------------------- statistics
 
-CREATE VIEW workflow.state_stats AS
-  SELECT i.workflow, i.state, pg_catalog.count(*) AS items,
-         pg_catalog.count(*) FILTER (WHERE i.outcome IS NULL) AS live,
-         pg_catalog.min(i.since) AS oldest_since,
-         pg_catalog.max(age.age) FILTER (WHERE i.outcome IS NULL) AS oldest_age,
-         pg_catalog.percentile_cont(0.5) WITHIN GROUP (ORDER BY age.age) FILTER (WHERE i.outcome IS NULL) AS p50_age,
-         pg_catalog.percentile_cont(0.95) WITHIN GROUP (ORDER BY age.age) FILTER (WHERE i.outcome IS NULL) AS p95_age
-  FROM workflow.item AS i,
-       LATERAL (SELECT pg_catalog.clock_timestamp() - i.since AS age) AS age
-  GROUP BY i.workflow, i.state;
-COMMENT ON VIEW workflow.state_stats IS
-  'How many items stand in each state, and for how long';
-
 CREATE VIEW workflow.queue_stats AS
   SELECT q.queue, q.owner, q.sla, q.paused_at IS NOT NULL AS paused,
          f.ready, f.delayed, f.running, f.waiting, f.dead,

@@ -1010,6 +1010,103 @@ COMMENT ON COLUMN workflow.redrive_item.seq IS 'Visit of the item when the batch
 COMMENT ON COLUMN workflow.redrive_item.failed_at IS 'As of then, too: one that has failed again since is another dead letter';
 COMMENT ON COLUMN workflow.redrive_item.held_until IS 'Somebody held it: it is tried again then';
 
+-- ---------------------------------------------------------------- statistics
+
+-- Without an index: written by each transaction that moves items, as it commits.
+-- Minutes are counted from 2000-01-01 00:00 UTC on.
+CREATE TABLE workflow.state_delta (
+  workflow      text COLLATE "C" NOT NULL,
+  from_state    text COLLATE "C",
+  to_state      text COLLATE "C" NOT NULL,
+  version       int NOT NULL,
+  minute        int NOT NULL,
+  moves         int NOT NULL,
+  time_class    smallint,
+  left_since    int,
+  entered_since int,
+  from_version  int,
+  outcome       text COLLATE "C"
+);
+ALTER TABLE workflow.state_delta REPLICA IDENTITY FULL; -- a publication of all tables must not keep rows from being taken away
+COMMENT ON TABLE workflow.state_delta IS 'Moves that transactions have made and that are not yet in the counts and the history: summed up by transaction, path, minute and length of the stay';
+COMMENT ON COLUMN workflow.state_delta.from_state IS 'null: submitted';
+COMMENT ON COLUMN workflow.state_delta.time_class IS 'How long the stay was that ended, see workflow._time_class(); null where none ended';
+COMMENT ON COLUMN workflow.state_delta.left_since IS 'Minute in which that stay began; null where it was in a final state, or there was none';
+COMMENT ON COLUMN workflow.state_delta.entered_since IS 'Minute in which the stay began that follows; null: that of the move';
+COMMENT ON COLUMN workflow.state_delta.from_version IS 'Version before a migration; null: the same';
+COMMENT ON COLUMN workflow.state_delta.outcome IS 'Of the state that was entered, where it is final';
+
+CREATE TABLE workflow.state_count (
+  workflow   text COLLATE "C" NOT NULL,
+  version    int NOT NULL,
+  state      text COLLATE "C" NOT NULL,
+  outcome    text COLLATE "C",
+  submitted  bigint NOT NULL,
+  entered    bigint NOT NULL,
+  departed   bigint NOT NULL,
+  PRIMARY KEY (workflow, version, state)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE workflow.state_count IS 'How often items have entered and left each state since there are items; workflow.state_delta holds what is not yet among it';
+COMMENT ON COLUMN workflow.state_count.submitted IS 'Of those that entered, the ones that came from no other state';
+
+CREATE TABLE workflow.state_entry (
+  workflow text COLLATE "C" NOT NULL,
+  version  int NOT NULL,
+  state    text COLLATE "C" NOT NULL,
+  minute   int NOT NULL,
+  items    bigint NOT NULL,
+  PRIMARY KEY (workflow, version, state, minute)
+) WITH (fillfactor = 70);
+CREATE INDEX state_entry_none ON workflow.state_entry (items) WHERE items = 0;
+COMMENT ON TABLE workflow.state_entry IS 'Living items by the minute in which they entered the state that they are in; state_delta holds what is not yet among it';
+
+CREATE TABLE workflow.state_history_slot (
+  resolution text COLLATE "C" NOT NULL CHECK (resolution IN ('minute', 'hour', 'day')),
+  at         timestamptz NOT NULL,
+  workflow   text COLLATE "C" NOT NULL,
+  version    int NOT NULL,
+  state      text COLLATE "C" NOT NULL,
+  submitted  bigint NOT NULL,
+  entered    bigint NOT NULL,
+  departed   bigint NOT NULL,
+  times      bigint[] NOT NULL,
+  PRIMARY KEY (resolution, at, workflow, version, state)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE workflow.state_history_slot IS 'How often items entered and left each state, by minute, hour and day; state_delta holds what is not yet among it';
+COMMENT ON COLUMN workflow.state_history_slot.times IS 'How long the stays were that ended: pairs of a class (workflow._time_class()) and their number';
+
+CREATE TABLE workflow.history_slot (
+  resolution  text COLLATE "C" NOT NULL CHECK (resolution IN ('minute', 'hour', 'day')),
+  at          timestamptz NOT NULL,
+  workflow    text COLLATE "C" NOT NULL,
+  version     int NOT NULL,
+  outcome     text COLLATE "C" NOT NULL,
+  submitted   bigint NOT NULL,
+  transitions bigint NOT NULL,
+  PRIMARY KEY (resolution, at, workflow, version, outcome)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE workflow.history_slot IS 'The same by workflow: how often items moved, and how often that ended them';
+COMMENT ON COLUMN workflow.history_slot.outcome IS 'What the move ended the item with; empty: it lives on';
+
+CREATE TABLE workflow.attempt_delta (
+  endpoint_id int NOT NULL,
+  outcome     text COLLATE "C" NOT NULL,
+  error_class text COLLATE "C" NOT NULL,
+  attempts    int NOT NULL
+);
+ALTER TABLE workflow.attempt_delta REPLICA IDENTITY FULL;
+COMMENT ON TABLE workflow.attempt_delta IS 'Attempts of effects that transactions have recorded and that are not yet in workflow.attempt_count';
+COMMENT ON COLUMN workflow.attempt_delta.error_class IS 'Empty: none';
+
+CREATE TABLE workflow.attempt_count (
+  endpoint_id int NOT NULL,
+  outcome     text COLLATE "C" NOT NULL,
+  error_class text COLLATE "C" NOT NULL,
+  attempts    bigint NOT NULL,
+  PRIMARY KEY (endpoint_id, outcome, error_class)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE workflow.attempt_count IS 'How often effects of each endpoint were attempted, by outcome and class of error';
+
 -- ---------------------------------------------------------------------- dump
 
 -- Rows of users are theirs: every table and sequence goes into a dump.

@@ -11,6 +11,7 @@
 #include "fmgr.h"
 #include "item/item.h"
 #include "queue/queue.h"
+#include "statistics/statistics.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -29,6 +30,7 @@ _PG_init(void)
 	wf_switched_init();
 	wf_wake_init();
 	wf_queue_init();
+	wf_statistics_init();
 	wf_item_init();
 	wf_worker_init();
 }

@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "base/clock.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 
 char	   *wf_secrets_dir = NULL;
 int			wf_effects_mode = WF_EFFECTS_ON;
@@ -26,6 +27,8 @@ int			wf_max_response_kb = 1024;
 int			wf_max_request_kb = 1024;
 int			wf_effect_retention_s = -1;
 int			wf_webhook_retention_s = -1;
+int			wf_minute_history_s = 2 * SECS_PER_DAY;
+int			wf_hour_history_s = 60 * SECS_PER_DAY;
 int			wf_queue_memory_mb = 32;
 
 static const struct config_enum_entry effects_modes[] = {
@@ -88,6 +91,16 @@ define_retention_settings(void)
 							"How long webhooks that were fed keep their headers and bodies.",
 							"That they came is kept for ever; -1 keeps everything.",
 							&wf_webhook_retention_s, -1, -1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_workflow.minute_history",
+							"How long statistics are kept by the minute.",
+							"Those by the day are kept for ever; -1 keeps all.",
+							&wf_minute_history_s, 2 * SECS_PER_DAY, -1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_workflow.hour_history",
+							"How long statistics are kept by the hour.",
+							"Those by the day are kept for ever; -1 keeps all.",
+							&wf_hour_history_s, 60 * SECS_PER_DAY, -1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 }
 

@@ -58,6 +58,8 @@ static bool pending_all_queues = false; /* more queues than we can tell apart */
 static TimestampTz pending_end = DT_NOEND;	/* the first lease of the
 											 * transaction that ends */
 static uint32 pending_end_queue = 0;
+static TimestampTz pending_care = DT_NOEND; /* when the maintenance worker has
+											 * to look again */
 static bool has_committed = false;	/* the transaction that is about to end */
 
 static WakeBlock *
@@ -170,9 +172,33 @@ wake_long_sleepers(uint32 queue_hash, TimestampTz end)
 		wake_launcher();
 }
 
+/*
+ * Wakes the maintenance worker, if it would sleep beyond that time.
+ */
+static void
+wake_long_maintenance(TimestampTz end)
+{
+	for (int i = 0; i < block->used_slots; i++)
+	{
+		Slot	   *slot = &block->slots[i];
+
+		if (!slot->in_use || slot->topic != WF_WAKE_MAINTENANCE ||
+			(TimestampTz) pg_atomic_read_u64(&slot->until) <= end)
+			continue;
+		LWLockAcquire(&block->lock, LW_SHARED);
+		if (wf_wake_slot_listens(slot, WF_WAKE_MAINTENANCE, 0, MyDatabaseId))
+			wf_wake_slot(i);
+		LWLockRelease(&block->lock);
+	}
+	if (wf_rest_wake_by(block, end))
+		wake_launcher();
+}
+
 static void
 wake_pending(void)
 {
+	if (!TIMESTAMP_IS_NOEND(pending_care))
+		wake_long_maintenance(pending_care);
 	if (!TIMESTAMP_IS_NOEND(pending_end))
 		wake_long_sleepers(pending_end_queue, pending_end);
 	for (int i = 0; i < n_pending; i++)
@@ -195,13 +221,14 @@ forget_pending(void)
 	n_pending = 0;
 	pending_all_queues = false;
 	pending_end = DT_NOEND;
+	pending_care = DT_NOEND;
 	has_committed = false;
 }
 
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
-	if (n_pending == 0 && TIMESTAMP_IS_NOEND(pending_end))
+	if (n_pending == 0 && TIMESTAMP_IS_NOEND(pending_end) && TIMESTAMP_IS_NOEND(pending_care))
 		return;
 	if (event == XACT_EVENT_COMMIT)
 	{
@@ -310,6 +337,17 @@ wf_wake_by_at_commit(const char *queue, TimestampTz end)
 	else if (pending_end_queue != queue_hash)
 		pending_end_queue = 0;
 	pending_end = Min(pending_end, end);
+}
+
+/*
+ * The present transaction leaves something to the maintenance worker that has
+ * time until then, in real time.
+ */
+void
+wf_wake_maintenance_by_at_commit(TimestampTz end)
+{
+	(void) wake_block();
+	pending_care = Min(pending_care, end);
 }
 
 /*

@@ -26,6 +26,7 @@ extern void wf_wake_prepare(void);
 extern void wf_wake_at_commit(WfWakeTopic topic, const char *queue);
 extern void wf_wake_waiters_at_commit(const char *queue);
 extern void wf_wake_by_at_commit(const char *queue, TimestampTz end);
+extern void wf_wake_maintenance_by_at_commit(TimestampTz end);
 extern uint64 wf_wake_count(const char *queue);
 extern void wf_wake_now(WfWakeTopic topic, const char *queue);
 

@@ -11,6 +11,7 @@
 #include "base/rows.h"
 #include "catalog/pg_type.h"
 #include "effect/ledger.h"
+#include "statistics/statistics.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -180,4 +181,5 @@ wf_effect_note_attempt(WfLedgerPage *page, const WfEffect *effect, const WfNews 
 	nulls[9] = WF_NULL_FLAG(message);
 	values[10] = JsonbPGetDatum(attempt_detail(effect, news));
 	wf_rows_add(page->attempts, values, nulls);
+	wf_statistics_note_attempt(effect->endpoint_id, outcome, error_class);
 }

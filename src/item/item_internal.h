@@ -34,8 +34,9 @@ typedef struct WfVisit
 typedef struct WfLogRow
 {
 	const WfItem *item;			/* after the transition */
-	const char *from_state;		/* NULL for a submission */
+	const WfItem *before;		/* NULL for a submission */
 	const WfMove *move;
+	TimestampTz visit_since;	/* of a visit that goes on; 0: it begins */
 } WfLogRow;
 
 /* What a move to another version does besides. */

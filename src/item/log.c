@@ -24,6 +24,7 @@
 #include "commands/trigger.h"
 #include "item/enforced.h"
 #include "item/item_internal.h"
+#include "statistics/statistics.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -65,8 +66,8 @@ fill(const WfLogRow *row, Datum *values, bool *nulls)
 	memset(nulls, false, sizeof(bool) * 11);
 	values[0] = Int64GetDatum(item->item_id);
 	values[1] = Int32GetDatum(item->seq);
-	values[2] = wf_text_datum(row->from_state);
-	nulls[2] = row->from_state == NULL;
+	values[2] = wf_text_datum(row->before == NULL ? NULL : row->before->state);
+	nulls[2] = row->before == NULL;
 	values[3] = CStringGetTextDatum(move->event);
 	values[4] = CStringGetTextDatum(item->state);
 	values[5] = CStringGetTextDatum(move->kind);
@@ -227,11 +228,35 @@ is_watched(const TriggerData *judge)
 }
 
 /*
+ * A move is counted as it is logged.
+ */
+static void
+count_move(const WfLogRow *row)
+{
+	const WfItem *before = row->before;
+	const WfItem *item = row->item;
+	WfStateMove move = {.workflow = item->workflow,.at = item->since};
+
+	if (before != NULL)
+		move.left = (WfStay)
+	{
+		before->version, before->state, before->outcome, before->since
+	};
+	move.entered = (WfStay)
+	{
+		item->version, item->state, item->outcome,
+			row->visit_since != 0 ? row->visit_since : item->since
+	};
+	wf_statistics_note(&move);
+}
+
+/*
  * Logs a move from which nothing else follows, where the log is plain.
  */
 void
 wf_item_log_quietly(const WfLogRow *row, const TriggerData *trigger)
 {
+	count_move(row);
 	add(row);
 	if (is_watched(trigger))
 		wf_item_log_flush();
@@ -244,6 +269,7 @@ wf_item_log_quietly(const WfLogRow *row, const TriggerData *trigger)
 void
 wf_item_log(const WfLogRow *row)
 {
+	count_move(row);
 	if (!wf_item_log_is_plain())
 	{
 		log_by_statement(row);

@@ -196,9 +196,12 @@ log_migration(const WfItem *old, const WfItem *new, const WfActiveMove *active)
 	WfLogRow	row = {0};
 
 	if (active->migration->keeps || active->migration->start_at != 0)
+	{
 		logged->since = wf_now();
+		row.visit_since = new->since;
+	}
 	row.item = logged;
-	row.from_state = old->state;
+	row.before = old;
 	row.move = active->move;
 	wf_item_log(&row);
 }

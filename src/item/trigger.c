@@ -290,7 +290,7 @@ wf_item_carry_out(const WfItem *old, const WfItem *new, const WfActiveMove *acti
 	wf_item_leave(old, active->from, active->job_is_gone);
 
 	row.item = new;
-	row.from_state = old->state;
+	row.before = old;
 	row.move = active->move;
 	wf_item_log(&row);
 	if (active->from->kind == WF_ACTIVITY_SPAWN)
@@ -386,7 +386,7 @@ carry_out_quietly(const TriggerData *trigger, const Change *change, WfActiveMove
 		return false;
 
 	row.item = change->new;
-	row.from_state = change->old->state;
+	row.before = change->old;
 	row.move = judged->move;
 	wf_item_log_quietly(&row, trigger);
 	if (active == NULL)

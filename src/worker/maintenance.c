@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 #include "worker/dispatch.h"
+#include "worker/fold.h"
 #include "worker/mains.h"
 #include "worker/redrive.h"
 #include "worker/retention.h"
@@ -126,6 +127,7 @@ look_ahead(void *argument)
 							 earlier(wf_queue_next_lease_end(),
 									 earlier(earlier(next_effect_check(), wf_tell_next()),
 											 wf_retention_next())));
+	self->next_due = earlier(self->next_due, wf_fold_next());
 	self->next_due = earlier(self->next_due, earlier(wf_queue_tidy(), wf_redrive_next()));
 }
 
@@ -262,6 +264,7 @@ run_round(Supervisor *self)
 			return false;
 	} while (nfired > 0 || nended > 0 || nreclaimed > 0 || nredriven > 0);
 	wf_retention_run();
+	wf_fold_run();
 
 	if (self->has_prepared &&
 		!wf_round_run("looking at prepared transactions", look_at_prepared, self, &fault))

@@ -28,6 +28,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "worker/calls_internal.h"
+#include "worker/fold.h"
 #include "worker/mocked.h"
 #include "worker/redrive.h"
 
@@ -245,6 +246,7 @@ run_and_commit(Run *run)
 		wf_calls_close(run->calls);
 	}
 	PG_END_TRY();
+	(void) run->by.perform("folding statistics", wf_fold_step, run, &fault);
 	(void) run->by.perform("leaving", disown, run, &fault);
 }
 

@@ -72,14 +72,14 @@ WHERE w.fdwname LIKE 'workflow%' AND a.grantee <> w.fdwowner;
 SELECT p.oid::regprocedure AS inlinable
 FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
 WHERE p.pronamespace = 'workflow'::regnamespace AND l.lanname = 'sql'
-  AND p.proconfig IS NULL AND NOT p.prosecdef
+  AND p.proconfig IS NULL AND NOT p.prosecdef AND p.proname NOT LIKE '\_%'
 ORDER BY 1;
 
--- functions in SQL or PL/pgSQL that trust the caller's search_path
+-- functions in SQL or PL/pgSQL that trust the caller's search_path: one whose body was parsed as it was made looks up nothing
 SELECT p.oid::regprocedure AS unpinned
 FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
 WHERE p.pronamespace = 'workflow'::regnamespace AND l.lanname IN ('sql', 'plpgsql')
-  AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE c LIKE 'search_path=%')
+  AND p.prosqlbody IS NULL AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE c LIKE 'search_path=%')
 ORDER BY 1;
 
 -- inner functions are granted to nobody, but for one that a view calls

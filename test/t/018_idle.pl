@@ -46,6 +46,7 @@ sql('CREATE DATABASE empty');
 sql('CREATE DATABASE watcher');
 sql('CREATE EXTENSION pg_workflow', 'empty');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 20 FROM workflow.items WHERE workflow = 'running' AND state = 'WAITING'}), 'all is done');
+ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM workflow.state_delta'), 'and counted');
 sql('CHECKPOINT');
 ok($node->poll_query_until('watcher', q{
 		SELECT count(*) = 2 AND count(*) FILTER (WHERE backend_type <> 'pg_workflow maintenance' OR state <> 'idle') = 0

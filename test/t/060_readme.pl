@@ -160,7 +160,8 @@ sub shown_default
 	my ($setting) = @_;
 	my $value = $node->safe_psql('readme_md', qq{
 		SELECT CASE WHEN vartype IN ('integer') AND unit IS NOT NULL THEN
-		         CASE unit WHEN 'ms' THEN boot_val::int / 60000 || 'min' WHEN 'kB' THEN boot_val::int / 1024 || 'MB' ELSE boot_val END
+		         CASE unit WHEN 'ms' THEN boot_val::int / 60000 || 'min' WHEN 'kB' THEN boot_val::int / 1024 || 'MB'
+		           WHEN 's' THEN coalesce(nullif(boot_val::int, -1) / 86400 || 'd', boot_val) ELSE boot_val END
 		       ELSE boot_val END FROM pg_settings WHERE name = '$setting'});
 	return length $value ? $value : undef;
 }

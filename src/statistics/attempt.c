@@ -1,0 +1,85 @@
+/*
+ * attempt.c
+ *	  The attempts of effects in the present transaction, summed up.
+ *
+ * As with moves: see note.c.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "note.h"
+#include "utils/memutils.h"
+
+/* As many of the last notes are looked at for one to add to. */
+#define LOOK_BACK 32
+
+/* In TopTransactionContext. */
+static WfAttemptNote *notes = NULL;
+static int	n_notes = 0;
+static int	max_notes = 0;
+
+static bool
+is_same(const WfAttemptNote *left, const WfAttemptNote *right)
+{
+	return left->endpoint_id == right->endpoint_id &&
+		left->subtransaction == right->subtransaction &&
+		strcmp(left->outcome, right->outcome) == 0 &&
+		strcmp(left->error_class, right->error_class) == 0;
+}
+
+void
+wf_statistics_note_attempt(int endpoint_id, const char *outcome, const char *error_class)
+{
+	WfAttemptNote note = {.endpoint_id = endpoint_id,.n = 1};
+
+	note.subtransaction = GetCurrentSubTransactionId();
+	strlcpy(note.outcome, outcome, sizeof(note.outcome));
+	strlcpy(note.error_class, error_class == NULL ? "" : error_class, sizeof(note.error_class));
+	for (int i = n_notes - 1; i >= Max(0, n_notes - LOOK_BACK); i--)
+		if (is_same(&notes[i], &note))
+		{
+			notes[i].n++;
+			return;
+		}
+	if (n_notes == max_notes)
+	{
+		max_notes = Max(16, 2 * max_notes);
+		notes = notes == NULL ?
+			MemoryContextAlloc(TopTransactionContext, sizeof(WfAttemptNote) * max_notes) :
+			repalloc_huge(notes, sizeof(WfAttemptNote) * max_notes);
+	}
+	notes[n_notes++] = note;
+}
+
+const WfAttemptNote *
+wf_attempt_notes_take(int *count)
+{
+	*count = n_notes;
+	n_notes = 0;
+
+	return notes;
+}
+
+void
+wf_attempt_notes_forget(void)
+{
+	notes = NULL;
+	n_notes = max_notes = 0;
+}
+
+/*
+ * The notes of a savepoint are gone, or its parent's.
+ */
+void
+wf_attempt_notes_end(SubTransactionId mine, SubTransactionId parent, bool is_commit)
+{
+	int			first = n_notes;
+
+	while (first > 0 && notes[first - 1].subtransaction == mine)
+		first--;
+	if (!is_commit)
+		n_notes = first;
+	else
+		for (int i = first; i < n_notes; i++)
+			notes[i].subtransaction = parent;
+}

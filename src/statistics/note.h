@@ -1,0 +1,58 @@
+/*
+ * note.h
+ *	  What the files of the statistics room share.
+ */
+#ifndef WF_STATISTICS_NOTE_H
+#define WF_STATISTICS_NOTE_H
+
+#include "statistics/statistics.h"
+
+typedef struct WfPath
+{
+	uint32		hash;
+	int			from_version;
+	int			version;
+	const char *workflow;
+	const char *from_state;		/* or NULL */
+	const char *to_state;
+	const char *outcome;		/* or NULL */
+} WfPath;
+
+/* Times are minutes. */
+typedef struct WfNoteKey
+{
+	const WfPath *path;
+	int32		minute;
+	int32		left_since;
+	int32		entered_since;
+	int16		class;			/* of the length of the stay; -1: none */
+	int16		has_left_since;
+} WfNoteKey;
+
+typedef struct WfNote
+{
+	WfNoteKey	key;
+	SubTransactionId subtransaction;
+	int32		n;				/* moves */
+} WfNote;
+
+/* Attempts of effects. */
+typedef struct WfAttemptNote
+{
+	int			endpoint_id;
+	SubTransactionId subtransaction;
+	int32		n;
+	char		outcome[16];
+	char		error_class[32];	/* "" for none */
+} WfAttemptNote;
+
+extern const WfAttemptNote *wf_attempt_notes_take(int *count);
+extern void wf_attempt_notes_forget(void);
+extern void wf_attempt_notes_end(SubTransactionId mine, SubTransactionId parent, bool is_commit);
+
+extern const WfNote *wf_notes_take(int *count);
+extern bool wf_notes_any(void);
+extern void wf_notes_forget(void);
+extern void wf_notes_end(SubTransactionId mine, SubTransactionId parent, bool is_commit);
+
+#endif							/* WF_STATISTICS_NOTE_H */

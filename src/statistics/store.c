@@ -1,0 +1,156 @@
+/*
+ * store.c
+ *	  Storing what was noted, as the transaction commits.
+ *
+ * Rows go to the end of a table without an index: nobody waits for anybody.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "base/append.h"
+#include "base/table.h"
+#include "base/wake.h"
+#include "fmgr.h"
+#include "note.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+/* In the order of sql/tables.sql. */
+#define COLUMNS 11
+
+#define BATCH 64
+
+static WfTable delta_table = {"state_delta"};
+static WfTable attempt_table = {"attempt_delta"};
+
+static void
+set_text(TupleTableSlot *row, int i, const char *text)
+{
+	row->tts_isnull[i] = text == NULL;
+	row->tts_values[i] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
+}
+
+static void
+set_int(TupleTableSlot *row, int i, bool is_there, int32 value)
+{
+	row->tts_isnull[i] = !is_there;
+	row->tts_values[i] = Int32GetDatum(value);
+}
+
+static void
+fill(TupleTableSlot *row, const WfNote *note)
+{
+	const WfNoteKey *key = &note->key;
+	const WfPath *path = key->path;
+
+	ExecClearTuple(row);
+	memset(row->tts_isnull, true, sizeof(bool) * row->tts_tupleDescriptor->natts);
+	set_text(row, 0, path->workflow);
+	set_text(row, 1, path->from_state);
+	set_text(row, 2, path->to_state);
+	set_int(row, 3, true, path->version);
+	set_int(row, 4, true, key->minute);
+	set_int(row, 5, true, note->n);
+	row->tts_isnull[6] = key->class < 0;
+	row->tts_values[6] = Int16GetDatum(key->class);
+	set_int(row, 7, key->has_left_since, key->left_since);
+	set_int(row, 8, key->entered_since != key->minute, key->entered_since);
+	set_int(row, 9, path->from_state != NULL && path->from_version != path->version,
+			path->from_version);
+	set_text(row, 10, path->outcome);
+	ExecStoreVirtualTuple(row);
+}
+
+static void
+fill_attempt(TupleTableSlot *row, const WfAttemptNote *note)
+{
+	ExecClearTuple(row);
+	memset(row->tts_isnull, true, sizeof(bool) * row->tts_tupleDescriptor->natts);
+	set_int(row, 0, true, note->endpoint_id);
+	set_text(row, 1, note->outcome);
+	set_text(row, 2, note->error_class);
+	set_int(row, 3, true, note->n);
+	ExecStoreVirtualTuple(row);
+}
+
+/*
+ * Either moves or attempts.
+ */
+static void
+store(WfTable *into, const WfNote *notes, const WfAttemptNote *attempts, int count)
+{
+	Relation	table = table_open(wf_table_oid(into), RowExclusiveLock);
+	TupleTableSlot *rows[BATCH];
+	int			n_rows = Min(count, BATCH);
+
+	for (int i = 0; i < n_rows; i++)
+		rows[i] = MakeSingleTupleTableSlot(RelationGetDescr(table), &TTSOpsVirtual);
+	for (int first = 0; first < count; first += BATCH)
+	{
+		int			n = Min(BATCH, count - first);
+
+		for (int i = 0; i < n; i++)
+		{
+			if (notes != NULL)
+				fill(rows[i], &notes[first + i]);
+			else
+				fill_attempt(rows[i], &attempts[first + i]);
+		}
+		wf_append(table, rows, n);
+	}
+	for (int i = 0; i < n_rows; i++)
+		ExecDropSingleTupleTableSlot(rows[i]);
+	table_close(table, NoLock);
+}
+
+/*
+ * What the transaction has noted so far becomes rows; what it notes from now on
+ * becomes others.
+ */
+static void
+store_notes(void)
+{
+	int			n_notes = 0;
+	int			n_attempts;
+	const WfNote *notes = wf_notes_any() ? wf_notes_take(&n_notes) : NULL;
+	const WfAttemptNote *attempts = wf_attempt_notes_take(&n_attempts);
+
+	if (n_notes > 0)
+		store(&delta_table, notes, NULL, n_notes);
+	if (n_attempts > 0)
+		store(&attempt_table, NULL, attempts, n_attempts);
+	if (n_notes > 0 || n_attempts > 0)
+		wf_wake_maintenance_by_at_commit(GetCurrentTimestamp() + WF_FOLD_US);
+}
+
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		store_notes();
+	else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE || event == XACT_EVENT_ABORT)
+	{
+		wf_notes_forget();
+		wf_attempt_notes_forget();
+	}
+}
+
+static void
+on_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent,
+					  void *arg)
+{
+	if (event == SUBXACT_EVENT_COMMIT_SUB || event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		wf_notes_end(mine, parent, event == SUBXACT_EVENT_COMMIT_SUB);
+		wf_attempt_notes_end(mine, parent, event == SUBXACT_EVENT_COMMIT_SUB);
+	}
+}
+
+void
+wf_statistics_init(void)
+{
+	RegisterXactCallback(on_transaction_end, NULL);
+	RegisterSubXactCallback(on_subtransaction_end, NULL);
+}
