@@ -182,6 +182,9 @@ BEGIN
        'ROLLBACK ends a test with what it would have sent'),
       ('model_output',  '',   'what models have answered is a record',
        'What was answered stays on record'),
+      ('alert',         'alert_id, kind, subject, opened_at',
+                              'what was wrong, and for how long, is a record',
+       'workflow.acknowledge_alert(id, note) says that somebody sees to it; it is cleared when it is over'),
       ('review',        'item_id, seq, state, spec, shown, proposed, previous, opened_at',
                               'what people were shown and have decided is a record',
        'workflow.decide(id, decision, reason) decides a review; an event that leaves its state closes it'))

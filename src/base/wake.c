@@ -20,6 +20,10 @@
  * Who has claimed with a lease is waited for until that ends.  Each waiter says in
  * its slot until when it sleeps; a commit wakes those who would sleep for longer.
  *
+ * Whoever watches over the work, the maintenance worker, need not be woken for each
+ * piece of it: it says until when work is news to it.  Where something has gone
+ * wrong it is woken if it would sleep for more than a second.
+ *
  * How often the claims of a queue had a reason to look into the table of jobs
  * is counted, too: whoever has found nothing there need not look again before
  * the count has changed.
@@ -44,6 +48,10 @@
 
 /* What the present transaction will wake. */
 #define MAX_PENDING 16
+
+/* How long what has gone wrong may stay unseen. */
+#define WATCH_US USECS_PER_SEC
+
 typedef struct Pending
 {
 	WfWakeTopic topic;
@@ -58,6 +66,8 @@ static bool pending_all_queues = false; /* more queues than we can tell apart */
 static TimestampTz pending_end = DT_NOEND;	/* the first lease of the
 											 * transaction that ends */
 static uint32 pending_end_queue = 0;
+static bool pending_watch = false;	/* something has gone wrong, or right
+									 * again */
 static bool has_committed = false;	/* the transaction that is about to end */
 
 static WakeBlock *
@@ -170,11 +180,41 @@ wake_long_sleepers(uint32 queue_hash, TimestampTz end)
 		wake_launcher();
 }
 
+/*
+ * Wakes the maintenance worker if it has to hear of what was committed now.
+ */
+static void
+wake_watcher(void)
+{
+	TimestampTz now = GetCurrentTransactionStopTimestamp();
+	bool		rests = pg_atomic_read_u32(&block->nrests) > 0;
+
+	if (!rests && pg_atomic_read_u32(&block->listeners[WF_WAKE_MAINTENANCE]) == 0)
+		return;
+	for (int i = 0; i < block->used_slots; i++)
+	{
+		Slot	   *slot = &block->slots[i];
+
+		if (!slot->in_use || slot->topic != WF_WAKE_MAINTENANCE ||
+			!((TimestampTz) pg_atomic_read_u64(&slot->news_until) > now ||
+			  (pending_watch && (TimestampTz) pg_atomic_read_u64(&slot->until) > now + WATCH_US)))
+			continue;
+		LWLockAcquire(&block->lock, LW_SHARED);
+		if (wf_wake_slot_listens(slot, WF_WAKE_MAINTENANCE, 0, MyDatabaseId))
+			wf_wake_slot(i);
+		LWLockRelease(&block->lock);
+	}
+	if (rests && (wf_rest_wake_for_news(block, now) ||
+				  (pending_watch && wf_rest_wake_by(block, now + WATCH_US))))
+		wake_launcher();
+}
+
 static void
 wake_pending(void)
 {
 	if (!TIMESTAMP_IS_NOEND(pending_end))
 		wake_long_sleepers(pending_end_queue, pending_end);
+	wake_watcher();
 	for (int i = 0; i < n_pending; i++)
 	{
 		if (pending[i].counts)
@@ -195,13 +235,14 @@ forget_pending(void)
 	n_pending = 0;
 	pending_all_queues = false;
 	pending_end = DT_NOEND;
+	pending_watch = false;
 	has_committed = false;
 }
 
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
-	if (n_pending == 0 && TIMESTAMP_IS_NOEND(pending_end))
+	if (n_pending == 0 && TIMESTAMP_IS_NOEND(pending_end) && !pending_watch)
 		return;
 	if (event == XACT_EVENT_COMMIT)
 	{
@@ -310,6 +351,16 @@ wf_wake_by_at_commit(const char *queue, TimestampTz end)
 	else if (pending_end_queue != queue_hash)
 		pending_end_queue = 0;
 	pending_end = Min(pending_end, end);
+}
+
+/*
+ * The present transaction records that something has gone wrong, or is over.
+ */
+void
+wf_wake_watch_at_commit(void)
+{
+	(void) wake_block();
+	pending_watch = true;
 }
 
 /*

@@ -156,6 +156,15 @@ follow_group(const Row *before, const Row *after)
 }
 
 /*
+ * Whether somebody has to see to it.
+ */
+static bool
+is_trouble(const Row *row)
+{
+	return row != NULL && (row->figure.status == WF_FIGURE_DEAD || strcmp(row->kind, "exception") == 0);
+}
+
+/*
  * What the trigger does for a job that was stored without a statement, and is of
  * no group.
  */
@@ -207,6 +216,8 @@ wf_job_followed(PG_FUNCTION_ARGS)
 	wf_figures_note_job(before == NULL ? NULL : &before->figure,
 						after == NULL ? NULL : &after->figure);
 	follow_group(before, after);
+	if (is_trouble(before) != is_trouble(after))
+		wf_wake_watch_at_commit();
 	if (before != NULL && before->token != NULL &&
 		(after == NULL || after->token == NULL || strcmp(before->token, after->token) != 0))
 		wf_beats_note_end(before->job_id, before->token);

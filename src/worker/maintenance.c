@@ -26,6 +26,7 @@
 #include "storage/ipc.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
+#include "worker/alerts.h"
 #include "worker/dispatch.h"
 #include "worker/mains.h"
 #include "worker/retention.h"
@@ -239,6 +240,7 @@ run_round(Supervisor *self)
 		nended = wf_dispatch_ends(self->by, &self->put_off);	/* it adds to that */
 	} while (nfired > 0 || nended > 0 || nreclaimed > 0);
 	wf_retention_run();
+	wf_alerts_run(self->by);
 
 	if (self->has_prepared &&
 		!wf_round_run("looking at prepared transactions", look_at_prepared, self, &fault))
@@ -269,7 +271,7 @@ back_off_ms(int failures)
 static long
 time_to_sleep(Supervisor *self)
 {
-	TimestampTz due = self->next_due;
+	TimestampTz due = earlier(self->next_due, wf_alerts_next());
 	int			nworkers = count_workers(self);
 	long		limit = -1;
 
@@ -390,7 +392,10 @@ supervise(Supervisor *self)
 		self->failures = ok ? 0 : self->failures + 1;
 		pause = ok ? time_to_sleep(self) : back_off_ms(self->failures);
 		if (rests)
+		{
+			wf_rest_news_until(self->database, wf_alerts_news_until());
 			wf_share_rest(time_after(pause));
+		}
 		rest(pause, ok ? "waiting for what is due next" : "waiting after an error");
 		if (!wf_workers_enabled && self->by_launcher)
 		{

@@ -1,0 +1,352 @@
+--
+-- alert_conditions: what is wrong now.
+--
+-- Each function returns a row for each thing that is wrong at this moment, by
+-- figures, by indexes or up to a limit: they run every few seconds while
+-- something is wrong.  Times are those of workflow._now().
+--
+
+-- Every kind, whether somebody is called for it at any time (page), and where it says what to do.
+CREATE FUNCTION workflow._alert_kinds() RETURNS TABLE (kind text, severity text, runbook text) LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT k.kind, k.severity, 'docs/operations.md#' || k.kind
+  FROM (VALUES ('sla_breach', 'page'), ('sla_warning', 'ticket'), ('failing', 'ticket'),
+               ('dead_letters_unattended', 'page'), ('dead_letters_growing', 'ticket'),
+               ('worker_missing', 'page'), ('leases_expired', 'ticket'), ('timers_overdue', 'page'),
+               ('breaker_open', 'page'), ('outcomes_held', 'page'), ('outcomes_unknown', 'ticket'), ('effects_blocked', 'page'),
+               ('effects_off', 'ticket'), ('gate_drift', 'ticket'),
+               ('xmin_held', 'ticket'), ('retention_lag', 'ticket'), ('sequence_headroom', 'ticket')) AS k (kind, severity)
+$$;
+COMMENT ON FUNCTION workflow._alert_kinds() IS 'Inner: the kinds of alerts, how urgent each is and where its runbook is';
+
+CREATE FUNCTION workflow._severity_of(kind text) RETURNS text LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT k.severity FROM workflow._alert_kinds() AS k WHERE k.kind = _severity_of.kind $$;
+COMMENT ON FUNCTION workflow._severity_of(text) IS 'Inner: how urgent a kind of alert is';
+
+-- What concerns the whole database is its owner's.
+CREATE FUNCTION workflow._database_owner() RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT pg_get_userbyid(d.datdba)::text FROM pg_database AS d WHERE d.datname = current_database() $$;
+COMMENT ON FUNCTION workflow._database_owner() IS 'Inner: whose the alerts are that concern the whole database';
+
+-- "10 jobs", "1 job"; of a count that was broken off at its limit "1000 or more jobs".
+CREATE FUNCTION workflow._counted(n bigint, what text, most bigint DEFAULT NULL) RETURNS text LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT n || CASE WHEN n >= most THEN ' or more ' ELSE ' ' END || what || CASE WHEN n = 1 THEN '' ELSE 's' END
+$$;
+COMMENT ON FUNCTION workflow._counted(bigint, text, bigint) IS 'Inner: a number of things, in words';
+
+-- -------------------------------------------------------------------- queues
+
+-- How long a job may be ready until its owner is warned.
+CREATE FUNCTION workflow._warn_after(sla interval) RETURNS interval LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT sla * 0.8 $$;
+COMMENT ON FUNCTION workflow._warn_after(interval) IS 'Inner: after which part of an SLA its owner is warned';
+
+-- The age is that of the oldest job that could be claimed: one that waits for its time, for a retry or for an endpoint does not count.
+CREATE FUNCTION workflow._queue_ages()
+RETURNS TABLE (queue text, owner text, ready bigint, oldest_at timestamptz, warn_at timestamptz, breach_at timestamptz, paused_by text)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT q.queue, q.owner, f.ready, f.oldest_ready_at,
+         workflow._time_after(f.oldest_ready_at, workflow._warn_after(q.sla)), workflow._time_after(f.oldest_ready_at, q.sla), q.paused_by
+  FROM workflow._queue_figures(false) AS f JOIN workflow.queue AS q ON q.queue = f.queue
+  WHERE f.ready > 0 AND isfinite(f.oldest_ready_at)
+$$;
+COMMENT ON FUNCTION workflow._queue_ages() IS 'Inner: queues with work that could start, and when that is late';
+
+CREATE FUNCTION workflow._conditions_of_queues()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT k.kind, 'queue:' || a.queue, CASE WHEN a.paused_by IS NULL THEN workflow._severity_of(k.kind) ELSE 'ticket' END, a.owner,
+         format('%s ready, the oldest since %s; %s', workflow._counted(a.ready, 'job'), a.oldest_at,
+                CASE k.kind WHEN 'sla_breach' THEN 'the SLA ended at ' ELSE 'the SLA ends at ' END || a.breach_at)
+         || coalesce('; the queue was paused by ' || a.paused_by, ''),
+         CASE WHEN a.paused_by IS NOT NULL THEN format('SELECT workflow.resume_queue(%L, ''why'');', a.queue)
+              ELSE format('SELECT * FROM workflow.queue_stats WHERE queue = %L; then start more of those who claim from it.', a.queue) END
+  FROM workflow._queue_ages() AS a,
+       LATERAL (SELECT CASE WHEN a.breach_at <= workflow._now() THEN 'sla_breach' ELSE 'sla_warning' END) AS k (kind)
+  WHERE a.warn_at <= workflow._now()
+$$;
+COMMENT ON FUNCTION workflow._conditions_of_queues() IS 'Inner: queues whose oldest job that could be claimed is late, or nearly so';
+
+-- -------------------------------------------------------------- dead letters
+
+-- Of each queue that has any: the oldest, and how many came in the last quarter of an hour.
+CREATE FUNCTION workflow._dead_letter_ages()
+RETURNS TABLE (queue text, owner text, oldest_at timestamptz, due_at timestamptz, example bigint, lately bigint)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT q.queue, q.owner, o.at, workflow._time_after(o.at, q.sla), o.job_id,
+         (SELECT count(*) FROM (
+            SELECT FROM workflow.job AS j
+            WHERE (j.status = 'dead' OR j.kind = 'exception') AND coalesce(j.dead_letter, j.queue) = q.queue
+              AND coalesce(j.failed_at, j.created_at) > workflow._now() - interval '15 minutes'
+            LIMIT 1000) AS j)
+  FROM workflow.queue AS q,
+       LATERAL (SELECT j.job_id, coalesce(j.failed_at, j.created_at) AS at FROM workflow.job AS j
+                WHERE (j.status = 'dead' OR j.kind = 'exception') AND coalesce(j.dead_letter, j.queue) = q.queue
+                ORDER BY coalesce(j.failed_at, j.created_at) LIMIT 1) AS o
+$$;
+COMMENT ON FUNCTION workflow._dead_letter_ages() IS 'Inner: queues with dead letters: since when the oldest waits, until when it may, how many are new';
+
+CREATE FUNCTION workflow._conditions_of_dead_letters()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  WITH ages AS MATERIALIZED (SELECT * FROM workflow._dead_letter_ages())
+  SELECT k.kind, 'queue:' || a.queue, workflow._severity_of(k.kind), a.owner,
+         CASE k.kind WHEN 'dead_letters_growing'
+              THEN format('%s in the last 15 minutes', workflow._counted(a.lately, 'dead letter', 1000))
+              ELSE format('the oldest dead letter, job %s, waits since %s; its SLA ended at %s', a.example, a.oldest_at, a.due_at) END,
+         format('SELECT error_class, count(*), min(error_message) FROM workflow.dead_letters WHERE queue = %L GROUP BY error_class; '
+                'then replay or give up each.', a.queue)
+  FROM ages AS a,
+       LATERAL (VALUES ('dead_letters_unattended', a.due_at <= workflow._now()), ('dead_letters_growing', a.lately >= 10)) AS k (kind, holds)
+  WHERE k.holds
+$$;
+COMMENT ON FUNCTION workflow._conditions_of_dead_letters() IS
+  'Inner: queues with dead letters that nobody has seen to in time, or with ten and more new ones in a quarter of an hour';
+
+-- ------------------------------------------------------------------- workers
+
+-- A worker that has been asked for but is not there yet has half a minute.
+CREATE FUNCTION workflow._conditions_of_workers()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT 'worker_missing', 'queue:' || q.queue, workflow._severity_of('worker_missing'), q.owner,
+         format('%s jobs are due since %s, and no %s worker runs', d.kind, d.run_at, d.runner),
+         'SELECT * FROM workflow.health() WHERE NOT ok; says why; CALL workflow.run(); does the work meanwhile.'
+  FROM (VALUES ('sql', 'sql'), ('http', 'http'), ('model', 'http')) AS k (kind, runner),
+       LATERAL (SELECT k.kind, k.runner, j.queue, j.run_at FROM workflow.job AS j
+                WHERE j.kind = k.kind AND j.status = 'ready' AND NOT j.behind
+                  AND j.run_at < workflow._now() - interval '30 seconds'
+                ORDER BY j.run_at LIMIT 1) AS d
+  JOIN workflow.queue AS q ON q.queue = d.queue AND q.paused_at IS NULL
+  WHERE NOT EXISTS (SELECT FROM workflow.list_workers() AS w WHERE w.kind = d.runner AND w.state = 'running')
+  UNION ALL
+  SELECT 'leases_expired', 'queue:' || q.queue, workflow._severity_of('leases_expired'), q.owner,
+         format('job %s runs since %s by %s; its lease ended at %s and was not given back', l.job_id, l.claimed_at, l.worker, l.lease_until),
+         'SELECT workflow.start_workers(); the maintenance worker gives it back, so does CALL workflow.run();'
+  FROM workflow.queue AS q,
+       LATERAL (SELECT j.* FROM (
+                  SELECT * FROM workflow.job AS o
+                  WHERE o.queue = q.queue AND o.status = 'running' AND o.lease_until < workflow._now() - interval '1 minute'
+                  ORDER BY o.lease_until LIMIT 100) AS j
+                WHERE workflow._lease_end(j.job_id, j.token, j.lease_until) < workflow._now() - interval '1 minute'
+                ORDER BY j.lease_until LIMIT 1) AS l
+$$;
+COMMENT ON FUNCTION workflow._conditions_of_workers() IS 'Inner: work that is due and has no worker, and leases that nobody ends';
+
+-- A timer that could not fire is tried each minute, and is not overdue then.
+CREATE FUNCTION workflow._conditions_of_timers()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT 'timers_overdue', 'workflow:' || i.workflow, workflow._severity_of('timers_overdue'), w.owner,
+         format('%s late or could not fire; one of item %s: %s', workflow._counted(count(*), 'timer'), min(i.item_id),
+                coalesce(min(t.error_message), 'due since ' || min(t.due_at))),
+         format('SELECT last_error FROM workflow.where_is(%s); mend what it says.', min(i.item_id))
+  FROM ((SELECT f.item_id, f.due_at, f.error_message FROM workflow.timer AS f WHERE f.error_message IS NOT NULL LIMIT 100)
+        UNION ALL
+        (SELECT d.item_id, d.due_at, NULL FROM workflow.timer AS d
+         WHERE d.due_at < workflow._now() - interval '1 minute' AND d.error_message IS NULL ORDER BY d.due_at LIMIT 100)) AS t
+  JOIN workflow.item AS i ON i.item_id = t.item_id AND i.paused_at IS NULL
+  JOIN workflow.workflow AS w ON w.workflow = i.workflow AND w.paused_at IS NULL
+  GROUP BY i.workflow, w.owner
+$$;
+COMMENT ON FUNCTION workflow._conditions_of_timers() IS 'Inner: workflows with timers that do not fire';
+
+-- ------------------------------------------------------------------- effects
+
+-- Whom an endpoint belongs to: who its option "owner" says, else the owner of the database.
+CREATE FUNCTION workflow._endpoint_owner(endpoint workflow.endpoint) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce((SELECT max(o.option_value) FILTER (WHERE o.option_name = 'owner')
+                   FROM pg_foreign_server AS s, pg_options_to_table(s.srvoptions) AS o WHERE s.srvname = endpoint.endpoint),
+                  workflow._database_owner())
+$$;
+COMMENT ON FUNCTION workflow._endpoint_owner(workflow.endpoint) IS 'Inner: whose the alerts about an endpoint are';
+
+-- One that is unknown is looked up or sent again by itself; after five minutes a person is told.
+CREATE FUNCTION workflow._unsettled_outcomes()
+RETURNS TABLE (endpoint workflow.endpoint, state text, n bigint, example bigint, oldest_unknown_at timestamptz)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT p, s.state, e.n, e.example, e.oldest
+  FROM workflow.endpoint AS p,
+       (VALUES ('held'), ('unknown'), ('blocked')) AS s (state),
+       LATERAL (SELECT count(*) AS n, min(o.effect_id) AS example, min(o.unknown_at) AS oldest
+                FROM (SELECT u.effect_id, u.unknown_at FROM workflow.effect AS u
+                      WHERE u.endpoint_id = p.endpoint_id AND u.state = s.state LIMIT 1000) AS o) AS e
+  WHERE e.n > 0
+$$;
+COMMENT ON FUNCTION workflow._unsettled_outcomes() IS 'Inner: by endpoint, effects that are held, blocked or of unknown outcome';
+
+CREATE FUNCTION workflow._conditions_of_outcomes()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT k.kind, 'endpoint:' || (u.endpoint).endpoint, workflow._severity_of(k.kind), workflow._endpoint_owner(u.endpoint),
+         format('%s %s, one is %s', workflow._counted(u.n, 'effect', 1000), k.what, u.example), format(k.hint, (u.endpoint).endpoint)
+  FROM workflow._unsettled_outcomes() AS u
+  JOIN (VALUES ('held', 'outcomes_held', 'may have been applied and nobody can know',
+                'SELECT effect_id, key, reason FROM workflow.effects WHERE state = ''held'' AND endpoint = %L; then workflow.resolve() each.'),
+               ('unknown', 'outcomes_unknown', 'may have been applied',
+                'They are looked up by themselves; SELECT effect_id, key, reason FROM workflow.effects WHERE state = ''unknown'' AND endpoint = %L;'),
+               ('blocked', 'effects_blocked', 'wait for a secret or a grant',
+                'SELECT DISTINCT reason FROM workflow.effects WHERE state = ''blocked'' AND endpoint = %L; they go on by themselves when that is mended.'))
+    AS k (state, kind, what, hint) ON k.state = u.state
+  WHERE u.state <> 'unknown' OR u.oldest_unknown_at IS NULL OR u.oldest_unknown_at < workflow._now() - interval '5 minutes'
+$$;
+COMMENT ON FUNCTION workflow._conditions_of_outcomes() IS 'Inner: endpoints with effects that wait for a person';
+
+CREATE FUNCTION workflow._conditions_of_breakers()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT 'breaker_open', 'endpoint:' || p.endpoint, workflow._severity_of('breaker_open'), workflow._endpoint_owner(p),
+         format('no call begins since %s: %s; jobs wait, uncharged', j.at, p.breaker_reason),
+         format('Calls begin by themselves when one has gone well. SELECT workflow.resume_endpoint(%L, ''why''); lets one go now.', p.endpoint)
+  FROM workflow.endpoint AS p
+  LEFT JOIN LATERAL (SELECT n.at FROM workflow.journal AS n
+                     WHERE n.subject = 'endpoint:' || p.endpoint AND n.action = 'breaker_open' ORDER BY n.at DESC LIMIT 1) AS j ON true
+  WHERE p.breaker <> 'closed'
+    AND EXISTS (SELECT FROM pg_foreign_server AS s WHERE s.srvname = p.endpoint OR s.oid = p.server_oid)
+$$;
+COMMENT ON FUNCTION workflow._conditions_of_breakers() IS 'Inner: endpoints that take no calls because they failed';
+
+-- Where nothing waits to be sent there is nothing to tell.
+CREATE FUNCTION workflow._conditions_of_sending()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT 'effects_off', 'database:' || current_database(), workflow._severity_of('effects_off'), workflow._database_owner(),
+         'effects wait and nothing is sent: ' || CASE WHEN o.setting <> 'on' THEN 'pg_workflow.effects is ' || o.setting
+                                                      ELSE split_part(o.problem, ': ', 1) END,
+         CASE WHEN o.setting <> 'on' THEN 'SHOW pg_workflow.effects; set it to on and reload when this server may send.'
+              ELSE 'SELECT workflow.adopt_cluster(''quarantine'', ''why''); when the original does not send any more.' END
+  FROM (SELECT current_setting('pg_workflow.effects'), workflow._cluster_problem()) AS o (setting, problem)
+  WHERE EXISTS (SELECT FROM workflow.effect AS e WHERE e.state = 'pending') AND (o.setting <> 'on' OR o.problem IS NOT NULL)
+$$;
+COMMENT ON FUNCTION workflow._conditions_of_sending() IS 'Inner: whether effects wait that this database may not send';
+
+-- What goes wrong here, or is over, is seen within a second.
+CREATE FUNCTION workflow._watch() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_watch';
+COMMENT ON FUNCTION workflow._watch() IS 'Inner: at commit, wakes the maintenance worker, unless it looks within a second';
+
+CREATE TRIGGER watch AFTER UPDATE OF breaker ON workflow.endpoint
+  FOR EACH ROW WHEN ((OLD.breaker = 'closed') <> (NEW.breaker = 'closed')) EXECUTE FUNCTION workflow._watch();
+COMMENT ON TRIGGER watch ON workflow.endpoint IS 'Alerts follow breakers';
+
+CREATE TRIGGER watch AFTER UPDATE OF state ON workflow.effect
+  FOR EACH ROW WHEN (OLD.state <> NEW.state AND (OLD.state IN ('held', 'unknown', 'blocked') OR NEW.state IN ('held', 'unknown', 'blocked')))
+  EXECUTE FUNCTION workflow._watch();
+COMMENT ON TRIGGER watch ON workflow.effect IS 'Alerts follow outcomes that are not known';
+
+-- -------------------------------------------------------------------- server
+
+-- Whoever holds the oldest snapshot keeps vacuum from the rows that queues leave behind.
+CREATE FUNCTION workflow._conditions_of_snapshots()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT 'xmin_held', 'database:' || current_database(), workflow._severity_of('xmin_held'), workflow._database_owner(),
+         workflow._in_a_row(array_agg(h.what ORDER BY h.what)), min(h.hint)
+  FROM (SELECT format('session %s of %s is in a transaction since %s', a.pid, a.usename, a.xact_start),
+               format('SELECT pg_terminate_backend(%s); ends it.', a.pid)
+        FROM pg_stat_activity AS a
+        WHERE a.datname = current_database() AND coalesce(a.backend_xmin, a.backend_xid) IS NOT NULL
+          AND a.xact_start < clock_timestamp() - interval '1 hour'
+        UNION ALL
+        SELECT format('transaction %L is prepared since %s', p.gid, p.prepared),
+               format('COMMIT PREPARED %L; or ROLLBACK PREPARED.', p.gid)
+        FROM pg_prepared_xacts AS p WHERE p.database = current_database() AND p.prepared < clock_timestamp() - interval '1 hour'
+        UNION ALL
+        SELECT format('replication slot %s holds back %s transactions', s.slot_name, greatest(age(s.xmin), age(s.catalog_xmin))),
+               format('SELECT pg_drop_replication_slot(%L); if nobody needs it any more.', s.slot_name)
+        FROM pg_replication_slots AS s WHERE greatest(age(s.xmin), age(s.catalog_xmin)) > 10000000) AS h (what, hint)
+  HAVING count(*) > 0
+$$;
+COMMENT ON FUNCTION workflow._conditions_of_snapshots() IS 'Inner: who keeps vacuum from removing what is dead, for more than an hour';
+
+-- What belongs to a living item stays, however old: of the oldest hundred those that do not.
+CREATE FUNCTION workflow._conditions_of_retention()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT 'retention_lag', 'database:' || current_database(), workflow._severity_of('retention_lag'), workflow._database_owner(),
+         format('effect %s finished at %s and still has what it carried; pg_workflow.effect_retention is %s', o.effect_id, o.finished_at, r.kept),
+         'SELECT workflow.purge_effects(''1 month''); removes what is older now; a maintenance worker does it by itself.'
+  FROM (SELECT CASE WHEN current_setting('pg_workflow.effect_retention') <> '-1' THEN current_setting('pg_workflow.effect_retention')::interval END) AS r (kept),
+       LATERAL (SELECT e.effect_id, e.finished_at
+                FROM (SELECT f.effect_id, f.finished_at, f.item_id FROM workflow.effect AS f
+                      WHERE f.finished_at < workflow._now() - r.kept - greatest(r.kept / 8, interval '2 days') AND f.purged_at IS NULL
+                      ORDER BY f.finished_at LIMIT 100) AS e
+                WHERE NOT EXISTS (SELECT FROM workflow.item AS i WHERE i.item_id = e.item_id AND i.outcome IS NULL)
+                ORDER BY e.finished_at LIMIT 1) AS o
+$$;
+COMMENT ON FUNCTION workflow._conditions_of_retention() IS 'Inner: whether something is kept for longer than the settings say';
+
+CREATE FUNCTION workflow._conditions_of_sequences()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT 'sequence_headroom', 'sequence:' || c.relname, workflow._severity_of('sequence_headroom'), workflow._database_owner(),
+         format('%s percent of its numbers are used, %s of %s', round(100.0 * v.last / s.seqmax), v.last, s.seqmax),
+         'Plan for a new identity column of a wider type before it ends.'
+  FROM pg_sequence AS s JOIN pg_class AS c ON c.oid = s.seqrelid,
+       LATERAL (SELECT pg_sequence_last_value(s.seqrelid::regclass)) AS v (last)
+  WHERE c.relnamespace = 'workflow'::regnamespace AND v.last > s.seqmax * 0.8
+$$;
+COMMENT ON FUNCTION workflow._conditions_of_sequences() IS 'Inner: sequences that come to their end';
+
+-- ----------------------------------------------------------------------- all
+
+-- Every part that has conditions of its own has a line here.
+CREATE FUNCTION workflow._alert_conditions()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT * FROM workflow._conditions_of_queues()
+  UNION ALL SELECT * FROM workflow._conditions_of_dead_letters()
+  UNION ALL SELECT * FROM workflow._conditions_of_workers()
+  UNION ALL SELECT * FROM workflow._conditions_of_timers()
+  UNION ALL SELECT * FROM workflow._conditions_of_outcomes()
+  UNION ALL SELECT * FROM workflow._conditions_of_breakers()
+  UNION ALL SELECT * FROM workflow._conditions_of_sending()
+  UNION ALL SELECT * FROM workflow._conditions_of_snapshots()
+  UNION ALL SELECT * FROM workflow._conditions_of_retention()
+  UNION ALL SELECT * FROM workflow._conditions_of_sequences()
+$$;
+COMMENT ON FUNCTION workflow._alert_conditions() IS 'Inner: everything that is wrong now, a row for each';
+
+-- When the next of them may begin to hold by time alone; null: not unless something happens.
+CREATE FUNCTION workflow._next_condition() RETURNS timestamptz LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  WITH shortest AS MATERIALIZED (SELECT min(workflow._warn_after(q.sla)) AS notice FROM workflow.queue AS q)
+  SELECT min(d.at) FROM (
+    SELECT CASE WHEN a.warn_at > workflow._now() THEN a.warn_at ELSE a.breach_at END FROM workflow._queue_ages() AS a
+    UNION ALL SELECT a.due_at FROM workflow._dead_letter_ages() AS a
+    UNION ALL SELECT u.oldest_unknown_at + interval '5 minutes' FROM workflow._unsettled_outcomes() AS u
+    UNION ALL
+    SELECT j.run_at + s.notice
+    FROM shortest AS s, (VALUES ('task'), ('sql'), ('http'), ('model')) AS k (kind),
+         LATERAL (SELECT o.run_at FROM workflow.job AS o
+                  WHERE o.kind = k.kind AND o.status = 'ready' AND NOT o.behind AND o.run_at > workflow._now() AND isfinite(o.run_at)
+                  ORDER BY o.run_at LIMIT 1) AS j) AS d (at)
+  WHERE d.at > workflow._now()
+$$;
+COMMENT ON FUNCTION workflow._next_condition() IS 'Inner: when time alone may make the next thing wrong';

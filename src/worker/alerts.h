@@ -1,0 +1,25 @@
+/*
+ * alerts.h
+ *	  Looking for what is wrong, so that alerts open and clear by themselves.
+ */
+#ifndef WF_WORKER_ALERTS_H
+#define WF_WORKER_ALERTS_H
+
+#include "worker/dispatch.h"
+
+/*
+ * Looks, unless the last look was a moment ago: for the maintenance worker, each
+ * time that it was woken.
+ */
+extern void wf_alerts_run(const WfDispatcher *by);
+
+/* When to look again; 0: when woken. */
+extern TimestampTz wf_alerts_next(void);
+
+/* Until when work is news that this process has to be woken for. */
+extern TimestampTz wf_alerts_news_until(void);
+
+/* Looks now: for run(). */
+extern void wf_alerts_look(const WfDispatcher *by);
+
+#endif							/* WF_WORKER_ALERTS_H */
