@@ -246,6 +246,10 @@ CREATE FUNCTION workflow._watch() RETURNS trigger
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_watch';
 COMMENT ON FUNCTION workflow._watch() IS 'Inner: at commit, wakes the maintenance worker, unless it looks within a second';
 
+CREATE TRIGGER watch AFTER INSERT OR UPDATE OF owner, sla, paused_at ON workflow.queue
+  FOR EACH STATEMENT EXECUTE FUNCTION workflow._watch();
+COMMENT ON TRIGGER watch ON workflow.queue IS 'What is late is so by the present SLAs';
+
 CREATE TRIGGER watch AFTER UPDATE OF breaker ON workflow.endpoint
   FOR EACH ROW WHEN ((OLD.breaker = 'closed') <> (NEW.breaker = 'closed')) EXECUTE FUNCTION workflow._watch();
 COMMENT ON TRIGGER watch ON workflow.endpoint IS 'Alerts follow breakers';

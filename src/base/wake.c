@@ -100,7 +100,7 @@ wake_listeners(WfWakeTopic topic, uint32 queue_hash, Oid database, uint32 missed
 			continue;
 		if (missed != 0)
 			pg_atomic_fetch_or_u32(&slot->missed, missed);
-		wf_wake_slot(i);
+		SetLatch(&ProcGlobal->allProcs[i].procLatch);
 		woken++;
 	}
 	LWLockRelease(&block->lock);
@@ -173,7 +173,7 @@ wake_long_sleepers(uint32 queue_hash, TimestampTz end)
 		LWLockAcquire(&block->lock, LW_SHARED);
 		if (wf_wake_slot_listens(slot, WF_WAKE_TASK, queue_hash, MyDatabaseId) ||
 			wf_wake_slot_listens(slot, WF_WAKE_MAINTENANCE, 0, MyDatabaseId))
-			wf_wake_slot(i);
+			SetLatch(&ProcGlobal->allProcs[i].procLatch);
 		LWLockRelease(&block->lock);
 	}
 	if (wf_rest_wake_by(block, end))
@@ -181,8 +181,22 @@ wake_long_sleepers(uint32 queue_hash, TimestampTz end)
 }
 
 /*
- * Wakes the maintenance worker if it has to hear of what was committed now.
+ * Tells the maintenance worker in a slot what it has to hear of that was committed
+ * now.
  */
+static void
+tell_watcher(Slot *slot, int process, uint32 bits, bool wakes)
+{
+	LWLockAcquire(&block->lock, LW_SHARED);
+	if (wf_wake_slot_listens(slot, WF_WAKE_MAINTENANCE, 0, MyDatabaseId))
+	{
+		pg_atomic_fetch_or_u32(&slot->missed, bits);
+		if (wakes)
+			SetLatch(&ProcGlobal->allProcs[process].procLatch);
+	}
+	LWLockRelease(&block->lock);
+}
+
 static void
 wake_watcher(void)
 {
@@ -194,15 +208,16 @@ wake_watcher(void)
 	for (int i = 0; i < block->used_slots; i++)
 	{
 		Slot	   *slot = &block->slots[i];
+		bool		is_news;
 
-		if (!slot->in_use || slot->topic != WF_WAKE_MAINTENANCE ||
-			!((TimestampTz) pg_atomic_read_u64(&slot->news_until) > now ||
-			  (pending_watch && (TimestampTz) pg_atomic_read_u64(&slot->until) > now + WATCH_US)))
+		if (!slot->in_use || slot->topic != WF_WAKE_MAINTENANCE)
 			continue;
-		LWLockAcquire(&block->lock, LW_SHARED);
-		if (wf_wake_slot_listens(slot, WF_WAKE_MAINTENANCE, 0, MyDatabaseId))
-			wf_wake_slot(i);
-		LWLockRelease(&block->lock);
+		is_news = (TimestampTz) pg_atomic_read_u64(&slot->news_until) > now;
+		if (is_news || pending_watch)
+			tell_watcher(slot, i,
+						 (is_news ? WF_MISSED_NEWS : 0) | (pending_watch ? WF_MISSED_TROUBLE : 0),
+						 is_news ||
+						 (TimestampTz) pg_atomic_read_u64(&slot->until) > now + WATCH_US);
 	}
 	if (rests && (wf_rest_wake_for_news(block, now) ||
 				  (pending_watch && wf_rest_wake_by(block, now + WATCH_US))))
@@ -414,6 +429,6 @@ wf_wake_workers_everywhere(void)
 	for (int i = 0; i < block->used_slots; i++)
 		if (block->slots[i].in_use &&
 			(block->slots[i].topic == WF_WAKE_SQL || block->slots[i].topic == WF_WAKE_HTTP))
-			wf_wake_slot(i);
+			SetLatch(&ProcGlobal->allProcs[i].procLatch);
 	LWLockRelease(&block->lock);
 }

@@ -18,6 +18,11 @@ typedef enum WfWakeTopic
 } WfWakeTopic;
 #define WF_WAKE_TOPICS (WF_WAKE_ROOM + 1)
 
+/* Beside topics, what the maintenance worker is told that it has missed. */
+#define WF_MISSED_NEWS		(1U << 30)	/* work, see wf_wake_news_until() */
+#define WF_MISSED_TROUBLE	(1U << 31)	/* something has gone wrong, or right
+										 * again */
+
 extern void wf_wake_init(void);
 
 /* Makes sure that wf_wake_now() will not raise, for use at a transaction's end. */

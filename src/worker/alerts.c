@@ -3,7 +3,7 @@
  *	  Looking for what is wrong, so that alerts open and clear by themselves.
  *
  * Nothing is looked at while nothing happens.  A look says when the next thing
- * may go wrong by time alone; until then the process sleeps.  Work that comes
+ * may go wrong by time alone; until then there is none.  Work that comes
  * meanwhile may be late before that: the shortest time after which an owner is
  * warned of it, the notice, says how long it may stay unseen.  So whoever
  * commits work wakes the process if it would not look within the notice
@@ -37,6 +37,8 @@ typedef struct Look
 static Look plan_of_look = {0};
 static TimestampTz allowed_at = 0;
 static TimestampTz news_until = DT_NOEND;
+static bool is_wanted = true;	/* there is a reason to look */
+static bool is_news = false;	/* it is work that has come */
 
 static void
 look(void *argument)
@@ -58,16 +60,15 @@ look(void *argument)
 }
 
 /*
- * After a look that something has caused there is another one when what comes
- * unseen from now on may become late; after that one, if nothing was found,
- * none.
+ * After a look at news there is another one when what comes unseen from now on may
+ * become late; after that one, if nothing was found, none.
  */
 static void
-plan_next(TimestampTz now, bool was_woken)
+plan_next(TimestampTz now)
 {
 	Look	   *next = &plan_of_look;
 
-	if (was_woken && next->notice_us > 0 &&
+	if (is_news && next->notice_us > 0 &&
 		(next->next == 0 || next->next > now + next->notice_us))
 		next->next = now + next->notice_us;
 	if (next->notice_us == 0)
@@ -76,33 +77,50 @@ plan_next(TimestampTz now, bool was_woken)
 		news_until = next->next == 0 ? DT_NOEND : next->next - next->notice_us;
 }
 
-void
-wf_alerts_run(const WfDispatcher *by)
+static void
+look_and_plan(const WfDispatcher *by)
 {
 	TimestampTz began_at = GetCurrentTimestamp();
-	bool		was_woken = plan_of_look.next == 0 || plan_of_look.next > began_at;
 	TimestampTz ended_at;
 	WfFault		fault;
 
-	if (began_at < allowed_at)
+	/* what comes during a look at news is seen at the next one in time */
+	wf_wake_news_until(is_news ? DT_NOBEGIN : DT_NOEND);
+	if (by->perform("looking for alerts", look, &plan_of_look, &fault))
 	{
-		if (plan_of_look.next == 0 || plan_of_look.next > allowed_at)
-			plan_of_look.next = allowed_at;
-		return;
+		ended_at = GetCurrentTimestamp();
+		plan_next(ended_at);
+		allowed_at = ended_at + Max(LEAST_PAUSE_US, (ended_at - began_at) * PAUSE_FACTOR);
 	}
-	wf_wake_news_until(DT_NOEND);	/* what this look does not see is news */
-	if (!by->perform("looking for alerts", look, &plan_of_look, &fault))
+	else
 	{
 		plan_of_look.next = allowed_at = began_at + AGAIN_US;
 		news_until = DT_NOBEGIN;
 	}
-	else
-	{
-		ended_at = GetCurrentTimestamp();
-		plan_next(ended_at, was_woken);
-		allowed_at = ended_at + Max(LEAST_PAUSE_US, (ended_at - began_at) * PAUSE_FACTOR);
-	}
+	is_wanted = is_news = false;
 	wf_wake_news_until(news_until);
+}
+
+void
+wf_alerts_begin(bool woken_by_work)
+{
+	is_news = woken_by_work;
+}
+
+void
+wf_alerts_run(const WfDispatcher *by, uint32 missed)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	is_wanted |= (missed & (WF_MISSED_NEWS | WF_MISSED_TROUBLE)) != 0 ||
+		(plan_of_look.next != 0 && plan_of_look.next <= now);
+	is_news |= (missed & WF_MISSED_NEWS) != 0;
+	if (!is_wanted)
+		return;
+	if (now >= allowed_at)
+		look_and_plan(by);
+	else
+		plan_of_look.next = allowed_at;
 }
 
 TimestampTz

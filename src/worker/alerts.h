@@ -7,11 +7,14 @@
 
 #include "worker/dispatch.h"
 
+/* Before the first look; whether work has woken the worker. */
+extern void wf_alerts_begin(bool is_news);
+
 /*
- * Looks, unless the last look was a moment ago: for the maintenance worker, each
- * time that it was woken.
+ * For the maintenance worker, in each round: looks if it is time, or if what it has
+ * missed (wake.h) is a reason.
  */
-extern void wf_alerts_run(const WfDispatcher *by);
+extern void wf_alerts_run(const WfDispatcher *by, uint32 missed);
 
 /* When to look again; 0: when woken. */
 extern TimestampTz wf_alerts_next(void);

@@ -225,7 +225,7 @@ count_workers(const Supervisor *self)
  * Whether everything that was asked of a round worked.
  */
 static bool
-run_round(Supervisor *self)
+run_round(Supervisor *self, uint32 missed)
 {
 	WfFault		fault;
 	int			nfired;
@@ -240,7 +240,7 @@ run_round(Supervisor *self)
 		nended = wf_dispatch_ends(self->by, &self->put_off);	/* it adds to that */
 	} while (nfired > 0 || nended > 0 || nreclaimed > 0);
 	wf_retention_run();
-	wf_alerts_run(self->by);
+	wf_alerts_run(self->by, missed);
 
 	if (self->has_prepared &&
 		!wf_round_run("looking at prepared transactions", look_at_prepared, self, &fault))
@@ -388,7 +388,7 @@ supervise(Supervisor *self)
 			self->has_prepared = true;
 		if (!wf_worker_extension_exists())
 			leave(self);
-		ok = run_round(self);
+		ok = run_round(self, missed);
 		self->failures = ok ? 0 : self->failures + 1;
 		pause = ok ? time_to_sleep(self) : back_off_ms(self->failures);
 		if (rests)
@@ -410,6 +410,7 @@ wf_maintenance_main(Datum main_arg)
 {
 	WfWorkerSlot me;
 	Supervisor	self = {0};
+	WfRest		rested;
 
 	wf_worker_begin(main_arg, &me);
 	self.by = wf_dispatcher("pg_workflow maintenance");
@@ -419,6 +420,7 @@ wf_maintenance_main(Datum main_arg)
 	self.has_prepared = true;	/* there may be some from before */
 	self.nworkers = INT_MAX;	/* some may have ended just now */
 	wf_wake_listen(WF_WAKE_MAINTENANCE, NULL);
+	wf_alerts_begin(wf_rest_look(self.database, &rested) && rested.is_woken);
 	wf_rest_end(self.database);
 	wf_registry_ready();
 	supervise(&self);
