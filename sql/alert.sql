@@ -175,6 +175,7 @@ BEGIN
     next_at := workflow._now() + interval '5 seconds';    -- somebody else looks
     RETURN;
   END IF;
+  PERFORM workflow._look_at_gates();
   wrong := ARRAY(SELECT ROW(c.*)::workflow._alert_condition FROM workflow._alert_conditions() AS c);
   IF wrong <> '{}' OR EXISTS (SELECT FROM workflow.alert AS a WHERE a.cleared_at IS NULL) THEN
     PERFORM workflow._refresh_alerts(wrong);

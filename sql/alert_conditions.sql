@@ -115,6 +115,139 @@ $$;
 COMMENT ON FUNCTION workflow._conditions_of_dead_letters() IS
   'Inner: queues with dead letters that nobody has seen to in time, or with ten and more new ones in a quarter of an hour';
 
+-- ------------------------------------------------------------------- failing
+
+-- Of each queue the twenty jobs that have failed most often, with what their policy says.
+CREATE FUNCTION workflow._failing_jobs()
+RETURNS TABLE (subject text, owner text, job_id bigint, item_id bigint, failures int, alert_after int, error text)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN i.item_id IS NULL THEN 'queue:' || q.queue ELSE format('state:%s/%s', i.workflow, j.state) END,
+         coalesce(p.policy ->> 'owner', q.owner), j.job_id, j.item_id,
+         j.attempt - CASE WHEN j.status = 'running' THEN 1 ELSE 0 END, (p.policy ->> 'alert_after')::int,
+         concat_ws(': ', j.error_class, left(j.error_message, 200))
+  FROM workflow.queue AS q,
+       LATERAL (SELECT * FROM workflow.job AS o
+                WHERE o.queue = q.queue AND o.error_class IS NOT NULL AND o.status <> 'dead' AND o.attempt > 0
+                ORDER BY o.attempt DESC LIMIT 20) AS j
+  LEFT JOIN workflow.item AS i ON i.item_id = j.item_id,
+       LATERAL (SELECT coalesce((SELECT s.retry FROM workflow._graph_states(i.workflow, i.version) AS s WHERE s.state = j.state),
+                                q.retry)) AS p (policy)
+$$;
+COMMENT ON FUNCTION workflow._failing_jobs() IS 'Inner: the jobs that have failed most often, with how often their policy takes that quietly';
+
+CREATE FUNCTION workflow._conditions_of_failing()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT 'failing', f.subject, workflow._severity_of('failing'), min(f.owner),
+         format('%s failed %s times or more; job %s%s: %s', workflow._counted(count(*), 'activity', 20), min(f.alert_after), min(f.job_id),
+                ' of item ' || (array_agg(f.item_id ORDER BY f.job_id))[1], (array_agg(f.error ORDER BY f.job_id))[1]),
+         format('SELECT * FROM workflow.attempts WHERE job_id = %s; it is tried again, up to max_attempts.', min(f.job_id))
+  FROM workflow._failing_jobs() AS f
+  WHERE f.alert_after > 0 AND f.failures >= f.alert_after
+  GROUP BY f.subject
+$$;
+COMMENT ON FUNCTION workflow._conditions_of_failing() IS 'Inner: states and queues with jobs that have failed as often as alert_after says';
+
+-- -------------------------------------------------------------------- states
+
+CREATE FUNCTION workflow._conditions_of_states()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT k.kind, format('state:%s/%s', v.workflow, v.state), workflow._severity_of(k.kind), w.owner,
+         format('%s in the state for too long, item %s since %s; its SLA %s %s', workflow._counted(v.late + v.warned, 'item', 1000), v.example,
+                v.entered_at, CASE WHEN v.late > 0 THEN 'ended at' ELSE 'ends at' END, v.due_at),
+         format('SELECT waiting_on, waiting_detail FROM workflow.where_is(%s);', v.example)
+  FROM (SELECT o.workflow, o.state, count(*) FILTER (WHERE o.due_at <= workflow._now()) AS late,
+               count(*) FILTER (WHERE o.due_at > workflow._now()) AS warned,
+               (array_agg(o.item_id ORDER BY o.due_at))[1] AS example, (array_agg(o.entered_at ORDER BY o.due_at))[1] AS entered_at,
+               min(o.due_at) AS due_at
+        FROM (SELECT * FROM workflow.visit_sla AS s WHERE s.left_at IS NULL AND s.warn_at <= workflow._now()
+              ORDER BY s.warn_at LIMIT 1000) AS o
+        GROUP BY o.workflow, o.state) AS v
+  JOIN workflow.workflow AS w ON w.workflow = v.workflow,
+       LATERAL (SELECT CASE WHEN v.late > 0 THEN 'sla_breach' ELSE 'sla_warning' END) AS k (kind)
+$$;
+COMMENT ON FUNCTION workflow._conditions_of_states() IS 'Inner: states with items that have been there for longer than their SLA, or nearly so';
+
+-- --------------------------------------------------------------------- gates
+
+-- Some of the decisions of a time, spread over it: of each of its parts the first hundred.
+CREATE FUNCTION workflow._sampled_decisions(since timestamptz, part interval, parts int)
+RETURNS TABLE (workflow text, state text, tier text) LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT i.workflow, d.state, d.tier
+  FROM generate_series(0, parts - 1) AS n,
+       LATERAL (SELECT g.item_id, g.state, g.tier FROM workflow.gate_decision AS g
+                WHERE g.decided_at >= since + n * part AND g.decided_at < since + (n + 1) * part
+                ORDER BY g.decided_at LIMIT 100) AS d
+  JOIN workflow.item AS i ON i.item_id = d.item_id
+$$;
+COMMENT ON FUNCTION workflow._sampled_decisions(timestamptz, interval, int) IS 'Inner: decisions of gates in some parts of a time, at most a hundred of each';
+
+-- Shares of tiers in the last day and in the seven days before, and by how much the one that has changed most has.
+CREATE FUNCTION workflow._gate_shifts()
+RETURNS TABLE (workflow text, state text, tier text, share double precision, share_before double precision, n int, n_before int)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  WITH counted AS (
+    SELECT s.workflow, s.state, s.tier, count(*) FILTER (WHERE s.is_new) AS n, count(*) FILTER (WHERE NOT s.is_new) AS n_before
+    FROM (SELECT d.*, true AS is_new FROM workflow._sampled_decisions(workflow._now() - interval '1 day', interval '2 hours', 12) AS d
+          UNION ALL
+          SELECT d.*, false FROM workflow._sampled_decisions(workflow._now() - interval '8 days', interval '12 hours', 14) AS d) AS s
+    GROUP BY s.workflow, s.state, s.tier
+  ), shares AS (
+    SELECT c.*, c.n / nullif(sum(c.n) OVER w, 0)::double precision AS share,
+           c.n_before / nullif(sum(c.n_before) OVER w, 0)::double precision AS share_before,
+           sum(c.n) OVER w AS total, sum(c.n_before) OVER w AS total_before
+    FROM counted AS c WINDOW w AS (PARTITION BY c.workflow, c.state)
+  )
+  SELECT DISTINCT ON (s.workflow, s.state) s.workflow, s.state, s.tier, s.share, s.share_before, s.total::int, s.total_before::int
+  FROM shares AS s ORDER BY s.workflow, s.state, abs(s.share - s.share_before) DESC NULLS LAST, s.tier
+$$;
+COMMENT ON FUNCTION workflow._gate_shifts() IS 'Inner: by gate, the tier whose share differs most between the last day and the seven days before';
+
+-- Each ten minutes at most, and only while gates decide.
+CREATE FUNCTION workflow._look_at_gates() RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  last timestamptz := (SELECT max(l.looked_at) FROM workflow.gate_look AS l);
+  newest timestamptz := (SELECT g.decided_at FROM workflow.gate_decision AS g ORDER BY g.decided_at DESC LIMIT 1);
+BEGIN
+  IF newest IS NULL OR last > workflow._now() - interval '10 minutes'
+     OR newest < last AND last > workflow._now() - interval '1 day' THEN
+    RETURN;
+  END IF;
+  UPDATE workflow.gate_look AS l SET looked_at = workflow._now(), tier = NULL, share = NULL, share_before = NULL, decisions = 0, decisions_before = 0;
+  INSERT INTO workflow.gate_look AS l (workflow, state, looked_at, tier, share, share_before, decisions, decisions_before)
+  SELECT s.workflow, s.state, workflow._now(), s.tier, s.share, s.share_before, s.n, s.n_before FROM workflow._gate_shifts() AS s
+  ON CONFLICT ON CONSTRAINT gate_look_pkey DO UPDATE
+  SET tier = excluded.tier, share = excluded.share, share_before = excluded.share_before,
+      decisions = excluded.decisions, decisions_before = excluded.decisions_before;
+END
+$$;
+COMMENT ON FUNCTION workflow._look_at_gates() IS 'Inner: compares what gates decide with what they decided before';
+
+CREATE FUNCTION workflow._conditions_of_gates()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT 'gate_drift', format('state:%s/%s', l.workflow, l.state), workflow._severity_of('gate_drift'), w.owner,
+         format('tier "%s" gets %s percent of the last day''s decisions, %s percent in the seven days before', l.tier,
+                round(l.share * 100), round(l.share_before * 100)),
+         format('SELECT date_trunc(''day'', decided_at) AS day, version, tier, count(*) FROM workflow.gate_decision WHERE state = %L GROUP BY 1, 2, 3 ORDER BY 1;', l.state)
+  FROM workflow.gate_look AS l JOIN workflow.workflow AS w ON w.workflow = l.workflow
+  WHERE l.decisions >= 50 AND l.decisions_before >= 50 AND abs(l.share - l.share_before) >= 0.2
+$$;
+COMMENT ON FUNCTION workflow._conditions_of_gates() IS
+  'Inner: gates of which a tier gets a share that differs by a fifth of all decisions from the days before';
+
 -- ------------------------------------------------------------------- workers
 
 -- A worker that has been asked for but is not there yet has half a minute.
@@ -216,7 +349,7 @@ RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, 
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT 'breaker_open', 'endpoint:' || p.endpoint, workflow._severity_of('breaker_open'), workflow._endpoint_owner(p),
-         format('no call begins since %s: %s; jobs wait, uncharged', j.at, p.breaker_reason),
+         format('no call begins since %s: %s; jobs wait, uncharged', coalesce(j.at, p.breaker_since), p.breaker_reason),
          format('Calls begin by themselves when one has gone well. SELECT workflow.resume_endpoint(%L, ''why''); lets one go now.', p.endpoint)
   FROM workflow.endpoint AS p
   LEFT JOIN LATERAL (SELECT n.at FROM workflow.journal AS n
@@ -271,12 +404,12 @@ AS $$
   FROM (SELECT format('session %s of %s is in a transaction since %s', a.pid, a.usename, a.xact_start),
                format('SELECT pg_terminate_backend(%s); ends it.', a.pid)
         FROM pg_stat_activity AS a
-        WHERE a.datname = current_database() AND coalesce(a.backend_xmin, a.backend_xid) IS NOT NULL
-          AND a.xact_start < clock_timestamp() - interval '1 hour'
+        WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND coalesce(a.backend_xmin, a.backend_xid) IS NOT NULL
+          AND a.xact_start < workflow._now() - interval '1 hour'
         UNION ALL
         SELECT format('transaction %L is prepared since %s', p.gid, p.prepared),
                format('COMMIT PREPARED %L; or ROLLBACK PREPARED.', p.gid)
-        FROM pg_prepared_xacts AS p WHERE p.database = current_database() AND p.prepared < clock_timestamp() - interval '1 hour'
+        FROM pg_prepared_xacts AS p WHERE p.database = current_database() AND p.prepared < workflow._now() - interval '1 hour'
         UNION ALL
         SELECT format('replication slot %s holds back %s transactions', s.slot_name, greatest(age(s.xmin), age(s.catalog_xmin))),
                format('SELECT pg_drop_replication_slot(%L); if nobody needs it any more.', s.slot_name)
@@ -324,12 +457,15 @@ RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, 
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT * FROM workflow._conditions_of_queues()
+  UNION ALL SELECT * FROM workflow._conditions_of_states()
+  UNION ALL SELECT * FROM workflow._conditions_of_failing()
   UNION ALL SELECT * FROM workflow._conditions_of_dead_letters()
   UNION ALL SELECT * FROM workflow._conditions_of_workers()
   UNION ALL SELECT * FROM workflow._conditions_of_timers()
   UNION ALL SELECT * FROM workflow._conditions_of_outcomes()
   UNION ALL SELECT * FROM workflow._conditions_of_breakers()
   UNION ALL SELECT * FROM workflow._conditions_of_sending()
+  UNION ALL SELECT * FROM workflow._conditions_of_gates()
   UNION ALL SELECT * FROM workflow._conditions_of_snapshots()
   UNION ALL SELECT * FROM workflow._conditions_of_retention()
   UNION ALL SELECT * FROM workflow._conditions_of_sequences()
@@ -343,6 +479,8 @@ AS $$
   WITH shortest AS MATERIALIZED (SELECT min(workflow._warn_after(q.sla)) AS notice FROM workflow.queue AS q)
   SELECT min(d.at) FROM (
     SELECT CASE WHEN a.warn_at > workflow._now() THEN a.warn_at ELSE a.breach_at END FROM workflow._queue_ages() AS a
+    UNION ALL (SELECT s.warn_at FROM workflow.visit_sla AS s WHERE s.left_at IS NULL AND s.warn_at > workflow._now() ORDER BY s.warn_at LIMIT 1)
+    UNION ALL (SELECT s.due_at FROM workflow.visit_sla AS s WHERE s.left_at IS NULL AND s.due_at > workflow._now() ORDER BY s.due_at LIMIT 1)
     UNION ALL SELECT a.due_at FROM workflow._dead_letter_ages() AS a
     UNION ALL SELECT u.oldest_unknown_at + interval '5 minutes' FROM workflow._unsettled_outcomes() AS u
     UNION ALL

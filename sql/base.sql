@@ -185,6 +185,12 @@ BEGIN
       ('alert',         'alert_id, kind, subject, opened_at',
                               'what was wrong, and for how long, is a record',
        'workflow.acknowledge_alert(id, note) says that somebody sees to it; it is cleared when it is over'),
+      ('visit_sla',     'item_id, entered_at',
+                              'what was late, and for how long, is a record',
+       'An item that leaves its state ends the visit'),
+      ('gate_look',     'workflow, state',
+                              'an alert about a gate would be cleared',
+       'The next look says how the gate is doing'),
       ('review',        'item_id, seq, state, spec, shown, proposed, previous, opened_at',
                               'what people were shown and have decided is a record',
        'workflow.decide(id, decision, reason) decides a review; an event that leaves its state closes it'))

@@ -237,6 +237,7 @@ CREATE TABLE workflow.gate_decision (
   problem    text,
   PRIMARY KEY (item_id, seq)
 );
+CREATE INDEX gate_decision_at ON workflow.gate_decision (decided_at);
 COMMENT ON TABLE workflow.gate_decision IS 'What each gate saw and chose: value, tier, thresholds and version';
 COMMENT ON COLUMN workflow.gate_decision.problem IS 'What the value was instead of a number: missing, null, or of which type; then the tier is the one marked "otherwise"';
 
@@ -413,6 +414,7 @@ CREATE INDEX job_grouped ON workflow.job (queue, job_id) WHERE group_key IS NOT 
 CREATE INDEX job_waiting ON workflow.job (effect_id) WHERE status = 'waiting' AND waiting_on IN ('effect', 'blocked');
 CREATE INDEX job_stalled ON workflow.job (waiting_on) WHERE status = 'ready' AND waiting_on IS NOT NULL;
 CREATE INDEX job_dead ON workflow.job (queue, failed_at) WHERE status = 'dead' OR kind = 'exception';
+CREATE INDEX job_failing ON workflow.job (queue, attempt) WHERE error_class IS NOT NULL AND status <> 'dead';
 CREATE INDEX job_unattended ON workflow.job ((coalesce(dead_letter, queue)), (coalesce(failed_at, created_at))) WHERE status = 'dead' OR kind = 'exception';
 COMMENT ON TABLE workflow.job IS 'One activity of one item, or a piece of work that stands alone; the row is deleted when it has succeeded';
 COMMENT ON COLUMN workflow.job.kind IS 'Who runs it: task (whoever claims), sql, http and model (background workers), review and exception (people)';
@@ -821,6 +823,37 @@ COMMENT ON COLUMN workflow.alert.last_seen_at IS 'When its condition was seen to
 COMMENT ON COLUMN workflow.alert.escalates_at IS 'When the next in the path gets it, unless somebody has acknowledged it';
 COMMENT ON COLUMN workflow.alert.reopened IS 'How often its condition came back soon after it was cleared';
 COMMENT ON COLUMN workflow.alert.gone_at IS 'Of an alert that was reopened: since when its condition does not hold, until that has lasted long enough';
+
+CREATE TABLE workflow.visit_sla (
+  item_id    bigint NOT NULL,
+  seq        int NOT NULL,
+  workflow   text COLLATE "C" NOT NULL,
+  state      text COLLATE "C" NOT NULL,
+  entered_at timestamptz NOT NULL,
+  warn_at    timestamptz NOT NULL,
+  due_at     timestamptz NOT NULL,
+  left_at    timestamptz,
+  PRIMARY KEY (item_id, seq)
+) WITH (fillfactor = 90);
+CREATE INDEX visit_sla_warn ON workflow.visit_sla (warn_at) WHERE left_at IS NULL;
+CREATE INDEX visit_sla_due ON workflow.visit_sla (due_at) WHERE left_at IS NULL;
+COMMENT ON TABLE workflow.visit_sla IS 'Visits of states with an SLA: those that last, and for good those that lasted until their owner was warned';
+COMMENT ON COLUMN workflow.visit_sla.left_at IS 'When the item left the state, after warn_at';
+
+CREATE TABLE workflow.gate_look (
+  workflow   text COLLATE "C" NOT NULL,
+  state      text COLLATE "C" NOT NULL,
+  looked_at  timestamptz NOT NULL,
+  tier       text,
+  share      double precision,
+  share_before double precision,
+  decisions  int NOT NULL,
+  decisions_before int NOT NULL,
+  PRIMARY KEY (workflow, state)
+);
+COMMENT ON TABLE workflow.gate_look IS 'What the last look at each gate has found: the tier whose share has changed most';
+COMMENT ON COLUMN workflow.gate_look.share IS 'Of the tier among the decisions of the last day; share_before: of the seven days before';
+COMMENT ON COLUMN workflow.gate_look.decisions IS 'How many were looked at, of many some';
 
 -- ---------------------------------------------------------------------- dump
 

@@ -66,8 +66,9 @@ static bool pending_all_queues = false; /* more queues than we can tell apart */
 static TimestampTz pending_end = DT_NOEND;	/* the first lease of the
 											 * transaction that ends */
 static uint32 pending_end_queue = 0;
-static bool pending_watch = false;	/* something has gone wrong, or right
-									 * again */
+static TimestampTz pending_watch = DT_NOEND;	/* when something will be
+												 * late; DT_NOBEGIN: it is
+												 * wrong now, or right again */
 static bool has_committed = false;	/* the transaction that is about to end */
 
 static WakeBlock *
@@ -100,7 +101,7 @@ wake_listeners(WfWakeTopic topic, uint32 queue_hash, Oid database, uint32 missed
 			continue;
 		if (missed != 0)
 			pg_atomic_fetch_or_u32(&slot->missed, missed);
-		SetLatch(&ProcGlobal->allProcs[i].procLatch);
+		wf_wake_slot(i);
 		woken++;
 	}
 	LWLockRelease(&block->lock);
@@ -173,7 +174,7 @@ wake_long_sleepers(uint32 queue_hash, TimestampTz end)
 		LWLockAcquire(&block->lock, LW_SHARED);
 		if (wf_wake_slot_listens(slot, WF_WAKE_TASK, queue_hash, MyDatabaseId) ||
 			wf_wake_slot_listens(slot, WF_WAKE_MAINTENANCE, 0, MyDatabaseId))
-			SetLatch(&ProcGlobal->allProcs[i].procLatch);
+			wf_wake_slot(i);
 		LWLockRelease(&block->lock);
 	}
 	if (wf_rest_wake_by(block, end))
@@ -192,15 +193,32 @@ tell_watcher(Slot *slot, int process, uint32 bits, bool wakes)
 	{
 		pg_atomic_fetch_or_u32(&slot->missed, bits);
 		if (wakes)
-			SetLatch(&ProcGlobal->allProcs[process].procLatch);
+			wf_wake_slot(process);
 	}
 	LWLockRelease(&block->lock);
+}
+
+/*
+ * What a maintenance worker has to hear of, as bits.
+ */
+static uint32
+what_is_new(const Slot *slot, TimestampTz now)
+{
+	uint32		bits = 0;
+
+	if ((TimestampTz) pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &slot->news_until)) > now)
+		bits |= WF_MISSED_NEWS;
+	if ((TimestampTz) pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &slot->look_at)) > pending_watch)
+		bits |= WF_MISSED_TROUBLE;
+
+	return bits;
 }
 
 static void
 wake_watcher(void)
 {
 	TimestampTz now = GetCurrentTransactionStopTimestamp();
+	TimestampTz soon = Max(pending_watch, now + WATCH_US);
 	bool		rests = pg_atomic_read_u32(&block->nrests) > 0;
 
 	if (!rests && pg_atomic_read_u32(&block->listeners[WF_WAKE_MAINTENANCE]) == 0)
@@ -208,19 +226,17 @@ wake_watcher(void)
 	for (int i = 0; i < block->used_slots; i++)
 	{
 		Slot	   *slot = &block->slots[i];
-		bool		is_news;
+		uint32		bits;
 
 		if (!slot->in_use || slot->topic != WF_WAKE_MAINTENANCE)
 			continue;
-		is_news = (TimestampTz) pg_atomic_read_u64(&slot->news_until) > now;
-		if (is_news || pending_watch)
-			tell_watcher(slot, i,
-						 (is_news ? WF_MISSED_NEWS : 0) | (pending_watch ? WF_MISSED_TROUBLE : 0),
-						 is_news ||
-						 (TimestampTz) pg_atomic_read_u64(&slot->until) > now + WATCH_US);
+		bits = what_is_new(slot, now);
+		if (bits != 0)
+			tell_watcher(slot, i, bits, (bits & WF_MISSED_NEWS) != 0 ||
+						 (TimestampTz) pg_atomic_read_u64(&slot->until) > soon);
 	}
 	if (rests && (wf_rest_wake_for_news(block, now) ||
-				  (pending_watch && wf_rest_wake_by(block, now + WATCH_US))))
+				  (!TIMESTAMP_IS_NOEND(pending_watch) && wf_rest_wake_by(block, soon))))
 		wake_launcher();
 }
 
@@ -250,14 +266,14 @@ forget_pending(void)
 	n_pending = 0;
 	pending_all_queues = false;
 	pending_end = DT_NOEND;
-	pending_watch = false;
+	pending_watch = DT_NOEND;
 	has_committed = false;
 }
 
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
-	if (n_pending == 0 && TIMESTAMP_IS_NOEND(pending_end) && !pending_watch)
+	if (n_pending == 0 && TIMESTAMP_IS_NOEND(pending_end) && TIMESTAMP_IS_NOEND(pending_watch))
 		return;
 	if (event == XACT_EVENT_COMMIT)
 	{
@@ -374,8 +390,17 @@ wf_wake_by_at_commit(const char *queue, TimestampTz end)
 void
 wf_wake_watch_at_commit(void)
 {
+	wf_wake_watch_by_at_commit(DT_NOBEGIN);
+}
+
+/*
+ * It records that something will be late at that time.
+ */
+void
+wf_wake_watch_by_at_commit(TimestampTz time)
+{
 	(void) wake_block();
-	pending_watch = true;
+	pending_watch = Min(pending_watch, time);
 }
 
 /*
@@ -429,6 +454,6 @@ wf_wake_workers_everywhere(void)
 	for (int i = 0; i < block->used_slots; i++)
 		if (block->slots[i].in_use &&
 			(block->slots[i].topic == WF_WAKE_SQL || block->slots[i].topic == WF_WAKE_HTTP))
-			SetLatch(&ProcGlobal->allProcs[i].procLatch);
+			wf_wake_slot(i);
 	LWLockRelease(&block->lock);
 }

@@ -32,13 +32,14 @@ extern void wf_wake_at_commit(WfWakeTopic topic, const char *queue);
 extern void wf_wake_waiters_at_commit(const char *queue);
 extern void wf_wake_by_at_commit(const char *queue, TimestampTz end);
 extern void wf_wake_watch_at_commit(void);
+extern void wf_wake_watch_by_at_commit(TimestampTz time);
 extern uint64 wf_wake_count(const char *queue);
 extern void wf_wake_now(WfWakeTopic topic, const char *queue);
 
 extern void wf_wake_listen(WfWakeTopic topic, const char *queue);
 extern void wf_wake_sleep_until(TimestampTz until);
+extern void wf_wake_news_until(TimestampTz until, TimestampTz look_at);
 extern void wf_wake_sleep(TimestampTz until, uint32 wait_event);
-extern void wf_wake_news_until(TimestampTz until);
 extern void wf_wake_unlisten(void);
 
 /*

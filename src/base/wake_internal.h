@@ -23,8 +23,9 @@ typedef struct Slot
 	uint32		queue_hash;		/* 0: any queue */
 	pg_atomic_uint32 missed;	/* bits of WfWakeTopic nobody listened to */
 	pg_atomic_uint64 until;		/* when it wakes by itself */
-	pg_atomic_uint32 woken;		/* 1: by one of us, since it slept last */
+	pg_atomic_uint64 look_at;	/* when it looks for what is late */
 	pg_atomic_uint64 news_until;	/* work that is committed before is news */
+	pg_atomic_uint32 woken;		/* 1: by one of us, since it slept last */
 } Slot;
 
 #define QUEUE_COUNTS 256

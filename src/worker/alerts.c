@@ -25,6 +25,9 @@
 #define LEAST_PAUSE_US USECS_PER_SEC
 #define PAUSE_FACTOR 50
 
+/* So long a look of a session that calls run() is not repeated at once. */
+#define DEAR_US (USECS_PER_SEC / 5)
+
 /* After a failure. */
 #define AGAIN_US (60 * USECS_PER_SEC)
 
@@ -85,7 +88,7 @@ look_and_plan(const WfDispatcher *by)
 	WfFault		fault;
 
 	/* what comes during a look at news is seen at the next one in time */
-	wf_wake_news_until(is_news ? DT_NOBEGIN : DT_NOEND);
+	wf_wake_news_until(is_news ? DT_NOBEGIN : DT_NOEND, DT_NOEND);
 	if (by->perform("looking for alerts", look, &plan_of_look, &fault))
 	{
 		ended_at = GetCurrentTimestamp();
@@ -98,7 +101,7 @@ look_and_plan(const WfDispatcher *by)
 		news_until = DT_NOBEGIN;
 	}
 	is_wanted = is_news = false;
-	wf_wake_news_until(news_until);
+	wf_wake_news_until(news_until, plan_of_look.next == 0 ? DT_NOEND : plan_of_look.next);
 }
 
 void
@@ -148,7 +151,7 @@ wf_alerts_look(const WfDispatcher *by)
 		return;
 	(void) by->perform("looking for alerts", look, &found, &fault);
 	ended_at = GetCurrentTimestamp();
-	if (ended_at - began_at > USECS_PER_SEC / PAUSE_FACTOR)
+	if (ended_at - began_at > DEAR_US)
 		not_before = ended_at + (ended_at - began_at) * PAUSE_FACTOR;
 }
 
