@@ -310,6 +310,15 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._endpoint_owner(workflow.endpoint) IS 'Inner: whose the alerts about an endpoint are';
 
+-- By its settings, or because it is a copy.
+CREATE FUNCTION workflow._sending_problem() RETURNS text LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN current_setting('pg_workflow.effects') <> 'on' THEN 'pg_workflow.effects is ' || current_setting('pg_workflow.effects')
+              WHEN EXISTS (SELECT FROM workflow.cluster) THEN workflow._cluster_problem() END
+$$;
+COMMENT ON FUNCTION workflow._sending_problem() IS 'Inner: why nothing is sent; null when it is';
+
 -- One that is unknown is looked up or sent again by itself; after five minutes a person is told.
 CREATE FUNCTION workflow._unsettled_outcomes()
 RETURNS TABLE (endpoint workflow.endpoint, state text, n bigint, example bigint, oldest_unknown_at timestamptz)
@@ -340,7 +349,9 @@ AS $$
                ('blocked', 'effects_blocked', 'wait for a secret or a grant',
                 'SELECT DISTINCT reason FROM workflow.effects WHERE state = ''blocked'' AND endpoint = %L; they go on by themselves when that is mended.'))
     AS k (state, kind, what, hint) ON k.state = u.state
-  WHERE u.state <> 'unknown' OR u.oldest_unknown_at IS NULL OR u.oldest_unknown_at < workflow._now() - interval '5 minutes'
+  WHERE CASE u.state WHEN 'unknown' THEN coalesce(u.oldest_unknown_at, '-infinity') < workflow._now() - interval '5 minutes'
+                     WHEN 'blocked' THEN workflow._sending_problem() IS NULL
+                     ELSE true END
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_outcomes() IS 'Inner: endpoints with effects that wait for a person';
 
@@ -365,12 +376,11 @@ RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, 
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT 'effects_off', 'database:' || current_database(), workflow._severity_of('effects_off'), workflow._database_owner(),
-         'effects wait and nothing is sent: ' || CASE WHEN o.setting <> 'on' THEN 'pg_workflow.effects is ' || o.setting
-                                                      ELSE split_part(o.problem, ': ', 1) END,
-         CASE WHEN o.setting <> 'on' THEN 'SHOW pg_workflow.effects; set it to on and reload when this server may send.'
-              ELSE 'SELECT workflow.adopt_cluster(''quarantine'', ''why''); when the original does not send any more.' END
-  FROM (SELECT current_setting('pg_workflow.effects'), workflow._cluster_problem()) AS o (setting, problem)
-  WHERE EXISTS (SELECT FROM workflow.effect AS e WHERE e.state = 'pending') AND (o.setting <> 'on' OR o.problem IS NOT NULL)
+         'effects wait and nothing is sent: ' || split_part(s.problem, ': ', 1),
+         CASE WHEN s.problem LIKE '%: SELECT %' THEN split_part(s.problem, ': ', 2) || ';'
+              ELSE 'ALTER SYSTEM RESET pg_workflow.effects; SELECT pg_reload_conf(); when this server may send.' END
+  FROM workflow._sending_problem() AS s (problem)
+  WHERE s.problem IS NOT NULL AND EXISTS (SELECT FROM workflow.effect AS e WHERE e.state IN ('pending', 'blocked'))
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_sending() IS 'Inner: whether effects wait that this database may not send';
 

@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/plan.h"
 #include "base/wake.h"
 #include "fmgr.h"
@@ -83,6 +84,7 @@ plan_next(TimestampTz now)
 static void
 look_and_plan(const WfDispatcher *by)
 {
+	static int64 cost_before = 0;
 	TimestampTz began_at = GetCurrentTimestamp();
 	TimestampTz ended_at;
 	WfFault		fault;
@@ -93,7 +95,10 @@ look_and_plan(const WfDispatcher *by)
 	{
 		ended_at = GetCurrentTimestamp();
 		plan_next(ended_at);
-		allowed_at = ended_at + Max(LEAST_PAUSE_US, (ended_at - began_at) * PAUSE_FACTOR);
+		/* a first look finds nothing in the caches */
+		allowed_at = ended_at +
+			Max(LEAST_PAUSE_US, Min(ended_at - began_at, cost_before) * PAUSE_FACTOR);
+		cost_before = ended_at - began_at;
 	}
 	else
 	{
@@ -113,11 +118,14 @@ wf_alerts_begin(bool woken_by_work)
 void
 wf_alerts_run(const WfDispatcher *by, uint32 missed)
 {
+	static int	effects_mode = WF_EFFECTS_ON;
 	TimestampTz now = GetCurrentTimestamp();
 
-	is_wanted |= (missed & (WF_MISSED_NEWS | WF_MISSED_TROUBLE)) != 0 ||
+	is_wanted |= effects_mode != wf_effects_mode ||
+		(missed & (WF_MISSED_NEWS | WF_MISSED_TROUBLE)) != 0 ||
 		(plan_of_look.next != 0 && plan_of_look.next <= now);
 	is_news |= (missed & WF_MISSED_NEWS) != 0;
+	effects_mode = wf_effects_mode;
 	if (!is_wanted)
 		return;
 	if (now >= allowed_at)
