@@ -163,9 +163,10 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._next_alert_look() IS 'Inner: when to look for what is wrong again; null: when something happens';
 
+-- Whole tables are never read, however cheap that looks for a limit.
 -- next_at: when to look again, if nothing happens; notice: how long what happens may stay unseen.
 CREATE FUNCTION workflow._look_for_alerts(OUT next_at timestamptz, OUT notice interval) LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
   wrong workflow._alert_condition[];

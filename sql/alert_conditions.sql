@@ -3,7 +3,9 @@
 --
 -- Each function returns a row for each thing that is wrong at this moment, by
 -- figures, by indexes or up to a limit: they run every few seconds while
--- something is wrong.  Times are those of workflow._now().
+-- something is wrong.  Times are those of workflow._now(), in a subquery: so
+-- they are read once and indexes are of use.  They are planned anew each time;
+-- _look_for_alerts() lets them take no other way.
 --
 
 -- Every kind, whether somebody is called for it at any time (page), and where it says what to do.
@@ -71,8 +73,8 @@ AS $$
          CASE WHEN a.paused_by IS NOT NULL THEN format('SELECT workflow.resume_queue(%L, ''why'');', a.queue)
               ELSE format('SELECT * FROM workflow.queue_stats WHERE queue = %L; then start more of those who claim from it.', a.queue) END
   FROM workflow._queue_ages() AS a,
-       LATERAL (SELECT CASE WHEN a.breach_at <= workflow._now() THEN 'sla_breach' ELSE 'sla_warning' END) AS k (kind)
-  WHERE a.warn_at <= workflow._now()
+       LATERAL (SELECT CASE WHEN a.breach_at <= (SELECT workflow._now()) THEN 'sla_breach' ELSE 'sla_warning' END) AS k (kind)
+  WHERE a.warn_at <= (SELECT workflow._now())
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_queues() IS 'Inner: queues whose oldest job that could be claimed is late, or nearly so';
 
@@ -88,8 +90,8 @@ AS $$
          (SELECT count(*) FROM (
             SELECT FROM workflow.job AS j
             WHERE (j.status = 'dead' OR j.kind = 'exception') AND coalesce(j.dead_letter, j.queue) = q.queue
-              AND coalesce(j.failed_at, j.created_at) > workflow._now() - interval '15 minutes'
-            LIMIT 1000) AS j)
+              AND coalesce(j.failed_at, j.created_at) > (SELECT workflow._now()) - interval '15 minutes'
+            LIMIT 100) AS j)
   FROM workflow.queue AS q,
        LATERAL (SELECT j.job_id, coalesce(j.failed_at, j.created_at) AS at FROM workflow.job AS j
                 WHERE (j.status = 'dead' OR j.kind = 'exception') AND coalesce(j.dead_letter, j.queue) = q.queue
@@ -104,12 +106,12 @@ AS $$
   WITH ages AS MATERIALIZED (SELECT * FROM workflow._dead_letter_ages())
   SELECT k.kind, 'queue:' || a.queue, workflow._severity_of(k.kind), a.owner,
          CASE k.kind WHEN 'dead_letters_growing'
-              THEN format('%s in the last 15 minutes', workflow._counted(a.lately, 'dead letter', 1000))
+              THEN format('%s in the last 15 minutes', workflow._counted(a.lately, 'dead letter', 100))
               ELSE format('the oldest dead letter, job %s, waits since %s; its SLA ended at %s', a.example, a.oldest_at, a.due_at) END,
          format('SELECT error_class, count(*), min(error_message) FROM workflow.dead_letters WHERE queue = %L GROUP BY error_class; '
                 'then replay or give up each.', a.queue)
   FROM ages AS a,
-       LATERAL (VALUES ('dead_letters_unattended', a.due_at <= workflow._now()), ('dead_letters_growing', a.lately >= 10)) AS k (kind, holds)
+       LATERAL (VALUES ('dead_letters_unattended', a.due_at <= (SELECT workflow._now())), ('dead_letters_growing', a.lately >= 10)) AS k (kind, holds)
   WHERE k.holds
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_dead_letters() IS
@@ -117,7 +119,7 @@ COMMENT ON FUNCTION workflow._conditions_of_dead_letters() IS
 
 -- ------------------------------------------------------------------- failing
 
--- Of each queue the twenty jobs that have failed most often, with what their policy says.
+-- Of each queue the ten jobs that have failed most often, with what their policy says.
 CREATE FUNCTION workflow._failing_jobs()
 RETURNS TABLE (subject text, owner text, job_id bigint, item_id bigint, failures int, alert_after int, error text)
 LANGUAGE sql VOLATILE
@@ -130,7 +132,7 @@ AS $$
   FROM workflow.queue AS q,
        LATERAL (SELECT * FROM workflow.job AS o
                 WHERE o.queue = q.queue AND o.error_class IS NOT NULL AND o.status <> 'dead' AND o.attempt > 0
-                ORDER BY o.attempt DESC LIMIT 20) AS j
+                ORDER BY o.attempt DESC LIMIT 10) AS j
   LEFT JOIN workflow.item AS i ON i.item_id = j.item_id,
        LATERAL (SELECT coalesce((SELECT s.retry FROM workflow._graph_states(i.workflow, i.version) AS s WHERE s.state = j.state),
                                 q.retry)) AS p (policy)
@@ -142,7 +144,7 @@ RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, 
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT 'failing', f.subject, workflow._severity_of('failing'), min(f.owner),
-         format('%s failed %s times or more; job %s%s: %s', workflow._counted(count(*), 'activity', 20), min(f.alert_after), min(f.job_id),
+         format('%s failed %s times or more; job %s%s: %s', workflow._counted(count(*), 'activity', 10), min(f.alert_after), min(f.job_id),
                 ' of item ' || (array_agg(f.item_id ORDER BY f.job_id))[1], (array_agg(f.error ORDER BY f.job_id))[1]),
          format('SELECT * FROM workflow.attempts WHERE job_id = %s; it is tried again, up to max_attempts.', min(f.job_id))
   FROM workflow._failing_jobs() AS f
@@ -161,11 +163,11 @@ AS $$
          format('%s in the state for too long, item %s since %s; its SLA %s %s', workflow._counted(v.late + v.warned, 'item', 1000), v.example,
                 v.entered_at, CASE WHEN v.late > 0 THEN 'ended at' ELSE 'ends at' END, v.due_at),
          format('SELECT waiting_on, waiting_detail FROM workflow.where_is(%s);', v.example)
-  FROM (SELECT o.workflow, o.state, count(*) FILTER (WHERE o.due_at <= workflow._now()) AS late,
-               count(*) FILTER (WHERE o.due_at > workflow._now()) AS warned,
+  FROM (SELECT o.workflow, o.state, count(*) FILTER (WHERE o.due_at <= (SELECT workflow._now())) AS late,
+               count(*) FILTER (WHERE o.due_at > (SELECT workflow._now())) AS warned,
                (array_agg(o.item_id ORDER BY o.due_at))[1] AS example, (array_agg(o.entered_at ORDER BY o.due_at))[1] AS entered_at,
                min(o.due_at) AS due_at
-        FROM (SELECT * FROM workflow.visit_sla AS s WHERE s.left_at IS NULL AND s.warn_at <= workflow._now()
+        FROM (SELECT * FROM workflow.visit_sla AS s WHERE s.left_at IS NULL AND s.warn_at <= (SELECT workflow._now())
               ORDER BY s.warn_at LIMIT 1000) AS o
         GROUP BY o.workflow, o.state) AS v
   JOIN workflow.workflow AS w ON w.workflow = v.workflow,
@@ -197,9 +199,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   WITH counted AS (
     SELECT s.workflow, s.state, s.tier, count(*) FILTER (WHERE s.is_new) AS n, count(*) FILTER (WHERE NOT s.is_new) AS n_before
-    FROM (SELECT d.*, true AS is_new FROM workflow._sampled_decisions(workflow._now() - interval '1 day', interval '2 hours', 12) AS d
+    FROM (SELECT d.*, true AS is_new FROM workflow._sampled_decisions((SELECT workflow._now()) - interval '1 day', interval '2 hours', 12) AS d
           UNION ALL
-          SELECT d.*, false FROM workflow._sampled_decisions(workflow._now() - interval '8 days', interval '12 hours', 14) AS d) AS s
+          SELECT d.*, false FROM workflow._sampled_decisions((SELECT workflow._now()) - interval '8 days', interval '12 hours', 14) AS d) AS s
     GROUP BY s.workflow, s.state, s.tier
   ), shares AS (
     SELECT c.*, c.n / nullif(sum(c.n) OVER w, 0)::double precision AS share,
@@ -220,13 +222,13 @@ DECLARE
   last timestamptz := (SELECT max(l.looked_at) FROM workflow.gate_look AS l);
   newest timestamptz := (SELECT g.decided_at FROM workflow.gate_decision AS g ORDER BY g.decided_at DESC LIMIT 1);
 BEGIN
-  IF newest IS NULL OR last > workflow._now() - interval '10 minutes'
-     OR newest < last AND last > workflow._now() - interval '1 day' THEN
+  IF newest IS NULL OR last > (SELECT workflow._now()) - interval '10 minutes'
+     OR newest < last AND last > (SELECT workflow._now()) - interval '1 day' THEN
     RETURN;
   END IF;
-  UPDATE workflow.gate_look AS l SET looked_at = workflow._now(), tier = NULL, share = NULL, share_before = NULL, decisions = 0, decisions_before = 0;
+  UPDATE workflow.gate_look AS l SET looked_at = (SELECT workflow._now()), tier = NULL, share = NULL, share_before = NULL, decisions = 0, decisions_before = 0;
   INSERT INTO workflow.gate_look AS l (workflow, state, looked_at, tier, share, share_before, decisions, decisions_before)
-  SELECT s.workflow, s.state, workflow._now(), s.tier, s.share, s.share_before, s.n, s.n_before FROM workflow._gate_shifts() AS s
+  SELECT s.workflow, s.state, (SELECT workflow._now()), s.tier, s.share, s.share_before, s.n, s.n_before FROM workflow._gate_shifts() AS s
   ON CONFLICT ON CONSTRAINT gate_look_pkey DO UPDATE
   SET tier = excluded.tier, share = excluded.share, share_before = excluded.share_before,
       decisions = excluded.decisions, decisions_before = excluded.decisions_before;
@@ -261,7 +263,7 @@ AS $$
   FROM (VALUES ('sql', 'sql'), ('http', 'http'), ('model', 'http')) AS k (kind, runner),
        LATERAL (SELECT k.kind, k.runner, j.queue, j.run_at FROM workflow.job AS j
                 WHERE j.kind = k.kind AND j.status = 'ready' AND NOT j.behind
-                  AND j.run_at < workflow._now() - interval '30 seconds'
+                  AND j.run_at < (SELECT workflow._now()) - interval '30 seconds'
                 ORDER BY j.run_at LIMIT 1) AS d
   JOIN workflow.queue AS q ON q.queue = d.queue AND q.paused_at IS NULL
   WHERE NOT EXISTS (SELECT FROM workflow.list_workers() AS w WHERE w.kind = d.runner AND w.state = 'running')
@@ -272,9 +274,9 @@ AS $$
   FROM workflow.queue AS q,
        LATERAL (SELECT j.* FROM (
                   SELECT * FROM workflow.job AS o
-                  WHERE o.queue = q.queue AND o.status = 'running' AND o.lease_until < workflow._now() - interval '1 minute'
+                  WHERE o.queue = q.queue AND o.status = 'running' AND o.lease_until < (SELECT workflow._now()) - interval '1 minute'
                   ORDER BY o.lease_until LIMIT 100) AS j
-                WHERE workflow._lease_end(j.job_id, j.token, j.lease_until) < workflow._now() - interval '1 minute'
+                WHERE workflow._lease_end(j.job_id, j.token, j.lease_until) < (SELECT workflow._now()) - interval '1 minute'
                 ORDER BY j.lease_until LIMIT 1) AS l
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_workers() IS 'Inner: work that is due and has no worker, and leases that nobody ends';
@@ -291,7 +293,7 @@ AS $$
   FROM ((SELECT f.item_id, f.due_at, f.error_message FROM workflow.timer AS f WHERE f.error_message IS NOT NULL LIMIT 100)
         UNION ALL
         (SELECT d.item_id, d.due_at, NULL FROM workflow.timer AS d
-         WHERE d.due_at < workflow._now() - interval '1 minute' AND d.error_message IS NULL ORDER BY d.due_at LIMIT 100)) AS t
+         WHERE d.due_at < (SELECT workflow._now()) - interval '1 minute' AND d.error_message IS NULL ORDER BY d.due_at LIMIT 100)) AS t
   JOIN workflow.item AS i ON i.item_id = t.item_id AND i.paused_at IS NULL
   JOIN workflow.workflow AS w ON w.workflow = i.workflow AND w.paused_at IS NULL
   GROUP BY i.workflow, w.owner
@@ -325,12 +327,22 @@ RETURNS TABLE (endpoint workflow.endpoint, state text, n bigint, example bigint,
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT p, s.state, e.n, e.example, e.oldest
-  FROM workflow.endpoint AS p,
-       (VALUES ('held'), ('unknown'), ('blocked')) AS s (state),
-       LATERAL (SELECT count(*) AS n, min(o.effect_id) AS example, min(o.unknown_at) AS oldest
+  SELECT p, 'held', e.* FROM workflow.endpoint AS p,
+       LATERAL (SELECT count(*) AS n, min(o.effect_id), min(o.unknown_at)
                 FROM (SELECT u.effect_id, u.unknown_at FROM workflow.effect AS u
-                      WHERE u.endpoint_id = p.endpoint_id AND u.state = s.state LIMIT 1000) AS o) AS e
+                      WHERE u.endpoint_id = p.endpoint_id AND u.state = 'held' LIMIT 1000) AS o) AS e
+  WHERE e.n > 0
+  UNION ALL
+  SELECT p, 'unknown', e.* FROM workflow.endpoint AS p,
+       LATERAL (SELECT count(*) AS n, min(o.effect_id), min(o.unknown_at)
+                FROM (SELECT u.effect_id, u.unknown_at FROM workflow.effect AS u
+                      WHERE u.endpoint_id = p.endpoint_id AND u.state = 'unknown' LIMIT 1000) AS o) AS e
+  WHERE e.n > 0
+  UNION ALL
+  SELECT p, 'blocked', e.* FROM workflow.endpoint AS p,
+       LATERAL (SELECT count(*) AS n, min(o.effect_id), min(o.unknown_at)
+                FROM (SELECT u.effect_id, u.unknown_at FROM workflow.effect AS u
+                      WHERE u.endpoint_id = p.endpoint_id AND u.state = 'blocked' LIMIT 1000) AS o) AS e
   WHERE e.n > 0
 $$;
 COMMENT ON FUNCTION workflow._unsettled_outcomes() IS 'Inner: by endpoint, effects that are held, blocked or of unknown outcome';
@@ -349,7 +361,7 @@ AS $$
                ('blocked', 'effects_blocked', 'wait for a secret or a grant',
                 'SELECT DISTINCT reason FROM workflow.effects WHERE state = ''blocked'' AND endpoint = %L; they go on by themselves when that is mended.'))
     AS k (state, kind, what, hint) ON k.state = u.state
-  WHERE CASE u.state WHEN 'unknown' THEN coalesce(u.oldest_unknown_at, '-infinity') < workflow._now() - interval '5 minutes'
+  WHERE CASE u.state WHEN 'unknown' THEN coalesce(u.oldest_unknown_at, '-infinity') < (SELECT workflow._now()) - interval '5 minutes'
                      WHEN 'blocked' THEN workflow._sending_problem() IS NULL
                      ELSE true END
 $$;
@@ -415,11 +427,11 @@ AS $$
                format('SELECT pg_terminate_backend(%s); ends it.', a.pid)
         FROM pg_stat_activity AS a
         WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND coalesce(a.backend_xmin, a.backend_xid) IS NOT NULL
-          AND a.xact_start < workflow._now() - interval '1 hour'
+          AND a.xact_start < (SELECT workflow._now()) - interval '1 hour'
         UNION ALL
         SELECT format('transaction %L is prepared since %s', p.gid, p.prepared),
                format('COMMIT PREPARED %L; or ROLLBACK PREPARED.', p.gid)
-        FROM pg_prepared_xacts AS p WHERE p.database = current_database() AND p.prepared < workflow._now() - interval '1 hour'
+        FROM pg_prepared_xacts AS p WHERE p.database = current_database() AND p.prepared < (SELECT workflow._now()) - interval '1 hour'
         UNION ALL
         SELECT format('replication slot %s holds back %s transactions', s.slot_name, greatest(age(s.xmin), age(s.catalog_xmin))),
                format('SELECT pg_drop_replication_slot(%L); if nobody needs it any more.', s.slot_name)
@@ -439,7 +451,7 @@ AS $$
   FROM (SELECT CASE WHEN current_setting('pg_workflow.effect_retention') <> '-1' THEN current_setting('pg_workflow.effect_retention')::interval END) AS r (kept),
        LATERAL (SELECT e.effect_id, e.finished_at
                 FROM (SELECT f.effect_id, f.finished_at, f.item_id FROM workflow.effect AS f
-                      WHERE f.finished_at < workflow._now() - r.kept - greatest(r.kept / 8, interval '2 days') AND f.purged_at IS NULL
+                      WHERE f.finished_at < (SELECT workflow._now()) - r.kept - greatest(r.kept / 8, interval '2 days') AND f.purged_at IS NULL
                       ORDER BY f.finished_at LIMIT 100) AS e
                 WHERE NOT EXISTS (SELECT FROM workflow.item AS i WHERE i.item_id = e.item_id AND i.outcome IS NULL)
                 ORDER BY e.finished_at LIMIT 1) AS o
@@ -488,17 +500,17 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   WITH shortest AS MATERIALIZED (SELECT min(workflow._warn_after(q.sla)) AS notice FROM workflow.queue AS q)
   SELECT min(d.at) FROM (
-    SELECT CASE WHEN a.warn_at > workflow._now() THEN a.warn_at ELSE a.breach_at END FROM workflow._queue_ages() AS a
-    UNION ALL (SELECT s.warn_at FROM workflow.visit_sla AS s WHERE s.left_at IS NULL AND s.warn_at > workflow._now() ORDER BY s.warn_at LIMIT 1)
-    UNION ALL (SELECT s.due_at FROM workflow.visit_sla AS s WHERE s.left_at IS NULL AND s.due_at > workflow._now() ORDER BY s.due_at LIMIT 1)
+    SELECT CASE WHEN a.warn_at > (SELECT workflow._now()) THEN a.warn_at ELSE a.breach_at END FROM workflow._queue_ages() AS a
+    UNION ALL (SELECT s.warn_at FROM workflow.visit_sla AS s WHERE s.left_at IS NULL AND s.warn_at > (SELECT workflow._now()) ORDER BY s.warn_at LIMIT 1)
+    UNION ALL (SELECT s.due_at FROM workflow.visit_sla AS s WHERE s.left_at IS NULL AND s.due_at > (SELECT workflow._now()) ORDER BY s.due_at LIMIT 1)
     UNION ALL SELECT a.due_at FROM workflow._dead_letter_ages() AS a
     UNION ALL SELECT u.oldest_unknown_at + interval '5 minutes' FROM workflow._unsettled_outcomes() AS u
     UNION ALL
     SELECT j.run_at + s.notice
     FROM shortest AS s, (VALUES ('task'), ('sql'), ('http'), ('model')) AS k (kind),
          LATERAL (SELECT o.run_at FROM workflow.job AS o
-                  WHERE o.kind = k.kind AND o.status = 'ready' AND NOT o.behind AND o.run_at > workflow._now() AND isfinite(o.run_at)
+                  WHERE o.kind = k.kind AND o.status = 'ready' AND NOT o.behind AND o.run_at > (SELECT workflow._now()) AND isfinite(o.run_at)
                   ORDER BY o.run_at LIMIT 1) AS j) AS d (at)
-  WHERE d.at > workflow._now()
+  WHERE d.at > (SELECT workflow._now())
 $$;
 COMMENT ON FUNCTION workflow._next_condition() IS 'Inner: when time alone may make the next thing wrong';

@@ -140,6 +140,17 @@ VALUES (1, 2000, 'GATE', 0.5, 'auto', '[]', 1, now() + interval '2 minutes');
 SELECT * FROM look('+5 minutes');
 SELECT * FROM look('+11 minutes');
 
+-- a migrated visit has the SLA of the other version, counted from when it began
+SELECT item_id FROM workflow.submit('w', '{"n": 5}') \gset
+SELECT version FROM workflow.define(replace(replace(workflow.document('w')::text, '"sla": "10 minutes"', '"sla": "1 hour"'), '"WORK": {', '"WORK": {"sla": "1 day", ')::json);
+SELECT sum(items) AS items FROM workflow.migrate('w', 1, 2, dry_run => false, reason => 'more time') WHERE state = 'ASK';
+SELECT v.seq, v.state, v.due_at - v.entered_at AS sla, v.entered_at = i.since AS from_entry
+FROM workflow.visit_sla AS v JOIN workflow.items AS i USING (item_id) WHERE item_id = :item_id;
+SELECT seq, state FROM workflow.send(:item_id, 'go');
+SELECT v.seq, v.state, v.due_at - v.entered_at AS sla FROM workflow.visit_sla AS v WHERE item_id = :item_id;
+CALL workflow.run();
+SELECT count(*) FROM workflow.visit_sla AS v WHERE item_id = :item_id;
+
 -- whoever has an alert of a kind has a runbook, and every alert was cleared
 SELECT kind, count(*), bool_and(cleared_at IS NOT NULL) AS cleared, bool_and(runbook = 'docs/operations.md#' || kind) AS has_runbook
 FROM workflow.alerts GROUP BY kind ORDER BY kind COLLATE "C";
