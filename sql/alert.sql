@@ -11,13 +11,55 @@ COMMENT ON TYPE workflow._alert_condition IS 'Inner: something that is wrong now
 
 -- ------------------------------------------------------------------- changes
 
--- Payloads are shorter than 8000 bytes.
-CREATE FUNCTION workflow._tell_alert(alert workflow.alert, change text) RETURNS void LANGUAGE sql
+-- What is told of a change; as a notification it has to be shorter than 8000 bytes.
+CREATE FUNCTION workflow._alert_message(alert workflow.alert, change text) RETURNS jsonb LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT pg_notify('workflow_alert', jsonb_build_object(
+  SELECT jsonb_build_object(
     'id', alert.alert_id, 'change', change, 'kind', alert.kind, 'subject', left(alert.subject, 500), 'severity', alert.severity,
-    'owner', left(alert.owner, 500), 'detail', left(alert.detail, 500), 'step', alert.step, 'at', workflow._now())::text)
+    'owner', left(alert.owner, 500), 'detail', left(alert.detail, 500), 'step', alert.step, 'at', workflow._now())
+$$;
+COMMENT ON FUNCTION workflow._alert_message(workflow.alert, text) IS 'Inner: what is told of the change of an alert';
+
+-- The key is that of the change: whoever tells it again meets the same effect.  That an endpoint
+-- fails is not sent there.  What cannot be sent is in the server's log, and the alert is there all the same.
+CREATE FUNCTION workflow._send_alert(alert workflow.alert, change text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  route workflow.alert_route;
+  submitter text;
+  sent record;
+BEGIN
+  SELECT r.* INTO route FROM workflow.alert_route AS r WHERE r.owner IN (alert.owner, '*') ORDER BY r.owner = '*' LIMIT 1;
+  IF route.endpoint IS NULL OR alert.subject = 'endpoint:' || route.endpoint THEN
+    RETURN;
+  END IF;
+  SELECT r.rolname INTO STRICT submitter FROM pg_roles AS r WHERE r.oid = route.created_oid;
+  SELECT * INTO sent FROM workflow._reserve_effect(
+    submitter, route.endpoint, 'call',
+    format('alert:%s:%s:%s', alert.alert_id, change, CASE change WHEN 'escalated' THEN alert.step ELSE alert.reopened END),
+    jsonb_build_object('method', 'POST', 'path', route.path,
+                       'body', workflow._alert_message(alert, change) || jsonb_build_object('hint', alert.hint, 'runbook', alert.runbook)),
+    NULL, NULL);
+  IF sent.is_new THEN
+    PERFORM workflow._enqueue_effect(sent.effect_id, route.endpoint);
+  END IF;
+EXCEPTION WHEN OTHERS THEN
+  RAISE LOG 'alert % of % cannot be sent to endpoint "%": %', alert.alert_id, alert.owner, route.endpoint, sqlerrm;
+END
+$$;
+COMMENT ON FUNCTION workflow._send_alert(workflow.alert, text) IS 'Inner: reserves the effect that tells the owner of an alert of its change';
+
+CREATE FUNCTION workflow._tell_alert(alert workflow.alert, change text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM pg_notify('workflow_alert', workflow._alert_message(alert, change)::text);
+  IF change IN ('opened', 'reopened', 'escalated', 'cleared') THEN
+    PERFORM workflow._send_alert(alert, change);
+  END IF;
+END
 $$;
 COMMENT ON FUNCTION workflow._tell_alert(workflow.alert, text) IS 'Inner: tells, at commit, whoever listens to workflow_alert what has changed';
 
@@ -224,6 +266,43 @@ CREATE FUNCTION workflow.acknowledge_alert(id bigint, note text DEFAULT NULL) RE
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.acknowledge_alert(bigint, text) IS
   'Says that the caller sees to an open alert: it is not escalated any further';
+
+-- -------------------------------------------------------------------- routes
+
+CREATE FUNCTION workflow._alert_to(caller text, owner text, endpoint text, path text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  PERFORM workflow._require_given(owner IS NOT NULL, 'owner');
+  IF endpoint IS NOT NULL THEN
+    PERFORM workflow._require_given(path IS NOT NULL, 'path');
+    PERFORM workflow._require_endpoint(endpoint);
+    IF NOT has_server_privilege(caller, endpoint, 'USAGE') THEN
+      RAISE EXCEPTION 'permission denied for endpoint "%"', endpoint
+        USING ERRCODE = 'insufficient_privilege',
+              DETAIL = format('Alerts would be sent by the rights of "%s".', caller),
+              HINT = format('GRANT USAGE ON FOREIGN SERVER %I TO %I;', endpoint, caller);
+    END IF;
+  END IF;
+  INSERT INTO workflow.alert_route AS r (owner, endpoint, path, created_by, created_at, created_oid)
+  VALUES (owner, endpoint, path, caller, workflow._now(), caller::regrole)
+  ON CONFLICT ON CONSTRAINT alert_route_pkey DO UPDATE
+  SET endpoint = excluded.endpoint, path = excluded.path, created_by = excluded.created_by,
+      created_at = excluded.created_at, created_oid = excluded.created_oid;
+  PERFORM workflow._note(caller, 'alert_to', NULL, 'owner:' || owner, NULL, jsonb_build_object('endpoint', endpoint, 'path', path));
+END
+$$;
+COMMENT ON FUNCTION workflow._alert_to(text, text, text, text) IS 'Inner: alert_to()';
+
+CREATE FUNCTION workflow.alert_to(owner text, endpoint text, path text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.alert_to(text, text, text) IS
+  'Sends what happens to the alerts of an owner (* is everybody else) to an endpoint, as a durable POST for each change; a null endpoint ends that';
+
+CREATE VIEW workflow.alert_routes AS
+SELECT r.owner, r.endpoint, r.path, r.created_by, r.created_at FROM workflow.alert_route AS r WHERE r.endpoint IS NOT NULL ORDER BY r.owner;
+COMMENT ON VIEW workflow.alert_routes IS 'Where alerts are sent, by their owner';
 
 -- ---------------------------------------------------------------------- view
 

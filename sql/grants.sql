@@ -21,7 +21,7 @@ AS $$
                     cancel_job,cancel_jobs,give_up,resolve,resolve_many,record_evidence,record_evidence_many,
                     purge_effects,revert,compensate,adopt_cluster,
                     create_source,drop_source,receive,feed,dismiss_webhook,verify_webhook,input_ref,
-                    acknowledge_alert,start_workers,stop_workers,list_workers,run,mock,document,diagram,diff,
+                    acknowledge_alert,alert_to,start_workers,stop_workers,list_workers,run,mock,document,diagram,diff,
                     where_is,children,timeline,if_run_again,if_run_twice,transitions_of,verify_table,verify,health}',
                   '{*}'),
     ('designer',  '{define,check,document,diagram,diff,activate,retire,migrate,enforce,unenforce,transitions_of,verify_table,

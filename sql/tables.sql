@@ -855,6 +855,20 @@ COMMENT ON TABLE workflow.gate_look IS 'What the last look at each gate has foun
 COMMENT ON COLUMN workflow.gate_look.share IS 'Of the tier among the decisions of the last day; share_before: of the seven days before';
 COMMENT ON COLUMN workflow.gate_look.decisions IS 'How many were looked at, of many some';
 
+CREATE TABLE workflow.alert_route (
+  owner       text PRIMARY KEY,
+  endpoint    text COLLATE "C",
+  path        text,
+  created_by  text NOT NULL,
+  created_at  timestamptz NOT NULL,
+  created_oid oid
+);
+COMMENT ON TABLE workflow.alert_route IS 'Where changes of alerts are sent, by the owner of the alert';
+COMMENT ON COLUMN workflow.alert_route.owner IS '* stands for every owner that has none';
+COMMENT ON COLUMN workflow.alert_route.endpoint IS 'Null: nowhere any more';
+COMMENT ON COLUMN workflow.alert_route.created_by IS 'Role whose right to use the endpoint the sending uses';
+COMMENT ON COLUMN workflow.alert_route.created_oid IS 'The role that created_by named when the row was written: another one of that name later is not meant';
+
 -- ---------------------------------------------------------------------- dump
 
 -- Rows of users are theirs: every table and sequence goes into a dump.
