@@ -96,8 +96,8 @@ BEGIN
     PERFORM workflow._tell_alert(opened, 'reopened');
   END LOOP;
   FOR opened IN
-    INSERT INTO workflow.alert (kind, subject, severity, owner, detail, hint, runbook, opened_at, last_seen_at, escalates_at)
-    SELECT DISTINCT ON (w.kind, w.subject) w.kind, w.subject, w.severity, w.owner, w.detail, w.hint, k.runbook, workflow._now(), workflow._now(),
+    INSERT INTO workflow.alert (kind, subject, severity, owner, subject_owner, detail, hint, runbook, opened_at, last_seen_at, escalates_at)
+    SELECT DISTINCT ON (w.kind, w.subject) w.kind, w.subject, w.severity, w.owner, w.owner, w.detail, w.hint, k.runbook, workflow._now(), workflow._now(),
            workflow._time_after(workflow._now(), p.sla)
     FROM unnest(wrong) AS w LEFT JOIN workflow._alert_kinds() AS k ON k.kind = w.kind,
          LATERAL workflow._alert_path(w.subject, w.owner) AS p
@@ -122,7 +122,7 @@ BEGIN
   FOR present IN
     UPDATE workflow.alert AS a
     SET severity = w.severity, detail = w.detail, hint = w.hint, last_seen_at = workflow._now(), gone_at = NULL,
-        owner = CASE WHEN a.step = 0 THEN w.owner ELSE a.owner END
+        owner = CASE WHEN a.step = 0 THEN w.owner ELSE a.owner END, subject_owner = w.owner
     FROM unnest(wrong) AS w, workflow.alert AS before
     WHERE a.kind = w.kind AND a.subject = w.subject AND a.cleared_at IS NULL AND before.alert_id = a.alert_id
       AND (a.severity <> w.severity OR a.gone_at IS NOT NULL OR a.step = 0 AND a.owner <> w.owner
@@ -178,14 +178,16 @@ DECLARE
   moved workflow.alert;
 BEGIN
   FOR late IN
-    SELECT a.*, p.escalate_to, p.sla FROM workflow.alert AS a, LATERAL workflow._alert_path(a.subject, a.owner) AS p
+    SELECT a.*, p.escalate_to[a.step + 1] AS next_owner, a.step + 1 < cardinality(p.escalate_to) AS has_more, p.sla
+    FROM workflow.alert AS a, LATERAL workflow._alert_path(a.subject, a.subject_owner) AS p
     WHERE a.cleared_at IS NULL AND a.gone_at IS NULL AND a.acknowledged_at IS NULL AND a.escalates_at <= workflow._now()
     FOR UPDATE OF a
   LOOP
     UPDATE workflow.alert AS a
-    SET step = late.step + 1, owner = coalesce(late.escalate_to[late.step + 1], a.owner),
-        escalates_at = CASE WHEN late.step + 1 < cardinality(late.escalate_to) THEN workflow._time_after(workflow._now(), late.sla) END
+    SET step = CASE WHEN late.next_owner IS NULL THEN a.step ELSE a.step + 1 END, owner = coalesce(late.next_owner, a.owner),
+        escalates_at = CASE WHEN late.has_more THEN workflow._time_after(workflow._now(), late.sla) END
     WHERE a.alert_id = late.alert_id RETURNING a.* INTO moved;
+    CONTINUE WHEN late.next_owner IS NULL;    -- the path has become shorter
     PERFORM workflow._note('pg_workflow', 'escalate_alert', NULL, 'alert:' || late.alert_id, late.kind || ' of ' || late.subject,
                            jsonb_build_object('step', moved.step, 'from', late.owner, 'to', moved.owner));
     PERFORM workflow._tell_alert(moved, 'escalated');
@@ -286,7 +288,7 @@ BEGIN
     END IF;
   END IF;
   INSERT INTO workflow.alert_route AS r (owner, endpoint, path, created_by, created_at, created_oid)
-  VALUES (owner, endpoint, path, caller, workflow._now(), caller::regrole)
+  VALUES (owner, endpoint, path, caller, workflow._now(), to_regrole(quote_ident(caller)))
   ON CONFLICT ON CONSTRAINT alert_route_pkey DO UPDATE
   SET endpoint = excluded.endpoint, path = excluded.path, created_by = excluded.created_by,
       created_at = excluded.created_at, created_oid = excluded.created_oid;

@@ -812,13 +812,15 @@ CREATE TABLE workflow.alert (
   step         int NOT NULL DEFAULT 0,
   escalates_at timestamptz,
   reopened     int NOT NULL DEFAULT 0,
-  gone_at      timestamptz
+  gone_at      timestamptz,
+  subject_owner text NOT NULL
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX alert_open ON workflow.alert (kind, subject) WHERE cleared_at IS NULL;
 CREATE INDEX alert_cleared ON workflow.alert (kind, subject, cleared_at) WHERE cleared_at IS NOT NULL;
 COMMENT ON TABLE workflow.alert IS 'What is or was wrong: opened when its condition began to hold, cleared when it ended; kept as history';
 COMMENT ON COLUMN workflow.alert.subject IS 'What is wrong: queue:name, state:workflow/state, endpoint:name, database:name';
 COMMENT ON COLUMN workflow.alert.owner IS 'Whose it is now: of the subject, from step 1 on a step of the escalation path';
+COMMENT ON COLUMN workflow.alert.subject_owner IS 'Whose the subject is, whoever has the alert now';
 COMMENT ON COLUMN workflow.alert.last_seen_at IS 'When its condition was seen to hold, within a minute';
 COMMENT ON COLUMN workflow.alert.escalates_at IS 'When the next in the path gets it, unless somebody has acknowledged it';
 COMMENT ON COLUMN workflow.alert.reopened IS 'How often its condition came back soon after it was cleared';

@@ -70,6 +70,22 @@ CALL workflow.run();
 SELECT workflow.acknowledge_alert(3, 'too late');
 \set VERBOSITY default
 
+-- what is about no queue takes the path of a queue of the same owner
+RESET pg_workflow.clock;
+CREATE SERVER out FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://out.invalid', dedup 'key', owner 'ops');
+SELECT workflow.pause_endpoint('out'), workflow.resume_endpoint('out');
+UPDATE workflow.endpoint SET breaker = 'open', breaker_since = now(), breaker_until = now() + interval '1 day', breaker_reason = 'it is down';
+SET pg_workflow.clock = '+400 minutes';
+CALL workflow.run();
+SET pg_workflow.clock = '+411 minutes';
+CALL workflow.run();
+SET pg_workflow.clock = '+422 minutes';
+CALL workflow.run();
+SET pg_workflow.clock = '+499 minutes';
+CALL workflow.run();
+SELECT kind, subject, owner, step FROM workflow.alerts WHERE subject = 'endpoint:out';
+UPDATE workflow.endpoint SET breaker = 'closed';
+
 -- a job that is not due is not late, and one that waits for a retry is not either
 RESET pg_workflow.clock;
 SELECT workflow.enqueue('graves', '"later"', run_at => now() + interval '40 days') > 0 AS enqueued;
