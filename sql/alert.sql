@@ -73,6 +73,21 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._alert_path(text, text) IS 'Inner: who gets an alert after its owner, and how long each has it';
 
+-- What the active version says of the queue, else of the workflow; else the heading of the kind.
+CREATE FUNCTION workflow._alert_runbook(alert_kind text, alert_subject text) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce(
+    (SELECT coalesce(d.document::jsonb #>> ARRAY['queues', q.queue, 'runbook'], d.document ->> 'runbook')
+     FROM workflow.workflow AS w
+     JOIN workflow.definition AS d ON d.workflow = w.workflow AND d.version = w.active_version
+     LEFT JOIN workflow.queue AS q ON 'queue:' || q.queue = alert_subject AND q.defined_by = 'workflow:' || w.workflow
+     WHERE q.queue IS NOT NULL OR alert_subject = 'workflow:' || w.workflow OR starts_with(alert_subject, format('state:%s/', w.workflow))
+     ORDER BY length(w.workflow) DESC LIMIT 1),
+    (SELECT k.runbook FROM workflow._alert_kinds() AS k WHERE k.kind = alert_kind))
+$$;
+COMMENT ON FUNCTION workflow._alert_runbook(text, text) IS 'Inner: where it says what to do about an alert';
+
 -- ---------------------------------------------------------------- evaluation
 
 -- What comes back within a quarter of an hour after it was cleared is the same alert.
@@ -97,10 +112,9 @@ BEGIN
   END LOOP;
   FOR opened IN
     INSERT INTO workflow.alert (kind, subject, severity, owner, subject_owner, detail, hint, runbook, opened_at, last_seen_at, escalates_at)
-    SELECT DISTINCT ON (w.kind, w.subject) w.kind, w.subject, w.severity, w.owner, w.owner, w.detail, w.hint, k.runbook, workflow._now(), workflow._now(),
+    SELECT DISTINCT ON (w.kind, w.subject) w.kind, w.subject, w.severity, w.owner, w.owner, w.detail, w.hint, workflow._alert_runbook(w.kind, w.subject), workflow._now(), workflow._now(),
            workflow._time_after(workflow._now(), p.sla)
-    FROM unnest(wrong) AS w LEFT JOIN workflow._alert_kinds() AS k ON k.kind = w.kind,
-         LATERAL workflow._alert_path(w.subject, w.owner) AS p
+    FROM unnest(wrong) AS w, LATERAL workflow._alert_path(w.subject, w.owner) AS p
     WHERE NOT EXISTS (SELECT FROM workflow.alert AS o WHERE o.kind = w.kind AND o.subject = w.subject AND o.cleared_at IS NULL)
     ORDER BY w.kind, w.subject
     ON CONFLICT (kind, subject) WHERE cleared_at IS NULL DO NOTHING

@@ -224,7 +224,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT CASE
     WHEN path[1] IN ('initial', 'key', 'input_schema') THEN 'counts for new items only'
-    WHEN path[1] IN ('description', 'owner', 'workflow') THEN 'changes nothing for items'
+    WHEN path[1] IN ('description', 'owner', 'runbook', 'workflow') THEN 'changes nothing for items'
     WHEN path[1] = 'queues' THEN 'counts for all items at once: queues are shared by all versions'
     WHEN path[1] = 'retry' OR path[1] IN ('activities', 'states') AND 'retry' = ANY (path[3:])
       THEN 'counts from the next failure of an item that is migrated'

@@ -93,6 +93,15 @@ SELECT pg_catalog.set_config('pg_workflow.clock', '+39 days', false) IS NOT NULL
 CALL workflow.run();
 SELECT count(*) FROM seen WHERE subject = 'queue:graves';
 
+-- a workflow and a queue may say where their runbooks are
+RESET pg_workflow.clock;
+SELECT version FROM workflow.define('{"workflow": "r", "owner": "me", "initial": "S", "runbook": "https://wiki.example/r",
+  "queues": {"desk": {"owner": "me", "sla": "1 hour", "escalate_to": ["you"], "runbook": "https://wiki.example/desk"},
+             "other": {"owner": "me", "sla": "1 hour", "escalate_to": ["you"]}},
+  "states": {"S": {"task": {"queue": "desk"}, "on": {"ok": "T"}}, "T": {"task": {"queue": "other"}, "on": {"ok": "E"}}, "E": {"final": "success"}}}');
+SELECT s AS subject, workflow._alert_runbook('sla_breach', s) AS runbook
+FROM unnest('{queue:desk,queue:other,queue:mail,state:r/S,workflow:r,endpoint:out}'::text[]) AS s;
+
 -- history is not changed by hand
 DELETE FROM workflow.alert;
 UPDATE workflow.alert SET opened_at = now();
