@@ -22,7 +22,7 @@ AS $$
                     cancel_job,cancel_jobs,give_up,resolve,resolve_many,record_evidence,record_evidence_many,
                     purge_effects,revert,compensate,adopt_cluster,
                     create_source,drop_source,receive,feed,dismiss_webhook,verify_webhook,input_ref,
-                    start_workers,stop_workers,list_workers,run,mock,document,diagram,diff,
+                    acknowledge_alert,alert_to,start_workers,stop_workers,list_workers,run,mock,document,diagram,diff,
                     gate_calibration,override_stats,
                     where_is,children,timeline,if_run_again,if_run_twice,transitions_of,verify_table,verify,health,prometheus}',
                   '{*}'),

@@ -687,7 +687,7 @@ CREATE FUNCTION workflow._conditions_of_models()
 RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT 'budget_spent', 'workflow:' || b.workflow, 'warning', w.owner,
+  SELECT 'budget_spent', 'workflow:' || b.workflow, 'page', w.owner,
          format('calls of models wait since %s: %s', b.refused_at, concat_ws(', ',
            CASE WHEN l.tokens IS NOT NULL THEN format('%s of %s tokens are spent', s.tokens, l.tokens) END,
            CASE WHEN l.cost IS NOT NULL THEN format('%s of %s %s are spent', s.cost, l.cost, l.currency) END)),

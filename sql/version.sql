@@ -194,6 +194,7 @@ AS $$
               WHEN is_now IS NULL THEN format('is not handled any more; it led to "%s"', d.old_value)
               ELSE format('leads to "%s", not to "%s"', d.new_value, d.old_value) END
     WHEN d.part = 'states' AND d.key = 'timeout' THEN format('the timeout of state "%s" %s', d.name, d.verb)
+    WHEN d.part = 'states' AND d.key = 'sla' THEN format('the SLA of state "%s" %s', d.name, d.verb)
     WHEN d.part = 'states' AND d.key = 'as' THEN format('the result of state "%s" is stored under another name', d.name)
     WHEN d.part = 'states' AND d.key = 'description' THEN format('the description of state "%s" %s', d.name, d.verb)
     WHEN d.part = 'states' AND d.key = 'final' THEN format('the outcome of state "%s" %s', d.name, d.verb)
@@ -223,7 +224,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT CASE
     WHEN path[1] IN ('initial', 'key', 'input_schema') THEN 'counts for new items only'
-    WHEN path[1] IN ('description', 'owner', 'workflow') THEN 'changes nothing for items'
+    WHEN path[1] IN ('description', 'owner', 'runbook', 'workflow') THEN 'changes nothing for items'
     WHEN path[1] = 'budget' THEN 'counts for all items at once: the budget of the active version is that of the workflow'
     WHEN path[1] = 'queues' THEN 'counts for all items at once: queues are shared by all versions'
     WHEN path[1] = 'retry' OR path[1] IN ('activities', 'states') AND 'retry' = ANY (path[3:])
@@ -234,7 +235,7 @@ AS $$
     WHEN live = 0 THEN 'no live item is there'
     WHEN cardinality(path) = 2 THEN format('live items are there (%s): migrate() needs a target for them', live)
     WHEN workflow._spawns(document, path[2]) THEN format('live items there (%s) are not migrated while they wait for their children', live)
-    WHEN path[3] = 'timeout' THEN format('live items there (%s) get it when they are migrated, counted from when they entered', live)
+    WHEN path[3] IN ('timeout', 'sla') THEN format('live items there (%s) get it when they are migrated, counted from when they entered', live)
     WHEN path[3] IN ('on', 'as') THEN format('live items there (%s) follow it when they are migrated', live)
     ELSE format('live items there (%s) begin the state anew when they are migrated', live) END
 $$;

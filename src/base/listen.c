@@ -42,6 +42,8 @@ init_block(void *memory)
 	{
 		pg_atomic_init_u32(&new_block->slots[i].missed, 0);
 		pg_atomic_init_u64(&new_block->slots[i].until, (uint64) DT_NOEND);
+		pg_atomic_init_u64(&new_block->slots[i].look_at, (uint64) DT_NOEND);
+		pg_atomic_init_u64(&new_block->slots[i].news_until, (uint64) DT_NOBEGIN);
 		pg_atomic_init_u32(&new_block->slots[i].woken, 0);
 	}
 }
@@ -86,6 +88,19 @@ void
 wf_wake_sleep_until(TimestampTz until)
 {
 	pg_atomic_write_u64(&wf_wake_block()->slots[wf_my_proc_number()].until, (uint64) until);
+}
+
+/*
+ * Until when work that is committed is news to this maintenance worker: what comes
+ * later it will see early enough, since it looks for what is late at that time.
+ */
+void
+wf_wake_news_until(TimestampTz until, TimestampTz look_at)
+{
+	Slot	   *slot = &wf_wake_block()->slots[wf_my_proc_number()];
+
+	pg_atomic_write_u64(&slot->news_until, (uint64) until);
+	pg_atomic_write_u64(&slot->look_at, (uint64) look_at);
 }
 
 /*
@@ -183,6 +198,8 @@ wf_wake_listen_again(WfWakeSeat seat)
 	slot->database = MyDatabaseId;
 	slot->queue_hash = seat.queue_hash;
 	pg_atomic_write_u64(&slot->until, (uint64) DT_NOEND);
+	pg_atomic_write_u64(&slot->look_at, (uint64) DT_NOEND);
+	pg_atomic_write_u64(&slot->news_until, (uint64) DT_NOBEGIN);
 	slot->in_use = seat.in_use;
 	block->used_slots = Max(block->used_slots, me + 1);
 	LWLockRelease(&block->lock);

@@ -49,6 +49,7 @@ find_or_make(WakeBlock *block, Oid database)
 	rest->database = database;
 	rest->since = GetCurrentTimestamp();
 	rest->due = DT_NOEND;
+	rest->news_until = DT_NOEND;
 	pg_atomic_fetch_add_u32(&block->nrests, 1);
 
 	return rest;
@@ -237,4 +238,33 @@ wf_rest_wake_by(WakeBlock *block, TimestampTz due)
 	wf_rest_until(MyDatabaseId, due);
 
 	return true;
+}
+
+void
+wf_rest_news_until(Oid database, TimestampTz until)
+{
+	WakeBlock  *block = wf_wake_block();
+	WfRest	   *rest;
+
+	LWLockAcquire(&block->lock, LW_EXCLUSIVE);
+	rest = find(block, database);
+	if (rest != NULL)
+		rest->news_until = until;
+	LWLockRelease(&block->lock);
+}
+
+/*
+ * The same for work that was committed at that time, where it is news.
+ */
+bool
+wf_rest_wake_for_news(WakeBlock *block, TimestampTz at)
+{
+	WfRest		rest;
+	bool		is_news;
+
+	if (!wf_rest_look(MyDatabaseId, &rest) || rest.is_woken || rest.news_until <= at)
+		return false;
+	(void) wf_rest_wake(block, &is_news);
+
+	return is_news;
 }

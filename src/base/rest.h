@@ -13,12 +13,14 @@ typedef struct WfRest
 	bool		is_woken;		/* something came that the worker has to see */
 	TimestampTz since;			/* when it had one last */
 	TimestampTz due;			/* of its next work; DT_NOEND: when woken */
+	TimestampTz news_until;		/* work that is committed before is news */
 	TimestampTz wanted_at;		/* since when it waits for one; 0: it does not */
 } WfRest;
 
 /* The worker's side: who wakes this database's from now on wakes the launcher. */
 extern void wf_rest_begin(void);
 extern void wf_rest_until(Oid database, TimestampTz due);
+extern void wf_rest_news_until(Oid database, TimestampTz until);
 
 /* It has one, or is none of the launcher's. */
 extern void wf_rest_end(Oid database);

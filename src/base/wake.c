@@ -20,6 +20,10 @@
  * Who has claimed with a lease is waited for until that ends.  Each waiter says in
  * its slot until when it sleeps; a commit wakes those who would sleep for longer.
  *
+ * Whoever watches over the work, the maintenance worker, need not be woken for each
+ * piece of it: it says until when work is news to it.  Where something has gone
+ * wrong it is woken if it would sleep for more than a second.
+ *
  * How often the claims of a queue had a reason to look into the table of jobs
  * is counted, too: whoever has found nothing there need not look again before
  * the count has changed.
@@ -44,6 +48,10 @@
 
 /* What the present transaction will wake. */
 #define MAX_PENDING 16
+
+/* How long what has gone wrong may stay unseen. */
+#define WATCH_US USECS_PER_SEC
+
 typedef struct Pending
 {
 	WfWakeTopic topic;
@@ -60,6 +68,9 @@ static TimestampTz pending_end = DT_NOEND;	/* the first lease of the
 static uint32 pending_end_queue = 0;
 static TimestampTz pending_care = DT_NOEND; /* when the maintenance worker has
 											 * to look again */
+static TimestampTz pending_watch = DT_NOEND;	/* when something will be
+												 * late; DT_NOBEGIN: it is
+												 * wrong now, or right again */
 static bool has_committed = false;	/* the transaction that is about to end */
 
 static WakeBlock *
@@ -194,6 +205,65 @@ wake_long_maintenance(TimestampTz end)
 		wake_launcher();
 }
 
+/*
+ * Tells the maintenance worker in a slot what it has to hear of that was committed
+ * now.
+ */
+static void
+tell_watcher(Slot *slot, int process, uint32 bits, bool wakes)
+{
+	LWLockAcquire(&block->lock, LW_SHARED);
+	if (wf_wake_slot_listens(slot, WF_WAKE_MAINTENANCE, 0, MyDatabaseId))
+	{
+		pg_atomic_fetch_or_u32(&slot->missed, bits);
+		if (wakes)
+			wf_wake_slot(process);
+	}
+	LWLockRelease(&block->lock);
+}
+
+/*
+ * What a maintenance worker has to hear of, as bits.
+ */
+static uint32
+what_is_new(const Slot *slot, TimestampTz now)
+{
+	uint32		bits = 0;
+
+	if ((TimestampTz) pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &slot->news_until)) > now)
+		bits |= WF_MISSED_NEWS;
+	if ((TimestampTz) pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &slot->look_at)) > pending_watch)
+		bits |= WF_MISSED_TROUBLE;
+
+	return bits;
+}
+
+static void
+wake_watcher(void)
+{
+	TimestampTz now = GetCurrentTransactionStopTimestamp();
+	TimestampTz soon = Max(pending_watch, now + WATCH_US);
+	bool		rests = pg_atomic_read_u32(&block->nrests) > 0;
+
+	if (!rests && pg_atomic_read_u32(&block->listeners[WF_WAKE_MAINTENANCE]) == 0)
+		return;
+	for (int i = 0; i < block->used_slots; i++)
+	{
+		Slot	   *slot = &block->slots[i];
+		uint32		bits;
+
+		if (!slot->in_use || slot->topic != WF_WAKE_MAINTENANCE)
+			continue;
+		bits = what_is_new(slot, now);
+		if (bits != 0)
+			tell_watcher(slot, i, bits, (bits & WF_MISSED_NEWS) != 0 ||
+						 (TimestampTz) pg_atomic_read_u64(&slot->until) > soon);
+	}
+	if (rests && (wf_rest_wake_for_news(block, now) ||
+				  (!TIMESTAMP_IS_NOEND(pending_watch) && wf_rest_wake_by(block, soon))))
+		wake_launcher();
+}
+
 static void
 wake_pending(void)
 {
@@ -201,6 +271,7 @@ wake_pending(void)
 		wake_long_maintenance(pending_care);
 	if (!TIMESTAMP_IS_NOEND(pending_end))
 		wake_long_sleepers(pending_end_queue, pending_end);
+	wake_watcher();
 	for (int i = 0; i < n_pending; i++)
 	{
 		if (pending[i].counts)
@@ -222,13 +293,14 @@ forget_pending(void)
 	pending_all_queues = false;
 	pending_end = DT_NOEND;
 	pending_care = DT_NOEND;
+	pending_watch = DT_NOEND;
 	has_committed = false;
 }
 
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
-	if (n_pending == 0 && TIMESTAMP_IS_NOEND(pending_end) && TIMESTAMP_IS_NOEND(pending_care))
+	if (n_pending == 0 && TIMESTAMP_IS_NOEND(pending_end) && TIMESTAMP_IS_NOEND(pending_care) && TIMESTAMP_IS_NOEND(pending_watch))
 		return;
 	if (event == XACT_EVENT_COMMIT)
 	{
@@ -348,6 +420,25 @@ wf_wake_maintenance_by_at_commit(TimestampTz end)
 {
 	(void) wake_block();
 	pending_care = Min(pending_care, end);
+}
+
+/*
+ * The present transaction records that something has gone wrong, or is over.
+ */
+void
+wf_wake_watch_at_commit(void)
+{
+	wf_wake_watch_by_at_commit(DT_NOBEGIN);
+}
+
+/*
+ * It records that something will be late at that time.
+ */
+void
+wf_wake_watch_by_at_commit(TimestampTz time)
+{
+	(void) wake_block();
+	pending_watch = Min(pending_watch, time);
 }
 
 /*

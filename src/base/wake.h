@@ -18,6 +18,11 @@ typedef enum WfWakeTopic
 } WfWakeTopic;
 #define WF_WAKE_TOPICS (WF_WAKE_ROOM + 1)
 
+/* Beside topics, what the maintenance worker is told that it has missed. */
+#define WF_MISSED_NEWS		(1U << 30)	/* work, see wf_wake_news_until() */
+#define WF_MISSED_TROUBLE	(1U << 31)	/* something has gone wrong, or right
+										 * again */
+
 extern void wf_wake_init(void);
 
 /* Makes sure that wf_wake_now() will not raise, for use at a transaction's end. */
@@ -27,11 +32,14 @@ extern void wf_wake_at_commit(WfWakeTopic topic, const char *queue);
 extern void wf_wake_waiters_at_commit(const char *queue);
 extern void wf_wake_by_at_commit(const char *queue, TimestampTz end);
 extern void wf_wake_maintenance_by_at_commit(TimestampTz end);
+extern void wf_wake_watch_at_commit(void);
+extern void wf_wake_watch_by_at_commit(TimestampTz time);
 extern uint64 wf_wake_count(const char *queue);
 extern void wf_wake_now(WfWakeTopic topic, const char *queue);
 
 extern void wf_wake_listen(WfWakeTopic topic, const char *queue);
 extern void wf_wake_sleep_until(TimestampTz until);
+extern void wf_wake_news_until(TimestampTz until, TimestampTz look_at);
 extern void wf_wake_sleep(TimestampTz until, uint32 wait_event);
 extern void wf_wake_unlisten(void);
 

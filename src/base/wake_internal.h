@@ -23,6 +23,8 @@ typedef struct Slot
 	uint32		queue_hash;		/* 0: any queue */
 	pg_atomic_uint32 missed;	/* bits of WfWakeTopic nobody listened to */
 	pg_atomic_uint64 until;		/* when it wakes by itself */
+	pg_atomic_uint64 look_at;	/* when it looks for what is late */
+	pg_atomic_uint64 news_until;	/* work that is committed before is news */
 	pg_atomic_uint32 woken;		/* 1: by one of us, since it slept last */
 } Slot;
 
@@ -52,5 +54,6 @@ extern bool wf_wake_slot_listens(const Slot *slot, WfWakeTopic topic, uint32 que
 
 extern bool wf_rest_wake(WakeBlock *block, bool *is_news);
 extern bool wf_rest_wake_by(WakeBlock *block, TimestampTz due);
+extern bool wf_rest_wake_for_news(WakeBlock *block, TimestampTz at);
 
 #endif							/* WF_BASE_WAKE_INTERNAL_H */

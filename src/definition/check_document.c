@@ -38,6 +38,7 @@ static const WfField document_fields[] = {
 	{"workflow", WF_TEXT, "name the workflow", check_workflow_name},
 	{"description", WF_TEXT, NULL, NULL},
 	{"owner", WF_TEXT, NULL, NULL},
+	{"runbook", WF_TEXT, NULL, NULL},
 	{"key", WF_TEXT | WF_ARRAY, NULL, wf_check_item_key},
 	{"input_schema", WF_OBJECT | WF_BOOL, NULL, wf_check_schema},
 	{"initial", WF_TEXT, "name the state that items start in", check_initial},

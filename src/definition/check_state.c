@@ -96,6 +96,7 @@ static const WfField state_fields[] = {
 	{"as", WF_TEXT, NULL, NULL},
 	{"on", WF_OBJECT, NULL, check_on},
 	{"timeout", WF_TEXT | WF_OBJECT, NULL, check_timeout},
+	{"sla", WF_TEXT, NULL, wf_check_interval},
 	{"final", WF_TEXT, NULL, NULL},
 	{NULL}
 };
@@ -167,7 +168,7 @@ count_activities(JsonbValue *object, char **list)
 static void
 refuse_beside_final(WfCheck *check, JsonbValue *state)
 {
-	static const char *const refused[] = {"on", "as", "timeout", "activity"};
+	static const char *const refused[] = {"on", "as", "timeout", "sla", "activity"};
 	char	   *list;
 
 	for (int i = 0; i < lengthof(refused); i++)
@@ -184,6 +185,7 @@ static void
 refuse_beside_instant(WfCheck *check, JsonbValue *state)
 {
 	static const char *const instant[] = {"gate", "validate", "then"};
+	static const char *const limits[] = {"timeout", "sla"};
 
 	for (int i = 0; i < lengthof(instant); i++)
 	{
@@ -192,9 +194,10 @@ refuse_beside_instant(WfCheck *check, JsonbValue *state)
 		if (wf_jsonb_value_get(state, "as") != NULL)
 			wf_check_error(check, "stores_nothing", "leave \"as\" out",
 						   "a \"%s\" stores nothing", instant[i]);
-		if (wf_jsonb_value_get(state, "timeout") != NULL)
-			wf_check_error(check, "never_waits", "leave \"timeout\" out",
-						   "a \"%s\" is decided at once", instant[i]);
+		for (int limit = 0; limit < lengthof(limits); limit++)
+			if (wf_jsonb_value_get(state, limits[limit]) != NULL)
+				wf_check_error(check, "never_waits", psprintf("leave \"%s\" out", limits[limit]),
+							   "a \"%s\" is decided at once", instant[i]);
 	}
 }
 

@@ -173,6 +173,15 @@ read_timeout(JsonbValue *holder, WfState *state)
 		state->timeout_event = event == NULL ? "timeout" : event;
 }
 
+static void
+read_sla(JsonbValue *own, WfState *state)
+{
+	char	   *sla = get_text(own, "sla");
+
+	if (sla != NULL && !wf_interval_from_text(sla, &state->sla_us))
+		state->sla_us = 0;
+}
+
 /* ---------------------------------------------------------------- policies */
 
 /*
@@ -292,6 +301,7 @@ read_state(const WfSource *source, JsonbValue *root, JsonbValue *own, const char
 	}
 	read_activity(source, holder, state);
 	read_timeout(wf_jsonb_value_get(own, "timeout") != NULL ? own : holder, state);
+	read_sla(own, state);
 	state->result_key = result_key(state, own, holder);
 	state->retry = resolve_policy(root, state, dead_letter);
 }

@@ -54,6 +54,8 @@ typedef struct WfState
 	int64		timeout_us;		/* of the visit, roughly; 0 for none */
 	Interval	timeout;		/* the same, exactly */
 	const char *timeout_event;
+	int64		sla_us;			/* how long a visit may last until it is late;
+								 * 0: not said */
 	int			ntransitions;
 	WfTransition *transitions;	/* own ones first, then those of "any" */
 } WfState;

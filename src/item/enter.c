@@ -93,6 +93,7 @@ set_deadline(const WfVisit *visit)
 	if (visit->state->timeout_us > 0)
 		wf_item_set_timer(visit->item, "timeout", wf_time_after(from, &visit->state->timeout),
 						  visit->state->timeout_event);
+	wf_item_begin_sla(visit->item, visit->state, from);
 }
 
 /*
@@ -121,7 +122,7 @@ bool
 wf_item_enters_quietly(const WfItem *item, const WfState *state)
 {
 	return (state->kind == WF_ACTIVITY_NONE || state->kind == WF_ACTIVITY_FINAL) &&
-		state->timeout_us == 0 && !item->keeps_events &&
+		state->timeout_us == 0 && state->sla_us == 0 && !item->keeps_events &&
 		(item->outcome == NULL || item->parent_id == 0);
 }
 

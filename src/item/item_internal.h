@@ -243,6 +243,10 @@ extern void wf_item_set_timer(const WfItem *item, const char *kind,
 							  TimestampTz due_at, const char *event);
 extern void wf_item_set_timer_of(int64 item_id, int seq, const char *kind,
 								 TimestampTz due_at, const char *event);
+
+/* sla.c */
+extern void wf_item_begin_sla(const WfItem *item, const WfState *state, TimestampTz from);
+extern void wf_item_end_sla(const WfItem *item, const WfState *state);
 extern void wf_item_drop_timers(const WfItem *item);
 extern void wf_item_revive_timeout(const WfItem *item);
 

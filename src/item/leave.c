@@ -157,7 +157,8 @@ close_reviews(const WfItem *item)
 bool
 wf_item_leaves_quietly(const WfItem *item, const WfState *state, bool job_is_gone)
 {
-	return (job_is_gone || !wf_item_state_has_job(state)) && !may_have_timers(item, state);
+	return (job_is_gone || !wf_item_state_has_job(state)) && state->sla_us == 0 &&
+		!may_have_timers(item, state);
 }
 
 /*
@@ -174,6 +175,7 @@ wf_item_leave(const WfItem *item, const WfState *state, bool job_is_gone)
 		handed_over = drop_job(item);
 	if (may_have_timers(item, state))
 		wf_item_drop_timers(item);
+	wf_item_end_sla(item, state);
 	if (state->kind == WF_ACTIVITY_REVIEW)
 		close_reviews(item);
 	if (has_effect(state) && !job_is_gone && !handed_over)

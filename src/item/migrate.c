@@ -177,6 +177,8 @@ carry_over(const WfItem *old, const WfItem *new, const WfActiveMove *active)
 	wf_plan_execute(&timer_plan, values, NULL);
 	if (!active->migration->is_timed)
 		change_deadline(new, active->from, active->to);
+	wf_item_end_sla(old, active->from);
+	wf_item_begin_sla(new, active->to, new->since);
 	if (!wf_item_state_has_job(active->from))
 		return;
 	wf_plan_execute(&job_plan, values, NULL);

@@ -32,6 +32,7 @@ typedef struct Row
 	const char *kind;
 	const char *group_key;		/* or NULL */
 	int32		priority;
+	int32		attempt;
 	bool		behind;
 	bool		has_lease;
 	TimestampTz lease_until;
@@ -58,6 +59,7 @@ read_columns(Row *row, const Datum *values, const bool *nulls)
 	row->kind = text_of(values, nulls, JOB_KIND);
 	row->group_key = text_of(values, nulls, JOB_GROUP_KEY);
 	row->priority = DatumGetInt32(values[JOB_PRIORITY]);
+	row->attempt = DatumGetInt32(values[JOB_ATTEMPT]);
 	row->behind = DatumGetBool(values[JOB_BEHIND]);
 	row->token = text_of(values, nulls, JOB_TOKEN);
 	row->has_lease = !nulls[JOB_LEASE_UNTIL];
@@ -156,6 +158,22 @@ follow_group(const Row *before, const Row *after)
 }
 
 /*
+ * Whether somebody has to see to it.
+ */
+static bool
+is_trouble(const Row *row)
+{
+	return row != NULL && (row->figure.status == WF_FIGURE_DEAD || strcmp(row->kind, "exception") == 0);
+}
+
+static bool
+is_tried_again(const Row *before, const Row *after)
+{
+	return before != NULL && after != NULL && after->attempt > 0 &&
+		before->figure.status == WF_FIGURE_RUNNING && after->figure.status == WF_FIGURE_READY;
+}
+
+/*
  * What the trigger does for a job that was stored without a statement, and is of
  * no group.
  */
@@ -207,6 +225,8 @@ wf_job_followed(PG_FUNCTION_ARGS)
 	wf_figures_note_job(before == NULL ? NULL : &before->figure,
 						after == NULL ? NULL : &after->figure);
 	follow_group(before, after);
+	if (is_trouble(before) != is_trouble(after) || is_tried_again(before, after))
+		wf_wake_watch_at_commit();
 	if (before != NULL && before->token != NULL &&
 		(after == NULL || after->token == NULL || strcmp(before->token, after->token) != 0))
 		wf_beats_note_end(before->job_id, before->token);

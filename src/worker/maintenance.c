@@ -26,6 +26,7 @@
 #include "storage/ipc.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
+#include "worker/alerts.h"
 #include "worker/dispatch.h"
 #include "worker/fold.h"
 #include "worker/mains.h"
@@ -245,7 +246,7 @@ provide(Supervisor *self)
  * Whether everything that was asked of a round worked.
  */
 static bool
-run_round(Supervisor *self)
+run_round(Supervisor *self, uint32 missed)
 {
 	WfFault		fault;
 	int			nfired;
@@ -265,6 +266,7 @@ run_round(Supervisor *self)
 	} while (nfired > 0 || nended > 0 || nreclaimed > 0 || nredriven > 0);
 	wf_retention_run();
 	wf_fold_run();
+	wf_alerts_run(self->by, missed);
 
 	if (self->has_prepared &&
 		!wf_round_run("looking at prepared transactions", look_at_prepared, self, &fault))
@@ -290,7 +292,7 @@ back_off_ms(int failures)
 static long
 time_to_sleep(Supervisor *self)
 {
-	TimestampTz due = self->next_due;
+	TimestampTz due = earlier(self->next_due, wf_alerts_next());
 	int			nworkers = count_workers(self);
 	long		limit = -1;
 
@@ -407,11 +409,14 @@ supervise(Supervisor *self)
 			self->has_prepared = true;
 		if (!wf_worker_extension_exists())
 			leave(self);
-		ok = run_round(self);
+		ok = run_round(self, missed);
 		self->failures = ok ? 0 : self->failures + 1;
 		pause = ok ? time_to_sleep(self) : back_off_ms(self->failures);
 		if (rests)
+		{
+			wf_rest_news_until(self->database, wf_alerts_news_until());
 			wf_share_rest(time_after(pause));
+		}
 		rest(pause, ok ? "waiting for what is due next" : "waiting after an error");
 		if (!wf_workers_enabled && self->by_launcher)
 		{
@@ -426,6 +431,7 @@ wf_maintenance_main(Datum main_arg)
 {
 	WfWorkerSlot me;
 	Supervisor	self = {0};
+	WfRest		rested;
 
 	wf_worker_begin(main_arg, &me);
 	self.by = wf_dispatcher("pg_workflow maintenance");
@@ -435,6 +441,7 @@ wf_maintenance_main(Datum main_arg)
 	self.has_prepared = true;	/* there may be some from before */
 	self.nworkers = INT_MAX;	/* some may have ended just now */
 	wf_wake_listen(WF_WAKE_MAINTENANCE, NULL);
+	wf_alerts_begin(wf_rest_look(self.database, &rested) && rested.is_woken);
 	wf_rest_end(self.database);
 	wf_registry_ready();
 	supervise(&self);

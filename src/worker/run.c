@@ -27,6 +27,7 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "worker/alerts.h"
 #include "worker/calls_internal.h"
 #include "worker/fold.h"
 #include "worker/mocked.h"
@@ -248,6 +249,7 @@ run_and_commit(Run *run)
 	PG_END_TRY();
 	(void) run->by.perform("folding statistics", wf_fold_step, run, &fault);
 	(void) run->by.perform("leaving", disown, run, &fault);
+	wf_alerts_look(&run->by);
 }
 
 typedef struct Own

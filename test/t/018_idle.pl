@@ -59,7 +59,14 @@ sub state
 		SELECT 'commits', datname, xact_commit + xact_rollback FROM pg_stat_database WHERE datname <> 'watcher'
 		UNION ALL SELECT 'wal', NULL, pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0') ORDER BY 1, 2}, 'watcher');
 }
-my $before = state();
+# What was done is looked at for alerts once more, a few seconds later.
+my $before = '';
+for (1 .. 30)
+{
+	last if $before eq state();
+	$before = state();
+	sql('SELECT pg_sleep(3)', 'watcher');
+}
 my $until = time + 65;
 while (time < $until && state() eq $before)
 {

@@ -1,0 +1,335 @@
+--
+-- alert: alerts are opened for what is wrong, and cleared when it is over.
+--
+-- The maintenance worker and run() look; whoever comes second finds the lock
+-- taken.  Every change is a notification in the transaction that makes it.
+--
+
+CREATE TYPE workflow._alert_condition AS (
+  kind text, subject text, severity text, owner text, detail text, hint text);
+COMMENT ON TYPE workflow._alert_condition IS 'Inner: something that is wrong now';
+
+-- ------------------------------------------------------------------- changes
+
+-- What is told of a change; as a notification it has to be shorter than 8000 bytes.
+CREATE FUNCTION workflow._alert_message(alert workflow.alert, change text) RETURNS jsonb LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT jsonb_build_object(
+    'id', alert.alert_id, 'change', change, 'kind', alert.kind, 'subject', left(alert.subject, 500), 'severity', alert.severity,
+    'owner', left(alert.owner, 500), 'detail', left(alert.detail, 500), 'step', alert.step, 'at', workflow._now())
+$$;
+COMMENT ON FUNCTION workflow._alert_message(workflow.alert, text) IS 'Inner: what is told of the change of an alert';
+
+-- The key is that of the change: whoever tells it again meets the same effect.  That an endpoint
+-- fails is not sent there.  What cannot be sent is in the server's log, and the alert is there all the same.
+CREATE FUNCTION workflow._send_alert(alert workflow.alert, change text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  route workflow.alert_route;
+  submitter text;
+  sent record;
+BEGIN
+  SELECT r.* INTO route FROM workflow.alert_route AS r WHERE r.owner IN (alert.owner, '*') ORDER BY r.owner = '*' LIMIT 1;
+  IF route.endpoint IS NULL OR alert.subject = 'endpoint:' || route.endpoint THEN
+    RETURN;
+  END IF;
+  SELECT r.rolname INTO STRICT submitter FROM pg_roles AS r WHERE r.oid = route.created_oid;
+  SELECT * INTO sent FROM workflow._reserve_effect(
+    submitter, route.endpoint, 'call',
+    format('alert:%s:%s:%s', alert.alert_id, change, CASE change WHEN 'escalated' THEN alert.step ELSE alert.reopened END),
+    jsonb_build_object('method', 'POST', 'path', route.path,
+                       'body', workflow._alert_message(alert, change) || jsonb_build_object('hint', alert.hint, 'runbook', alert.runbook)),
+    NULL, NULL);
+  IF sent.is_new THEN
+    PERFORM workflow._enqueue_effect(sent.effect_id, route.endpoint);
+  END IF;
+EXCEPTION WHEN OTHERS THEN
+  RAISE LOG 'alert % of % cannot be sent to endpoint "%": %', alert.alert_id, alert.owner, route.endpoint, sqlerrm;
+END
+$$;
+COMMENT ON FUNCTION workflow._send_alert(workflow.alert, text) IS 'Inner: reserves the effect that tells the owner of an alert of its change';
+
+CREATE FUNCTION workflow._tell_alert(alert workflow.alert, change text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM pg_notify('workflow_alert', workflow._alert_message(alert, change)::text);
+  IF change IN ('opened', 'reopened', 'escalated', 'cleared') THEN
+    PERFORM workflow._send_alert(alert, change);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._tell_alert(workflow.alert, text) IS 'Inner: tells, at commit, whoever listens to workflow_alert what has changed';
+
+-- Of an alert that is not about a queue, the path is that of a queue with the same owner: the one with the shortest SLA.
+CREATE FUNCTION workflow._alert_path(alert_subject text, alert_owner text, OUT escalate_to text[], OUT sla interval) LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT q.escalate_to, q.sla FROM workflow.queue AS q
+  WHERE 'queue:' || q.queue = alert_subject OR alert_subject NOT LIKE 'queue:%' AND q.owner = alert_owner
+  ORDER BY q.sla, q.queue LIMIT 1
+$$;
+COMMENT ON FUNCTION workflow._alert_path(text, text) IS 'Inner: who gets an alert after its owner, and how long each has it';
+
+-- What the active version says of the queue, else of the workflow; else the heading of the kind.
+CREATE FUNCTION workflow._alert_runbook(alert_kind text, alert_subject text) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce(
+    (SELECT coalesce(d.document::jsonb #>> ARRAY['queues', q.queue, 'runbook'], d.document ->> 'runbook')
+     FROM workflow.workflow AS w
+     JOIN workflow.definition AS d ON d.workflow = w.workflow AND d.version = w.active_version
+     LEFT JOIN workflow.queue AS q ON 'queue:' || q.queue = alert_subject AND q.defined_by = 'workflow:' || w.workflow
+     WHERE q.queue IS NOT NULL OR alert_subject = 'workflow:' || w.workflow OR starts_with(alert_subject, format('state:%s/', w.workflow))
+     ORDER BY length(w.workflow) DESC LIMIT 1),
+    (SELECT k.runbook FROM workflow._alert_kinds() AS k WHERE k.kind = alert_kind))
+$$;
+COMMENT ON FUNCTION workflow._alert_runbook(text, text) IS 'Inner: where it says what to do about an alert';
+
+-- ---------------------------------------------------------------- evaluation
+
+-- What comes back within a quarter of an hour after it was cleared is the same alert.
+CREATE FUNCTION workflow._open_alerts(wrong workflow._alert_condition[]) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  opened workflow.alert;
+BEGIN
+  FOR opened IN
+    UPDATE workflow.alert AS a
+    SET cleared_at = NULL, gone_at = NULL, reopened = a.reopened + 1, last_seen_at = workflow._now(),
+        severity = w.severity, detail = w.detail, hint = w.hint
+    FROM unnest(wrong) AS w
+    WHERE a.alert_id = (SELECT o.alert_id FROM workflow.alert AS o
+                        WHERE o.kind = w.kind AND o.subject = w.subject AND o.cleared_at > workflow._now() - interval '15 minutes'
+                        ORDER BY o.cleared_at DESC LIMIT 1)
+      AND NOT EXISTS (SELECT FROM workflow.alert AS o WHERE o.kind = w.kind AND o.subject = w.subject AND o.cleared_at IS NULL)
+    RETURNING a.*
+  LOOP
+    PERFORM workflow._tell_alert(opened, 'reopened');
+  END LOOP;
+  FOR opened IN
+    INSERT INTO workflow.alert (kind, subject, severity, owner, subject_owner, detail, hint, runbook, opened_at, last_seen_at, escalates_at)
+    SELECT DISTINCT ON (w.kind, w.subject) w.kind, w.subject, w.severity, w.owner, w.owner, w.detail, w.hint, workflow._alert_runbook(w.kind, w.subject), workflow._now(), workflow._now(),
+           workflow._time_after(workflow._now(), p.sla)
+    FROM unnest(wrong) AS w, LATERAL workflow._alert_path(w.subject, w.owner) AS p
+    WHERE NOT EXISTS (SELECT FROM workflow.alert AS o WHERE o.kind = w.kind AND o.subject = w.subject AND o.cleared_at IS NULL)
+    ORDER BY w.kind, w.subject
+    ON CONFLICT (kind, subject) WHERE cleared_at IS NULL DO NOTHING
+    RETURNING *
+  LOOP
+    PERFORM workflow._tell_alert(opened, 'opened');
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION workflow._open_alerts(workflow._alert_condition[]) IS 'Inner: opens an alert for each thing that is wrong and has none';
+
+-- Rows are written when there is something new to see, or the last sight is a minute old.
+CREATE FUNCTION workflow._refresh_alerts(wrong workflow._alert_condition[]) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  present record;
+BEGIN
+  FOR present IN
+    UPDATE workflow.alert AS a
+    SET severity = w.severity, detail = w.detail, hint = w.hint, last_seen_at = workflow._now(), gone_at = NULL,
+        owner = CASE WHEN a.step = 0 THEN w.owner ELSE a.owner END, subject_owner = w.owner
+    FROM unnest(wrong) AS w, workflow.alert AS before
+    WHERE a.kind = w.kind AND a.subject = w.subject AND a.cleared_at IS NULL AND before.alert_id = a.alert_id
+      AND (a.severity <> w.severity OR a.gone_at IS NOT NULL OR a.step = 0 AND a.owner <> w.owner
+           OR a.last_seen_at <= workflow._now() - interval '1 minute')
+    RETURNING a, CASE WHEN before.severity <> a.severity THEN 'severity'
+                      WHEN before.owner <> a.owner THEN 'owner' END AS change
+  LOOP
+    IF present.change IS NOT NULL THEN
+      PERFORM workflow._tell_alert(present.a, present.change);
+    END IF;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION workflow._refresh_alerts(workflow._alert_condition[]) IS 'Inner: what is still wrong, as it is now';
+
+-- One that came back is believed to be over after a minute, when it came back again after two, and so on up to an hour.
+CREATE FUNCTION workflow._clear_after(reopened int) RETURNS interval LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN reopened = 0 THEN interval '0' ELSE least(interval '1 minute' * 2 ^ least(reopened - 1, 10), interval '1 hour') END
+$$;
+COMMENT ON FUNCTION workflow._clear_after(int) IS 'Inner: for how long a condition must have been gone for its alert to be cleared';
+
+CREATE FUNCTION workflow._clear_alerts(wrong workflow._alert_condition[]) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  gone workflow.alert;
+BEGIN
+  FOR gone IN
+    UPDATE workflow.alert AS a
+    SET gone_at = coalesce(a.gone_at, workflow._now()),
+        cleared_at = CASE WHEN coalesce(a.gone_at, workflow._now()) + workflow._clear_after(a.reopened) <= workflow._now() THEN workflow._now() END
+    WHERE a.cleared_at IS NULL
+      AND NOT EXISTS (SELECT FROM unnest(wrong) AS w WHERE w.kind = a.kind AND w.subject = a.subject)
+      AND (a.gone_at IS NULL OR a.gone_at + workflow._clear_after(a.reopened) <= workflow._now())
+    RETURNING a.*
+  LOOP
+    IF gone.cleared_at IS NOT NULL THEN
+      PERFORM workflow._tell_alert(gone, 'cleared');
+    END IF;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION workflow._clear_alerts(workflow._alert_condition[]) IS 'Inner: clears alerts of what is not wrong any more';
+
+-- Who has acknowledged an alert has it.
+CREATE FUNCTION workflow._escalate_alerts() RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  late record;
+  moved workflow.alert;
+BEGIN
+  FOR late IN
+    SELECT a.*, p.escalate_to[a.step + 1] AS next_owner, a.step + 1 < cardinality(p.escalate_to) AS has_more, p.sla
+    FROM workflow.alert AS a, LATERAL workflow._alert_path(a.subject, a.subject_owner) AS p
+    WHERE a.cleared_at IS NULL AND a.gone_at IS NULL AND a.acknowledged_at IS NULL AND a.escalates_at <= workflow._now()
+    FOR UPDATE OF a
+  LOOP
+    UPDATE workflow.alert AS a
+    SET step = CASE WHEN late.next_owner IS NULL THEN a.step ELSE a.step + 1 END, owner = coalesce(late.next_owner, a.owner),
+        escalates_at = CASE WHEN late.has_more THEN workflow._time_after(workflow._now(), late.sla) END
+    WHERE a.alert_id = late.alert_id RETURNING a.* INTO moved;
+    CONTINUE WHEN late.next_owner IS NULL;    -- the path has become shorter
+    PERFORM workflow._note('pg_workflow', 'escalate_alert', NULL, 'alert:' || late.alert_id, late.kind || ' of ' || late.subject,
+                           jsonb_build_object('step', moved.step, 'from', late.owner, 'to', moved.owner));
+    PERFORM workflow._tell_alert(moved, 'escalated');
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION workflow._escalate_alerts() IS 'Inner: hands alerts that nobody has acknowledged to the next in the path';
+
+-- While something is wrong it is looked at again: after five seconds at first, then less often.
+CREATE FUNCTION workflow._next_alert_look() RETURNS timestamptz LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT least(workflow._next_condition(), o.look, o.escalation)
+  FROM (SELECT min(CASE WHEN a.acknowledged_at IS NULL AND a.gone_at IS NULL AND a.escalates_at > workflow._now() THEN a.escalates_at END),
+               min(workflow._now() + greatest(interval '5 seconds', least(interval '1 minute', (workflow._now() - a.opened_at) / 12)))
+        FROM workflow.alert AS a WHERE a.cleared_at IS NULL) AS o (escalation, look)
+$$;
+COMMENT ON FUNCTION workflow._next_alert_look() IS 'Inner: when to look for what is wrong again; null: when something happens';
+
+-- Whole tables are never read, however cheap that looks for a limit.
+-- next_at: when to look again, if nothing happens; notice: how long what happens may stay unseen.
+CREATE FUNCTION workflow._look_for_alerts(OUT next_at timestamptz, OUT notice interval) LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+  wrong workflow._alert_condition[];
+BEGIN
+  SELECT min(workflow._warn_after(q.sla)) INTO notice FROM workflow.queue AS q;
+  IF NOT pg_try_advisory_xact_lock('workflow.alert'::regclass::oid::int, 0) THEN
+    next_at := workflow._now() + interval '5 seconds';    -- somebody else looks
+    RETURN;
+  END IF;
+  PERFORM workflow._look_at_gates();
+  wrong := ARRAY(SELECT ROW(c.*)::workflow._alert_condition FROM workflow._alert_conditions() AS c);
+  IF wrong <> '{}' OR EXISTS (SELECT FROM workflow.alert AS a WHERE a.cleared_at IS NULL) THEN
+    PERFORM workflow._refresh_alerts(wrong);
+    PERFORM workflow._open_alerts(wrong);
+    PERFORM workflow._clear_alerts(wrong);
+    PERFORM workflow._escalate_alerts();
+  END IF;
+  next_at := workflow._next_alert_look();
+END
+$$;
+COMMENT ON FUNCTION workflow._look_for_alerts() IS 'Inner: opens, clears and escalates alerts';
+
+-- --------------------------------------------------------------- acknowledge
+
+CREATE FUNCTION workflow._acknowledge_alert(caller text, id bigint, note text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  present workflow.alert;
+BEGIN
+  PERFORM workflow._require_given(id IS NOT NULL, 'id');
+  SELECT a.* INTO present FROM workflow.alert AS a WHERE a.alert_id = id FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'alert % does not exist', id
+      USING ERRCODE = 'WF012',
+            DETAIL = 'An alert is named by its id.',
+            HINT = 'SELECT id, kind, subject FROM workflow.alerts WHERE cleared_at IS NULL; shows the open ones.';
+  ELSIF present.cleared_at IS NOT NULL THEN
+    RAISE EXCEPTION 'alert % is cleared', id
+      USING ERRCODE = 'WF002',
+            DETAIL = format('%s of %s ended at %s.', present.kind, present.subject, present.cleared_at),
+            HINT = 'There is nothing left to acknowledge.';
+  END IF;
+  UPDATE workflow.alert AS a
+  SET acknowledged_by = caller, acknowledged_at = workflow._now(), note = _acknowledge_alert.note
+  WHERE a.alert_id = id RETURNING a.* INTO present;
+  PERFORM workflow._note(caller, 'acknowledge_alert', NULL, 'alert:' || id, note,
+                         jsonb_build_object('kind', present.kind, 'subject', present.subject));
+  PERFORM workflow._tell_alert(present, 'acknowledged');
+END
+$$;
+COMMENT ON FUNCTION workflow._acknowledge_alert(text, bigint, text) IS 'Inner: acknowledge_alert()';
+
+CREATE FUNCTION workflow.acknowledge_alert(id bigint, note text DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.acknowledge_alert(bigint, text) IS
+  'Says that the caller sees to an open alert: it is not escalated any further';
+
+-- -------------------------------------------------------------------- routes
+
+CREATE FUNCTION workflow._alert_to(caller text, owner text, endpoint text, path text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  PERFORM workflow._require_given(owner IS NOT NULL, 'owner');
+  IF endpoint IS NOT NULL THEN
+    PERFORM workflow._require_given(path IS NOT NULL, 'path');
+    PERFORM workflow._require_endpoint(endpoint);
+    IF NOT has_server_privilege(caller, endpoint, 'USAGE') THEN
+      RAISE EXCEPTION 'permission denied for endpoint "%"', endpoint
+        USING ERRCODE = 'insufficient_privilege',
+              DETAIL = format('Alerts would be sent by the rights of "%s".', caller),
+              HINT = format('GRANT USAGE ON FOREIGN SERVER %I TO %I;', endpoint, caller);
+    END IF;
+  END IF;
+  INSERT INTO workflow.alert_route AS r (owner, endpoint, path, created_by, created_at, created_oid)
+  VALUES (owner, endpoint, path, caller, workflow._now(), to_regrole(quote_ident(caller)))
+  ON CONFLICT ON CONSTRAINT alert_route_pkey DO UPDATE
+  SET endpoint = excluded.endpoint, path = excluded.path, created_by = excluded.created_by,
+      created_at = excluded.created_at, created_oid = excluded.created_oid;
+  PERFORM workflow._note(caller, 'alert_to', NULL, 'owner:' || owner, NULL, jsonb_build_object('endpoint', endpoint, 'path', path));
+END
+$$;
+COMMENT ON FUNCTION workflow._alert_to(text, text, text, text) IS 'Inner: alert_to()';
+
+CREATE FUNCTION workflow.alert_to(owner text, endpoint text, path text) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.alert_to(text, text, text) IS
+  'Sends what happens to the alerts of an owner (* is everybody else) to an endpoint, as a durable POST for each change; a null endpoint ends that';
+
+CREATE VIEW workflow.alert_routes AS
+SELECT r.owner, r.endpoint, r.path, r.created_by, r.created_at FROM workflow.alert_route AS r WHERE r.endpoint IS NOT NULL ORDER BY r.owner;
+COMMENT ON VIEW workflow.alert_routes IS 'Where alerts are sent, by their owner';
+
+-- ---------------------------------------------------------------------- view
+
+CREATE VIEW workflow.alerts AS
+SELECT a.alert_id AS id, a.kind, a.subject, a.severity, a.owner, a.detail, a.hint, a.runbook,
+       a.opened_at, a.cleared_at, a.acknowledged_by, a.acknowledged_at, a.note, a.last_seen_at,
+       a.step, a.escalates_at, a.reopened
+FROM workflow.alert AS a
+ORDER BY a.cleared_at IS NOT NULL, a.severity, coalesce(a.cleared_at, a.opened_at) DESC, a.alert_id;
+COMMENT ON VIEW workflow.alerts IS 'What is wrong and whose it is, the open ones first; and what was';
+COMMENT ON COLUMN workflow.alerts.subject IS 'What is wrong: queue:name, state:workflow/state, endpoint:name, workflow:name, database:name, sequence:name';
+COMMENT ON COLUMN workflow.alerts.severity IS 'page (somebody is called at any time) or ticket';
+COMMENT ON COLUMN workflow.alerts.owner IS 'Whose it is now: of the subject, or a later step of the escalation path';
+COMMENT ON COLUMN workflow.alerts.reopened IS 'How often it came back soon after it was cleared';

@@ -1,0 +1,45 @@
+--
+-- What happens to the alerts of an owner is sent to an endpoint, once for each change.
+--
+CREATE EXTENSION pg_workflow;
+SET client_min_messages = warning;
+CREATE SERVER chat FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://chat.invalid', dedup 'key', owner 'chat-team');
+SELECT workflow.create_queue('mail', owner => 'ops', sla => '10 minutes', escalate_to => '{lead}');
+CREATE VIEW sent AS SELECT key, path, submitted_by = current_user AS mine, state FROM workflow.effect WHERE key LIKE 'alert:%' ORDER BY effect_id;
+
+-- a route needs an endpoint that its maker may use
+SELECT workflow.alert_to('ops', 'chatt', '/ops');
+CREATE ROLE alert_route_operator;
+SELECT workflow.grant_role('alert_route_operator', 'operator');
+SET ROLE alert_route_operator;
+SELECT workflow.alert_to('ops', 'chat', '/ops');
+RESET ROLE;
+SELECT workflow.alert_to('ops', 'chat', '/ops');
+SELECT workflow.alert_to('*', 'chat', '/all');
+SELECT owner, endpoint, path FROM workflow.alert_routes;
+
+-- opened, escalated (then it is somebody else's), cleared: one each, however often is looked
+SELECT workflow.enqueue('mail', '{}', key => 'one') > 0 AS enqueued;
+SET pg_workflow.clock = '+11 minutes';
+SELECT FROM workflow._look_for_alerts();
+SELECT FROM workflow._look_for_alerts();
+SET pg_workflow.clock = '+22 minutes';
+SELECT FROM workflow._look_for_alerts();
+SELECT count(*) FROM workflow.claim('mail', 'me', 1, '1 hour');
+SELECT FROM workflow._look_for_alerts();
+TABLE sent;
+SELECT jsonb_object_keys(convert_from(body, 'UTF8')::jsonb) FROM workflow.effect WHERE key = 'alert:1:opened:0' ORDER BY 1;
+
+-- that an endpoint fails is not sent there
+UPDATE workflow.endpoint SET breaker = 'open', breaker_since = now(), breaker_reason = 'it is down';
+SELECT FROM workflow._look_for_alerts();
+SELECT count(*) FROM workflow.alerts WHERE subject = 'endpoint:chat';
+SELECT count(*) FROM sent;
+
+-- a route that leads nowhere any more: the alert is there all the same
+UPDATE workflow.endpoint SET breaker = 'closed';
+SELECT workflow.alert_to('*', NULL, NULL);
+SELECT workflow.alert_to('ops', NULL, NULL);
+SELECT owner FROM workflow.alert_routes;
+DROP OWNED BY alert_route_operator;
+DROP ROLE alert_route_operator;
