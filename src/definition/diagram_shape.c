@@ -170,6 +170,7 @@ append_outline(StringInfo out, const WfBox *box, const char *class, const char *
 
 			if (*c == '+' || *c == '-')
 				value += strtod(c, (char **) &c);
+			appendStringInfoChar(out, ' ');
 			wf_svg_number(out, value);
 		}
 	}
