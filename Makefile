@@ -38,7 +38,8 @@ endif
 # ---- SQL -------------------------------------------------------------------
 # The order is the dependency order; a piece may use only the pieces above it.
 SQL_PIECES  = header tables base cluster schema definition check diagram version retry queue effect verification endpoint mock \
-              item spawn migrate enforce draft inbox review http worker monitor grants
+              item spawn migrate enforce draft inbox review http worker monitor \
+              report report_style report_charts report_parts grants
 INSTALL_SQL = build/$(EXTENSION)--$(EXTVERSION).sql
 DATA_built  = $(INSTALL_SQL)
 DATA        = $(wildcard sql/released/*.sql sql/upgrade/*.sql)

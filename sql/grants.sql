@@ -22,13 +22,13 @@ AS $$
                     purge_effects,revert,compensate,adopt_cluster,
                     create_source,drop_source,receive,feed,dismiss_webhook,verify_webhook,input_ref,
                     start_workers,stop_workers,list_workers,run,mock,document,diagram,diff,
-                    where_is,children,timeline,if_run_again,if_run_twice,transitions_of,verify_table,verify,health}',
+                    where_is,children,timeline,if_run_again,if_run_twice,transitions_of,verify_table,verify,health,report_html}',
                   '{*}'),
     ('designer',  '{define,check,document,diagram,diff,activate,retire,migrate,enforce,unenforce,transitions_of,verify_table,
                     new,add_state,add_transition,add_queue,add_policy,add_activity,remove_part,publish,discard_draft,create_queue,alter_queue,subscribe,unsubscribe,schema_errors,schema_valid,submit,send,call,input_ref,run,mock,list_workers,
-                    where_is,children,timeline,if_run_again,if_run_twice,verify,health}',
+                    where_is,children,timeline,if_run_again,if_run_twice,verify,health,report_html}',
                   '{*}'),
-    ('monitor',   '{list_workers,document,diagram,diff,where_is,children,timeline,transitions_of,verify_table,if_run_again,if_run_twice,verify,health}',
+    ('monitor',   '{list_workers,document,diagram,diff,where_is,children,timeline,transitions_of,verify_table,if_run_again,if_run_twice,verify,health,report_html}',
                   '{*}')
 $$;
 COMMENT ON FUNCTION workflow._role_kinds() IS
