@@ -4,6 +4,7 @@
 #   make install     put it where PG_CONFIG points
 #   make demo        the whole enrichment flow, on a throw-away server
 #   make diagrams    draws the pictures in docs/ and README.md anew
+#   make report-image  takes the picture of the demo's report anew
 #   make test        every check and every test
 #   make lint        the checks that run in seconds
 #   make indent      lay out the C sources
@@ -80,7 +81,7 @@ TESTS =
 POINTS = build/points.so
 RUN_TESTS = PG_CONFIG='$(PG_CONFIG)' PGXS='$(PGXS)' tools/run_tests
 
-.PHONY: test installcheck check-regress check-isolation check-tap check-stress lint indent demo diagrams test-matrix bench bench-http bench-queues bench-transitions
+.PHONY: test installcheck check-regress check-isolation check-tap check-stress lint indent demo diagrams report-image test-matrix bench bench-http bench-queues bench-transitions
 
 test:
 	@$(MAKE) -s all install
@@ -119,6 +120,9 @@ demo:
 diagrams:
 	@$(MAKE) -s all install
 	@PG_CONFIG='$(PG_CONFIG)' tools/diagrams $(DIAGRAMS)
+
+report-image: demo
+	@tools/report_image build/demo/report.html
 
 test-matrix:
 	@tools/test_matrix

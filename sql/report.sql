@@ -147,7 +147,7 @@ COMMENT ON TYPE workflow._report_frame IS
   'Inner: what the parts of a report share: its span, cut at starts into hours, days, ..., and whether it shows keys and error texts';
 
 CREATE FUNCTION workflow._report_frame(caller text, since interval, details boolean) RETURNS workflow._report_frame
-LANGUAGE plpgsql
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -183,7 +183,7 @@ COMMENT ON FUNCTION workflow._report_frame(text, interval, boolean) IS
 
 -- A part that fails says so in its place, and takes nothing else with it.
 CREATE FUNCTION workflow._report_part(frame workflow._report_frame, part text) RETURNS text
-LANGUAGE plpgsql
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -210,52 +210,10 @@ $$;
 COMMENT ON FUNCTION workflow._report_parts() IS
   'Inner: the parts of a report in their order; part x is written by _report_x()';
 
--- The numbers that one looks at first.
-CREATE FUNCTION workflow._report_tile(name text, value text, remark text) RETURNS text
-LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT '<div class="tile"><dt>' || name || '</dt><dd>' || value || coalesce('<small>' || remark || '</small>', '') || '</dd></div>' || chr(10)
-$$;
-COMMENT ON FUNCTION workflow._report_tile(text, text, text) IS
-  'Inner: one of the large numbers of a report';
-
-CREATE FUNCTION workflow._report_tiles(frame workflow._report_frame) RETURNS text
-LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-AS $$
-  WITH job AS MATERIALIZED (
-    SELECT coalesce(sum(q.ready), 0) AS ready, coalesce(sum(q.running), 0) AS running, coalesce(sum(q.delayed), 0) AS delayed,
-           count(*) FILTER (WHERE q.sla_breached) AS late
-    FROM workflow.queues AS q
-  ), dead AS (
-    SELECT count(*) AS n FROM (SELECT FROM workflow.dead_letters LIMIT 10000) AS d
-  ), effect AS (
-    SELECT count(*) FILTER (WHERE e.state = 'held') AS held, count(*) FILTER (WHERE e.state = 'unknown') AS unknown,
-           count(*) FILTER (WHERE e.state = 'blocked') AS blocked
-    FROM workflow.effect AS e WHERE e.state IN ('held', 'unknown', 'blocked')
-  ), review AS (
-    SELECT count(*) AS open, count(*) FILTER (WHERE r.due_at < frame.to_at) AS overdue
-    FROM workflow.review AS r WHERE r.closed_at IS NULL AND r.decided_at IS NULL
-  )
-  SELECT '<dl class="tiles">' || chr(10)
-    || workflow._report_tile('Ready jobs', workflow._report_number(j.ready),
-         workflow._report_number(j.running) || ' running, ' || workflow._report_number(j.delayed) || ' due later')
-    || workflow._report_tile('Queues past their SLA', workflow._report_trouble(j.late), 'by the oldest job that could run')
-    || workflow._report_tile('Dead letters', workflow._report_trouble(d.n) || CASE WHEN d.n >= 10000 THEN ' or more' ELSE '' END, 'wait for their owners')
-    || workflow._report_tile('Effects held', workflow._report_trouble(e.held),
-         workflow._report_number(e.unknown) || ' unknown, ' || workflow._report_number(e.blocked) || ' blocked')
-    || workflow._report_tile('Open reviews', workflow._report_number(r.open), workflow._report_trouble(r.overdue) || ' overdue')
-    || '</dl>' || chr(10)
-  FROM job AS j, dead AS d, effect AS e, review AS r
-$$;
-COMMENT ON FUNCTION workflow._report_tiles(workflow._report_frame) IS
-  'Inner: the large numbers at the top of a report';
-
 -- -------------------------------------------------------------------- page
 
 CREATE FUNCTION workflow._report_head(frame workflow._report_frame) RETURNS text
-LANGUAGE sql
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT '<header><h1>Workflow report <span>' || workflow._report_text(current_database()) || '</span></h1>' || chr(10)
@@ -273,7 +231,7 @@ COMMENT ON FUNCTION workflow._report_head(workflow._report_frame) IS
   'Inner: the head of a report: of what, from when to when, by whom';
 
 CREATE FUNCTION workflow._report_foot(frame workflow._report_frame) RETURNS text
-LANGUAGE sql
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT '<footer><p>' || CASE WHEN frame.details
@@ -285,9 +243,10 @@ COMMENT ON FUNCTION workflow._report_foot(workflow._report_frame) IS
   'Inner: the end of a report: what is on it and what is not';
 
 CREATE FUNCTION workflow._report_html(caller text, since interval, details boolean) RETURNS text
-LANGUAGE plpgsql
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET intervalstyle = postgres
+SET jit = off
 AS $$
 DECLARE
   frame workflow._report_frame := workflow._report_frame(caller, since, details);

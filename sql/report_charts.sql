@@ -39,9 +39,10 @@ COMMENT ON FUNCTION workflow._report_axis_time(timestamptz, text) IS
   'Inner: a time at the axis of a chart';
 
 -- Bars over time: lower[i] and, upon it and hatched, upper[i] from starts[i] on.
--- id is unique on the page.
+-- id is unique on the page.  What is before known_from, if not null, is not known.
 CREATE FUNCTION workflow._report_bars(
-  id text, frame workflow._report_frame, title text, lower_name text, lower bigint[], upper_name text, upper bigint[]) RETURNS text
+  id text, frame workflow._report_frame, title text, lower_name text, lower bigint[], upper_name text, upper bigint[],
+  known_from timestamptz) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -53,6 +54,7 @@ AS $$
   ), scale AS (
     SELECT count(*)::numeric AS bars, workflow._report_ceiling(max(b.low + b.up)) AS top, sum(b.low) AS low, sum(b.up) AS up,
            max(b.low + b.up) AS most,
+           round(100.0 * count(*) FILTER (WHERE b.at + frame.unit::interval <= known_from) / count(*), 3) AS unread,
            (SELECT min(n) FROM unnest(ARRAY[1, 2, 3, 4, 6, 12, 24]) AS n WHERE n * 6 >= cardinality(frame.starts) OR n = 24) AS stride
     FROM bar AS b
   ), drawn AS (
@@ -62,6 +64,7 @@ AS $$
     FROM bar AS b, scale AS s
   )
   SELECT '<figure class="chart"><figcaption>' || title || ' <b>' || workflow._report_number(s.low + s.up) || '</b>'
+    || CASE WHEN known_from IS NULL THEN '' ELSE '<span class="key">since ' || workflow._report_time(known_from) || '</span>' END
     || CASE WHEN upper_name IS NULL THEN '' ELSE
          '<span class="key"><i class="low"></i>' || lower_name || ' ' || workflow._report_number(s.low)
          || '<i class="up"></i>' || upper_name || ' ' || workflow._report_number(s.up) || '</span>' END
@@ -74,19 +77,21 @@ AS $$
     || '<defs><pattern id="hatch-' || id || '" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="hatch-ground" width="5" height="5"/><rect class="hatch-line" width="2" height="5"/></pattern></defs>'
     || (SELECT string_agg('<line class="grid" x1="0" x2="100%" y1="' || 152 - 140 * g.part || '" y2="' || 152 - 140 * g.part || '"/>', '')
         FROM unnest(ARRAY[0, 0.5, 1]) AS g (part)) || chr(10)
+    || CASE WHEN s.unread > 0 THEN '<g><title>not read</title><rect class="unread" x="0" width="' || s.unread || '%" y="12" height="140"/>'
+         || CASE WHEN s.unread > 25 THEN '<text class="unread-text" x="' || s.unread / 2 || '%" y="86">not read</text>' ELSE '' END || '</g>' ELSE '' END
     || (SELECT string_agg(
-          '<g><title>' || to_char(d.at, 'YYYY-MM-DD HH24:MI') || ': ' || d.low || ' ' || lower_name
+          CASE WHEN d.at + frame.unit::interval <= known_from THEN '' ELSE '<g><title>' || to_char(d.at, 'YYYY-MM-DD HH24:MI') || ': ' || d.low || ' ' || lower_name
           || CASE WHEN upper_name IS NULL THEN '' ELSE ', ' || d.up || ' ' || upper_name END || '</title>'
           || '<rect class="touch" x="' || d.x || '%" width="' || d.width || '%" y="12" height="140"/>'
           || CASE WHEN d.low > 0 THEN '<rect class="low" x="' || d.x || '%" width="' || d.width || '%" y="' || 152 - greatest(d.low_height, 1.5) || '" height="' || greatest(d.low_height, 1.5) || '"/>' ELSE '' END
           || CASE WHEN d.up > 0 THEN '<rect class="up" fill="url(#hatch-' || id || ')" x="' || d.x || '%" width="' || d.width || '%" y="' || 152 - d.low_height - greatest(d.up_height, 1.5) || '" height="' || greatest(d.up_height, 1.5) || '"/>' ELSE '' END
-          || '</g>', chr(10) ORDER BY d.place) FROM drawn AS d) || chr(10)
+          || '</g>' END, chr(10) ORDER BY d.place) FROM drawn AS d) || chr(10)
     || (SELECT string_agg('<text class="tick' || CASE WHEN d.marked_first THEN '' ELSE ' wide' END || '" x="' || d.x || '%" y="168">'
                           || workflow._report_axis_time(d.at, frame.unit) || '</text>', '' ORDER BY d.place) FROM drawn AS d WHERE d.marked)
     || '</svg></div></figure>' || chr(10)
   FROM scale AS s
 $$;
-COMMENT ON FUNCTION workflow._report_bars(text, workflow._report_frame, text, text, bigint[], text, bigint[]) IS
+COMMENT ON FUNCTION workflow._report_bars(text, workflow._report_frame, text, text, bigint[], text, bigint[], timestamptz) IS
   'Inner: a chart of one or two counts over the span of a report';
 
 -- How much of a limit is used, with a mark where the limit is.

@@ -5,7 +5,7 @@
 -- ------------------------------------------------------------------ health
 
 CREATE FUNCTION workflow._report_health(frame workflow._report_frame) RETURNS text
-LANGUAGE sql
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH found AS MATERIALIZED (SELECT * FROM workflow._health(frame.caller))
@@ -28,7 +28,7 @@ COMMENT ON FUNCTION workflow._report_health(workflow._report_frame) IS
 -- The page of a month's log that the moves since a time begin on.  The log is
 -- only appended to, so that its order is that of time, but for what commits late.
 CREATE FUNCTION workflow._report_first_page(log regclass, pages bigint, from_at timestamptz) RETURNS bigint
-LANGUAGE plpgsql
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -57,7 +57,7 @@ COMMENT ON FUNCTION workflow._report_first_page(regclass, bigint, timestamptz) I
 -- where that ends, if before all of the span was read.
 CREATE FUNCTION workflow._report_moves(
   frame workflow._report_frame, most_pages bigint, OUT moves bigint[], OUT started bigint[], OUT known_from timestamptz)
-LANGUAGE plpgsql
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -83,7 +83,7 @@ BEGIN
       EXECUTE format('SELECT max(t.at) FROM %s AS t WHERE t.ctid >= ''(%s,0)'' AND t.ctid < ''(%s,0)''', log, first, first + 1) INTO known_from;
     END IF;
     FOR part IN EXECUTE format(
-      'SELECT width_bucket(t.at, $1) AS bar, count(*) AS moves, count(*) FILTER (WHERE t.kind = ''submit'' AND t.item_id IS NOT NULL) AS started
+      'SELECT width_bucket(t.at, $1) AS bar, count(*) AS moves, count(t.item_id) FILTER (WHERE t.kind = ''submit'') AS started
        FROM %s AS t WHERE t.ctid >= ''(%s,0)'' AND t.at >= $2 AND t.at <= $3 GROUP BY 1', log, first)
       USING frame.starts, coalesce(known_from, frame.from_at), frame.to_at
     LOOP
@@ -109,39 +109,51 @@ COMMENT ON FUNCTION workflow._report_may_read(regclass, bigint) IS
   'Inner: whether a table, or an index on a part of it, has no more rows than a report reads';
 
 CREATE FUNCTION workflow._report_ended(frame workflow._report_frame, OUT well bigint[], OUT otherwise bigint[])
-LANGUAGE sql
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  WITH ended AS (
-    SELECT width_bucket(i.since, frame.starts) AS bar, i.outcome, count(*) AS n
-    FROM workflow.item AS i WHERE i.outcome IS NOT NULL AND i.since >= frame.from_at AND i.since <= frame.to_at
+#variable_conflict use_column
+DECLARE
+  starts timestamptz[] := frame.starts;
+  from_at timestamptz := frame.from_at;
+  to_at timestamptz := frame.to_at;
+  part record;
+BEGIN
+  IF NOT workflow._report_may_read('workflow.item', 3000000) THEN
+    RETURN;
+  END IF;
+  well := array_fill(0::bigint, ARRAY[cardinality(starts)]);
+  otherwise := well;
+  FOR part IN
+    SELECT width_bucket(i.since, starts) AS bar, i.outcome, count(*) AS n
+    FROM workflow.item AS i WHERE i.outcome IS NOT NULL AND i.since >= from_at AND i.since <= to_at
     GROUP BY 1, 2
-  ), bar AS (
-    SELECT b.place, sum(e.n) FILTER (WHERE workflow._is_success(e.outcome, NULL)) AS well,
-           sum(e.n) FILTER (WHERE NOT workflow._is_success(e.outcome, NULL)) AS otherwise
-    FROM unnest(frame.starts) WITH ORDINALITY AS b (at, place) LEFT JOIN ended AS e ON e.bar = b.place
-    GROUP BY b.place
-  )
-  SELECT array_agg(coalesce(b.well, 0)::bigint ORDER BY b.place), array_agg(coalesce(b.otherwise, 0)::bigint ORDER BY b.place)
-  FROM bar AS b WHERE workflow._report_may_read('workflow.item', 3000000)
+  LOOP
+    IF workflow._is_success(part.outcome, NULL) THEN
+      well[part.bar] := well[part.bar] + part.n;
+    ELSE
+      otherwise[part.bar] := otherwise[part.bar] + part.n;
+    END IF;
+  END LOOP;
+END
 $$;
 COMMENT ON FUNCTION workflow._report_ended(workflow._report_frame) IS
   'Inner: items that ended over the span of a report; null where there are too many items to look at';
 
 -- The charts, and the same numbers for who cannot see them.
 CREATE FUNCTION workflow._report_throughput(frame workflow._report_frame) RETURNS text
-LANGUAGE sql
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH count AS MATERIALIZED (
     SELECT m.moves, m.started, m.known_from, e.well, e.otherwise, regexp_replace(frame.unit, '^1 ', '') AS unit,
            (SELECT sum(n) FROM unnest(m.moves) AS n) AS total
-    FROM workflow._report_moves(frame, 16000) AS m, workflow._report_ended(frame) AS e
+    FROM workflow._report_moves(frame, 8000) AS m, workflow._report_ended(frame) AS e
   )
   SELECT CASE WHEN c.total = 0 THEN '<p class="empty">Nothing moved in this time.</p>' || chr(10)
-    ELSE '<div class="charts">' || workflow._report_bars('started', frame, 'Items started', 'items', c.started, NULL, NULL)
-      || CASE WHEN c.well IS NULL THEN '' ELSE workflow._report_bars('ended', frame, 'Items ended', 'well', c.well, 'otherwise', c.otherwise) END
-      || workflow._report_bars('moves', frame, 'Moves', 'moves', c.moves, NULL, NULL) || '</div>' || chr(10)
+    ELSE '<div class="charts">' || workflow._report_bars('started', frame, 'Items started', 'items', c.started, NULL, NULL, c.known_from)
+      || CASE WHEN c.well IS NULL THEN '' ELSE workflow._report_bars('ended', frame, 'Items ended', 'well', c.well, 'otherwise', c.otherwise, NULL) END
+      || workflow._report_bars('moves', frame, 'Moves', 'moves', c.moves, NULL, NULL, c.known_from) || '</div>' || chr(10)
       || '<details><summary>The numbers</summary>' || workflow._report_table('Throughput by ' || c.unit, 'tnnnn',
            CASE WHEN c.well IS NULL THEN '{From,Started,Moves}'::text[] ELSE '{From,Started,"Ended well","Ended otherwise",Moves}' END,
            (SELECT string_agg(CASE WHEN c.well IS NULL
@@ -165,16 +177,23 @@ COMMENT ON FUNCTION workflow._report_throughput(workflow._report_frame) IS
 -- or longer.  Nothing, where there are too many to look at.
 CREATE FUNCTION workflow._report_stands(frame workflow._report_frame)
 RETURNS TABLE (workflow text, version int, state text, items bigint, oldest timestamptz, ages bigint[])
-LANGUAGE sql
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT i.workflow, i.version, i.state, count(*), min(i.since),
-         ARRAY[count(*) FILTER (WHERE i.since > frame.to_at - interval '1 hour'),
-               count(*) FILTER (WHERE i.since <= frame.to_at - interval '1 hour' AND i.since > frame.to_at - interval '1 day'),
-               count(*) FILTER (WHERE i.since <= frame.to_at - interval '1 day' AND i.since > frame.to_at - interval '7 days'),
-               count(*) FILTER (WHERE i.since <= frame.to_at - interval '7 days')]
-  FROM workflow.item AS i WHERE i.outcome IS NULL AND workflow._report_may_read('workflow.item_live', 3000000)
-  GROUP BY i.workflow, i.version, i.state
+#variable_conflict use_column
+DECLARE
+  hour_ago timestamptz := frame.to_at - interval '1 hour';
+  day_ago timestamptz := frame.to_at - interval '1 day';
+  week_ago timestamptz := frame.to_at - interval '7 days';
+BEGIN
+  IF workflow._report_may_read('workflow.item_live', 3000000) THEN
+    RETURN QUERY
+      SELECT n.workflow, n.version, n.state, n.items, n.oldest, ARRAY[n.hour, n.day - n.hour, n.week - n.day, n.items - n.week]
+      FROM (SELECT i.workflow, i.version, i.state, count(*) AS items, min(i.since) AS oldest, count(*) FILTER (WHERE i.since > hour_ago) AS hour,
+                   count(*) FILTER (WHERE i.since > day_ago) AS day, count(*) FILTER (WHERE i.since > week_ago) AS week
+            FROM workflow.item AS i WHERE i.outcome IS NULL GROUP BY i.workflow, i.version, i.state) AS n;
+  END IF;
+END
 $$;
 COMMENT ON FUNCTION workflow._report_stands(workflow._report_frame) IS
   'Inner: where live items stand, for a report';
@@ -182,7 +201,7 @@ COMMENT ON FUNCTION workflow._report_stands(workflow._report_frame) IS
 -- The drawing of a version with what stands in it.  The style is the same in
 -- all drawings: the page has it once, and prints it light.
 CREATE FUNCTION workflow._report_diagram(name text, version int, counts jsonb) RETURNS text
-LANGUAGE sql
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT '<figure class="diagram"><figcaption>' || workflow._report_text(name) || ', version ' || version || '</figcaption>'
@@ -209,7 +228,7 @@ COMMENT ON FUNCTION workflow._report_diagram_style() IS
 -- What is drawn: the workflows with the most live items, each in the version
 -- that has most of them, if it is not too large for a page.
 CREATE FUNCTION workflow._report_workflows(frame workflow._report_frame) RETURNS text
-LANGUAGE sql
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH stand AS MATERIALIZED (
@@ -264,7 +283,7 @@ COMMENT ON FUNCTION workflow._report_workflows(workflow._report_frame) IS
 -- ------------------------------------------------------------------ queues
 
 CREATE FUNCTION workflow._report_queues(frame workflow._report_frame) RETURNS text
-LANGUAGE sql
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH found AS MATERIALIZED (
@@ -295,7 +314,7 @@ COMMENT ON FUNCTION workflow._report_queues(workflow._report_frame) IS
 -- ------------------------------------------------------------ dead letters
 
 CREATE FUNCTION workflow._report_dead_letters(frame workflow._report_frame) RETURNS text
-LANGUAGE sql
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH found AS MATERIALIZED (
@@ -329,15 +348,15 @@ COMMENT ON FUNCTION workflow._report_dead_letters(workflow._report_frame) IS
 -- ----------------------------------------------------------------- effects
 
 -- Of the span, those that have ended; now, those that have not.
-CREATE FUNCTION workflow._report_effect_counts(frame workflow._report_frame, most bigint)
+CREATE FUNCTION workflow._report_effect_counts(since timestamptz, most bigint)
 RETURNS TABLE (endpoint text, succeeded bigint, failed bigint, dead bigint, cancelled bigint, waiting bigint, in_flight bigint, unknown bigint, held bigint, blocked bigint, looked_at bigint)
-LANGUAGE sql
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  WITH ended AS (
+  WITH ended AS MATERIALIZED (
     SELECT n.endpoint_id, n.state, count(*) AS n
     FROM (SELECT e.endpoint_id, e.state FROM workflow.effect AS e
-          WHERE e.finished_at >= frame.from_at AND e.finished_at IS NOT NULL AND e.purged_at IS NULL
+          WHERE e.finished_at >= since AND e.finished_at IS NOT NULL AND e.purged_at IS NULL
           ORDER BY e.finished_at DESC LIMIT most) AS n
     GROUP BY 1, 2
   ), open AS (
@@ -353,21 +372,23 @@ AS $$
   LEFT JOIN (SELECT * FROM ended UNION ALL SELECT * FROM open) AS c USING (endpoint_id)
   GROUP BY p.endpoint
 $$;
-COMMENT ON FUNCTION workflow._report_effect_counts(workflow._report_frame, bigint) IS
+COMMENT ON FUNCTION workflow._report_effect_counts(timestamptz, bigint) IS
   'Inner: effects by endpoint and state, for a report; looked_at is how many of the span there were, at most most';
 
 CREATE FUNCTION workflow._report_effects(frame workflow._report_frame) RETURNS text
-LANGUAGE sql
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH count AS MATERIALIZED (
     SELECT c.*, s.owner, s.dedup, s.breaker, s.paused_at, s.endpoint IS NULL AS is_gone,
            row_number() OVER (ORDER BY c.held + c.unknown + c.blocked DESC, c.succeeded + c.failed + c.dead DESC, c.endpoint) AS place
-    FROM workflow._report_effect_counts(frame, 200000) AS c LEFT JOIN workflow.endpoints AS s ON s.endpoint = c.endpoint
+    FROM workflow._report_effect_counts(frame.from_at, 100000) AS c LEFT JOIN workflow.endpoints AS s ON s.endpoint = c.endpoint
   ), asked AS MATERIALIZED (
-    SELECT e.effect_id, e.endpoint, e.key, e.state, e.owner, e.reason, e.error_class, e.item_id, e.created_at, w.owner AS workflow_owner,
-           row_number() OVER (ORDER BY e.state = 'held' DESC, e.state = 'unknown' DESC, e.created_at, e.effect_id) AS place
-    FROM (SELECT e.* FROM workflow.effects AS e WHERE e.state IN ('unknown', 'held', 'blocked') LIMIT 10000) AS e
+    SELECT e.effect_id, e.endpoint, e.key, e.state, e.owner, e.reason, e.error_class, e.item_id, e.created_at, w.owner AS workflow_owner, o.place
+    FROM (SELECT n.effect_id, row_number() OVER (ORDER BY n.state = 'held' DESC, n.state = 'unknown' DESC, n.effect_id) AS place
+          FROM workflow.effect AS n WHERE n.state IN ('unknown', 'held', 'blocked')
+          ORDER BY place LIMIT 20) AS o
+    JOIN workflow.effects AS e ON e.effect_id = o.effect_id
     LEFT JOIN workflow.item AS i ON i.item_id = e.item_id
     LEFT JOIN workflow.workflow AS w ON w.workflow = i.workflow
   )
@@ -381,7 +402,7 @@ AS $$
                                CASE WHEN c.is_gone THEN workflow._report_badge('plain', 'no server') END)), '' ORDER BY c.place)
        FROM count AS c WHERE c.place <= 50), 'Nothing was ever to be done outside.')
     || workflow._report_note((SELECT count(*) || ' more endpoints are not listed: <code>SELECT * FROM workflow.endpoints</code>.' FROM count AS c WHERE c.place > 50 HAVING count(*) > 0))
-    || workflow._report_note((SELECT 'Succeeded to cancelled: what ended in this time' || CASE WHEN max(c.looked_at) >= 200000 THEN ', of the last 200,000' ELSE '' END
+    || workflow._report_note((SELECT 'Succeeded to cancelled: what ended in this time' || CASE WHEN max(c.looked_at) >= 100000 THEN ', of the last 100,000' ELSE '' END
                                      || ' and has not been purged. Waiting to blocked: now.' FROM count AS c HAVING count(*) > 0))
     || CASE WHEN EXISTS (SELECT FROM count) THEN workflow._report_table('Who is asked about what', CASE WHEN frame.details THEN 'tttttlt' ELSE 'tttttt' END,
       CASE WHEN frame.details THEN '{Effect,State,Asked,Endpoint,Key,Reason,Since}'::text[] ELSE '{Effect,State,Asked,Endpoint,Class,Since}' END,
@@ -390,8 +411,9 @@ AS $$
                        workflow._report_text(coalesce(a.owner, a.workflow_owner)), workflow._report_text(a.endpoint), workflow._report_text(a.key), workflow._report_text(a.reason, 240), workflow._report_time(a.created_at))
                 ELSE workflow._report_row('tttttt', a.effect_id::text, workflow._report_badge(CASE a.state WHEN 'unknown' THEN 'fair' ELSE 'bad' END, a.state),
                        workflow._report_text(coalesce(a.owner, a.workflow_owner)), workflow._report_text(a.endpoint), workflow._report_text(a.error_class), workflow._report_time(a.created_at)) END, '' ORDER BY a.place)
-       FROM asked AS a WHERE a.place <= 20), 'No effect is held, unknown or blocked.') ELSE '' END
-    || workflow._report_note((SELECT count(*) || ' more are not listed: <code>SELECT * FROM workflow.effects WHERE state IN (''held'', ''unknown'', ''blocked'')</code>.' FROM asked AS a WHERE a.place > 20 HAVING count(*) > 0))
+       FROM asked AS a), 'No effect is held, unknown or blocked.') ELSE '' END
+    || workflow._report_note((SELECT workflow._report_number(sum(c.held + c.unknown + c.blocked) - 20) || ' more are not listed: <code>SELECT * FROM workflow.effects WHERE state IN (''held'', ''unknown'', ''blocked'')</code>.'
+                              FROM count AS c HAVING sum(c.held + c.unknown + c.blocked) > 20))
 $$;
 COMMENT ON FUNCTION workflow._report_effects(workflow._report_frame) IS
   'Inner: the part of a report that shows what was done outside, and what a person is asked about';
@@ -399,9 +421,9 @@ COMMENT ON FUNCTION workflow._report_effects(workflow._report_frame) IS
 -- ----------------------------------------------------------------- reviews
 
 -- The newest reviews that were decided in the span, with what the gate before had said.
-CREATE FUNCTION workflow._report_decided(frame workflow._report_frame, most bigint)
+CREATE FUNCTION workflow._report_decided(from_at timestamptz, to_at timestamptz, most bigint)
 RETURNS TABLE (queue text, workflow text, state text, decision text, edited boolean, took interval, gate text, tier text)
-LANGUAGE sql
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT r.queue, i.workflow, r.state, r.decision, r.patch IS NOT NULL, r.decided_at - r.opened_at, g.state, g.tier
@@ -409,22 +431,32 @@ AS $$
   JOIN workflow.item AS i ON i.item_id = r.item_id
   LEFT JOIN LATERAL (SELECT g.state, g.tier FROM workflow.gate_decision AS g
                      WHERE g.item_id = r.item_id AND g.seq < r.seq ORDER BY g.seq DESC LIMIT 1) AS g ON true
-  WHERE r.decided_at >= frame.from_at AND r.decided_at <= frame.to_at
+  WHERE r.decided_at >= from_at AND r.decided_at <= to_at
 $$;
-COMMENT ON FUNCTION workflow._report_decided(workflow._report_frame, bigint) IS
-  'Inner: reviews that were decided over the span of a report, looked for among the newest';
+COMMENT ON FUNCTION workflow._report_decided(timestamptz, timestamptz, bigint) IS
+  'Inner: reviews that were decided in a time, looked for among the newest';
+
+CREATE FUNCTION workflow._report_open_reviews(now timestamptz)
+RETURNS TABLE (queue text, n bigint, nobodys bigint, overdue bigint, escalated bigint, due_at timestamptz)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT r.queue, count(*), count(*) FILTER (WHERE r.assignee IS NULL), count(*) FILTER (WHERE r.due_at < now),
+         count(*) FILTER (WHERE r.step > 0), min(r.due_at)
+  FROM workflow.review AS r WHERE r.closed_at IS NULL AND r.decided_at IS NULL GROUP BY r.queue
+$$;
+COMMENT ON FUNCTION workflow._report_open_reviews(timestamptz) IS
+  'Inner: open reviews by queue, for a report';
 
 CREATE FUNCTION workflow._report_reviews(frame workflow._report_frame) RETURNS text
-LANGUAGE sql
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH decided AS MATERIALIZED (
-    SELECT * FROM workflow._report_decided(frame, 20000)
+    SELECT * FROM workflow._report_decided(frame.from_at, frame.to_at, 20000)
   ), open AS MATERIALIZED (
-    SELECT r.queue, q.owner, count(*) AS n, count(*) FILTER (WHERE r.assignee IS NULL) AS nobodys, count(*) FILTER (WHERE r.due_at < frame.to_at) AS overdue,
-           count(*) FILTER (WHERE r.step > 0) AS escalated, min(r.due_at) AS due_at
-    FROM workflow.review AS r LEFT JOIN workflow.queue AS q ON q.queue = r.queue
-    WHERE r.closed_at IS NULL AND r.decided_at IS NULL GROUP BY r.queue, q.owner
+    SELECT r.queue, q.owner, r.n, r.nobodys, r.overdue, r.escalated, r.due_at
+    FROM workflow._report_open_reviews(frame.to_at) AS r LEFT JOIN workflow.queue AS q ON q.queue = r.queue
   ), per_queue AS (
     SELECT d.queue, count(*) AS n, percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM d.took)) AS took FROM decided AS d GROUP BY d.queue
   ), tier AS MATERIALIZED (
@@ -456,7 +488,7 @@ COMMENT ON FUNCTION workflow._report_reviews(workflow._report_frame) IS
 -- ------------------------------------------------------------------ alerts
 
 CREATE FUNCTION workflow._report_alerts(frame workflow._report_frame) RETURNS text
-LANGUAGE plpgsql
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -484,3 +516,46 @@ END
 $$;
 COMMENT ON FUNCTION workflow._report_alerts(workflow._report_frame) IS
   'Inner: the part of a report that shows alerts that are open, and those that were';
+
+-- ------------------------------------------------------------------- tiles
+
+-- The numbers that one looks at first.
+CREATE FUNCTION workflow._report_tile(name text, value text, remark text) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT '<div class="tile"><dt>' || name || '</dt><dd>' || value || coalesce('<small>' || remark || '</small>', '') || '</dd></div>' || chr(10)
+$$;
+COMMENT ON FUNCTION workflow._report_tile(text, text, text) IS
+  'Inner: one of the large numbers of a report';
+
+CREATE FUNCTION workflow._report_tiles(frame workflow._report_frame) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  WITH job AS MATERIALIZED (
+    SELECT coalesce(sum(q.ready), 0) AS ready, coalesce(sum(q.running), 0) AS running, coalesce(sum(q.delayed), 0) AS delayed,
+           count(*) FILTER (WHERE q.sla_breached) AS late
+    FROM workflow.queues AS q
+  ), dead AS (
+    SELECT count(*) AS n FROM workflow.job AS j WHERE j.status = 'dead' OR (j.kind = 'exception' AND j.status = 'waiting')
+  ), effect AS (
+    SELECT count(*) FILTER (WHERE e.state = 'held') AS held, count(*) FILTER (WHERE e.state = 'unknown') AS unknown,
+           count(*) FILTER (WHERE e.state = 'blocked') AS blocked
+    FROM workflow.effect AS e WHERE e.state IN ('held', 'unknown', 'blocked')
+  ), review AS (
+    SELECT coalesce(sum(r.n), 0) AS open, coalesce(sum(r.overdue), 0) AS overdue FROM workflow._report_open_reviews(frame.to_at) AS r
+  )
+  SELECT '<dl class="tiles">' || chr(10)
+    || workflow._report_tile('Ready jobs', workflow._report_number(j.ready),
+         workflow._report_number(j.running) || ' running, ' || workflow._report_number(j.delayed) || ' due later')
+    || workflow._report_tile('Queues past their SLA', workflow._report_trouble(j.late), 'by the oldest job that could run')
+    || workflow._report_tile('Dead letters', workflow._report_trouble(d.n), 'wait for their owners')
+    || workflow._report_tile('Effects held', workflow._report_trouble(e.held),
+         workflow._report_number(e.unknown) || ' unknown, ' || workflow._report_number(e.blocked) || ' blocked')
+    || workflow._report_tile('Open reviews', workflow._report_number(r.open), workflow._report_trouble(r.overdue) || ' overdue')
+    || '</dl>' || chr(10)
+  FROM job AS j, dead AS d, effect AS e, review AS r
+$$;
+COMMENT ON FUNCTION workflow._report_tiles(workflow._report_frame) IS
+  'Inner: the large numbers at the top of a report';

@@ -182,6 +182,29 @@ like($page, qr{more states with \d+ items are not listed}, 'states');
 like($page, qr{204 workflows are not drawn},         'drawings');
 like($page, qr{by day</title>},                      'a month is cut into days');
 
+# --- a log that is too long to be read whole
+
+query(q{
+	SET session_replication_role = replica;
+	INSERT INTO workflow.transition (item_id, seq, event, to_state, kind, actor, at, version)
+	SELECT 1000000 + n, 0, 'x', 'A', 'submit', 'me', now() - interval '10 hours' + n * interval '10 hours' / 30000, 1 FROM generate_series(1, 30000) AS n});
+is(query(q{SELECT m.known_from IS NULL, (SELECT sum(n) FROM unnest(m.moves) AS n) >= 30000
+	FROM workflow._report_moves(workflow._report_frame('me', '1 day', true), 8000) AS m}), 't|t', 'a log that is short enough is read whole');
+is(query(q{SELECT m.known_from > now() - interval '5 hours', (SELECT sum(n) FROM unnest(m.started) AS n) = (SELECT count(*) FROM workflow.transition AS t WHERE t.at >= m.known_from AND t.item_id > 1000000)
+	FROM workflow._report_moves(workflow._report_frame('me', '1 day', true), 100) AS m}), 't|t', 'of a longer one the newest part, and from when on is said');
+is(query(q{SELECT (SELECT sum(n) FROM unnest(m.started) AS n) BETWEEN 8900 AND 9200
+	FROM workflow._report_moves(workflow._report_frame('me', '3 hours', true), 8000) AS m}), 't', 'the beginning of a span is found in the middle of it');
+like(query(q{SELECT workflow._report_bars('x', f, 'X', 'x', array_fill(1, ARRAY[cardinality(f.starts)])::bigint[], NULL, NULL, now() - interval '12 hours')
+	FROM workflow._report_frame('me', '1 day', true) AS f}), qr{not read</text>}, 'a chart shows what was not read');
+
+# --- the picture in README.md
+
+my $picture = slurp_file("$FindBin::RealBin/../../docs/images/report.png");
+like($picture, qr/^\x89PNG/, 'the picture of a report is one');
+cmp_ok(length $picture, '<', 300_000, 'and not too large');
+my ($parts) = $picture =~ /tEXtParts\0([^\0]*?)....\0\0\0\0IEND/s;
+is($parts, query(q{SELECT string_agg(title, ', ' ORDER BY place) FROM workflow._report_parts()}), 'it shows the parts that there are (make report-image)');
+
 # --- on paper
 
 SKIP:
