@@ -161,8 +161,8 @@ AS $$
                      ELSE workflow._report_row('tnnnn', workflow._report_time(b.at), workflow._report_number(c.started[b.place]), workflow._report_number(c.well[b.place]),
                             workflow._report_number(c.otherwise[b.place]), workflow._report_number(c.moves[b.place])) END, '' ORDER BY b.place)
             FROM unnest(frame.starts) WITH ORDINALITY AS b (at, place)), '') || '</details>' || chr(10) END
-    || workflow._report_note('A bar is ' || CASE c.unit WHEN 'hour' THEN 'an hour' ELSE 'a ' || c.unit END
-         || '; the first and the last are cut by the span. An item ends well unless its outcome says failure, error, cancelled or rejected.')
+    || workflow._report_note(CASE WHEN c.total > 0 THEN 'A bar is ' || CASE c.unit WHEN 'hour' THEN 'an hour' ELSE 'a ' || c.unit END
+         || '; the first and the last are cut by the span. An item ends well unless its outcome says failure, error, cancelled or rejected.' END)
     || workflow._report_note(CASE WHEN c.known_from IS NOT NULL
          THEN 'Not all of the log was read: moves and starts before ' || workflow._report_time(c.known_from) || ' are not shown.' END)
     || workflow._report_note(CASE WHEN c.well IS NULL THEN 'Items that ended were not counted: there are more than three million.' END)
@@ -253,7 +253,7 @@ AS $$
   ), most AS (
     SELECT s.*, row_number() OVER (ORDER BY s.items DESC, s.workflow, s.version, s.state) AS place FROM stand AS s
   )
-  SELECT workflow._report_table('By workflow', 'tnnttt', '{Workflow,"Live items","Oldest in its state",Owner,"New items get",""}',
+  SELECT workflow._report_table('By workflow', 'tnnttt', '{Workflow,"Live items","Oldest in its state",Owner,"New items get",Status}',
       (SELECT string_agg(workflow._report_row('tnnttt', workflow._report_text(k.workflow),
                 workflow._report_number(k.items) || CASE WHEN k.versions > 1 THEN ' <small>in ' || k.versions || ' versions</small>' ELSE '' END,
                 workflow._report_duration(frame.to_at - k.oldest), workflow._report_text(k.owner),
@@ -282,6 +282,23 @@ COMMENT ON FUNCTION workflow._report_workflows(workflow._report_frame) IS
 
 -- ------------------------------------------------------------------ queues
 
+-- Jobs that could run, by how much of their queue's SLA they have waited: up to
+-- a half, up to all of it, more.
+CREATE FUNCTION workflow._report_ready_ages(now timestamptz) RETURNS TABLE (queue text, ages bigint[])
+LANGUAGE sql STRICT STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT n.queue, ARRAY[n.total - n.half, n.half - n.late, n.late]
+  FROM (SELECT q.queue, count(*) AS total, count(*) FILTER (WHERE r.run_at < now - q.sla / 2) AS half, count(*) FILTER (WHERE r.run_at < now - q.sla) AS late
+        FROM (SELECT j.queue, j.run_at FROM workflow.job AS j WHERE j.status = 'ready' AND NOT j.behind AND j.run_at <= now
+              UNION ALL
+              SELECT v.queue, l.stored_at FROM workflow._lane_jobs() AS l JOIN workflow.queue AS v ON v.queue_no = l.queue_no WHERE l.status = 'ready') AS r
+        JOIN workflow.queue AS q ON q.queue = r.queue
+        GROUP BY q.queue) AS n
+$$;
+COMMENT ON FUNCTION workflow._report_ready_ages(timestamptz) IS
+  'Inner: how long jobs have waited that could run, for a report';
+
 CREATE FUNCTION workflow._report_queues(frame workflow._report_frame) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -290,6 +307,10 @@ AS $$
     SELECT q.*, v.escalate_to, v.paused_by, v.dead_letter_retention,
            row_number() OVER (ORDER BY extract(epoch FROM coalesce(q.oldest_ready_age, '0')) / nullif(extract(epoch FROM q.sla), 0) DESC NULLS LAST, q.queue) AS place
     FROM workflow.queue_stats AS q JOIN workflow.queue AS v ON v.queue = q.queue
+  ), total AS MATERIALIZED (
+    SELECT coalesce(sum(f.ready), 0) AS ready FROM found AS f
+  ), age AS MATERIALIZED (
+    SELECT a.* FROM total AS t, LATERAL workflow._report_ready_ages(CASE WHEN t.ready <= 100000 THEN frame.to_at END) AS a
   )
   SELECT workflow._report_table('The one nearest to its SLA first', 'tnntntlnnnnn',
       '{Queue,Ready,"Oldest ready","Of the SLA",SLA,Owner,"Escalates to",Running,Later,Waiting,Dead,"Drains in"}',
@@ -305,6 +326,12 @@ AS $$
                 '' ORDER BY f.place)
        FROM found AS f WHERE f.place <= 100), 'There is no queue.')
     || workflow._report_note((SELECT count(*) || ' more queues are not listed: <code>SELECT * FROM workflow.queue_stats</code>.' FROM found AS f WHERE f.place > 100 HAVING count(*) > 0))
+    || CASE WHEN EXISTS (SELECT FROM age) THEN workflow._report_table('How long ready jobs have waited', 'tnnnlt', '{Queue,"Up to half the SLA","Up to the SLA","Past it",Shares,SLA}',
+      (SELECT string_agg(workflow._report_row('tnnnlt', workflow._report_text(f.queue), workflow._report_number(a.ages[1]), workflow._report_number(a.ages[2]),
+                workflow._report_trouble(a.ages[3]), workflow._report_stack('{"up to half the SLA","up to the SLA","past it"}', a.ages), workflow._report_duration(f.sla)), '' ORDER BY f.place)
+       FROM found AS f JOIN age AS a ON a.queue = f.queue WHERE f.place <= 25), '')
+      || '<p class="key stackkey"><i class="s1"></i>up to half the SLA<i class="s2"></i>up to the SLA<i class="s3"></i>past it, in this order</p>' || chr(10) ELSE '' END
+    || workflow._report_note((SELECT 'How long each job has waited was not looked at: more than 100,000 could run.' FROM total AS t WHERE t.ready > 100000))
     || workflow._report_note(CASE WHEN EXISTS (SELECT FROM found) THEN 'Oldest ready: the oldest job that could run now. The mark in each bar is the SLA. Drains in: at the pace of the last five minutes.'
          || CASE WHEN EXISTS (SELECT FROM found AS f WHERE f.finish_rate IS NOT NULL) THEN '' ELSE ' That pace is not known while the library is not preloaded.' END END)
 $$;
@@ -393,7 +420,7 @@ AS $$
     LEFT JOIN workflow.workflow AS w ON w.workflow = i.workflow
   )
   SELECT workflow._report_table('By endpoint', 'ttnnnnnnnnnt',
-      '{Endpoint,Owner,Succeeded,Failed,Dead,Cancelled,Waiting,"In flight",Unknown,Held,Blocked,""}',
+      '{Endpoint,Owner,Succeeded,Failed,Dead,Cancelled,Waiting,"In flight",Unknown,Held,Blocked,Status}',
       (SELECT string_agg(workflow._report_row('ttnnnnnnnnnt', workflow._report_text(c.endpoint), workflow._report_text(c.owner), workflow._report_number(c.succeeded),
                 workflow._report_trouble(c.failed, 'fair'), workflow._report_trouble(c.dead), workflow._report_number(c.cancelled), workflow._report_number(c.waiting),
                 workflow._report_number(c.in_flight), workflow._report_trouble(c.unknown, 'fair'), workflow._report_trouble(c.held), workflow._report_trouble(c.blocked),

@@ -7,7 +7,7 @@ SET timezone = 'UTC';
 -- the page as lines without tags, so that a test shows what people read
 CREATE FUNCTION public.part(page text, name text) RETURNS text LANGUAGE sql AS $$
   SELECT replace(replace(regexp_replace(regexp_replace(regexp_replace(
-           substring(page FROM '<section id="' || name || '">(.*?)</section>'), '<svg.*?</svg>|<style>.*?</style>', '', 'g'),
+           substring(page FROM '<section id="' || name || '">(.*?)</section>'), '<svg.*?</svg>', '', 'g'),
            '</(th|td|dt|b|figcaption)>', ' | ', 'g'), '<[^>]*>', '', 'g'), '&#160;', ' '), '&#8211;', '-')
 $$;
 
@@ -51,6 +51,8 @@ SELECT workflow.send('letters:key-1', 'send'), workflow.send('letters:key-2', 'd
 SELECT workflow.enqueue('mail', '{"secret": "payload"}', key => 'the-key');
 SELECT job_id, token FROM workflow.claim('mail', 'w', 1, '1 hour') \gset
 SELECT workflow.fail(:job_id, :'token', 'permanent', 'the <b>address</b> is wrong');
+SELECT count(workflow.enqueue('mail', '{}', key => 'k' || n, run_at => now() - n * interval '20 minutes')) FROM generate_series(0, 4) AS n;
+SELECT count(workflow.enqueue('mail', '{}')) FROM generate_series(1, 3);
 SELECT workflow.report_html('1 hour') AS page \gset
 SELECT regexp_replace(public.part(:'page', 'workflows'), '\d+(\.\d+)? m?s', 'N s', 'g');
 SELECT regexp_replace(regexp_replace(public.part(:'page', 'dead_letters'), '\d{4}-\d\d-\d\d \d\d:\d\d', 'TIME', 'g'), '^\d+ \|', 'N |', 'gn');
