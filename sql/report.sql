@@ -225,7 +225,7 @@ AS $$
          'PostgreSQL ' || workflow._html(split_part(current_setting('server_version'), ' ', 1)),
          'pg_workflow ' || workflow._html(workflow._library_version()),
          'made by ' || workflow._report_text(frame.caller)) || '</p></header>' || chr(10)
-  FROM workflow._cluster_identity() AS i
+  FROM pg_control_system() AS i
 $$;
 COMMENT ON FUNCTION workflow._report_head(workflow._report_frame) IS
   'Inner: the head of a report: of what, from when to when, by whom';

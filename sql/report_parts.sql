@@ -15,7 +15,7 @@ AS $$
       || '<ul class="cards">' || string_agg(
            '<li class="' || CASE f.severity WHEN 'error' THEN 'bad' ELSE 'fair' END || '">'
            || workflow._report_badge(CASE f.severity WHEN 'error' THEN 'bad' ELSE 'fair' END, f.severity) || ' <b>' || workflow._html(replace(f."check", '_', ' ')) || '</b><p>'
-           || workflow._report_text(CASE WHEN frame.details OR f."check" NOT IN ('breakers', 'timers', 'endpoints_refuted') THEN f.detail END, 600) || '</p>'
+           || workflow._report_text(CASE WHEN frame.details THEN f.detail END, 600) || '</p>'
            || coalesce('<p class="hint">' || workflow._report_text(f.hint, 600) || '</p>', '') || '</li>', chr(10)
            ORDER BY f.severity = 'error' DESC, f."check") FILTER (WHERE NOT f.ok) || '</ul>' || chr(10) END
   FROM found AS f
@@ -250,6 +250,7 @@ AS $$
     SELECT k.* FROM (SELECT k.* FROM known AS k WHERE k.retired_at IS NULL OR k.items > 0 ORDER BY k.place LIMIT 6) AS k
     JOIN workflow.definition AS d ON d.workflow = k.workflow AND d.version = k.drawn_version
     WHERE (SELECT count(*) FROM json_object_keys(d.document -> 'states')) <= 80
+      AND (SELECT count(*) FROM json_each(d.document -> 'states') AS s, json_object_keys(s.value -> 'on')) <= 400
   ), most AS (
     SELECT s.*, row_number() OVER (ORDER BY s.items DESC, s.workflow, s.version, s.state) AS place FROM stand AS s
   )
@@ -274,7 +275,7 @@ AS $$
     || workflow._report_note((SELECT workflow._report_number(count(*)) || ' more states with ' || workflow._report_number(sum(m.items)) || ' items are not listed: <code>SELECT * FROM workflow.state_stats</code>.'
                               FROM most AS m WHERE m.place > 25 HAVING count(*) > 0))
     || coalesce((SELECT string_agg(workflow._report_diagram(d.workflow, d.drawn_version, d.counts), '' ORDER BY d.place) FROM drawn AS d), '')
-    || workflow._report_note((SELECT count(*) || ' workflows are not drawn, as they have fewer items, or more than 80 states: <code>SELECT workflow.diagram(''name'', format =&gt; ''svg'', live =&gt; true)</code>.'
+    || workflow._report_note((SELECT count(*) || ' workflows are not drawn, as they have fewer items, or more than 80 states or 400 transitions: <code>SELECT workflow.diagram(''name'', format =&gt; ''svg'', live =&gt; true)</code>.'
                               FROM known AS k WHERE NOT EXISTS (SELECT FROM drawn AS d WHERE d.workflow = k.workflow) HAVING count(*) > 0))
 $$;
 COMMENT ON FUNCTION workflow._report_workflows(workflow._report_frame) IS

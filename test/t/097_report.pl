@@ -16,10 +16,11 @@ use WellFormed;
 my $work = PostgreSQL::Test::Utils::tempdir();
 my $browser = Browser->find;
 my $node = PostgreSQL::Test::Cluster->new('report');
-$node->init;
+$node->init(allows_streaming => 1);
 $node->append_conf('postgresql.conf', slurp_file('test/postgresql.conf'));
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION pg_workflow');
+diag('no chromium is installed: pages are written, but not looked at') if !$browser;
 
 sub query { my ($sql) = @_; return $node->safe_psql('postgres', encode_utf8($sql)) }
 
@@ -181,6 +182,18 @@ like($page, qr{28 more queues are not listed},       'queues');
 like($page, qr{more states with \d+ items are not listed}, 'states');
 like($page, qr{204 workflows are not drawn},         'drawings');
 like($page, qr{by day</title>},                      'a month is cut into days');
+
+# --- on a standby
+
+$node->backup('copy');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'copy', has_streaming => 1);
+$standby->start;
+$node->wait_for_catchup($standby);
+$page = $standby->safe_psql('postgres', 'SELECT workflow.report_html()');
+like($page, qr/a standby/, 'a standby writes a page, too, and says what it is');
+unlike($page, qr/could not be computed/, 'nothing is missing');
+$standby->stop;
 
 # --- a log that is too long to be read whole
 
