@@ -233,6 +233,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   WITH stand AS MATERIALIZED (
     SELECT * FROM workflow._report_stands(frame)
+  ), bound AS MATERIALIZED (
+    SELECT workflow._report_may_read('workflow.item_live', 3000000) AS is_counted
   ), standing AS (
     SELECT s.workflow, s.version, sum(s.items) AS items, jsonb_object_agg(s.state, s.items) AS counts
     FROM stand AS s GROUP BY s.workflow, s.version
@@ -256,21 +258,20 @@ AS $$
   )
   SELECT workflow._report_table('By workflow', 'tnnttt', '{Workflow,"Live items","Oldest in its state",Owner,"New items get",Status}',
       (SELECT string_agg(workflow._report_row('tnnttt', workflow._report_text(k.workflow),
-                workflow._report_number(k.items) || CASE WHEN k.versions > 1 THEN ' <small>in ' || k.versions || ' versions</small>' ELSE '' END,
+                workflow._report_number(CASE WHEN o.is_counted THEN k.items END) || CASE WHEN k.versions > 1 THEN ' <small>in ' || k.versions || ' versions</small>' ELSE '' END,
                 workflow._report_duration(frame.to_at - k.oldest), workflow._report_text(k.owner),
                 CASE WHEN k.retired_at IS NOT NULL OR k.active_version IS NULL THEN workflow._report_text(NULL) ELSE 'version&#160;' || k.active_version END,
                 concat_ws(' ', CASE WHEN k.paused_at IS NOT NULL THEN workflow._report_badge('fair', 'paused') || ' by ' || workflow._report_text(k.paused_by) END,
                                CASE WHEN k.retired_at IS NOT NULL THEN workflow._report_badge('plain', 'retired') END)),
                 '' ORDER BY k.place)
-       FROM known AS k WHERE k.place <= 100), 'No workflow is defined in this database.')
+       FROM known AS k, bound AS o WHERE k.place <= 100), 'No workflow is defined in this database.')
     || workflow._report_note((SELECT count(*) || ' more workflows are not listed: <code>SELECT * FROM workflow.versions</code>.' FROM known AS k WHERE k.place > 100 HAVING count(*) > 0))
-    || workflow._report_note(CASE WHEN NOT workflow._report_may_read('workflow.item_live', 3000000)
-         THEN 'Live items were not counted: there are more than three million.' END)
+    || workflow._report_note((SELECT 'Live items were not counted: there are more than three million.' FROM bound AS o WHERE NOT o.is_counted))
     || coalesce(workflow._report_table('Where live items stand', 'tnnlt', '{State,Items,Oldest,"For how long",Workflow}',
       (SELECT string_agg(workflow._report_row('tnnlt', workflow._report_text(m.state), workflow._report_number(m.items), workflow._report_duration(frame.to_at - m.oldest),
                 workflow._report_stack('{"under an hour","under a day","under a week",longer}', m.ages),
                 workflow._report_text(m.workflow) || ' <small>v' || m.version || '</small>'), '' ORDER BY m.place)
-       FROM most AS m WHERE m.place <= 25), CASE WHEN EXISTS (SELECT FROM known) THEN 'No item is under way.' ELSE NULL END)
+       FROM most AS m WHERE m.place <= 25), CASE WHEN EXISTS (SELECT FROM known, bound AS o WHERE o.is_counted) THEN 'No item is under way.' END)
       || CASE WHEN EXISTS (SELECT FROM most) THEN '<p class="key stackkey"><i class="s1"></i>under an hour<i class="s2"></i>under a day<i class="s3"></i>under a week<i class="s4"></i>longer, in this order</p>' || chr(10) ELSE '' END, '')
     || workflow._report_note((SELECT workflow._report_number(count(*)) || ' more states with ' || workflow._report_number(sum(m.items)) || ' items are not listed: <code>SELECT * FROM workflow.state_stats</code>.'
                               FROM most AS m WHERE m.place > 25 HAVING count(*) > 0))

@@ -65,6 +65,15 @@ SELECT workflow.report_html('1 hour', details => false) AS brief \gset
 SELECT :'page' LIKE '%the-key%' AS key, :'page' LIKE '%address&lt;%' AS error, :'brief' LIKE '%the-key%' AS brief_key, :'brief' LIKE '%address&lt;%' AS brief_error,
        :'brief' LIKE '%permanent%' AS brief_class;
 
+-- with more items than a page looks at, none is said to be none
+BEGIN;
+UPDATE pg_class SET reltuples = 4000000 WHERE oid IN ('workflow.item'::regclass, 'workflow.item_live'::regclass);
+SELECT workflow.report_html('1 hour') AS page \gset
+SELECT public.part(:'page', 'workflows');
+SELECT m[1] FROM regexp_matches(:'page', '<figcaption>([^<]* <b>\d+</b>)', 'g') AS m;
+SELECT :'page' LIKE '%Items that ended were not counted%' AS said;
+ROLLBACK;
+
 -- a part that fails says so, and the others stand
 BEGIN;
 ALTER TABLE workflow.review RENAME COLUMN patch TO other;
