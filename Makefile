@@ -4,6 +4,7 @@
 #   make install     put it where PG_CONFIG points
 #   make demo        the whole enrichment flow, on a throw-away server
 #   make diagrams    draws the pictures in docs/ and README.md anew
+#   make report-image  takes the picture of the demo's report anew
 #   make test        every check and every test
 #   make lint        the checks that run in seconds
 #   make indent      lay out the C sources
@@ -41,7 +42,8 @@ endif
 # ---- SQL -------------------------------------------------------------------
 # The order is the dependency order; a piece may use only the pieces above it.
 SQL_PIECES  = header tables base cluster schema definition check diagram version retry queue effect model verification endpoint mock \
-              item spawn migrate enforce draft inbox review review_clock review_decide review_assign review_inbox gate http worker waiting where timeline twice monitor health health_server repair redrive statistics export alert_conditions alert grants sealed
+              item spawn migrate enforce draft inbox review review_clock review_decide review_assign review_inbox gate http worker waiting where timeline twice monitor health health_server repair redrive statistics export alert_conditions alert \
+              report report_style report_charts report_parts grants sealed
 INSTALL_SQL = build/$(EXTENSION)--$(EXTVERSION).sql
 DATA_built  = $(INSTALL_SQL)
 DATA        = $(wildcard sql/released/*.sql sql/upgrade/*.sql)
@@ -82,7 +84,7 @@ TESTS =
 POINTS = build/points.so
 RUN_TESTS = PG_CONFIG='$(PG_CONFIG)' PGXS='$(PGXS)' tools/run_tests
 
-.PHONY: test installcheck check-regress check-isolation check-tap check-stress lint indent demo diagrams test-matrix bench bench-http bench-queues bench-transitions bench-reviews bench-answers bench-statistics
+.PHONY: test installcheck check-regress check-isolation check-tap check-stress lint indent demo diagrams report-image test-matrix bench bench-http bench-queues bench-transitions bench-reviews bench-answers bench-statistics
 
 test:
 	@$(MAKE) -s all install
@@ -121,6 +123,9 @@ demo:
 diagrams:
 	@$(MAKE) -s all install
 	@PG_CONFIG='$(PG_CONFIG)' tools/diagrams $(DIAGRAMS)
+
+report-image: demo
+	@tools/report_image build/demo/report.html
 
 test-matrix:
 	@tools/test_matrix

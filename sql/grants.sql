@@ -24,14 +24,14 @@ AS $$
                     create_source,drop_source,receive,feed,dismiss_webhook,verify_webhook,input_ref,
                     acknowledge_alert,alert_to,start_workers,stop_workers,list_workers,run,mock,document,diagram,diff,
                     gate_calibration,override_stats,
-                    where_is,children,timeline,if_run_again,if_run_twice,transitions_of,verify_table,verify,health,prometheus}',
+                    where_is,children,timeline,if_run_again,if_run_twice,transitions_of,verify_table,verify,health,prometheus,report_html}',
                   '{*}'),
     ('designer',  '{define,check,document,diagram,diff,activate,retire,migrate,enforce,unenforce,transitions_of,verify_table,
                     new,add_state,add_transition,add_queue,add_policy,add_activity,remove_part,publish,discard_draft,create_queue,alter_queue,subscribe,unsubscribe,schema_errors,schema_valid,submit,send,call,input_ref,run,mock,list_workers,
                     gate_calibration,override_stats,
-                    where_is,children,timeline,if_run_again,if_run_twice,verify,health,prometheus}',
+                    where_is,children,timeline,if_run_again,if_run_twice,verify,health,prometheus,report_html}',
                   '{*}'),
-    ('monitor',   '{gate_calibration,override_stats,list_workers,document,diagram,diff,where_is,children,timeline,transitions_of,verify_table,if_run_again,if_run_twice,verify,health,prometheus}',
+    ('monitor',   '{gate_calibration,override_stats,list_workers,document,diagram,diff,where_is,children,timeline,transitions_of,verify_table,if_run_again,if_run_twice,verify,health,prometheus,report_html}',
                   '{*}')
 $$;
 COMMENT ON FUNCTION workflow._role_kinds() IS

@@ -94,10 +94,10 @@ append_colours(StringInfo out, bool dark)
 
 		appendStringInfo(out, ".wf-diagram .wf-%s .wf-shape{fill:%s}"
 						 ".wf-diagram .wf-%s .wf-shape,.wf-diagram .wf-%s .wf-extra{stroke:%s}"
-						 ".wf-diagram .wf-%s .wf-heat,.wf-diagram .wf-%s .wf-badge{fill:%s}"
-						 ".wf-diagram .wf-%s text{fill:%s}\n",
+						 ".wf-diagram .wf-%s .wf-heat{fill:%s}"
+						 ".wf-diagram .wf-%s .wf-badge,.wf-diagram .wf-%s text{fill:%s}\n",
 						 colours[i].colour, value[0], colours[i].colour, colours[i].colour, value[1],
-						 colours[i].colour, colours[i].colour, value[1], colours[i].colour, value[2]);
+						 colours[i].colour, value[1], colours[i].colour, colours[i].colour, value[2]);
 	}
 	appendStringInfo(out, ".wf-diagram .wf-ground{fill:%s}"
 					 ".wf-diagram .wf-line{stroke:%s}.wf-diagram .wf-head{fill:%s}"
@@ -115,7 +115,7 @@ wf_svg_style(StringInfo out)
 	appendStringInfoString(out, "<style>\n"
 						   ".wf-diagram text{font-family:system-ui,-apple-system,\"Segoe UI\",Roboto,sans-serif;text-anchor:middle}\n"
 						   ".wf-diagram .wf-name{font-size:12px;font-weight:500}"
-						   ".wf-diagram .wf-detail{font-size:10px;opacity:.8}"
+						   ".wf-diagram .wf-detail{font-size:10px}"
 						   ".wf-diagram .wf-count{font-size:10px;font-weight:500}\n"
 						   ".wf-diagram .wf-label{font-size:10.5px;text-anchor:start}"
 						   ".wf-diagram .wf-shape,.wf-diagram .wf-extra{stroke-width:1.3;stroke-linejoin:round}"
@@ -170,6 +170,7 @@ append_outline(StringInfo out, const WfBox *box, const char *class, const char *
 
 			if (*c == '+' || *c == '-')
 				value += strtod(c, (char **) &c);
+			appendStringInfoChar(out, ' ');
 			wf_svg_number(out, value);
 		}
 	}
@@ -226,7 +227,7 @@ wf_svg_box(StringInfo out, const WfBox *box)
 	if (box->heat > 0)
 	{
 		append_outline(out, box, "wf-heat", shape->outline);
-		appendStringInfo(out, " fill-opacity=\"0.%02d\"/>", 5 * Min(box->heat, 9));
+		appendStringInfo(out, " fill-opacity=\"0.%02d\"/>", 4 * Min(box->heat, 9));
 	}
 	if (shape->extra != NULL)
 	{

@@ -18,14 +18,15 @@
 PG_FUNCTION_INFO_V1(wf_draw_svg);
 
 /*
- * Drawings have whole and half pixels only.
+ * Drawings have whole and half pixels only.  Nothing stands before a number: in
+ * an attribute a blank there makes browsers take it for none.
  */
 void
 wf_svg_number(StringInfo out, double value)
 {
 	long		halves = lround(value * 2);
 
-	appendStringInfo(out, " %s%ld%s", halves < 0 ? "-" : "", labs(halves) / 2,
+	appendStringInfo(out, "%s%ld%s", halves < 0 ? "-" : "", labs(halves) / 2,
 					 halves % 2 == 0 ? "" : ".5");
 }
 
@@ -40,7 +41,10 @@ append_step(StringInfo out, char command, int count,...)
 	appendStringInfoChar(out, command);
 	va_start(numbers, count);
 	for (int i = 0; i < count; i++)
+	{
+		appendStringInfoChar(out, ' ');
 		wf_svg_number(out, va_arg(numbers, double));
+	}
 	va_end(numbers);
 }
 

@@ -36,7 +36,7 @@ sub read_box
 	my %box      = (bounds(numbers($points)), what => "box $title");
 
 	push @{ $self->{boxes} }, \%box;
-	while ($group =~ m{<text class="wf-(name|detail)" x="\s*([\d.]+)" y="\s*([\d.]+)">(.*?)</text>}g)
+	while ($group =~ m{<text class="wf-(name|detail)" x="([\d.]+)" y="([\d.]+)">(.*?)</text>}g)
 	{
 		my $size  = $1 eq 'name' ? 12 : 10;
 		my $width = width_of($4, $size);
@@ -44,7 +44,7 @@ sub read_box
 		push @{ $box{texts} },
 		  { what => "text $4", left => $2 - $width / 2, right => $2 + $width / 2, top => $3 - $size * 0.75, bottom => $3 + $size * 0.25 };
 	}
-	while ($group =~ m{<rect class="wf-badge" x="\s*([\d.]+)" y="\s*([\d.]+)" width="\s*([\d.]+)" height="([\d.]+)"}g)
+	while ($group =~ m{<rect class="wf-badge" x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"}g)
 	{
 		push @{ $box{texts} }, { what => "badge of $title", left => $1, right => $1 + $3, top => $2, bottom => $2 + $4 };
 	}
@@ -60,7 +60,7 @@ sub read_arrow
 	my @tip     = (numbers($head))[ 0, 1 ];
 
 	push @{ $self->{arrows} }, { what => "arrow $title", points => [ points_along($line) ], tip => \@tip };
-	while ($group =~ m{<text class="wf-label" x="\s*([\d.]+)" y="\s*([\d.]+)">(.*?)</text>}g)
+	while ($group =~ m{<text class="wf-label" x="([\d.]+)" y="([\d.]+)">(.*?)</text>}g)
 	{
 		push @{ $self->{texts} },
 		  { what => "text $3 of $title", left => $1, right => $1 + width_of($3, 10.5), top => $2 - 8, bottom => $2 + 2.5 };

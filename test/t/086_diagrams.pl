@@ -43,6 +43,7 @@ my $drawing = is_clear($good, 'three states');
 is(scalar @{ $drawing->{boxes} },  4, 'all boxes are seen');
 is(scalar @{ $drawing->{arrows} }, 4, 'all arrows are seen');
 is(scalar @{ $drawing->{texts} },  3, 'all texts are seen');
+unlike($good, qr/="\s/, 'no number begins with a blank: browsers would take it for zero');
 foreach ([ 'texts', 'leaves the drawing' ], [ 'boxes', 'and' ], [ 'arrows', 'crosses' ])
 {
 	my ($part, $fault) = @$_;
