@@ -159,7 +159,7 @@ BEGIN
   IF since < interval '1 minute' OR since > interval '366 days' THEN
     RAISE EXCEPTION 'a report cannot go back by %', since
       USING ERRCODE = 'invalid_parameter_value',
-            DETAIL = 'It covers from one minute to one year, which is how long the log of moves is kept.',
+            DETAIL = 'It covers from one minute to one year.',
             HINT = 'SELECT workflow.report_html(''1 day'');';
   END IF;
   frame.caller := caller;
@@ -170,8 +170,9 @@ BEGIN
                      WHEN since <= interval '92 days' THEN '1 day' ELSE '1 week' END;
   frame.starts := ARRAY(
     SELECT s FROM generate_series(
-      CASE frame.unit WHEN '5 minutes' THEN date_bin('5 minutes', frame.from_at, '2000-01-01 00:00:00+00')
-                      ELSE date_trunc(split_part(frame.unit, ' ', 2), frame.from_at) END,
+      CASE WHEN frame.unit = '5 minutes' THEN date_bin('5 minutes', frame.from_at, '2000-01-01 00:00:00+00')
+           WHEN frame.unit = '1 day' AND since < interval '58 days' THEN date_trunc('day', frame.from_at)
+           ELSE date_trunc(split_part(frame.unit, ' ', 2), frame.from_at, 'UTC') END,
       frame.to_at, frame.unit::interval) AS s ORDER BY s);
   RETURN frame;
 END

@@ -25,120 +25,39 @@ COMMENT ON FUNCTION workflow._report_health(workflow._report_frame) IS
 
 -- -------------------------------------------------------------- throughput
 
--- The page of a month's log that the moves since a time begin on.  The log is
--- only appended to, so that its order is that of time, but for what commits late.
-CREATE FUNCTION workflow._report_first_page(log regclass, pages bigint, from_at timestamptz) RETURNS bigint
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  low bigint := 0;
-  high bigint := pages;
-  middle bigint;
-  newest timestamptz;
-BEGIN
-  WHILE low < high
-  LOOP
-    middle := (low + high) / 2;
-    EXECUTE format('SELECT max(t.at) FROM %s AS t WHERE t.ctid >= ''(%s,0)'' AND t.ctid < ''(%s,0)''', log, middle, middle + 1) INTO newest;
-    IF newest < from_at THEN
-      low := middle + 1;
-    ELSE
-      high := middle;
-    END IF;
-  END LOOP;
-  RETURN greatest(low - 64, 0);
-END
-$$;
-COMMENT ON FUNCTION workflow._report_first_page(regclass, bigint, timestamptz) IS
-  'Inner: where in a month of the log the moves since a time begin';
-
--- Moves by bar, the newest first, as far as so many pages go; known_from is
--- where that ends, if before all of the span was read.
+-- Moves, starts and ends by bar, as the history has them; known_from, where the
+-- history of so short times does not go back as far as the span.
 CREATE FUNCTION workflow._report_moves(
-  frame workflow._report_frame, most_pages bigint, OUT moves bigint[], OUT started bigint[], OUT known_from timestamptz)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-  bars int := cardinality(frame.starts);
-  log regclass;
-  pages bigint;
-  first bigint;
-  part record;
-BEGIN
-  moves := array_fill(0::bigint, ARRAY[bars]);
-  started := moves;
-  FOR log IN
-    SELECT ('workflow.transition_' || to_char(m.month, 'MM'))::regclass
-    FROM (SELECT to_char(g, 'MM') AS name, max(g) AS month
-          FROM generate_series(date_trunc('month', frame.from_at - interval '1 day'), frame.to_at + interval '1 day', '1 month') AS g
-          GROUP BY 1) AS m ORDER BY m.month DESC
-  LOOP
-    pages := pg_relation_size(log) / current_setting('block_size')::int;
-    first := workflow._report_first_page(log, pages, frame.from_at);
-    IF pages - first > most_pages THEN
-      first := pages - most_pages;
-      EXECUTE format('SELECT max(t.at) FROM %s AS t WHERE t.ctid >= ''(%s,0)'' AND t.ctid < ''(%s,0)''', log, first, first + 1) INTO known_from;
-    END IF;
-    FOR part IN EXECUTE format(
-      'SELECT width_bucket(t.at, $1) AS bar, count(*) AS moves, count(t.item_id) FILTER (WHERE t.kind = ''submit'') AS started
-       FROM %s AS t WHERE t.ctid >= ''(%s,0)'' AND t.at >= $2 AND t.at <= $3 GROUP BY 1', log, first)
-      USING frame.starts, coalesce(known_from, frame.from_at), frame.to_at
-    LOOP
-      moves[part.bar] := moves[part.bar] + part.moves;
-      started[part.bar] := started[part.bar] + part.started;
-    END LOOP;
-    EXIT WHEN known_from IS NOT NULL;
-    most_pages := most_pages - (pages - first);
-  END LOOP;
-END
-$$;
-COMMENT ON FUNCTION workflow._report_moves(workflow._report_frame, bigint) IS
-  'Inner: moves and submissions over the span of a report';
-
--- Whether a table is small enough to be read whole for a page.
-CREATE FUNCTION workflow._report_may_read(relation regclass, most bigint) RETURNS boolean
+  frame workflow._report_frame, OUT moves bigint[], OUT started bigint[], OUT well bigint[], OUT otherwise bigint[], OUT known_from timestamptz)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT c.reltuples <= most AND pg_relation_size(relation) <= most * 1000 FROM pg_class AS c WHERE c.oid = relation
+  WITH resolution AS MATERIALIZED (
+    SELECT r.name, (SELECT min(h.at) FROM workflow.state_history_slot AS h WHERE h.resolution = r.name) AS oldest
+    FROM (SELECT CASE WHEN frame.unit = '5 minutes' THEN 'minute' WHEN frame.unit = '1 hour' OR frame.starts[1] > frame.to_at - interval '60 days' THEN 'hour' ELSE 'day' END) AS r (name)
+  ), slot AS (
+    SELECT h.at, h.workflow, h.version, h.state, h.submitted, h.entered
+    FROM workflow.state_history_slot AS h, resolution AS r WHERE h.resolution = r.name AND h.at >= frame.starts[1]
+    UNION ALL
+    SELECT workflow._minute(p.minute), p.workflow, p.version, p.state, p.submitted, p.entered
+    FROM workflow._pending_change AS p WHERE workflow._minute(p.minute) >= frame.starts[1]
+  ), final AS (
+    SELECT f.workflow, f.version, f.state, workflow._is_success(f.outcome, NULL) AS is_well FROM workflow._state_figures AS f WHERE f.outcome IS NOT NULL
+  ), bar AS (
+    SELECT width_bucket(s.at, frame.starts) AS place, sum(s.entered)::bigint AS moves, sum(s.submitted)::bigint AS started,
+           sum(s.entered) FILTER (WHERE f.is_well)::bigint AS well, sum(s.entered) FILTER (WHERE NOT f.is_well)::bigint AS otherwise
+    FROM slot AS s LEFT JOIN final AS f ON f.workflow = s.workflow AND f.version = s.version AND f.state = s.state
+    GROUP BY 1
+  )
+  SELECT array_agg(coalesce(b.moves, 0) ORDER BY n), array_agg(coalesce(b.started, 0) ORDER BY n),
+         array_agg(coalesce(b.well, 0) ORDER BY n), array_agg(coalesce(b.otherwise, 0) ORDER BY n),
+         (SELECT r.oldest FROM resolution AS r
+          WHERE r.oldest > frame.starts[1]
+            AND EXISTS (SELECT FROM workflow.state_history_slot AS h WHERE h.resolution = 'day' AND h.at < date_trunc('day', r.oldest, 'UTC')))
+  FROM generate_series(1, cardinality(frame.starts)) AS n LEFT JOIN bar AS b ON b.place = n
 $$;
-COMMENT ON FUNCTION workflow._report_may_read(regclass, bigint) IS
-  'Inner: whether a table, or an index on a part of it, has no more rows than a report reads';
-
-CREATE FUNCTION workflow._report_ended(frame workflow._report_frame, OUT well bigint[], OUT otherwise bigint[])
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-  starts timestamptz[] := frame.starts;
-  from_at timestamptz := frame.from_at;
-  to_at timestamptz := frame.to_at;
-  part record;
-BEGIN
-  IF NOT workflow._report_may_read('workflow.item', 3000000) THEN
-    RETURN;
-  END IF;
-  well := array_fill(0::bigint, ARRAY[cardinality(starts)]);
-  otherwise := well;
-  FOR part IN
-    SELECT width_bucket(i.since, starts) AS bar, i.outcome, count(*) AS n
-    FROM workflow.item AS i WHERE i.outcome IS NOT NULL AND i.since >= from_at AND i.since <= to_at
-    GROUP BY 1, 2
-  LOOP
-    IF workflow._is_success(part.outcome, NULL) THEN
-      well[part.bar] := well[part.bar] + part.n;
-    ELSE
-      otherwise[part.bar] := otherwise[part.bar] + part.n;
-    END IF;
-  END LOOP;
-END
-$$;
-COMMENT ON FUNCTION workflow._report_ended(workflow._report_frame) IS
-  'Inner: items that ended over the span of a report; null where there are too many items to look at';
+COMMENT ON FUNCTION workflow._report_moves(workflow._report_frame) IS
+  'Inner: what moved over the span of a report';
 
 -- The charts, and the same numbers for who cannot see them.
 CREATE FUNCTION workflow._report_throughput(frame workflow._report_frame) RETURNS text
@@ -146,26 +65,20 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH count AS MATERIALIZED (
-    SELECT m.moves, m.started, m.known_from, e.well, e.otherwise, regexp_replace(frame.unit, '^1 ', '') AS unit,
-           (SELECT sum(n) FROM unnest(m.moves) AS n) AS total
-    FROM workflow._report_moves(frame, 8000) AS m, workflow._report_ended(frame) AS e
+    SELECT m.*, regexp_replace(frame.unit, '^1 ', '') AS unit, (SELECT sum(n) FROM unnest(m.moves) AS n) AS total FROM workflow._report_moves(frame) AS m
   )
   SELECT CASE WHEN c.total = 0 THEN '<p class="empty">Nothing moved in this time.</p>' || chr(10)
     ELSE '<div class="charts">' || workflow._report_bars('started', frame, 'Items started', 'items', c.started, NULL, NULL, c.known_from)
-      || CASE WHEN c.well IS NULL THEN '' ELSE workflow._report_bars('ended', frame, 'Items ended', 'well', c.well, 'otherwise', c.otherwise, NULL) END
+      || workflow._report_bars('ended', frame, 'Items ended', 'well', c.well, 'otherwise', c.otherwise, c.known_from)
       || workflow._report_bars('moves', frame, 'Moves', 'moves', c.moves, NULL, NULL, c.known_from) || '</div>' || chr(10)
-      || '<details><summary>The numbers</summary>' || workflow._report_table('Throughput by ' || c.unit, 'tnnnn',
-           CASE WHEN c.well IS NULL THEN '{From,Started,Moves}'::text[] ELSE '{From,Started,"Ended well","Ended otherwise",Moves}' END,
-           (SELECT string_agg(CASE WHEN c.well IS NULL
-                     THEN workflow._report_row('tnn', workflow._report_time(b.at), workflow._report_number(c.started[b.place]), workflow._report_number(c.moves[b.place]))
-                     ELSE workflow._report_row('tnnnn', workflow._report_time(b.at), workflow._report_number(c.started[b.place]), workflow._report_number(c.well[b.place]),
-                            workflow._report_number(c.otherwise[b.place]), workflow._report_number(c.moves[b.place])) END, '' ORDER BY b.place)
+      || '<details><summary>The numbers</summary>' || workflow._report_table('Throughput by ' || c.unit, 'tnnnn', '{From,Started,"Ended well","Ended otherwise",Moves}',
+           (SELECT string_agg(workflow._report_row('tnnnn', workflow._report_time(b.at), workflow._report_number(c.started[b.place]), workflow._report_number(c.well[b.place]),
+                     workflow._report_number(c.otherwise[b.place]), workflow._report_number(c.moves[b.place])), '' ORDER BY b.place)
             FROM unnest(frame.starts) WITH ORDINALITY AS b (at, place)), '') || '</details>' || chr(10) END
     || workflow._report_note(CASE WHEN c.total > 0 THEN 'A bar is ' || CASE c.unit WHEN 'hour' THEN 'an hour' ELSE 'a ' || c.unit END
-         || '; the first and the last are cut by the span. An item ends well unless its outcome says failure, error, cancelled or rejected.' END)
-    || workflow._report_note(CASE WHEN c.known_from IS NOT NULL
-         THEN 'Not all of the log was read: moves and starts before ' || workflow._report_time(c.known_from) || ' are not shown.' END)
-    || workflow._report_note(CASE WHEN c.well IS NULL THEN 'Items that ended were not counted: there are more than three million.' END)
+         || '; the first is whole, the last is not over. An item ends well unless its outcome says failure, error, cancelled or rejected.' END)
+    || workflow._report_note(CASE WHEN c.known_from IS NOT NULL THEN 'The history by ' || CASE c.unit WHEN '5 minutes' THEN 'minute' WHEN 'hour' THEN 'hour' ELSE 'hour or day' END
+         || ' begins at ' || workflow._report_time(c.known_from) || ': what was before is not shown.' END)
   FROM count AS c
 $$;
 COMMENT ON FUNCTION workflow._report_throughput(workflow._report_frame) IS
@@ -174,26 +87,24 @@ COMMENT ON FUNCTION workflow._report_throughput(workflow._report_frame) IS
 -- --------------------------------------------------------------- workflows
 
 -- Where live items stand, and for how long: less than an hour, a day, a week,
--- or longer.  Nothing, where there are too many to look at.
+-- or longer.
 CREATE FUNCTION workflow._report_stands(frame workflow._report_frame)
 RETURNS TABLE (workflow text, version int, state text, items bigint, oldest timestamptz, ages bigint[])
-LANGUAGE plpgsql STABLE
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
-DECLARE
-  hour_ago timestamptz := frame.to_at - interval '1 hour';
-  day_ago timestamptz := frame.to_at - interval '1 day';
-  week_ago timestamptz := frame.to_at - interval '7 days';
-BEGIN
-  IF workflow._report_may_read('workflow.item_live', 3000000) THEN
-    RETURN QUERY
-      SELECT n.workflow, n.version, n.state, n.items, n.oldest, ARRAY[n.hour, n.day - n.hour, n.week - n.day, n.items - n.week]
-      FROM (SELECT i.workflow, i.version, i.state, count(*) AS items, min(i.since) AS oldest, count(*) FILTER (WHERE i.since > hour_ago) AS hour,
-                   count(*) FILTER (WHERE i.since > day_ago) AS day, count(*) FILTER (WHERE i.since > week_ago) AS week
-            FROM workflow.item AS i WHERE i.outcome IS NULL GROUP BY i.workflow, i.version, i.state) AS n;
-  END IF;
-END
+  SELECT e.workflow, e.version, e.state, sum(e.items)::bigint, workflow._minute(min(e.minute)),
+         ARRAY[coalesce(sum(e.items) FILTER (WHERE e.minute > n.minute - 60), 0),
+               coalesce(sum(e.items) FILTER (WHERE e.minute <= n.minute - 60 AND e.minute > n.minute - 1440), 0),
+               coalesce(sum(e.items) FILTER (WHERE e.minute <= n.minute - 1440 AND e.minute > n.minute - 10080), 0),
+               coalesce(sum(e.items) FILTER (WHERE e.minute <= n.minute - 10080), 0)]::bigint[]
+  FROM (SELECT b.workflow, b.version, b.state, b.minute, sum(b.items) AS items
+        FROM (SELECT s.workflow, s.version, s.state, s.minute, s.items FROM workflow.state_entry AS s
+              UNION ALL
+              SELECT p.workflow, p.version, p.state, p.entry, p.items FROM workflow._pending_change AS p WHERE p.entry IS NOT NULL) AS b
+        GROUP BY 1, 2, 3, 4 HAVING sum(b.items) > 0) AS e,
+       (SELECT workflow._minute_of(frame.to_at) OFFSET 0) AS n (minute)
+  GROUP BY e.workflow, e.version, e.state
 $$;
 COMMENT ON FUNCTION workflow._report_stands(workflow._report_frame) IS
   'Inner: where live items stand, for a report';
@@ -233,8 +144,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   WITH stand AS MATERIALIZED (
     SELECT * FROM workflow._report_stands(frame)
-  ), bound AS MATERIALIZED (
-    SELECT workflow._report_may_read('workflow.item_live', 3000000) AS is_counted
   ), standing AS (
     SELECT s.workflow, s.version, sum(s.items) AS items, jsonb_object_agg(s.state, s.items) AS counts
     FROM stand AS s GROUP BY s.workflow, s.version
@@ -258,20 +167,19 @@ AS $$
   )
   SELECT workflow._report_table('By workflow', 'tnnttt', '{Workflow,"Live items","Oldest in its state",Owner,"New items get",Status}',
       (SELECT string_agg(workflow._report_row('tnnttt', workflow._report_text(k.workflow),
-                workflow._report_number(CASE WHEN o.is_counted THEN k.items END) || CASE WHEN k.versions > 1 THEN ' <small>in ' || k.versions || ' versions</small>' ELSE '' END,
+                workflow._report_number(k.items) || CASE WHEN k.versions > 1 THEN ' <small>in ' || k.versions || ' versions</small>' ELSE '' END,
                 workflow._report_duration(frame.to_at - k.oldest), workflow._report_text(k.owner),
                 CASE WHEN k.retired_at IS NOT NULL OR k.active_version IS NULL THEN workflow._report_text(NULL) ELSE 'version&#160;' || k.active_version END,
                 concat_ws(' ', CASE WHEN k.paused_at IS NOT NULL THEN workflow._report_badge('fair', 'paused') || ' by ' || workflow._report_text(k.paused_by) END,
                                CASE WHEN k.retired_at IS NOT NULL THEN workflow._report_badge('plain', 'retired') END)),
                 '' ORDER BY k.place)
-       FROM known AS k, bound AS o WHERE k.place <= 100), 'No workflow is defined in this database.')
+       FROM known AS k WHERE k.place <= 100), 'No workflow is defined in this database.')
     || workflow._report_note((SELECT count(*) || ' more workflows are not listed: <code>SELECT * FROM workflow.versions</code>.' FROM known AS k WHERE k.place > 100 HAVING count(*) > 0))
-    || workflow._report_note((SELECT 'Live items were not counted: there are more than three million.' FROM bound AS o WHERE NOT o.is_counted))
     || coalesce(workflow._report_table('Where live items stand', 'tnnlt', '{State,Items,Oldest,"For how long",Workflow}',
       (SELECT string_agg(workflow._report_row('tnnlt', workflow._report_text(m.state), workflow._report_number(m.items), workflow._report_duration(frame.to_at - m.oldest),
                 workflow._report_stack('{"under an hour","under a day","under a week",longer}', m.ages),
                 workflow._report_text(m.workflow) || ' <small>v' || m.version || '</small>'), '' ORDER BY m.place)
-       FROM most AS m WHERE m.place <= 25), CASE WHEN EXISTS (SELECT FROM known, bound AS o WHERE o.is_counted) THEN 'No item is under way.' END)
+       FROM most AS m WHERE m.place <= 25), CASE WHEN EXISTS (SELECT FROM known) THEN 'No item is under way.' END)
       || CASE WHEN EXISTS (SELECT FROM most) THEN '<p class="key stackkey"><i class="s1"></i>under an hour<i class="s2"></i>under a day<i class="s3"></i>under a week<i class="s4"></i>longer, in this order</p>' || chr(10) ELSE '' END, '')
     || workflow._report_note((SELECT workflow._report_number(count(*)) || ' more states with ' || workflow._report_number(sum(m.items)) || ' items are not listed: <code>SELECT * FROM workflow.state_stats</code>.'
                               FROM most AS m WHERE m.place > 25 HAVING count(*) > 0))
@@ -449,17 +357,15 @@ COMMENT ON FUNCTION workflow._report_effects(workflow._report_frame) IS
 
 -- ----------------------------------------------------------------- reviews
 
--- The newest reviews that were decided in the span, with what the gate before had said.
+-- The newest reviews that were decided in the span.
 CREATE FUNCTION workflow._report_decided(from_at timestamptz, to_at timestamptz, most bigint)
-RETURNS TABLE (queue text, workflow text, state text, decision text, edited boolean, took interval, gate text, tier text)
+RETURNS TABLE (queue text, workflow text, state text, decision text, edited boolean, took interval)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT r.queue, i.workflow, r.state, r.decision, r.patch IS NOT NULL, r.decided_at - r.opened_at, g.state, g.tier
+  SELECT r.queue, i.workflow, r.state, r.decision, r.patch IS NOT NULL, r.decided_at - r.opened_at
   FROM (SELECT n.* FROM workflow.review AS n ORDER BY n.review_id DESC LIMIT most) AS r
   JOIN workflow.item AS i ON i.item_id = r.item_id
-  LEFT JOIN LATERAL (SELECT g.state, g.tier FROM workflow.gate_decision AS g
-                     WHERE g.item_id = r.item_id AND g.seq < r.seq ORDER BY g.seq DESC LIMIT 1) AS g ON true
   WHERE r.decided_at >= from_at AND r.decided_at <= to_at
 $$;
 COMMENT ON FUNCTION workflow._report_decided(timestamptz, timestamptz, bigint) IS
@@ -489,9 +395,10 @@ AS $$
   ), per_queue AS (
     SELECT d.queue, count(*) AS n, percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM d.took)) AS took FROM decided AS d GROUP BY d.queue
   ), tier AS MATERIALIZED (
-    SELECT d.workflow, d.gate, d.tier, count(*) AS n, count(*) FILTER (WHERE d.decision = 'approve' AND NOT d.edited) AS agreed,
-           count(*) FILTER (WHERE d.decision = 'approve' AND d.edited) AS edited, count(*) FILTER (WHERE d.decision <> 'approve') AS other
-    FROM decided AS d WHERE d.tier IS NOT NULL GROUP BY d.workflow, d.gate, d.tier
+    SELECT o.workflow, o.state AS gate, o.tier, o.diverted, max(o.tier_decided) AS decided, sum(o.reviews) AS reviewed,
+           coalesce(sum(o.reviews) FILTER (WHERE o.verdict = 'agreed'), 0) AS agreed, coalesce(sum(o.edited) FILTER (WHERE o.verdict = 'agreed'), 0) AS edited,
+           coalesce(sum(o.reviews) FILTER (WHERE o.verdict = 'overruled'), 0) AS overruled, max(o.overruled_share) AS share
+    FROM workflow._override_stats(frame.caller, frame.to_at - frame.from_at) AS o GROUP BY 1, 2, 3, 4
   )
   SELECT workflow._report_table('By queue', 'ttnnnntnn', '{Queue,Owner,Open,"Of nobody",Overdue,Escalated,"Next due",Decided,"Half took"}',
       (SELECT string_agg(workflow._report_row('ttnnnntnn', workflow._report_text(queue), workflow._report_text(coalesce(o.owner, q.owner)), workflow._report_number(coalesce(o.n, 0)), workflow._report_number(coalesce(o.nobodys, 0)),
@@ -504,11 +411,13 @@ AS $$
                 workflow._report_number(c.n), workflow._report_number(c.edited)), '' ORDER BY c.n DESC, c.workflow, c.state, c.decision)
        FROM (SELECT d.decision, d.workflow, d.state, count(*) AS n, count(*) FILTER (WHERE d.edited) AS edited FROM decided AS d GROUP BY 1, 2, 3
              ORDER BY 4 DESC, 2, 3, 1 LIMIT 40) AS c), '')
-      || workflow._report_table('How often people overruled the gate', 'tttnnnnn', '{Tier,Workflow,Gate,Decided,Agreed,Edited,"Decided otherwise",Overruled}',
-      (SELECT string_agg(workflow._report_row('tttnnnnn', workflow._report_text(t.tier), workflow._report_text(t.workflow), workflow._report_text(t.gate), workflow._report_number(t.n),
-                workflow._report_number(t.agreed), workflow._report_number(t.edited), workflow._report_number(t.other), round(100.0 * (t.edited + t.other) / t.n) || '&#160;%'), '' ORDER BY t.workflow, t.gate, t.tier)
-       FROM tier AS t), 'None of them came from a gate.') ELSE '' END
-    || workflow._report_note((SELECT 'Agreed is an <em>approve</em> without a change.' FROM tier HAVING count(*) > 0))
+      ELSE '' END
+    || workflow._report_table('How often people overruled a gate', 'tttnnnnnn', '{Tier,Workflow,Gate,"Gate decided",Reviewed,Agreed,"Of these edited",Overruled,Share}',
+      (SELECT string_agg(workflow._report_row('tttnnnnnn', workflow._report_text(t.tier) || CASE WHEN t.diverted IS NULL THEN '' ELSE ' ' || workflow._report_badge('plain', t.diverted) END,
+                workflow._report_text(t.workflow), workflow._report_text(t.gate), workflow._report_number(t.decided), workflow._report_number(t.reviewed), workflow._report_number(t.agreed),
+                workflow._report_number(t.edited), workflow._report_number(t.overruled), coalesce(round(100 * t.share) || '&#160;%', workflow._report_text(NULL))), '' ORDER BY t.workflow, t.gate, t.tier, t.diverted)
+       FROM tier AS t), 'People judged no decision of a gate.')
+    || workflow._report_note((SELECT 'Of decisions of gates since ' || to_char(frame.from_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') || ' (UTC); sample and shadow: people were asked whatever the tier.' FROM tier HAVING count(*) > 0))
     || workflow._report_note(CASE WHEN (SELECT count(*) FROM (SELECT FROM workflow.review LIMIT 20000) AS r) = 20000 THEN 'Decisions were looked for among the newest 20,000 reviews.' END)
 $$;
 COMMENT ON FUNCTION workflow._report_reviews(workflow._report_frame) IS
@@ -517,31 +426,25 @@ COMMENT ON FUNCTION workflow._report_reviews(workflow._report_frame) IS
 -- ------------------------------------------------------------------ alerts
 
 CREATE FUNCTION workflow._report_alerts(frame workflow._report_frame) RETURNS text
-LANGUAGE plpgsql STABLE
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-BEGIN
-  IF to_regclass('workflow.alerts') IS NULL THEN
-    RETURN '<p class="empty">Alerts are not kept in this database.</p>' || chr(10);
-  END IF;
-  RETURN (
-    WITH alert AS MATERIALIZED (
-      SELECT a.*, row_number() OVER (PARTITION BY a.cleared_at IS NULL ORDER BY a.severity, coalesce(a.cleared_at, a.opened_at) DESC, a.id) AS place
-      FROM (SELECT a.* FROM workflow.alerts AS a WHERE a.cleared_at IS NULL OR a.cleared_at >= frame.from_at LIMIT 10000) AS a
-    )
-    SELECT workflow._report_table('Open', 'tttltt', '{Alert,Severity,Owner,What,Opened,Acknowledged}',
-        (SELECT string_agg(workflow._report_row('tttltt', workflow._report_text(replace(a.kind, '_', ' ')) || '<br/><small>' || workflow._report_text(a.subject) || '</small>',
-                  workflow._report_badge(CASE a.severity WHEN 'page' THEN 'bad' ELSE 'fair' END, a.severity), workflow._report_text(a.owner),
-                  workflow._report_text(CASE WHEN frame.details THEN a.detail END, 300), workflow._report_time(a.opened_at),
-                  CASE WHEN a.acknowledged_at IS NULL THEN 'by nobody' ELSE 'by ' || workflow._report_text(a.acknowledged_by) || '<br/>' || workflow._report_time(a.acknowledged_at) END), '' ORDER BY a.place)
-         FROM alert AS a WHERE a.cleared_at IS NULL AND a.place <= 50), 'No alert is open.')
-      || workflow._report_table('Cleared in this time', 'tttttn', '{Alert,Severity,Owner,Opened,Cleared,Lasted}',
-        (SELECT string_agg(workflow._report_row('tttttn', workflow._report_text(replace(a.kind, '_', ' ')) || '<br/><small>' || workflow._report_text(a.subject) || '</small>',
-                  workflow._report_badge('plain', a.severity), workflow._report_text(a.owner),
-                  workflow._report_time(a.opened_at), workflow._report_time(a.cleared_at), workflow._report_duration(a.cleared_at - a.opened_at)), '' ORDER BY a.place)
-         FROM alert AS a WHERE a.cleared_at IS NOT NULL AND a.place <= 50), 'None was cleared in this time.')
-      || workflow._report_note((SELECT count(*) || ' more are not listed: <code>SELECT * FROM workflow.alerts</code>.' FROM alert AS a WHERE a.place > 50 HAVING count(*) > 0)));
-END
+  WITH alert AS MATERIALIZED (
+    SELECT a.*, row_number() OVER (PARTITION BY a.cleared_at IS NULL ORDER BY a.severity, coalesce(a.cleared_at, a.opened_at) DESC, a.id) AS place
+    FROM (SELECT a.* FROM workflow.alerts AS a WHERE a.cleared_at IS NULL OR a.cleared_at >= frame.from_at LIMIT 10000) AS a
+  )
+  SELECT workflow._report_table('Open', 'tttltt', '{Alert,Severity,Owner,What,Opened,Acknowledged}',
+      (SELECT string_agg(workflow._report_row('tttltt', workflow._report_text(replace(a.kind, '_', ' ')) || '<br/><small>' || workflow._report_text(a.subject) || '</small>',
+                workflow._report_badge(CASE a.severity WHEN 'page' THEN 'bad' ELSE 'fair' END, a.severity), workflow._report_text(a.owner),
+                workflow._report_text(CASE WHEN frame.details THEN a.detail END, 300), workflow._report_time(a.opened_at),
+                CASE WHEN a.acknowledged_at IS NULL THEN 'by nobody' ELSE 'by ' || workflow._report_text(a.acknowledged_by) || '<br/>' || workflow._report_time(a.acknowledged_at) END), '' ORDER BY a.place)
+       FROM alert AS a WHERE a.cleared_at IS NULL AND a.place <= 50), 'No alert is open.')
+    || workflow._report_table('Cleared in this time', 'tttttn', '{Alert,Severity,Owner,Opened,Cleared,Lasted}',
+      (SELECT string_agg(workflow._report_row('tttttn', workflow._report_text(replace(a.kind, '_', ' ')) || '<br/><small>' || workflow._report_text(a.subject) || '</small>',
+                workflow._report_badge('plain', a.severity), workflow._report_text(a.owner),
+                workflow._report_time(a.opened_at), workflow._report_time(a.cleared_at), workflow._report_duration(a.cleared_at - a.opened_at)), '' ORDER BY a.place)
+       FROM alert AS a WHERE a.cleared_at IS NOT NULL AND a.place <= 50), 'None was cleared in this time.')
+    || workflow._report_note((SELECT count(*) || ' more are not listed: <code>SELECT * FROM workflow.alerts</code>.' FROM alert AS a WHERE a.place > 50 HAVING count(*) > 0))
 $$;
 COMMENT ON FUNCTION workflow._report_alerts(workflow._report_frame) IS
   'Inner: the part of a report that shows alerts that are open, and those that were';
@@ -572,10 +475,13 @@ AS $$
     SELECT count(*) FILTER (WHERE e.state = 'held') AS held, count(*) FILTER (WHERE e.state = 'unknown') AS unknown,
            count(*) FILTER (WHERE e.state = 'blocked') AS blocked
     FROM workflow.effect AS e WHERE e.state IN ('held', 'unknown', 'blocked')
+  ), alert AS (
+    SELECT count(*) AS open, count(*) FILTER (WHERE a.severity = 'page') AS pages FROM workflow.alert AS a WHERE a.cleared_at IS NULL
   ), review AS (
     SELECT coalesce(sum(r.n), 0) AS open, coalesce(sum(r.overdue), 0) AS overdue FROM workflow._report_open_reviews(frame.to_at) AS r
   )
   SELECT '<dl class="tiles">' || chr(10)
+    || workflow._report_tile('Open alerts', workflow._report_trouble(a.open), workflow._report_trouble(a.pages) || ' that call somebody')
     || workflow._report_tile('Ready jobs', workflow._report_number(j.ready),
          workflow._report_number(j.running) || ' running, ' || workflow._report_number(j.delayed) || ' due later')
     || workflow._report_tile('Queues past their SLA', workflow._report_trouble(j.late), 'by the oldest job that could run')
@@ -584,7 +490,7 @@ AS $$
          workflow._report_number(e.unknown) || ' unknown, ' || workflow._report_number(e.blocked) || ' blocked')
     || workflow._report_tile('Open reviews', workflow._report_number(r.open), workflow._report_trouble(r.overdue) || ' overdue')
     || '</dl>' || chr(10)
-  FROM job AS j, dead AS d, effect AS e, review AS r
+  FROM job AS j, dead AS d, effect AS e, review AS r, alert AS a
 $$;
 COMMENT ON FUNCTION workflow._report_tiles(workflow._report_frame) IS
   'Inner: the large numbers at the top of a report';

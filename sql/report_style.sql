@@ -26,7 +26,7 @@ small{font-size:.8125rem;color:var(--muted)}
 section,.tile{background:var(--card);border:1px solid var(--line);border-radius:.625rem}
 section{margin-top:1.25rem;padding:1.25rem 1.25rem 1.35rem}
 section>*+*{margin-top:1rem}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(10.5rem,1fr));gap:.75rem;margin-top:1.5rem}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.75rem;margin-top:1.5rem}
 .tile{padding:.85rem 1rem .8rem}
 .tile dt{color:var(--muted);font-size:.8125rem}
 .tile dd{font-size:1.7rem;line-height:1.25;font-weight:620;letter-spacing:-.02em;font-variant-numeric:tabular-nums}
@@ -93,7 +93,7 @@ summary{cursor:pointer;color:var(--link);font-size:.9375rem}
 details>.scroll{margin-top:.75rem}
 footer{margin-top:1.5rem;color:var(--muted);font-size:.8125rem}
 @media (max-width:40rem){body{padding:1.25rem .75rem 2rem}h1{font-size:1.4rem}section{padding:1rem .85rem}.tiles{grid-template-columns:1fr 1fr}.tile dd{font-size:1.4rem}.zone{display:block;margin:0}.wide{display:none}th,td{padding-right:.6rem}td bdi,th bdi{max-width:11.5rem}td.l bdi{max-width:16rem}tbody th{min-width:5rem}}
-@media print{@page{margin:14mm}:root{--page:#ffffff}body{padding:0;max-width:none;font-size:10pt}nav,summary,details:not([open]){display:none}section{border:0;border-top:1px solid var(--line);border-radius:0;padding:.9rem 0;margin-top:.5rem}.tile,.cards li,tr,.chart,.diagram{break-inside:avoid}h2,caption,figcaption{break-after:avoid}thead{display:table-header-group}.scroll{overflow:visible}table{font-size:7.5pt}th,td{min-width:0;padding-right:.4rem}td.l,tbody th{min-width:0}th.n,td.n{min-width:0}.stack{min-width:5rem}.diagram svg{max-width:100%;max-height:230mm;width:auto;height:auto}.tiles{grid-template-columns:repeat(5,1fr);gap:.4rem}.tile{padding:.5rem .6rem}.charts{grid-template-columns:repeat(3,1fr);gap:.5rem}td bdi,th bdi{max-width:9rem;overflow-wrap:anywhere}.scroll{background:none}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
+@media print{@page{margin:14mm}:root{--page:#ffffff}body{padding:0;max-width:none;font-size:10pt}nav,summary,details:not([open]){display:none}section{border:0;border-top:1px solid var(--line);border-radius:0;padding:.9rem 0;margin-top:.5rem}.tile,.cards li,tr,.chart,.diagram{break-inside:avoid}h2,caption,figcaption{break-after:avoid}thead{display:table-header-group}.scroll{overflow:visible}table{font-size:7.5pt}th,td{min-width:0;padding-right:.4rem}td.l,tbody th{min-width:0}th.n,td.n{min-width:0}.stack{min-width:5rem}.diagram svg{max-width:100%;max-height:230mm;width:auto;height:auto}.tiles{grid-template-columns:repeat(6,1fr);gap:.4rem}.tile{padding:.5rem .6rem}.charts{grid-template-columns:repeat(3,1fr);gap:.5rem}td bdi,th bdi{max-width:9rem;overflow-wrap:anywhere}.scroll{background:none}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 $$
 $style$;
 COMMENT ON FUNCTION workflow._report_style() IS

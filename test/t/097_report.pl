@@ -195,18 +195,16 @@ like($page, qr/a standby/, 'a standby writes a page, too, and says what it is');
 unlike($page, qr/could not be computed/, 'nothing is missing');
 $standby->stop;
 
-# --- a log that is too long to be read whole
+# --- what moved
 
-query(q{
-	SET session_replication_role = replica;
-	INSERT INTO workflow.transition (item_id, seq, event, to_state, kind, actor, at, version)
-	SELECT 1000000 + n, 0, 'x', 'A', 'submit', 'me', now() - interval '10 hours' + n * interval '10 hours' / 30000, 1 FROM generate_series(1, 30000) AS n});
-is(query(q{SELECT m.known_from IS NULL, (SELECT sum(n) FROM unnest(m.moves) AS n) >= 30000
-	FROM workflow._report_moves(workflow._report_frame('me', '1 day', true), 8000) AS m}), 't|t', 'a log that is short enough is read whole');
-is(query(q{SELECT m.known_from > now() - interval '5 hours', (SELECT sum(n) FROM unnest(m.started) AS n) = (SELECT count(*) FROM workflow.transition AS t WHERE t.at >= m.known_from AND t.item_id > 1000000)
-	FROM workflow._report_moves(workflow._report_frame('me', '1 day', true), 100) AS m}), 't|t', 'of a longer one the newest part, and from when on is said');
-is(query(q{SELECT (SELECT sum(n) FROM unnest(m.started) AS n) BETWEEN 8900 AND 9200
-	FROM workflow._report_moves(workflow._report_frame('me', '3 hours', true), 8000) AS m}), 't', 'the beginning of a span is found in the middle of it');
+is(query(q{SELECT (SELECT sum(n) FROM unnest(m.moves) AS n) = (SELECT count(*) FROM workflow.transition WHERE item_id IS NOT NULL),
+	(SELECT sum(n) FROM unnest(m.started) AS n) = (SELECT count(*) FROM workflow.item), m.known_from IS NULL
+	FROM workflow._report_moves(workflow._report_frame('me', '1 day', true)) AS m}), 't|t|t', 'every move is in a bar');
+is(query(q{SELECT sum(s.items) = (SELECT count(*) FROM workflow.item WHERE outcome IS NULL) FROM workflow._report_stands(workflow._report_frame('me', '1 day', true)) AS s}),
+	't', 'every live item stands somewhere');
+query(q{SET session_replication_role = replica;
+	INSERT INTO workflow.state_history_slot VALUES ('day', now() - interval '40 days', 'w001', 1, 'A', 1, 1, 0, '{}'), ('hour', now() - interval '2 hours', 'w001', 1, 'A', 1, 1, 0, '{}')});
+like(query(q{SELECT workflow.report_html('1 day')}), qr{The history by hour begins at .*: what was before is not shown}, 'a history that was forgotten is said to be');
 like(query(q{SELECT workflow._report_bars('x', f, 'X', 'x', array_fill(1, ARRAY[cardinality(f.starts)])::bigint[], NULL, NULL, now() - interval '12 hours')
 	FROM workflow._report_frame('me', '1 day', true) AS f}), qr{not read</text>}, 'a chart shows what was not read');
 
