@@ -435,7 +435,7 @@ BEGIN
       CASE WHEN effect.kind = 'guard' AND waiting_on <> 'effect'
            THEN format('effect %s, key %s, may have been applied (%s)', effect.effect_id, effect.key, effect.reason) END,
       reverts,
-      CASE WHEN waiting_on = 'exception' THEN workflow._awaited_redrive(item) END,
+      CASE WHEN waiting_on = 'exception' THEN workflow._awaited_redrive(item.item_id) END,
       CASE WHEN holders IS NOT NULL THEN 'locked by ' || workflow._holder_words(caller, holders) END),
     (SELECT string_agg(v.event || coalesce(' for ' || workflow._kept_for(item, v.event), ''), ', ' ORDER BY v.event_no)
      FROM workflow.event AS v WHERE v.item_id = item.item_id AND v.seq IS NULL));

@@ -126,17 +126,17 @@ SELECT setval('workflow.endpoint_endpoint_id_seq', 10);
 SELECT * FROM look('+0 seconds');
 
 -- a gate that decides otherwise than in the days before; it is looked at each ten minutes
-INSERT INTO workflow.gate_decision (item_id, seq, state, value, tier, tiers, version, decided_at)
-SELECT 1, n, 'GATE', 0.5, CASE WHEN n % 10 < CASE WHEN n <= 200 THEN 1 ELSE 5 END THEN 'human' ELSE 'auto' END, '[]', 1,
+INSERT INTO workflow.gate_decision (item_id, seq, state, value, tier, event, tiers, version, decided_at)
+SELECT 1, n, 'GATE', 0.5, CASE WHEN n % 10 < CASE WHEN n <= 200 THEN 1 ELSE 5 END THEN 'human' ELSE 'auto' END, 'go', '[]', 1,
        now() - CASE WHEN n <= 200 THEN interval '8 days' - n * interval '45 minutes' ELSE n * interval '1 minute' END
 FROM generate_series(1, 300) AS n;
 SELECT * FROM look('+1 second');
 SELECT detail FROM workflow.alerts WHERE kind = 'gate_drift';
-INSERT INTO workflow.gate_decision (item_id, seq, state, value, tier, tiers, version, decided_at)
-SELECT 1, n, 'GATE', 0.5, 'auto', '[]', 1, now() - interval '8 hours' - (n - 1000) * interval '1 minute'
+INSERT INTO workflow.gate_decision (item_id, seq, state, value, tier, event, tiers, version, decided_at)
+SELECT 1, n, 'GATE', 0.5, 'auto', 'go', '[]', 1, now() - interval '8 hours' - (n - 1000) * interval '1 minute'
 FROM generate_series(1001, 1400) AS n;
-INSERT INTO workflow.gate_decision (item_id, seq, state, value, tier, tiers, version, decided_at)
-VALUES (1, 2000, 'GATE', 0.5, 'auto', '[]', 1, now() + interval '2 minutes');
+INSERT INTO workflow.gate_decision (item_id, seq, state, value, tier, event, tiers, version, decided_at)
+VALUES (1, 2000, 'GATE', 0.5, 'auto', 'go', '[]', 1, now() + interval '2 minutes');
 SELECT * FROM look('+5 minutes');
 SELECT * FROM look('+11 minutes');
 

@@ -62,10 +62,10 @@ SELECT :'page' LIKE '%<text class="wf-count"%>3</text>%' AS drawn_with_counts, :
 
 -- alerts that are open, and those that were cleared in this time
 SET session_replication_role = replica;
-INSERT INTO workflow.alert (kind, subject, severity, owner, detail, opened_at, last_seen_at, cleared_at)
-VALUES ('sla_breach', 'queue:mail', 'page', 'post', '2 jobs <ready>', now() - interval '5 minutes', now(), NULL),
-       ('breaker_open', 'endpoint:crm', 'ticket', 'revops', 'open', now() - interval '30 minutes', now(), now() - interval '10 minutes'),
-       ('breaker_open', 'endpoint:crm', 'ticket', 'revops', 'open', now() - interval '3 days', now(), now() - interval '2 days');
+INSERT INTO workflow.alert (kind, subject, severity, owner, subject_owner, detail, opened_at, last_seen_at, cleared_at)
+VALUES ('sla_breach', 'queue:mail', 'page', 'post', 'post', '2 jobs <ready>', now() - interval '5 minutes', now(), NULL),
+       ('breaker_open', 'endpoint:crm', 'ticket', 'revops', 'revops', 'open', now() - interval '30 minutes', now(), now() - interval '10 minutes'),
+       ('breaker_open', 'endpoint:crm', 'ticket', 'revops', 'revops', 'open', now() - interval '3 days', now(), now() - interval '2 days');
 RESET session_replication_role;
 SELECT regexp_replace(public.part(workflow.report_html('1 hour'), 'alerts'), '\d{4}-\d\d-\d\d \d\d:\d\d', 'TIME', 'g');
 
