@@ -1,6 +1,6 @@
 # What happens to alerts reaches a real receiver: each change once, also when the
-# receiver was down meanwhile, which makes no further ones; a copy of the database
-# sends none.
+# receiver was down meanwhile or has refused them, which makes no further ones; a
+# copy of the database sends none.
 
 use strict;
 use warnings FATAL => 'all';
@@ -92,6 +92,20 @@ is(heard(), sql(q{SELECT string_agg(key, ' ' ORDER BY key COLLATE "C") FROM work
 is(sql(q{SELECT count(*) FROM workflow.effects WHERE key LIKE 'alert:%' AND key NOT IN
 	(SELECT format('alert:%s:%s:0', a.id, c) FROM workflow.alerts AS a, unnest('{opened,cleared}'::text[]) AS c WHERE a.subject <> 'endpoint:chat')}), '0',
 	'and nothing of the receiver itself');
+
+# ------------------------------------------------- it refuses them for good
+receiver('404');
+my @queues = map { "lost_$_" } 1 .. 12;
+bury($_) foreach @queues;
+wait_for("count(*) >= 12 FROM workflow.dead_letters WHERE kind = 'http' AND queue NOT LIKE 'lost%'", 'what is refused is a dead letter');
+wait_for("count(*) = 1 FROM workflow.alerts AS a WHERE a.kind = 'dead_letters_growing' AND a.subject = 'queue:calls' AND a.cleared_at IS NULL", 'which is an alert');
+wait_for("last_seen_at > opened_at FROM workflow.alerts WHERE subject = 'queue:calls' AND kind = 'dead_letters_growing'", 'it is looked at again');
+is(sql(q{SELECT count(*) FROM workflow.dead_letters WHERE kind = 'http'}), '13', 'that alert is refused, too, and then there are no more');
+receiver('ok');
+sql(q{SELECT count(*) FROM workflow.redrive('{"kind": "http"}', dry_run => false, reason => 'it takes them now')});
+wait_for("count(*) = 0 FROM workflow.dead_letters WHERE kind = 'http'", 'they are taken up again');
+wait_for($all_sent, 'and all is sent');
+unbury($_) foreach @queues;
 
 # --------------------------------------------------------------------- a copy
 unbury($_) foreach qw(third fourth);
