@@ -69,6 +69,15 @@ $$;
 COMMENT ON FUNCTION workflow._uncount_gate(bigint, int) IS
   'Inner: counts a decision of a gate no longer';
 
+CREATE FUNCTION workflow._gate_counted() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_gate_counted';
+COMMENT ON FUNCTION workflow._gate_counted() IS
+  'Inner: at commit, wakes the maintenance worker, unless it looks before this is to be added up';
+
+CREATE TRIGGER counted AFTER INSERT ON workflow.gate_change
+  FOR EACH STATEMENT EXECUTE FUNCTION workflow._gate_counted();
+COMMENT ON TRIGGER counted ON workflow.gate_change IS 'Nobody looks for decisions to add up where none was counted';
+
 CREATE FUNCTION workflow._add_up_gates(until timestamptz, most int) RETURNS bigint
 LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_add_up_gates';
 COMMENT ON FUNCTION workflow._add_up_gates(timestamptz, int) IS

@@ -27,6 +27,7 @@ int			wf_max_response_kb = 1024;
 int			wf_max_request_kb = 1024;
 int			wf_effect_retention_s = -1;
 int			wf_webhook_retention_s = -1;
+int			wf_gate_interval_s = 300;
 int			wf_minute_history_s = 2 * SECS_PER_DAY;
 int			wf_hour_history_s = 60 * SECS_PER_DAY;
 int			wf_queue_memory_mb = 32;
@@ -92,6 +93,12 @@ define_retention_settings(void)
 							"That they came is kept for ever; -1 keeps everything.",
 							&wf_webhook_retention_s, -1, -1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	/* not for users: tests have no five minutes */
+	DefineCustomIntVariable("pg_workflow.gate_interval",
+							"How long decisions of gates are kept one by one until they are added up.",
+							NULL,
+							&wf_gate_interval_s, 300, 1, SECS_PER_DAY,
+							PGC_SIGHUP, GUC_UNIT_S | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_workflow.minute_history",
 							"How long statistics are kept by the minute.",
 							"Those by the day are kept for ever; -1 keeps all.",

@@ -9,7 +9,9 @@
  */
 #include "postgres.h"
 
+#include "base/config.h"
 #include "base/plan.h"
+#include "base/wake.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "item/item.h"
@@ -95,6 +97,19 @@ wf_gate_oldest_change(void)
 	value = wf_result_datum(0, 1, &isnull);
 
 	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
+PG_FUNCTION_INFO_V1(wf_gate_counted);
+
+/*
+ * _gate_counted(): a trigger after rows were added to gate_change
+ */
+Datum
+wf_gate_counted(PG_FUNCTION_ARGS)
+{
+	wf_wake_maintenance_by_at_commit(GetCurrentTimestamp() + wf_gate_interval_s * USECS_PER_SEC);
+
+	return PointerGetDatum(NULL);
 }
 
 PG_FUNCTION_INFO_V1(wf_inner_add_up_gates);

@@ -6,7 +6,8 @@
  * A run forgets in batches, each a short transaction, and leaves the server
  * most of the time between two of them.  Between runs it is known when the
  * oldest that is left comes of age, or what finishes from now on would; until
- * then nothing is looked at.  A run comes late by a part of the retention
+ * then nothing is looked at.  Where whoever makes something tells this process
+ * (base/wake.h), and nothing is left, nothing is looked at until then.  A run comes late by a part of the retention
  * rather than once for each row; so it does after one that left something
  * behind, which belongs to items under way or is held by somebody.
  */
@@ -36,6 +37,7 @@ typedef struct Retention
 	const int  *seconds;		/* the setting */
 	uint64		(*purge) (TimestampTz *from, TimestampTz until, int most);
 	TimestampTz (*due) (void);	/* of the oldest; 0: there is none */
+	bool		is_told;		/* at the commit of what is to come of age */
 	int			known_for;		/* the setting that next goes by */
 	TimestampTz next;			/* 0: not known, or never */
 	TimestampTz from;			/* where the run has got to */
@@ -75,9 +77,6 @@ remove_dead_letters(TimestampTz *from, TimestampTz until, int most)
 	return wf_queue_expire(most);
 }
 
-/* How long decisions of gates are looked at one by one. */
-static int	gate_change_s = 300;
-
 static uint64
 add_up_gates(TimestampTz *from, TimestampTz until, int most)
 {
@@ -87,18 +86,18 @@ add_up_gates(TimestampTz *from, TimestampTz until, int most)
 static TimestampTz
 gates_due(void)
 {
-	return after(wf_gate_oldest_change(), gate_change_s);
+	return after(wf_gate_oldest_change(), wf_gate_interval_s);
 }
 
 static Retention retentions[] = {
 	{"forgetting what effects carried", &wf_effect_retention_s, wf_effect_purge,
-	effects_due, -1, 0, DT_NOBEGIN, false},
+	effects_due, false, -1, 0, DT_NOBEGIN, false},
 	{"forgetting what webhooks carried", &wf_webhook_retention_s, purge_webhooks,
-	webhooks_due, -1, 0, DT_NOBEGIN, false},
+	webhooks_due, false, -1, 0, DT_NOBEGIN, false},
 	{"removing old dead letters", &dead_letter_retention_s, remove_dead_letters,
-	wf_queue_next_expiry, -1, 0, DT_NOBEGIN, false},
-	{"adding up decisions of gates", &gate_change_s, add_up_gates,
-	gates_due, -1, 0, DT_NOBEGIN, false},
+	wf_queue_next_expiry, false, -1, 0, DT_NOBEGIN, false},
+	{"adding up decisions of gates", &wf_gate_interval_s, add_up_gates,
+	gates_due, true, -1, 0, DT_NOBEGIN, false},
 };
 
 static int64
@@ -117,10 +116,10 @@ plan_run(Retention *retention, bool is_first)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz due = retention->due();
-	TimestampTz of_next = after(now, *retention->seconds);
+	TimestampTz of_next = retention->is_told ? 0 : after(now, *retention->seconds);
 
-	retention->next = due == 0 ? of_next : Min(due, of_next);
-	if (!is_first)
+	retention->next = due == 0 || of_next == 0 ? Max(due, of_next) : Min(due, of_next);
+	if (!is_first && retention->next != 0)
 		retention->next = Max(retention->next, now + lateness_us(retention));
 	retention->from = DT_NOBEGIN;
 }
@@ -181,6 +180,8 @@ wf_retention_next(void)
 				plan_run(retention, true);
 			retention->known_for = *retention->seconds;
 		}
+		else if (retention->is_told && retention->next == 0)
+			plan_run(retention, true);
 		if (retention->next != 0 && (next == 0 || retention->next < next))
 			next = retention->next;
 	}

@@ -91,6 +91,7 @@ sub control
 sub seen { return $_[0]->control('GET', 'seen') }
 sub requests { return $_[0]->seen->{requests}{ $_[1] } // 0 }
 sub executions { return $_[0]->seen->{executions}{ $_[1] } // 0 }
+sub asked { return $_[0]->seen->{asked}{ $_[1] } // 0 }
 sub rule { my ($self, $path, $do) = @_; return $self->control('POST', "rule?path=$path&do=$do") }
 
 # The last request to a path: method, lines, header, body, subject, reused, proxied.

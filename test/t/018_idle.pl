@@ -12,7 +12,7 @@ use Time::HiRes qw(time);
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 $node->append_conf('postgresql.conf', slurp_file('test/postgresql.conf'));
-$node->append_conf('postgresql.conf', "pg_workflow.workers = on\nautovacuum = off\ncheckpoint_timeout = '1h'\npg_workflow.worker_idle_timeout = '2s'\nrestart_after_crash = on");
+$node->append_conf('postgresql.conf', "pg_workflow.workers = on\nautovacuum = off\ncheckpoint_timeout = '1h'\npg_workflow.worker_idle_timeout = '2s'\npg_workflow.gate_interval = '2s'\nrestart_after_crash = on");
 $node->start;
 sub sql { return $node->safe_psql($_[1] // 'postgres', $_[0]) }
 
@@ -29,6 +29,11 @@ sql(q{
 	  "states": {"WORKING": {"sql": {"function": "app.work", "queue": "%s"}, "on": {"ok": "WAITING"}},
 	             "WAITING": {"timeout": {"after": "1 day", "event": "late"}, "on": {"late": "DONE"}},
 	             "DONE": {"final": "success"}}}', name, name, name)::json) FROM unnest('{running,paused}'::text[]) AS name;
+	SELECT workflow.define('{"workflow": "judged", "owner": "tester", "initial": "GATE",
+	  "states": {"GATE": {"gate": {"value": "$.n", "tiers": [{"at_least": 5, "event": "high"}, {"otherwise": "low"}]},
+	                      "on": {"high": "DONE", "low": "DONE"}},
+	             "DONE": {"final": "success"}}}');
+	SELECT workflow.submit('judged', '{"n": 7}');
 	SELECT workflow.pause_queue('paused', 'not yet');
 	SELECT count(*) FROM workflow.submit_many('running', (SELECT array_agg(jsonb_build_object('n', n)) FROM generate_series(1, 20) AS n));
 	SELECT count(*) FROM workflow.submit_many('paused', (SELECT array_agg(jsonb_build_object('n', n)) FROM generate_series(1, 20) AS n));
@@ -47,6 +52,7 @@ sql('CREATE DATABASE watcher');
 sql('CREATE EXTENSION pg_workflow', 'empty');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 20 FROM workflow.items WHERE workflow = 'running' AND state = 'WAITING'}), 'all is done');
 ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM workflow.state_delta'), 'and counted');
+ok($node->poll_query_until('postgres', q{SELECT sum(decided) = 1 AND (SELECT count(*) = 0 FROM workflow.gate_change) FROM workflow.gate_tally}), 'gates too');
 sql('CHECKPOINT');
 ok($node->poll_query_until('watcher', q{
 		SELECT count(*) = 2 AND count(*) FILTER (WHERE backend_type <> 'pg_workflow maintenance' OR state <> 'idle') = 0
@@ -82,6 +88,11 @@ sub in_time
 	cmp_ok(time - $begin, '<', 1, "$name: within a second");
 	return;
 }
+
+# Then a gate decides, which is added up in its time.
+sql(q{SELECT workflow.submit('judged', '{"n": 8}')});
+ok($node->poll_query_until('postgres', q{SELECT sum(decided) = 2 AND (SELECT count(*) = 0 FROM workflow.gate_change) FROM workflow.gate_tally}),
+	'what gates decide later is added up');
 
 # Then work comes, and a session is lost that had claimed jobs of both kinds.
 sql(q{SELECT workflow.submit('running', '{"n": 21}')});

@@ -42,7 +42,7 @@ sub new
 	my ($class, $later) = @_;
 	return bless {
 		later => $later,
-		seen  => { requests => {}, executions => {}, bodies => {}, last => {}, connections => 0 },
+		seen  => { requests => {}, asked => {}, executions => {}, bodies => {}, last => {}, connections => 0 },
 		kept  => {},    # key => answer
 		rules => {},    # path => behaviours
 	}, $class;
@@ -122,7 +122,7 @@ sub end
 	$to->{end}->('close');
 }
 
-# Does the work of a key once; returns the answer, which is kept for the key.
+# Does the work of a key once, however often it is asked for; returns the answer, which is kept for the key.
 sub work
 {
 	my ($self, $request, $status, @headers) = @_;
@@ -130,6 +130,7 @@ sub work
 	my $executions = $self->{seen}{executions};
 	my $number;
 
+	$self->{seen}{asked}{ $key // $request->{path} }++;
 	return $self->{kept}{$key} if defined $key && $self->{kept}{$key};
 	$number = ++$executions->{ $key // $request->{path} };
 	my $answer = reply($status // 200, $json->encode({ ok => JSON::PP::true, execution => $number }), @headers);
