@@ -123,7 +123,7 @@ BEGIN
   SELECT 'enforcements', count(*) = 0, 'error',
          CASE WHEN count(*) = 0 THEN 'All work.'
               ELSE workflow._in_a_row(array_agg(format('%s is not held to workflow "%s"', concat(e.relation, '.' || e.state_column), e.workflow) ORDER BY e.enforcement_id)) END,
-         string_agg(workflow._enforcement_hint(e), ' ' ORDER BY e.enforcement_id)
+         string_agg(workflow._enforcement_hint(e), E'\n' ORDER BY e.enforcement_id)    -- one may end with a comment
   FROM workflow.enforced AS e WHERE NOT e.works
   UNION ALL
   SELECT 'definers', count(*) = 0, 'error',
@@ -194,8 +194,8 @@ CREATE FUNCTION workflow._retention_lag() RETURNS TABLE (what text, since timest
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  effects int := extract(epoch FROM current_setting('pg_workflow.effect_retention')::interval);
-  webhooks int := extract(epoch FROM current_setting('pg_workflow.webhook_retention')::interval);
+  effects bigint := extract(epoch FROM current_setting('pg_workflow.effect_retention')::interval);
+  webhooks bigint := extract(epoch FROM current_setting('pg_workflow.webhook_retention')::interval);
   now timestamptz := clock_timestamp();
 BEGIN
   RETURN QUERY
@@ -261,7 +261,7 @@ BEGIN
          CASE WHEN v.is_off THEN 'It is off in the whole server: dead rows stay, and plans go by old statistics.'
               WHEN v.tables IS NOT NULL THEN format('It is off for %s.', array_to_string(v.tables, ', '))
               ELSE 'It is on for all tables that need it.' END,
-         CASE WHEN v.is_off THEN concat_ws(' ', CASE WHEN NOT v.counts THEN workflow._setting_hint('track_counts', 'on') END,
+         CASE WHEN v.is_off THEN concat_ws(E'\n', CASE WHEN NOT v.counts THEN workflow._setting_hint('track_counts', 'on') END,
                                            CASE WHEN NOT v.runs THEN workflow._setting_hint('autovacuum', 'on') END)
               ELSE (SELECT string_agg(format('ALTER TABLE workflow.%I RESET (autovacuum_enabled);', t.name), ' ') FROM unnest(v.tables) AS t (name)) END
   FROM (SELECT NOT (current_setting('autovacuum')::bool AND current_setting('track_counts')::bool),
