@@ -1157,6 +1157,7 @@ CREATE TABLE workflow.visit_sla (
   PRIMARY KEY (item_id, seq)
 ) WITH (fillfactor = 90);
 CREATE INDEX visit_sla_warn ON workflow.visit_sla (warn_at) WHERE left_at IS NULL;
+CREATE INDEX visit_sla_state ON workflow.visit_sla (workflow, state, warn_at) WHERE left_at IS NULL;
 CREATE INDEX visit_sla_due ON workflow.visit_sla (due_at) WHERE left_at IS NULL;
 COMMENT ON TABLE workflow.visit_sla IS 'Visits of states with an SLA: those that last, and for good those that lasted until their owner was warned';
 COMMENT ON COLUMN workflow.visit_sla.left_at IS 'When the item left the state, after warn_at';
