@@ -132,7 +132,7 @@ FROM workflow.review AS r
 JOIN workflow.item AS i ON i.item_id = r.item_id;
 COMMENT ON VIEW workflow.reviews IS
   'All reviews, open and past: how each ended, who decided what and why, and how long it took';
-COMMENT ON COLUMN workflow.reviews.status IS 'open; decided; replaced (an approver changed the proposal: see replaced_by); left (the item left the state otherwise)';
+COMMENT ON COLUMN workflow.reviews.status IS 'open; decided; replaced (an approver, or a patch of the item''s data, changed the proposal: see replaced_by); left (the item left the state otherwise)';
 COMMENT ON COLUMN workflow.reviews.lead_time IS 'From opened to closed, without the time that its clock stood';
 COMMENT ON COLUMN workflow.reviews.handling_time IS 'From the claim to the decision; null where nobody claimed it';
 

@@ -752,7 +752,7 @@ COMMENT ON COLUMN workflow.review.priority IS 'The smaller, the sooner it is cla
 COMMENT ON COLUMN workflow.review.next_step_at IS 'When it is escalated next, unless its clock stands; null when nobody is left';
 COMMENT ON COLUMN workflow.review.claim_until IS 'End of the claim; null of one that somebody delegated';
 COMMENT ON COLUMN workflow.review.edited IS 'Patch of an approver to the proposal, which the others are asked about';
-COMMENT ON COLUMN workflow.review.replaced_by IS 'Review that asks about the proposal as an approver has changed it';
+COMMENT ON COLUMN workflow.review.replaced_by IS 'Review that asks about the proposal as an approver, or a patch of the item''s data, has changed it';
 COMMENT ON COLUMN workflow.review.paused_at IS 'Since when its clock stands for itself; it does too while its item, workflow or queue is paused';
 COMMENT ON COLUMN workflow.review.paused_for IS 'How long its clock has stood';
 
