@@ -12,7 +12,7 @@ use Test::More;
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 $node->append_conf('postgresql.conf', slurp_file('test/postgresql.conf'));
-$node->append_conf('postgresql.conf', 'pg_workflow.workers = on');
+$node->append_conf('postgresql.conf', "pg_workflow.workers = on\nmax_prepared_transactions = 2");
 $node->start;
 sub query { return $node->safe_psql('postgres', $_[0]) }
 my %review = (slow => '10 hours', quick => '10 seconds');
@@ -42,6 +42,12 @@ ok($node->poll_query_until('postgres', q(SELECT count(*) > 0 FROM workflow.alert
 	'a warning of the one that is due in seconds');
 ok($node->poll_query_until('postgres', q(SELECT count(*) > 0 FROM workflow.alerts WHERE kind = 'review_warning' AND cleared_at IS NOT NULL)),
 	'which is over when the review is');
+
+# the same of one that a prepared transaction has brought, which is committed by whoever it is
+query(q(BEGIN; SELECT workflow.submit('quick', '{"id": 2}'); PREPARE TRANSACTION 'p'));
+query(q(COMMIT PREPARED 'p'));
+ok($node->poll_query_until('postgres', q(SELECT count(*) = 2 FROM workflow.alerts WHERE kind = 'review_warning')),
+	'a warning of one that was prepared');
 
 $node->stop;
 done_testing();
