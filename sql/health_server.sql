@@ -275,6 +275,15 @@ COMMENT ON FUNCTION workflow._health_storage() IS 'Inner: the part of health() t
 
 -- ------------------------------------------------------------------ settings
 
+-- A time as settings are written: milliseconds unless it says what; null: written as nobody does, in hexadecimal digits.
+CREATE FUNCTION workflow._setting_interval(value text) RETURNS interval LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN value ~ '^\s*\d+(\.\d*)?\s*$' THEN (btrim(value) || 'ms')::interval
+              WHEN value ~ '^\s*\d+(\.\d*)?\s*(us|ms|s|min|h|d)\s*$' THEN value::interval END
+$$;
+COMMENT ON FUNCTION workflow._setting_interval(text) IS 'Inner: what a setting that is a time says';
+
 -- Limits of less than a minute that calls of pg_workflow run under: of the caller, of who owns the extension, of definers.
 CREATE FUNCTION workflow._short_timeouts(caller text) RETURNS TABLE (words text, hint text) LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -292,7 +301,7 @@ BEGIN
       AND (s.setrole = 0 OR r.rolname IN (caller, current_user)
            OR s.setrole IN (SELECT f.definer_oid FROM workflow.workflow AS w JOIN workflow.definition AS f ON f.workflow = w.workflow AND f.version = w.active_version))
       AND c.name IN ('statement_timeout', 'transaction_timeout')
-      AND (c.value || CASE WHEN c.value ~ '^[0-9]+$' THEN 'ms' ELSE '' END)::interval BETWEEN interval '1 microsecond' AND interval '59999 ms'
+      AND workflow._setting_interval(c.value) BETWEEN interval '1 microsecond' AND interval '59999 ms'
     UNION ALL
     SELECT format('%s = %s ms in the configuration', s.name, s.reset_val), format('ALTER SYSTEM SET %s = 0; SELECT pg_reload_conf();', s.name)
     FROM pg_settings AS s

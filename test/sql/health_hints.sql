@@ -28,3 +28,21 @@ SELECT workflow.enforce('two', 'status', 'w', 'id');
 ALTER TABLE one DROP COLUMN status CASCADE;
 ALTER TABLE two DROP COLUMN status CASCADE;
 SELECT count(*) FROM hints WHERE "check" = 'enforcements' AND line LIKE 'SELECT workflow.unenforce(%';
+
+-- a limit that is written as only a setting can be
+CREATE ROLE health_hints_monitor;
+SELECT workflow.grant_role('health_hints_monitor', 'monitor');
+ALTER ROLE health_hints_monitor SET statement_timeout = '0x100';
+SET ROLE health_hints_monitor;
+SELECT ok, detail FROM workflow.health() WHERE "check" = 'timeouts';
+RESET ROLE;
+ALTER ROLE health_hints_monitor SET statement_timeout = ' 5000.5 ';
+SET ROLE health_hints_monitor;
+SELECT ok, detail FROM workflow.health() WHERE "check" = 'timeouts';
+RESET ROLE;
+ALTER ROLE health_hints_monitor SET statement_timeout = '0.5 h';
+SET ROLE health_hints_monitor;
+SELECT ok, detail FROM workflow.health() WHERE "check" = 'timeouts';
+RESET ROLE;
+DROP OWNED BY health_hints_monitor;
+DROP ROLE health_hints_monitor;
