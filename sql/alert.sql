@@ -285,6 +285,10 @@ COMMENT ON FUNCTION workflow.acknowledge_alert(bigint, text) IS
 
 -- -------------------------------------------------------------------- routes
 
+CREATE TRIGGER bind_creator BEFORE INSERT OR UPDATE OF created_by ON workflow.alert_route
+  FOR EACH ROW EXECUTE FUNCTION workflow._bind_creator();
+COMMENT ON TRIGGER bind_creator ON workflow.alert_route IS 'Binds a route to the role that its creator''s name means: alerts are sent by its rights';
+
 CREATE FUNCTION workflow._alert_to(caller text, owner text, endpoint text, path text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -301,11 +305,10 @@ BEGIN
               HINT = format('GRANT USAGE ON FOREIGN SERVER %I TO %I;', endpoint, caller);
     END IF;
   END IF;
-  INSERT INTO workflow.alert_route AS r (owner, endpoint, path, created_by, created_at, created_oid)
-  VALUES (owner, endpoint, path, caller, workflow._now(), to_regrole(quote_ident(caller)))
+  INSERT INTO workflow.alert_route AS r (owner, endpoint, path, created_by, created_at)
+  VALUES (owner, endpoint, path, caller, workflow._now())
   ON CONFLICT ON CONSTRAINT alert_route_pkey DO UPDATE
-  SET endpoint = excluded.endpoint, path = excluded.path, created_by = excluded.created_by,
-      created_at = excluded.created_at, created_oid = excluded.created_oid;
+  SET endpoint = excluded.endpoint, path = excluded.path, created_by = excluded.created_by, created_at = excluded.created_at;
   PERFORM workflow._note(caller, 'alert_to', NULL, 'owner:' || owner, NULL, jsonb_build_object('endpoint', endpoint, 'path', path));
 END
 $$;

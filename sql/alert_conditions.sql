@@ -128,7 +128,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT CASE WHEN i.item_id IS NULL THEN 'queue:' || q.queue ELSE format('state:%s/%s', i.workflow, j.state) END,
          coalesce(p.policy ->> 'owner', q.owner), j.job_id, j.item_id,
-         j.attempt - CASE WHEN j.status = 'running' THEN 1 ELSE 0 END, (p.policy ->> 'alert_after')::int,
+         j.attempt - CASE WHEN j.status = 'running' THEN 1 ELSE 0 END, (p.policy ->> 'alert_after')::numeric::int,
          concat_ws(': ', j.error_class, left(j.error_message, 200))
   FROM workflow.queue AS q,
        LATERAL (SELECT * FROM workflow.job AS o
@@ -156,6 +156,23 @@ COMMENT ON FUNCTION workflow._conditions_of_failing() IS 'Inner: states and queu
 
 -- -------------------------------------------------------------------- states
 
+-- By state, so that many items in one do not hide those of another.
+CREATE FUNCTION workflow._late_visits() RETURNS SETOF workflow.visit_sla LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  WITH RECURSIVE held (workflow, state) AS (
+    (SELECT s.workflow, s.state FROM workflow.visit_sla AS s WHERE s.left_at IS NULL ORDER BY s.workflow, s.state LIMIT 1)
+    UNION ALL
+    SELECT n.workflow, n.state FROM held AS h,
+      LATERAL (SELECT s.workflow, s.state FROM workflow.visit_sla AS s
+               WHERE s.left_at IS NULL AND (s.workflow, s.state) > (h.workflow, h.state) ORDER BY s.workflow, s.state LIMIT 1) AS n)
+  SELECT late.* FROM held AS h,
+    LATERAL (SELECT * FROM workflow.visit_sla AS s
+             WHERE s.left_at IS NULL AND s.workflow = h.workflow AND s.state = h.state AND s.warn_at <= (SELECT workflow._now())
+             ORDER BY s.warn_at LIMIT 1000) AS late
+$$;
+COMMENT ON FUNCTION workflow._late_visits() IS 'Inner: visits that are late, or nearly so, of each state the first thousand';
+
 CREATE FUNCTION workflow._conditions_of_states()
 RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -168,8 +185,7 @@ AS $$
                count(*) FILTER (WHERE o.due_at > (SELECT workflow._now())) AS warned,
                (array_agg(o.item_id ORDER BY o.due_at))[1] AS example, (array_agg(o.entered_at ORDER BY o.due_at))[1] AS entered_at,
                min(o.due_at) AS due_at
-        FROM (SELECT * FROM workflow.visit_sla AS s WHERE s.left_at IS NULL AND s.warn_at <= (SELECT workflow._now())
-              ORDER BY s.warn_at LIMIT 1000) AS o
+        FROM workflow._late_visits() AS o
         GROUP BY o.workflow, o.state) AS v
   JOIN workflow.workflow AS w ON w.workflow = v.workflow,
        LATERAL (SELECT CASE WHEN v.late > 0 THEN 'sla_breach' ELSE 'sla_warning' END) AS k (kind)

@@ -1268,7 +1268,7 @@ BEGIN
   RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION workflow._bind_creator() IS 'Inner: notes which role the name of a source''s creator means';
+COMMENT ON FUNCTION workflow._bind_creator() IS 'Inner: notes which role the name of a row''s creator means';
 
 CREATE TRIGGER bind_creator BEFORE INSERT OR UPDATE OF created_by ON workflow.source
   FOR EACH ROW EXECUTE FUNCTION workflow._bind_creator();

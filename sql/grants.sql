@@ -191,7 +191,7 @@ BEGIN
   FOREACH guarded SLICE 1 IN ARRAY ARRAY[
     ['workflow', 'definer'], ['definition', 'definer'],
     ['item', 'submitted_by'], ['effect', 'submitted_by'],
-    ['source', 'created_by'], ['draft', 'created_by']]
+    ['source', 'created_by'], ['draft', 'created_by'], ['alert_route', 'created_by']]
   LOOP
     EXECUTE pg_catalog.format(
       'CREATE TRIGGER insert_in_whose_name BEFORE INSERT ON workflow.%I FOR EACH ROW '

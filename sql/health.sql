@@ -14,6 +14,16 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._in_a_row(text[]) IS 'Inner: the first of many facts, in one sentence';
 
+-- A literal behind "--": a line break in it would end the comment.
+CREATE FUNCTION workflow._literal_in_line(value text) RETURNS text LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN value ~ '[\n\r]'
+              THEN 'E''' || replace(replace(replace(replace(value, '\', '\\'), '''', ''''''), E'\n', '\n'), E'\r', '\r') || ''''
+              ELSE quote_literal(value) END
+$$;
+COMMENT ON FUNCTION workflow._literal_in_line(text) IS 'Inner: a value as an SQL literal without a line break';
+
 -- Undone where it was set; what the configuration says is overruled.
 CREATE FUNCTION workflow._setting_hint(name text, value text) RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -300,15 +310,17 @@ BEGIN
          CASE WHEN count(*) = 0 THEN 'No receiver was seen to do twice what its endpoint says is done once.'
               ELSE workflow._in_a_row(array_agg(format('%s (dedup %s): %s', v.endpoint, v.dedup, v.detail) ORDER BY v.endpoint)) END,
          CASE WHEN count(*) > 0 THEN
-           format('ALTER SERVER %I OPTIONS (%s on_unknown ''hold'');  -- Until that is mended a person should decide; then SELECT workflow.verify_endpoint(%L, operation, mended => ''how'');',
-                  min(v.endpoint), CASE WHEN (array_agg(v.on_unknown ORDER BY v.endpoint))[1] IS NOT NULL THEN 'SET' ELSE 'ADD' END, min(v.endpoint)) END
+           format('ALTER SERVER %I OPTIONS (%s on_unknown ''hold'');  -- Until that is mended a person should decide; then SELECT workflow.verify_endpoint(%s, operation, mended => ''how'');',
+                  min(v.endpoint), CASE WHEN (array_agg(v.on_unknown ORDER BY v.endpoint))[1] IS NOT NULL THEN 'SET' ELSE 'ADD' END,
+                  workflow._literal_in_line(min(v.endpoint))) END
   FROM declared AS v WHERE v.verdict = 'refuted' AND v.on_unknown IS DISTINCT FROM 'hold'    -- then nothing is sent twice
   UNION ALL
   SELECT 'endpoints_declared', true, 'ok',
          CASE WHEN count(*) = 0 THEN 'None in use is declared dedup ''key'' and was never tried out.'
               ELSE 'Declared, not verified: ' || workflow._in_a_row(array_agg(v.endpoint ORDER BY v.endpoint)) END,
          CASE WHEN count(*) > 0 THEN
-           format('-- SELECT workflow.verify_endpoint(%L, ''{"method": "POST", "path": ...}''); with an operation that may be done for a test.', min(v.endpoint)) END
+           format('-- SELECT workflow.verify_endpoint(%s, ''{"method": "POST", "path": ...}''); with an operation that may be done for a test.',
+                  workflow._literal_in_line(min(v.endpoint))) END
   FROM declared AS v
   WHERE v.dedup = 'key' AND v.is_used AND (v.verdict IS NULL OR v.verdict NOT IN ('verified', 'refuted'));
 END

@@ -123,7 +123,7 @@ BEGIN
   SELECT 'enforcements', count(*) = 0, 'error',
          CASE WHEN count(*) = 0 THEN 'All work.'
               ELSE workflow._in_a_row(array_agg(format('%s is not held to workflow "%s"', concat(e.relation, '.' || e.state_column), e.workflow) ORDER BY e.enforcement_id)) END,
-         string_agg(workflow._enforcement_hint(e), ' ' ORDER BY e.enforcement_id)
+         string_agg(workflow._enforcement_hint(e), E'\n' ORDER BY e.enforcement_id)    -- one may end with a comment
   FROM workflow.enforced AS e WHERE NOT e.works
   UNION ALL
   SELECT 'definers', count(*) = 0, 'error',
@@ -194,8 +194,8 @@ CREATE FUNCTION workflow._retention_lag() RETURNS TABLE (what text, since timest
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  effects int := extract(epoch FROM current_setting('pg_workflow.effect_retention')::interval);
-  webhooks int := extract(epoch FROM current_setting('pg_workflow.webhook_retention')::interval);
+  effects bigint := extract(epoch FROM current_setting('pg_workflow.effect_retention')::interval);
+  webhooks bigint := extract(epoch FROM current_setting('pg_workflow.webhook_retention')::interval);
   now timestamptz := clock_timestamp();
 BEGIN
   RETURN QUERY
@@ -261,7 +261,7 @@ BEGIN
          CASE WHEN v.is_off THEN 'It is off in the whole server: dead rows stay, and plans go by old statistics.'
               WHEN v.tables IS NOT NULL THEN format('It is off for %s.', array_to_string(v.tables, ', '))
               ELSE 'It is on for all tables that need it.' END,
-         CASE WHEN v.is_off THEN concat_ws(' ', CASE WHEN NOT v.counts THEN workflow._setting_hint('track_counts', 'on') END,
+         CASE WHEN v.is_off THEN concat_ws(E'\n', CASE WHEN NOT v.counts THEN workflow._setting_hint('track_counts', 'on') END,
                                            CASE WHEN NOT v.runs THEN workflow._setting_hint('autovacuum', 'on') END)
               ELSE (SELECT string_agg(format('ALTER TABLE workflow.%I RESET (autovacuum_enabled);', t.name), ' ') FROM unnest(v.tables) AS t (name)) END
   FROM (SELECT NOT (current_setting('autovacuum')::bool AND current_setting('track_counts')::bool),
@@ -274,6 +274,15 @@ $$;
 COMMENT ON FUNCTION workflow._health_storage() IS 'Inner: the part of health() that looks at what is kept and cleaned';
 
 -- ------------------------------------------------------------------ settings
+
+-- A time as settings are written: milliseconds unless it says what; null: written as nobody does, in hexadecimal digits.
+CREATE FUNCTION workflow._setting_interval(value text) RETURNS interval LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN value ~ '^\s*\d+(\.\d*)?\s*$' THEN (btrim(value) || 'ms')::interval
+              WHEN value ~ '^\s*\d+(\.\d*)?\s*(us|ms|s|min|h|d)\s*$' THEN value::interval END
+$$;
+COMMENT ON FUNCTION workflow._setting_interval(text) IS 'Inner: what a setting that is a time says';
 
 -- Limits of less than a minute that calls of pg_workflow run under: of the caller, of who owns the extension, of definers.
 CREATE FUNCTION workflow._short_timeouts(caller text) RETURNS TABLE (words text, hint text) LANGUAGE plpgsql STABLE
@@ -292,7 +301,7 @@ BEGIN
       AND (s.setrole = 0 OR r.rolname IN (caller, current_user)
            OR s.setrole IN (SELECT f.definer_oid FROM workflow.workflow AS w JOIN workflow.definition AS f ON f.workflow = w.workflow AND f.version = w.active_version))
       AND c.name IN ('statement_timeout', 'transaction_timeout')
-      AND (c.value || CASE WHEN c.value ~ '^[0-9]+$' THEN 'ms' ELSE '' END)::interval BETWEEN interval '1 microsecond' AND interval '59999 ms'
+      AND workflow._setting_interval(c.value) BETWEEN interval '1 microsecond' AND interval '59999 ms'
     UNION ALL
     SELECT format('%s = %s ms in the configuration', s.name, s.reset_val), format('ALTER SYSTEM SET %s = 0; SELECT pg_reload_conf();', s.name)
     FROM pg_settings AS s

@@ -594,7 +594,7 @@ COMMENT ON FUNCTION workflow._end_model_call(bigint, int, bigint, boolean) IS
 CREATE FUNCTION workflow._reask_form(spec jsonb, OUT times int, OUT at text, OUT entries jsonb) LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT CASE jsonb_typeof(spec -> 'reask') WHEN 'number' THEN (spec ->> 'reask')::int ELSE (spec #>> '{reask,times}')::int END,
+  SELECT CASE jsonb_typeof(spec -> 'reask') WHEN 'number' THEN (spec ->> 'reask')::numeric::int ELSE (spec #>> '{reask,times}')::numeric::int END,
          coalesce(spec #>> '{reask,at}', CASE spec ->> 'profile' WHEN 'openai_responses' THEN 'input' ELSE 'messages' END),
          coalesce(spec #> '{reask,entries}', jsonb_build_array(
            jsonb_build_object('role', 'assistant', 'content', '$.answer'),

@@ -54,7 +54,8 @@ COMMENT ON FUNCTION workflow._require_quiet(workflow.item, text, text) IS
 
 -- --------------------------------------------------------------------- patch
 
--- What was made of the data when the state was entered stays, but for the payload of a task that nobody works on.
+-- What was made of the data when the state was entered stays, but for the payload of a task that nobody works on,
+-- and for what a review shows: nobody decides on what he has not seen.
 CREATE FUNCTION workflow._patch(caller text, item bigint, data jsonb, reason text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -71,6 +72,7 @@ BEGIN
   PERFORM workflow._set_data(item, patched, caller, reason);
   UPDATE workflow.job AS j SET payload = patched
   WHERE j.item_id = item AND j.seq = it.seq AND j.kind = 'task';
+  PERFORM workflow._review_patched(item, patched);
 END
 $$;
 COMMENT ON FUNCTION workflow._patch(text, bigint, jsonb, text) IS 'Inner: workflow.patch()';

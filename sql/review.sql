@@ -19,6 +19,11 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_move_with_result';
 COMMENT ON FUNCTION workflow._move_with_result(bigint, text, text, text, text, jsonb, jsonb) IS
   'Inner: moves an item like _move() and stores what the event carried under the state''s name';
 
+CREATE FUNCTION workflow._watch_by(at timestamptz) RETURNS void
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_watch_by';
+COMMENT ON FUNCTION workflow._watch_by(timestamptz) IS
+  'Inner: at commit, wakes the maintenance worker if it would look for what is late after that';
+
 -- How long a review may take, when it is time to say so, and how long a claim
 -- holds: its state says it, else its queue's SLA, a fifth of that before it is
 -- due, and an hour.
@@ -60,6 +65,7 @@ BEGIN
           greatest(now, workflow._time_after(due, - times.warn)), due)
   RETURNING review_id INTO opened;
   PERFORM workflow._set_timer(item, 'overdue', due, 'overdue');
+  PERFORM workflow._watch_by(greatest(now, workflow._time_after(due, - times.warn)));
   RETURN opened;
 END
 $$;

@@ -42,8 +42,8 @@ BEGIN
               THEN format('%s decided "%s" at %s.', closed.decided_by, closed.decision, closed.decided_at)
             WHEN closed.replaced_by IS NOT NULL
               THEN format('%s changed the proposal at %s.',
-                          (SELECT v.voter FROM workflow.review_vote AS v WHERE v.review_id = closed.replaced_by
-                           ORDER BY v.voted_at LIMIT 1), closed.closed_at)
+                          coalesce((SELECT v.voter FROM workflow.review_vote AS v WHERE v.review_id = closed.replaced_by
+                                    ORDER BY v.voted_at LIMIT 1), 'A patch of the item''s data'), closed.closed_at)
             ELSE format('Item %s left the state at %s without a decision.', closed.item_id, closed.closed_at) END,
           HINT = CASE WHEN closed.replaced_by IS NOT NULL
             THEN format('Review %s asks about it as it is now: SELECT * FROM workflow.review_inbox WHERE id = %s;',
@@ -291,8 +291,8 @@ $$;
 COMMENT ON FUNCTION workflow._approvals(jsonb, text) IS
   'Inner: how many people have to decide so before the item moves';
 
--- An approver has changed the proposal: the others are asked about that. Who has
--- seen the old one finds it closed.
+-- The proposal has changed: people are asked about that. Who has seen the old one
+-- finds it closed.
 CREATE FUNCTION workflow._ask_anew(old workflow.review, patch jsonb) RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -313,6 +313,35 @@ END
 $$;
 COMMENT ON FUNCTION workflow._ask_anew(workflow.review, jsonb) IS
   'Inner: replaces a review by one about the proposal as it was changed';
+
+CREATE FUNCTION workflow._render_review(spec jsonb, data jsonb, OUT shown jsonb, OUT proposed jsonb, OUT current jsonb)
+LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'wf_inner_render_review';
+COMMENT ON FUNCTION workflow._render_review(jsonb, jsonb) IS 'Inner: what a review of some data shows, proposes and would replace';
+
+-- The data of an item have been changed beside its review: what was seen is not what
+-- would be decided. Nothing is asked anew where people would see the same.
+CREATE FUNCTION workflow._review_patched(item bigint, data jsonb) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  asked workflow.review;
+  now record;
+BEGIN
+  SELECT r.* INTO asked FROM workflow.review AS r WHERE r.item_id = item AND r.closed_at IS NULL FOR UPDATE;
+  IF asked.review_id IS NULL THEN
+    RETURN;
+  END IF;
+  SELECT * INTO now FROM workflow._render_review(asked.spec, data);
+  IF (now.shown, now.proposed, now.current) IS DISTINCT FROM (asked.shown, asked.proposed, asked.current) THEN
+    asked.shown := now.shown;
+    asked.proposed := now.proposed;
+    asked.current := now.current;
+    PERFORM workflow._ask_anew(asked, NULL);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._review_patched(bigint, jsonb) IS
+  'Inner: replaces the open review of an item whose data have changed by one about them as they are now';
 
 -- A decision that needs more people than have decided so. It is given back, so
 -- that others find it, unless it was handed to a group or a label.

@@ -48,7 +48,7 @@ COMMENT ON VIEW workflow._open_review IS 'Inner: open reviews with what may stop
 CREATE VIEW workflow.review_inbox AS
 SELECT r.review_id AS id, r.item_id, r.workflow, r.key, r.state, r.queue,
        CASE WHEN r.step = 0 THEN r.queue_owner
-            ELSE r.escalate_to[least(r.step, cardinality(r.escalate_to))] END AS owner,
+            ELSE coalesce(r.escalate_to[least(r.step, cardinality(r.escalate_to))], r.queue_owner) END AS owner,
        r.shown, p.proposed, r.previous,
        ARRAY(SELECT jsonb_array_elements_text(r.spec -> 'decisions')) AS decisions,
        a.assignee, r.opened_at, r.due_at,
@@ -132,11 +132,20 @@ FROM workflow.review AS r
 JOIN workflow.item AS i ON i.item_id = r.item_id;
 COMMENT ON VIEW workflow.reviews IS
   'All reviews, open and past: how each ended, who decided what and why, and how long it took';
-COMMENT ON COLUMN workflow.reviews.status IS 'open; decided; replaced (an approver changed the proposal: see replaced_by); left (the item left the state otherwise)';
+COMMENT ON COLUMN workflow.reviews.status IS 'open; decided; replaced (an approver, or a patch of the item''s data, changed the proposal: see replaced_by); left (the item left the state otherwise)';
 COMMENT ON COLUMN workflow.reviews.lead_time IS 'From opened to closed, without the time that its clock stood';
 COMMENT ON COLUMN workflow.reviews.handling_time IS 'From the claim to the decision; null where nobody claimed it';
 
 -- ------------------------------------------------------------------- alerts
+
+-- What stands is left out first, so that it hides nothing that does not.
+CREATE VIEW workflow._ticking_review AS
+SELECT r.* FROM workflow.review AS r
+WHERE r.closed_at IS NULL AND r.paused_at IS NULL
+  AND r.queue <> ALL (ARRAY(SELECT q.queue FROM workflow.queue AS q WHERE q.paused_at IS NOT NULL))
+  AND (SELECT coalesce(i.paused_at, f.paused_at) IS NULL
+       FROM workflow.item AS i JOIN workflow.workflow AS f ON f.workflow = i.workflow WHERE i.item_id = r.item_id);
+COMMENT ON VIEW workflow._ticking_review IS 'Inner: open reviews whose clocks run';
 
 -- Of many, the first due: what is over the limit shows as soon as others are decided.
 CREATE FUNCTION workflow._conditions_of_review()
@@ -145,23 +154,20 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH found AS (
-    (SELECT r.*, true AS is_late FROM workflow.review AS r
-     WHERE r.closed_at IS NULL AND r.due_at <= workflow._read_at() AND r.paused_at IS NULL
-       AND r.queue <> ALL (ARRAY(SELECT q.queue FROM workflow.queue AS q WHERE q.paused_at IS NOT NULL))
-     ORDER BY r.due_at, r.review_id LIMIT 200)
+    (SELECT r.*, true AS is_late FROM workflow._ticking_review AS r
+     WHERE r.due_at <= workflow._read_at() ORDER BY r.due_at, r.review_id LIMIT 200)
     UNION ALL
-    (SELECT r.*, false FROM workflow.review AS r
-     WHERE r.closed_at IS NULL AND r.due_at > workflow._read_at() ORDER BY r.due_at, r.review_id LIMIT 200)
+    (SELECT r.*, false FROM workflow._ticking_review AS r
+     WHERE r.due_at > workflow._read_at() ORDER BY r.due_at, r.review_id LIMIT 200)
   )
   SELECT CASE WHEN r.step > 0 THEN 'review_escalated' WHEN r.is_late THEN 'review_overdue' ELSE 'review_warning' END,
          'review:' || r.review_id, 'ticket',
-         CASE WHEN r.step = 0 THEN q.owner ELSE q.escalate_to[least(r.step, cardinality(q.escalate_to))] END,
+         CASE WHEN r.step = 0 THEN q.owner ELSE coalesce(q.escalate_to[least(r.step, cardinality(q.escalate_to))], q.owner) END,
          format('review %s of %s:%s in queue %s, due at %s%s', r.review_id, i.workflow, i.key, r.queue, r.due_at,
                 CASE WHEN r.step > 0 THEN format(', escalated to step %s of %s', r.step, cardinality(q.escalate_to)) ELSE '' END),
          format('SELECT * FROM workflow.review_inbox WHERE id = %s;', r.review_id)
-  FROM found AS r JOIN workflow.item AS i USING (item_id) JOIN workflow.workflow AS f USING (workflow) JOIN workflow.queue AS q USING (queue)
-  WHERE (r.is_late OR r.warn_at <= workflow._read_at() OR r.step > 0)
-    AND num_nonnulls(r.paused_at, i.paused_at, f.paused_at, q.paused_at) = 0
+  FROM found AS r JOIN workflow.item AS i USING (item_id) JOIN workflow.queue AS q USING (queue)
+  WHERE r.is_late OR r.warn_at <= workflow._read_at() OR r.step > 0
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_review() IS
   'Inner: reviews that are soon or over due, and who is to be told';

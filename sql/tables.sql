@@ -752,7 +752,7 @@ COMMENT ON COLUMN workflow.review.priority IS 'The smaller, the sooner it is cla
 COMMENT ON COLUMN workflow.review.next_step_at IS 'When it is escalated next, unless its clock stands; null when nobody is left';
 COMMENT ON COLUMN workflow.review.claim_until IS 'End of the claim; null of one that somebody delegated';
 COMMENT ON COLUMN workflow.review.edited IS 'Patch of an approver to the proposal, which the others are asked about';
-COMMENT ON COLUMN workflow.review.replaced_by IS 'Review that asks about the proposal as an approver has changed it';
+COMMENT ON COLUMN workflow.review.replaced_by IS 'Review that asks about the proposal as an approver, or a patch of the item''s data, has changed it';
 COMMENT ON COLUMN workflow.review.paused_at IS 'Since when its clock stands for itself; it does too while its item, workflow or queue is paused';
 COMMENT ON COLUMN workflow.review.paused_for IS 'How long its clock has stood';
 
@@ -1157,6 +1157,7 @@ CREATE TABLE workflow.visit_sla (
   PRIMARY KEY (item_id, seq)
 ) WITH (fillfactor = 90);
 CREATE INDEX visit_sla_warn ON workflow.visit_sla (warn_at) WHERE left_at IS NULL;
+CREATE INDEX visit_sla_state ON workflow.visit_sla (workflow, state, warn_at) WHERE left_at IS NULL;
 CREATE INDEX visit_sla_due ON workflow.visit_sla (due_at) WHERE left_at IS NULL;
 COMMENT ON TABLE workflow.visit_sla IS 'Visits of states with an SLA: those that last, and for good those that lasted until their owner was warned';
 COMMENT ON COLUMN workflow.visit_sla.left_at IS 'When the item left the state, after warn_at';

@@ -236,7 +236,7 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN coalesce((workflow._state_retry(workflow, version, state) ->> 'max_attempts')::int, (queue_retry ->> 'max_attempts')::int, 5);
+  RETURN coalesce((workflow._state_retry(workflow, version, state) ->> 'max_attempts')::numeric::int, (queue_retry ->> 'max_attempts')::numeric::int, 5);
 END
 $$;
 COMMENT ON FUNCTION workflow._state_max_attempts(text, int, text, jsonb) IS

@@ -107,6 +107,7 @@ AS $$
 DECLARE
   found_item record;
   found_job record;
+  its_clock_stands boolean := false;
 BEGIN
   SELECT o AS row, o.ctid AS place INTO found_item FROM workflow.item AS o WHERE o.item_id = item;
   i := found_item.row;
@@ -135,8 +136,13 @@ BEGIN
   IF i.outcome IS NULL THEN
     SELECT found.* INTO r FROM workflow.review AS found
     WHERE found.item_id = item AND found.closed_at IS NULL ORDER BY found.review_id DESC LIMIT 1;
+    IF r.review_id IS NOT NULL AND workflow._review_stands_since(r) IS NOT NULL THEN
+      r.next_step_at := NULL;    -- as long as its clock stands
+      its_clock_stands := true;
+    END IF;
     SELECT found.* INTO t FROM workflow.timer AS found
-    WHERE found.item_id = item AND found.seq = i.seq ORDER BY found.due_at LIMIT 1;
+    WHERE found.item_id = item AND found.seq = i.seq AND NOT (its_clock_stands AND found.kind = 'overdue')
+    ORDER BY found.due_at LIMIT 1;
     holders := workflow._row_holders('workflow.item', found_item.place) || workflow._row_holders('workflow.job', found_job.place);
   END IF;
   IF j.job_id IS NOT NULL OR r.review_id IS NOT NULL THEN

@@ -21,6 +21,7 @@
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "storage/bufmgr.h"
 #include "storage/itemptr.h"
 #include "storage/procarray.h"
 #include "utils/array.h"
@@ -48,19 +49,31 @@ add_holder(ArrayBuildState *pids, TransactionId xid)
 	return accumArrayResult(pids, Int32GetDatum(pid), false, INT4OID, CurrentMemoryContext);
 }
 
+/*
+ * The number and what it means are written one after the other by whoever locks
+ * the row, so they are read under the lock of the page.
+ */
 static ArrayBuildState *
-add_holders(ArrayBuildState *pids, HeapTupleHeader row)
+add_holders(ArrayBuildState *pids, TupleTableSlot *slot)
 {
+	HeapTupleHeader row = ExecFetchSlotHeapTuple(slot, false, NULL)->t_data;
+	Buffer		buffer = ((BufferHeapTupleTableSlot *) slot)->buffer;
+	uint16		infomask;
+	TransactionId xmax;
 	MultiXactMember *members;
 	int			n;
 
-	if (row->t_infomask & HEAP_XMAX_INVALID || HEAP_LOCKED_UPGRADED(row->t_infomask))
-		return pids;
-	if (!(row->t_infomask & HEAP_XMAX_IS_MULTI))
-		return add_holder(pids, HeapTupleHeaderGetRawXmax(row));
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	infomask = row->t_infomask;
+	xmax = HeapTupleHeaderGetRawXmax(row);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 
-	n = GetMultiXactIdMembers(HeapTupleHeaderGetRawXmax(row), &members, false,
-							  HEAP_XMAX_IS_LOCKED_ONLY(row->t_infomask));
+	if (infomask & HEAP_XMAX_INVALID || HEAP_LOCKED_UPGRADED(infomask))
+		return pids;
+	if (!(infomask & HEAP_XMAX_IS_MULTI))
+		return add_holder(pids, xmax);
+
+	n = GetMultiXactIdMembers(xmax, &members, false, HEAP_XMAX_IS_LOCKED_ONLY(infomask));
 	for (int i = 0; i < n; i++)
 		pids = add_holder(pids, members[i].xid);
 
@@ -88,7 +101,7 @@ wf_row_holders(PG_FUNCTION_ARGS)
 	table = table_open(PG_GETARG_OID(0), AccessShareLock);
 	slot = table_slot_create(table, NULL);
 	if (table_tuple_fetch_row_version(table, place, GetActiveSnapshot(), slot))
-		pids = add_holders(pids, ExecFetchSlotHeapTuple(slot, false, NULL)->t_data);
+		pids = add_holders(pids, slot);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(table, AccessShareLock);
 

@@ -4,11 +4,14 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "base/clock.h"
 #include "base/jsonb.h"
 #include "base/plan.h"
 #include "catalog/pg_type.h"
 #include "definition/template.h"
+#include "fmgr.h"
+#include "funcapi.h"
 #include "item/item_internal.h"
 #include "utils/fmgrprotos.h"
 #include "utils/builtins.h"
@@ -137,18 +140,26 @@ render_shown(Jsonb *activity, Jsonb *data)
 	return wf_render(show, data);
 }
 
+/*
+ * What a review of some data shows.
+ */
 static void
-render_review(void *argument)
+render(Rendering *rendering, Jsonb *activity, Jsonb *data)
 {
-	Rendering  *rendering = argument;
-	Jsonb	   *activity = rendering->visit->state->activity;
-	Jsonb	   *data = rendering->visit->item->data;
 	char	   *editable = wf_jsonb_get_text(activity, "editable");
 	char	   *current = wf_jsonb_get_text(activity, "current");
 
 	rendering->shown = render_shown(activity, data);
 	rendering->proposed = editable == NULL ? NULL : wf_select(editable, data);
 	rendering->current = current == NULL ? NULL : wf_select(current, data);
+}
+
+static void
+render_review(void *argument)
+{
+	Rendering  *rendering = argument;
+
+	render(rendering, rendering->visit->state->activity, rendering->visit->item->data);
 }
 
 static void
@@ -191,4 +202,29 @@ wf_item_enter_review(const WfVisit *visit)
 	open_review(visit, wf_item_enqueue(visit, "review", "review", 0, NULL), &rendering);
 
 	return visit->item;
+}
+
+PG_FUNCTION_INFO_V1(wf_inner_render_review);
+
+/*
+ * _render_review(spec jsonb, data jsonb): shown, proposed and current
+ */
+Datum
+wf_inner_render_review(PG_FUNCTION_ARGS)
+{
+	Rendering	rendering = {0};
+	TupleDesc	description;
+	Datum		values[3];
+	bool		nulls[3] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	render(&rendering, PG_GETARG_JSONB_P(0), PG_GETARG_JSONB_P(1));
+	values[0] = JsonbPGetDatum(rendering.shown);
+	values[1] = JsonbPGetDatum(rendering.proposed);
+	nulls[1] = rendering.proposed == NULL;
+	values[2] = JsonbPGetDatum(rendering.current);
+	nulls[2] = rendering.current == NULL;
+
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls));
 }

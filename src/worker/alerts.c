@@ -175,3 +175,16 @@ wf_watch(PG_FUNCTION_ARGS)
 
 	return PointerGetDatum(NULL);
 }
+
+PG_FUNCTION_INFO_V1(wf_watch_by);
+
+/*
+ * _watch_by(at timestamptz): the present transaction stores what will be late then
+ */
+Datum
+wf_watch_by(PG_FUNCTION_ARGS)
+{
+	wf_wake_watch_by_at_commit(PG_GETARG_TIMESTAMPTZ(0));
+
+	PG_RETURN_VOID();
+}

@@ -146,6 +146,7 @@ look_at_prepared(void *argument)
 	self->prepared_hash = hash;
 	for (int topic = WF_WAKE_TASK; topic <= WF_WAKE_HTTP; topic++)
 		wf_wake_at_commit(topic, NULL);
+	wf_wake_watch_at_commit();	/* what it brought may be late soon */
 }
 
 /*
