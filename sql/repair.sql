@@ -52,6 +52,11 @@ $$;
 COMMENT ON FUNCTION workflow._require_quiet(workflow.item, text, text) IS
   'Inner: locks an item''s visit, and raises 55000 or 55P03 where something of it is under way';
 
+CREATE FUNCTION workflow._fire_deferred() RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_fire_deferred';
+COMMENT ON FUNCTION workflow._fire_deferred() IS
+  'Inner: fires now what the present transaction, a step of a worker, has put off to its commit';
+
 -- --------------------------------------------------------------------- patch
 
 -- What was made of the data when the state was entered stays, but for the payload of a task that nobody works on.
