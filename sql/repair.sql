@@ -111,6 +111,19 @@ $$;
 COMMENT ON FUNCTION workflow._path(bigint, int) IS
   'Inner: the visits that led an item to where it was before a transition, without those that rewinds have undone';
 
+-- As the path says, of one visit.
+CREATE FUNCTION workflow._is_undone(item bigint, seq int, until int) RETURNS boolean LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM workflow.transition AS r
+                 WHERE r.item_id = item AND r.kind = 'rewind' AND r.seq > _is_undone.seq AND r.seq <= until
+                   AND (r.data ->> 'to_seq')::int <= _is_undone.seq);
+END
+$$;
+COMMENT ON FUNCTION workflow._is_undone(bigint, int, int) IS
+  'Inner: whether a rewind up to a transition has undone a visit';
+
 -- For verify().
 CREATE FUNCTION workflow._rewind_problem(t workflow.transition) RETURNS text LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp

@@ -117,6 +117,26 @@ SELECT workflow.replay('judged:again', 'a better text', '{"score": 0.75}') \g /d
 SELECT seq, value, tier FROM workflow.gate_decisions WHERE key = 'again' ORDER BY seq;
 SELECT bucket, tier, decided, reviewed FROM workflow.gate_calibration WHERE workflow = 'judged' ORDER BY bucket;
 
+-- after a rewind a review speaks of the gate that it came by then, and instead of the one that the rewind has undone
+SELECT d.version FROM workflow.define('{
+  "workflow": "gone_back", "owner": "me", "key": ["$.id"], "initial": "CHECK",
+  "states": {
+    "CHECK":  {"review": {"queue": "desk", "decisions": ["approve", "reject"], "on_overdue": "escalate"}, "on": {"approve": "GATE", "reject": "REFUSED"}},
+    "GATE":   {"gate": {"value": "$.score", "tiers": [{"at_least": 0.9, "event": "auto"}, {"otherwise": "ask"}]}, "on": {"auto": "WAIT", "ask": "REVIEW"}},
+    "WAIT":   {"on": {"go": "DONE"}},
+    "REVIEW": {"review": {"queue": "desk", "decisions": ["approve", "reject"], "on_overdue": "escalate"}, "on": {"approve": "WAIT", "reject": "REFUSED"}},
+    "DONE":   {"final": "done"}, "REFUSED": {"final": "rejected"}}}') AS d;
+SELECT count(workflow.submit('gone_back', format('{"id": %s, "score": 0.%s}', n, n)::jsonb)) FROM unnest('{5,95}'::int[]) AS n;
+SELECT r.key, (workflow.decide(r.id, 'approve')).state FROM workflow.review_inbox AS r WHERE r.workflow = 'gone_back' ORDER BY r.key;
+SELECT state FROM workflow.rewind('gone_back:95', 'CHECK', 'the wrong one');
+SELECT (workflow.decide(r.id, 'reject')).state FROM workflow.review_inbox AS r WHERE r.workflow = 'gone_back' AND r.key = '95';
+SELECT (workflow.decide(r.id, 'approve')).state FROM workflow.review_inbox AS r WHERE r.workflow = 'gone_back' AND r.key = '5';
+SELECT key, tier, verdict FROM workflow.gate_decisions WHERE workflow = 'gone_back' ORDER BY key;
+SELECT state FROM workflow.rewind('gone_back:5', 'REVIEW', 'approved by mistake');
+SELECT (workflow.decide(r.id, 'reject')).state FROM workflow.review_inbox AS r WHERE r.workflow = 'gone_back' AND r.key = '5';
+SELECT key, tier, verdict, decision FROM workflow.gate_decisions WHERE workflow = 'gone_back' ORDER BY key;
+SELECT bucket, tier, decided, reviewed, agreed, overruled FROM workflow.gate_calibration WHERE workflow = 'gone_back' ORDER BY bucket;
+
 -- added up by a worker: the figures stay the same, of old days too
 CREATE TABLE before AS SELECT * FROM workflow.gate_calibration;
 SELECT count(*) > 500 AS one_by_one FROM workflow.gate_change;
