@@ -419,7 +419,7 @@ COMMENT ON FUNCTION workflow._reuse_model_output(bigint, timestamptz) IS
 -- --------------------------------------------------------------------- budget
 
 -- That of the active version: a budget is the workflow's, not an item's.
-CREATE FUNCTION workflow._budget_of(workflow text, OUT tokens bigint, OUT cost numeric, OUT currency text)
+CREATE FUNCTION workflow._budget_of(workflow text, OUT tokens numeric, OUT cost numeric, OUT currency text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
