@@ -179,5 +179,46 @@ SELECT count(*) FROM workflow._conditions_of_verdicts();
 -- deciles: tenths up to 1, one significant digit beyond
 SELECT v AS value, workflow._gate_bucket(v) AS bucket, workflow._gate_bucket_end(workflow._gate_bucket(v)) AS bucket_to
 FROM unnest('{0,0.05,0.1,0.59,0.999,1,1.5,9.99,10,47,100,999.9999999999999999999999,1000,1234567,-0.55,-47,1e20}'::numeric[]) AS v;
+
+-- the longest names there may be: figures are kept by all of them together; longer ones are refused
+RESET pg_workflow.clock;
+CREATE SERVER llm FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://models.invalid', dedup 'pure');
+CREATE FUNCTION long(what text, length int) RETURNS text LANGUAGE sql AS $$
+  SELECT left(string_agg(md5(what || n), '' ORDER BY n), length) FROM generate_series(1, 9) AS n
+$$;
+CREATE FUNCTION long_named(n int) RETURNS json LANGUAGE sql AS $$
+  SELECT json_build_object('workflow', long('workflow', n), 'owner', 'me', 'initial', 'ASK', 'key', '$.id',
+    'retry', '{"default": {"owner": "me", "max_attempts": 1, "timeout": "5 seconds"}}'::json,
+    'queues', '{"long desk": {"owner": "me", "sla": "1 hour", "escalate_to": ["you"]}}'::json,
+    'states', json_build_object(
+      'ASK', json_build_object('as', 'answer', 'model', json_build_object('endpoint', 'llm', 'queue', 'long desk', 'path', '/', 'body', '{}'::json, 'version', long('version', n), 'schema', true),
+                               'on', '{"ok": "BEGIN", "error": "BEGIN"}'::json),
+      'BEGIN', json_build_object('then', 'go', 'on', json_build_object('go', long('state', n))),
+      long('state', n), json_build_object('gate', json_build_object('value', '$.score', 'tiers', json_build_array(json_build_object('otherwise', long('tier', n))),
+                                     'shadow', json_build_object('tiers', json_build_array(json_build_object('otherwise', long('shadow', n))))),
+                                          'on', json_build_object(long('tier', n), 'REVIEW')),
+      'REVIEW', json_build_object('review', json_build_object('queue', 'long desk', 'decisions', json_build_array(long('decision', n)), 'on_overdue', 'escalate',
+                                       'reasons', json_build_object(long('decision', n), json_build_array(long('reason', n)))),
+                                  'on', json_build_object(long('decision', n), 'END')),
+      'END', json_build_object('final', long('outcome', n))))
+$$;
+SELECT f.code, replace(replace(replace(f.path, long('state', 251), 'STATE'), long('tier', 251), 'TIER'), long('decision', 251), 'DECISION') AS path, f.problem
+FROM workflow._document_faults(long_named(251), current_user, '{}') AS f WHERE f.severity = 'error';
+SELECT version FROM workflow.define(long_named(250));
+BEGIN;
+SELECT workflow.mock('llm', '{"body": {}}');
+SELECT workflow.submit(long('workflow', 250), '{"id": 1, "score": 0.5}') \g /dev/null
+CALL workflow.run();
+SELECT (workflow.decide(r.id, long('decision', 250), long('reason', 250))).state FROM workflow.review_inbox AS r WHERE r.workflow = long('workflow', 250);
+SELECT add_up(clock_timestamp(), 100000) > 0 AS added_up;
+SET LOCAL session_replication_role = replica;
+INSERT INTO workflow.state_delta (workflow, from_state, to_state, version, minute, moves, outcome)
+SELECT long('workflow', 250), long('state', 250), 'END', 1, 1, 1, long('outcome', 250);
+SELECT workflow._fold_moves() \g /dev/null
+SET LOCAL session_replication_role = origin;
+SELECT decided, length(reason_code), length(model_version) FROM workflow.gate_counts WHERE workflow = long('workflow', 250);
+SELECT length(state), length(outcome), entered FROM workflow.state_count WHERE workflow = long('workflow', 250) ORDER BY 1;
+ROLLBACK;
+DROP SERVER llm CASCADE;
 DROP OWNED BY regress_anna;
 DROP ROLE regress_anna;
