@@ -139,7 +139,8 @@ extern bool wf_check_type(WfCheck *check, const JsonbValue *value, int types);
 
 /* Checks that serve several fields. */
 extern void wf_check_interval(WfCheck *check, JsonbValue *value);
-extern void wf_check_name(WfCheck *check, JsonbValue *value);	/* of what figures are kept by */
+extern void wf_check_name(WfCheck *check, JsonbValue *value);	/* of what figures are
+																 * kept by */
 extern void wf_check_name_length(WfCheck *check, const char *name);
 extern void wf_check_positive_int(WfCheck *check, JsonbValue *value);
 extern void wf_check_int(WfCheck *check, JsonbValue *value);
