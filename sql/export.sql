@@ -156,7 +156,8 @@ CREATE VIEW workflow._metrics_of_endpoints AS
   UNION ALL
   SELECT 'pg_workflow_effect_attempts_total', pg_catalog.jsonb_build_object('endpoint', e.endpoint, 'result', 'ok', 'class', ''), 0
   FROM endpoint AS e
-  WHERE NOT EXISTS (SELECT FROM attempt AS a WHERE a.endpoint_id = e.endpoint_id AND a.outcome = 'ok' AND a.error_class = '');
+  WHERE NOT EXISTS (SELECT FROM attempt AS a JOIN workflow.endpoint AS p ON p.endpoint_id = a.endpoint_id
+                    WHERE p.endpoint = e.endpoint AND a.outcome = 'ok' AND a.error_class = '');
 COMMENT ON VIEW workflow._metrics_of_endpoints IS 'Inner: metrics of endpoints and their effects';
 
 CREATE VIEW workflow._metrics_of_rest AS

@@ -120,7 +120,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$ SELECT CASE WHEN spec -> 'reasons' ? decision THEN btrim(split_part(reason, ':', 1)) END $$;
 COMMENT ON FUNCTION workflow._gate_reason_code(jsonb, text, text) IS 'Inner: the reason code of a decision; null where it has none';
 
--- A review has been decided, however: it speaks of the last gate that its item has passed.
+-- A review has been decided, however: it speaks of the last gate that its item has passed.  What a rewind has undone,
+-- the gate or what an earlier review said of it, is as if it had not been.
 CREATE FUNCTION workflow._judge_gate() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -130,12 +131,14 @@ DECLARE
   judged  workflow.gate_verdict;
 BEGIN
   SELECT g.* INTO decided FROM workflow.gate_decision AS g
-  WHERE g.item_id = NEW.item_id AND g.seq < NEW.seq ORDER BY g.seq DESC LIMIT 1;
+  WHERE g.item_id = NEW.item_id AND g.seq < NEW.seq AND NOT workflow._is_undone(g.item_id, g.seq, NEW.seq)
+  ORDER BY g.seq DESC LIMIT 1;
   IF NOT FOUND THEN
     RETURN NULL;
   END IF;
   SELECT v.* INTO earlier FROM workflow.gate_verdict AS v WHERE v.item_id = decided.item_id AND v.seq = decided.seq;
-  IF earlier.verdict <> 'undecided' THEN
+  IF earlier.verdict <> 'undecided' AND NOT workflow._is_undone(
+       NEW.item_id, (SELECT r.seq FROM workflow.review AS r WHERE r.review_id = earlier.review_id), NEW.seq) THEN
     RETURN NULL;
   END IF;
   judged := (decided.item_id, decided.seq, NEW.review_id, NEW.decision, workflow._gate_reason_code(NEW.spec, NEW.decision, NEW.reason),

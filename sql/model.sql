@@ -419,7 +419,7 @@ COMMENT ON FUNCTION workflow._reuse_model_output(bigint, timestamptz) IS
 -- --------------------------------------------------------------------- budget
 
 -- That of the active version: a budget is the workflow's, not an item's.
-CREATE FUNCTION workflow._budget_of(workflow text, OUT tokens bigint, OUT cost numeric, OUT currency text)
+CREATE FUNCTION workflow._budget_of(workflow text, OUT tokens numeric, OUT cost numeric, OUT currency text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -496,8 +496,9 @@ BEGIN
       format('%s of %s tokens are spent today, and the call may take %s', spent.tokens, budget.tokens, tokens)
     WHEN spent.cost + coalesce(cost, 0) > budget.cost THEN
       format('%s of %s %s are spent today, and the call may cost %s', spent.cost, budget.cost, budget.currency, coalesce(cost, 0)) END;
-  UPDATE workflow.model_budget AS b SET refused_at = CASE WHEN message IS NOT NULL THEN at END
-  WHERE b.workflow = workflow AND b.day = today AND (b.refused_at IS NULL) = (message IS NOT NULL);
+  -- also where it stays the same: a session with an older snapshot may not charge what it does not see all of
+  UPDATE workflow.model_budget AS b SET refused_at = CASE WHEN message IS NOT NULL THEN coalesce(b.refused_at, at) END
+  WHERE b.workflow = workflow AND b.day = today;
   IF message IS NOT NULL THEN
     until := least(at + interval '5 minutes', (today + 1)::timestamp AT TIME ZONE 'UTC');
   END IF;

@@ -146,6 +146,11 @@ BEGIN
       USING ERRCODE = 'invalid_parameter_value',
             DETAIL = format('They are %s and %s.', coalesce(max_items::text, 'null'), coalesce(per_second::text, 'null')),
             HINT = 'Leave them out for all that match, as fast as they can be taken up.';
+  ELSIF per_second NOT BETWEEN 0.001 AND 1000000 THEN
+    RAISE EXCEPTION 'per_second has to be between 0.001 and 1000000'
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('It is %s.', per_second),
+            HINT = 'Leave it out to take them up as fast as that can be done.';
   ELSIF NOT is_dry AND filter = '{}' THEN
     RAISE EXCEPTION 'the filter names nothing'
       USING ERRCODE = 'invalid_parameter_value',
@@ -310,6 +315,7 @@ BEGIN
     ELSE
       PERFORM workflow._move(entry.item_id, 'give_up', 'send', batch.started_by, batch.reason, detail, NULL);
   END CASE;
+  PERFORM workflow._fire_deferred();    -- what they refuse is the fault of this one alone
   status := 'done';
 EXCEPTION
   WHEN lock_not_available OR transaction_rollback OR serialization_failure OR deadlock_detected OR insufficient_resources THEN

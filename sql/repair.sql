@@ -52,6 +52,11 @@ $$;
 COMMENT ON FUNCTION workflow._require_quiet(workflow.item, text, text) IS
   'Inner: locks an item''s visit, and raises 55000 or 55P03 where something of it is under way';
 
+CREATE FUNCTION workflow._fire_deferred() RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_fire_deferred';
+COMMENT ON FUNCTION workflow._fire_deferred() IS
+  'Inner: fires now what the present transaction, a step of a worker, has put off to its commit';
+
 -- --------------------------------------------------------------------- patch
 
 -- What was made of the data when the state was entered stays, but for the payload of a task that nobody works on,
@@ -107,6 +112,19 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._path(bigint, int) IS
   'Inner: the visits that led an item to where it was before a transition, without those that rewinds have undone';
+
+-- As the path says, of one visit.
+CREATE FUNCTION workflow._is_undone(item bigint, seq int, until int) RETURNS boolean LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM workflow.transition AS r
+                 WHERE r.item_id = item AND r.kind = 'rewind' AND r.seq > _is_undone.seq AND r.seq <= until
+                   AND (r.data ->> 'to_seq')::int <= _is_undone.seq);
+END
+$$;
+COMMENT ON FUNCTION workflow._is_undone(bigint, int, int) IS
+  'Inner: whether a rewind up to a transition has undone a visit';
 
 -- For verify().
 CREATE FUNCTION workflow._rewind_problem(t workflow.transition) RETURNS text LANGUAGE sql STABLE

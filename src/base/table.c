@@ -22,9 +22,10 @@ on_change(Datum argument, int cache_id, uint32 hash_value)
 }
 
 Oid
-wf_table_oid(WfTable *table)
+wf_table_oid_if_any(WfTable *table)
 {
 	uint64		before;
+	Oid			schema;
 
 	if (generation == 0)
 	{
@@ -35,10 +36,20 @@ wf_table_oid(WfTable *table)
 	if (table->generation == generation)
 		return table->oid;
 	before = generation;
-	table->oid = get_relname_relid(table->name, get_namespace_oid("workflow", false));
-	if (!OidIsValid(table->oid))
-		elog(ERROR, "table workflow.%s is missing", table->name);
+	schema = get_namespace_oid("workflow", true);
+	table->oid = OidIsValid(schema) ? get_relname_relid(table->name, schema) : InvalidOid;
 	table->generation = before;
 
 	return table->oid;
+}
+
+Oid
+wf_table_oid(WfTable *table)
+{
+	Oid			oid = wf_table_oid_if_any(table);
+
+	if (!OidIsValid(oid))
+		elog(ERROR, "table workflow.%s is missing", table->name);
+
+	return oid;
 }

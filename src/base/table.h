@@ -16,4 +16,7 @@ typedef struct WfTable
 /* Raises when it is missing. */
 extern Oid	wf_table_oid(WfTable *table);
 
+/* InvalidOid when it is missing. */
+extern Oid	wf_table_oid_if_any(WfTable *table);
+
 #endif							/* WF_BASE_TABLE_H */

@@ -21,6 +21,7 @@ check_workflow_name(WfCheck *check, JsonbValue *value)
 	if (strspn(name, "0123456789") == strlen(name))
 		wf_check_error(check, "bad_name", "a number is taken for the id of an item",
 					   "the name of a workflow cannot consist of digits");
+	wf_check_name(check, value);
 }
 
 static void

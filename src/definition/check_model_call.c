@@ -163,7 +163,7 @@ static const WfField model_fields[] = {
 	{"path", WF_TEXT, NULL, wf_check_path},
 	{"headers", WF_OBJECT, NULL, wf_check_headers},
 	{"body", WF_ANY, "say what the model is asked", wf_check_template},
-	{"version", WF_TEXT, NULL, NULL},
+	{"version", WF_TEXT, NULL, wf_check_name},
 	{"output", WF_TEXT, NULL, wf_check_selector},
 	{"schema", WF_OBJECT | WF_BOOL, NULL, wf_check_schema},
 	{"structured", WF_BOOL, NULL, NULL},

@@ -99,6 +99,7 @@ check_codes(WfCheck *check, JsonbValue *codes)
 		if (strchr(code, ':') != NULL || *code == ' ' || (*code != '\0' && code[strlen(code) - 1] == ' '))
 			wf_check_error(check, "bad_value", "write a word such as \"wrong_company\"",
 						   "\"%s\" is no reason code: a note follows a code after a colon", code);
+		wf_check_name_length(check, code);
 		wf_check_leave(check, mark);
 	}
 }

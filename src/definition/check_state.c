@@ -43,6 +43,7 @@ check_on(WfCheck *check, JsonbValue *value)
 
 		if (members[i].key[0] == '\0')
 			wf_check_error(check, "empty", "give it one", "an event has to have a name");
+		wf_check_name_length(check, members[i].key);
 		if (wf_check_type(check, &members[i].value, WF_TEXT))
 			check_target(check, &members[i].value);
 		wf_check_leave(check, mark);
@@ -97,7 +98,7 @@ static const WfField state_fields[] = {
 	{"on", WF_OBJECT, NULL, check_on},
 	{"timeout", WF_TEXT | WF_OBJECT, NULL, check_timeout},
 	{"sla", WF_TEXT, NULL, wf_check_interval},
-	{"final", WF_TEXT, NULL, NULL},
+	{"final", WF_TEXT, NULL, wf_check_name},
 	{NULL}
 };
 
@@ -210,6 +211,7 @@ check_state(WfCheck *check, const WfMember *member, const WfField *fields)
 	if (member->key[0] == '\0' || member->key[0] == '@')
 		wf_check_error(check, "bad_name", "choose another name",
 					   "the name of a state cannot be empty or begin with \"@\"");
+	wf_check_name_length(check, member->key);
 	wf_check_object(check, state, fields);
 	if (!wf_jsonb_value_is_object(state))
 		return;

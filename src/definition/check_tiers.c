@@ -46,13 +46,13 @@ check_sample(WfCheck *check, JsonbValue *value)
 
 static const WfField tier_fields[] = {
 	{"at_least", WF_NUMBER, "give the least value of the tier", NULL},
-	{"event", WF_TEXT, "name the event that the tier raises", NULL},
+	{"event", WF_TEXT, "name the event that the tier raises", wf_check_name},
 	VERDICT_FIELDS,
 	{NULL}
 };
 
 static const WfField last_tier_fields[] = {
-	{"otherwise", WF_TEXT, NULL, NULL},
+	{"otherwise", WF_TEXT, NULL, wf_check_name},
 	VERDICT_FIELDS,
 	{NULL}
 };
@@ -60,12 +60,12 @@ static const WfField last_tier_fields[] = {
 /* Those of a shadow raise nothing, and nobody judges them. */
 static const WfField shadow_tier_fields[] = {
 	{"at_least", WF_NUMBER, "give the least value of the tier", NULL},
-	{"event", WF_TEXT, "name the event that the tier would raise", NULL},
+	{"event", WF_TEXT, "name the event that the tier would raise", wf_check_name},
 	{NULL}
 };
 
 static const WfField last_shadow_tier_fields[] = {
-	{"otherwise", WF_TEXT, NULL, NULL},
+	{"otherwise", WF_TEXT, NULL, wf_check_name},
 	{NULL}
 };
 

@@ -13,6 +13,9 @@
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
+/* Names that figures are kept by have at most so many bytes. */
+#define WF_MAX_NAME 250
+
 /* ---- input.c: texts that have to be the input of a type ---- */
 
 /*
@@ -136,6 +139,9 @@ extern bool wf_check_type(WfCheck *check, const JsonbValue *value, int types);
 
 /* Checks that serve several fields. */
 extern void wf_check_interval(WfCheck *check, JsonbValue *value);
+extern void wf_check_name(WfCheck *check, JsonbValue *value);	/* of what figures are
+																 * kept by */
+extern void wf_check_name_length(WfCheck *check, const char *name);
 extern void wf_check_positive_int(WfCheck *check, JsonbValue *value);
 extern void wf_check_int(WfCheck *check, JsonbValue *value);
 extern void wf_check_int_within(WfCheck *check, JsonbValue *value, int least, int most);

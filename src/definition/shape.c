@@ -157,6 +157,23 @@ wf_check_interval(WfCheck *check, JsonbValue *value)
 					   "has to be longer than zero");
 }
 
+/*
+ * Figures are kept by names, several of them in one entry of an index.
+ */
+void
+wf_check_name_length(WfCheck *check, const char *name)
+{
+	if (strlen(name) > WF_MAX_NAME)
+		wf_check_error(check, "bad_name", "choose a shorter name", "a name has at most %d bytes, this one has %d",
+					   WF_MAX_NAME, (int) strlen(name));
+}
+
+void
+wf_check_name(WfCheck *check, JsonbValue *value)
+{
+	wf_check_name_length(check, wf_jsonb_value_text(value));
+}
+
 static bool
 is_int(JsonbValue *value, int64 least, int64 most)
 {

@@ -22,8 +22,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* Tells these locks from the advisory locks of users, of groups and of turns. */
-#define BUDGET_LOCK_CLASS 5
+/* Tells these locks from the advisory locks of users, groups, turns and folds. */
+#define BUDGET_LOCK_CLASS 6
 
 static WfPlan record_plan = {
 	.name = "record answer of model",

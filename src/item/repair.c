@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "base/deferred.h"
 #include "base/plan.h"
 #include "catalog/pg_type.h"
 #include "item/item_internal.h"
@@ -117,6 +118,21 @@ wf_inner_replay_spawn(PG_FUNCTION_ARGS)
 	read_visit(fcinfo, 1, &visit);
 	wf_item_replay_spawn(&visit);
 	SPI_finish();
+
+	PG_RETURN_VOID();
+}
+
+/* -------------------------------------------------------------------- batch */
+
+PG_FUNCTION_INFO_V1(wf_inner_fire_deferred);
+
+/*
+ * _fire_deferred(): what a step of a worker has put off fires now.
+ */
+Datum
+wf_inner_fire_deferred(PG_FUNCTION_ARGS)
+{
+	wf_deferred_fire_steps();
 
 	PG_RETURN_VOID();
 }

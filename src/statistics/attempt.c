@@ -21,7 +21,8 @@ static int	max_notes = 0;
 static bool
 is_same(const WfAttemptNote *left, const WfAttemptNote *right)
 {
-	return left->endpoint_id == right->endpoint_id &&
+	return left->table == right->table &&
+		left->endpoint_id == right->endpoint_id &&
 		left->subtransaction == right->subtransaction &&
 		strcmp(left->outcome, right->outcome) == 0 &&
 		strcmp(left->error_class, right->error_class) == 0;
@@ -30,7 +31,7 @@ is_same(const WfAttemptNote *left, const WfAttemptNote *right)
 void
 wf_statistics_note_attempt(int endpoint_id, const char *outcome, const char *error_class)
 {
-	WfAttemptNote note = {.endpoint_id = endpoint_id,.n = 1};
+	WfAttemptNote note = {.table = wf_attempt_table(),.endpoint_id = endpoint_id,.n = 1};
 
 	note.subtransaction = GetCurrentSubTransactionId();
 	strlcpy(note.outcome, outcome, sizeof(note.outcome));
@@ -51,10 +52,18 @@ wf_statistics_note_attempt(int endpoint_id, const char *outcome, const char *err
 	notes[n_notes++] = note;
 }
 
+/*
+ * All that is noted for the table as it is now.
+ */
 const WfAttemptNote *
 wf_attempt_notes_take(int *count)
 {
-	*count = n_notes;
+	Oid			table = n_notes > 0 ? wf_attempt_table() : InvalidOid;
+
+	*count = 0;
+	for (int i = 0; i < n_notes; i++)
+		if (notes[i].table == table)
+			notes[(*count)++] = notes[i];
 	n_notes = 0;
 
 	return notes;

@@ -56,9 +56,9 @@ same_text(const char *left, const char *right)
 }
 
 static bool
-is_path_of(const WfPath *path, const WfStateMove *move, uint32 hash)
+is_path_of(const WfPath *path, const WfStateMove *move, uint32 hash, Oid table)
 {
-	return path->hash == hash &&
+	return path->hash == hash && path->table == table &&
 		path->from_version == move->left.version && path->version == move->entered.version &&
 		strcmp(path->workflow, move->workflow) == 0 &&
 		same_text(path->from_state, move->left.state) &&
@@ -85,16 +85,18 @@ static const WfPath *
 path_of(const WfStateMove *move)
 {
 	uint32		hash = hash_path(move);
+	Oid			table = wf_delta_table();
 	WfPath	   *path;
 
 	for (int i = n_paths - 1; i >= 0; i--)
-		if (is_path_of(paths[i], move, hash))
+		if (is_path_of(paths[i], move, hash, table))
 			return paths[i];
 
 	if (n_paths == max_paths)
 		paths = enlarge(paths, &max_paths, sizeof(WfPath *));
 	path = MemoryContextAllocZero(TopTransactionContext, sizeof(WfPath));
 	path->hash = hash;
+	path->table = table;
 	path->workflow = keep(move->workflow);
 	path->from_version = move->left.version;
 	path->from_state = keep(move->left.state);
@@ -204,13 +206,19 @@ wf_statistics_note(const WfStateMove *move)
 }
 
 /*
- * All that is noted, as few as they can be.
+ * All that is noted for the table as it is now, as few as they can be.
  */
 const WfNote *
 wf_notes_take(int *count)
 {
 	const WfNote *taken = notes;
+	Oid			table = wf_delta_table();
+	int			n_kept = 0;
 
+	for (int i = 0; i < n_notes; i++)
+		if (notes[i].key.path->table == table)
+			notes[n_kept++] = notes[i];
+	n_notes = n_kept;
 	put_together(0);
 	*count = n_notes;
 	n_notes = 0;

@@ -7,9 +7,11 @@
 
 #include "statistics/statistics.h"
 
+/* A table that is made anew, with the extension, has nothing of what was noted for it. */
 typedef struct WfPath
 {
 	uint32		hash;
+	Oid			table;			/* that it is noted for */
 	int			from_version;
 	int			version;
 	const char *workflow;
@@ -39,12 +41,17 @@ typedef struct WfNote
 /* Attempts of effects. */
 typedef struct WfAttemptNote
 {
+	Oid			table;			/* as of a path */
 	int			endpoint_id;
 	SubTransactionId subtransaction;
 	int32		n;
 	char		outcome[16];
 	char		error_class[32];	/* "" for none */
 } WfAttemptNote;
+
+/* The tables that notes are stored in as they are now; InvalidOid where there is none. */
+extern Oid	wf_delta_table(void);
+extern Oid	wf_attempt_table(void);
 
 extern const WfAttemptNote *wf_attempt_notes_take(int *count);
 extern void wf_attempt_notes_forget(void);

@@ -25,6 +25,18 @@
 static WfTable delta_table = {"state_delta"};
 static WfTable attempt_table = {"attempt_delta"};
 
+Oid
+wf_delta_table(void)
+{
+	return wf_table_oid_if_any(&delta_table);
+}
+
+Oid
+wf_attempt_table(void)
+{
+	return wf_table_oid_if_any(&attempt_table);
+}
+
 static void
 set_text(TupleTableSlot *row, int i, const char *text)
 {

@@ -74,6 +74,23 @@ SELECT count(*) FILTER (WHERE line !~ '^(# HELP pg_workflow_\S+ .+|# TYPE pg_wor
        count(DISTINCT helped) = count(DISTINCT sampled) AS all_sampled
 FROM line;
 
+-- a server that was dropped and made anew goes on with the figures of its name, until it is used; one that was renamed has them
+CREATE FUNCTION attempts() RETURNS TABLE (endpoint text, result text, class text, value double precision) LANGUAGE sql AS $$
+  SELECT labels ->> 'endpoint', labels ->> 'result', labels ->> 'class', value FROM workflow.metrics WHERE metric = 'pg_workflow_effect_attempts_total' ORDER BY 1, 2, 3
+$$;
+SELECT * FROM attempts();
+BEGIN;
+DROP SERVER mail CASCADE;
+CREATE SERVER mail FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://mail.example', dedup 'key', owner 'post');
+SELECT * FROM attempts();
+ROLLBACK;
+BEGIN;
+ALTER SERVER mail RENAME TO post;
+SELECT * FROM attempts();
+CREATE SERVER mail FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://mail.example', dedup 'key', owner 'post');
+SELECT * FROM attempts();
+ROLLBACK;
+
 -- who may watch the server may read it; nobody else
 SET ROLE scraper;
 SELECT count(*) > 20 AS readable FROM workflow.metrics;

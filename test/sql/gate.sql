@@ -118,6 +118,26 @@ SELECT workflow.replay('judged:again', 'a better text', '{"score": 0.75}') \g /d
 SELECT seq, value, tier FROM workflow.gate_decisions WHERE key = 'again' ORDER BY seq;
 SELECT bucket, tier, decided, reviewed FROM workflow.gate_calibration WHERE workflow = 'judged' ORDER BY bucket;
 
+-- after a rewind a review speaks of the gate that it came by then, and instead of the one that the rewind has undone
+SELECT d.version FROM workflow.define('{
+  "workflow": "gone_back", "owner": "me", "key": ["$.id"], "initial": "CHECK",
+  "states": {
+    "CHECK":  {"review": {"queue": "desk", "decisions": ["approve", "reject"], "on_overdue": "escalate"}, "on": {"approve": "GATE", "reject": "REFUSED"}},
+    "GATE":   {"gate": {"value": "$.score", "tiers": [{"at_least": 0.9, "event": "auto"}, {"otherwise": "ask"}]}, "on": {"auto": "WAIT", "ask": "REVIEW"}},
+    "WAIT":   {"on": {"go": "DONE"}},
+    "REVIEW": {"review": {"queue": "desk", "decisions": ["approve", "reject"], "on_overdue": "escalate"}, "on": {"approve": "WAIT", "reject": "REFUSED"}},
+    "DONE":   {"final": "done"}, "REFUSED": {"final": "rejected"}}}') AS d;
+SELECT count(workflow.submit('gone_back', format('{"id": %s, "score": 0.%s}', n, n)::jsonb)) FROM unnest('{5,95}'::int[]) AS n;
+SELECT r.key, (workflow.decide(r.id, 'approve')).state FROM workflow.review_inbox AS r WHERE r.workflow = 'gone_back' ORDER BY r.key;
+SELECT state FROM workflow.rewind('gone_back:95', 'CHECK', 'the wrong one');
+SELECT (workflow.decide(r.id, 'reject')).state FROM workflow.review_inbox AS r WHERE r.workflow = 'gone_back' AND r.key = '95';
+SELECT (workflow.decide(r.id, 'approve')).state FROM workflow.review_inbox AS r WHERE r.workflow = 'gone_back' AND r.key = '5';
+SELECT key, tier, verdict FROM workflow.gate_decisions WHERE workflow = 'gone_back' ORDER BY key;
+SELECT state FROM workflow.rewind('gone_back:5', 'REVIEW', 'approved by mistake');
+SELECT (workflow.decide(r.id, 'reject')).state FROM workflow.review_inbox AS r WHERE r.workflow = 'gone_back' AND r.key = '5';
+SELECT key, tier, verdict, decision FROM workflow.gate_decisions WHERE workflow = 'gone_back' ORDER BY key;
+SELECT bucket, tier, decided, reviewed, agreed, overruled FROM workflow.gate_calibration WHERE workflow = 'gone_back' ORDER BY bucket;
+
 -- added up by a worker: the figures stay the same, of old days too
 CREATE TABLE before AS SELECT * FROM workflow.gate_calibration;
 SELECT count(*) > 500 AS one_by_one FROM workflow.gate_change;
@@ -160,5 +180,46 @@ SELECT count(*) FROM workflow._conditions_of_verdicts();
 -- deciles: tenths up to 1, one significant digit beyond
 SELECT v AS value, workflow._gate_bucket(v) AS bucket, workflow._gate_bucket_end(workflow._gate_bucket(v)) AS bucket_to
 FROM unnest('{0,0.05,0.1,0.59,0.999,1,1.5,9.99,10,47,100,999.9999999999999999999999,1000,1234567,-0.55,-47,1e20}'::numeric[]) AS v;
+
+-- the longest names there may be: figures are kept by all of them together; longer ones are refused
+RESET pg_workflow.clock;
+CREATE SERVER llm FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://models.invalid', dedup 'pure');
+CREATE FUNCTION long(what text, length int) RETURNS text LANGUAGE sql AS $$
+  SELECT left(string_agg(md5(what || n), '' ORDER BY n), length) FROM generate_series(1, 9) AS n
+$$;
+CREATE FUNCTION long_named(n int) RETURNS json LANGUAGE sql AS $$
+  SELECT json_build_object('workflow', long('workflow', n), 'owner', 'me', 'initial', 'ASK', 'key', '$.id',
+    'retry', '{"default": {"owner": "me", "max_attempts": 1, "timeout": "5 seconds"}}'::json,
+    'queues', '{"long desk": {"owner": "me", "sla": "1 hour", "escalate_to": ["you"]}}'::json,
+    'states', json_build_object(
+      'ASK', json_build_object('as', 'answer', 'model', json_build_object('endpoint', 'llm', 'queue', 'long desk', 'path', '/', 'body', '{}'::json, 'version', long('version', n), 'schema', true),
+                               'on', '{"ok": "BEGIN", "error": "BEGIN"}'::json),
+      'BEGIN', json_build_object('then', 'go', 'on', json_build_object('go', long('state', n))),
+      long('state', n), json_build_object('gate', json_build_object('value', '$.score', 'tiers', json_build_array(json_build_object('otherwise', long('tier', n))),
+                                     'shadow', json_build_object('tiers', json_build_array(json_build_object('otherwise', long('shadow', n))))),
+                                          'on', json_build_object(long('tier', n), 'REVIEW')),
+      'REVIEW', json_build_object('review', json_build_object('queue', 'long desk', 'decisions', json_build_array(long('decision', n)), 'on_overdue', 'escalate',
+                                       'reasons', json_build_object(long('decision', n), json_build_array(long('reason', n)))),
+                                  'on', json_build_object(long('decision', n), 'END')),
+      'END', json_build_object('final', long('outcome', n))))
+$$;
+SELECT f.code, replace(replace(replace(f.path, long('state', 251), 'STATE'), long('tier', 251), 'TIER'), long('decision', 251), 'DECISION') AS path, f.problem
+FROM workflow._document_faults(long_named(251), current_user, '{}') AS f WHERE f.severity = 'error';
+SELECT version FROM workflow.define(long_named(250));
+BEGIN;
+SELECT workflow.mock('llm', '{"body": {}}');
+SELECT workflow.submit(long('workflow', 250), '{"id": 1, "score": 0.5}') \g /dev/null
+CALL workflow.run();
+SELECT (workflow.decide(r.id, long('decision', 250), long('reason', 250))).state FROM workflow.review_inbox AS r WHERE r.workflow = long('workflow', 250);
+SELECT add_up(clock_timestamp(), 100000) > 0 AS added_up;
+SET LOCAL session_replication_role = replica;
+INSERT INTO workflow.state_delta (workflow, from_state, to_state, version, minute, moves, outcome)
+SELECT long('workflow', 250), long('state', 250), 'END', 1, 1, 1, long('outcome', 250);
+SELECT workflow._fold_moves() \g /dev/null
+SET LOCAL session_replication_role = origin;
+SELECT decided, length(reason_code), length(model_version) FROM workflow.gate_counts WHERE workflow = long('workflow', 250);
+SELECT length(state), length(outcome), entered FROM workflow.state_count WHERE workflow = long('workflow', 250) ORDER BY 1;
+ROLLBACK;
+DROP SERVER llm CASCADE;
 DROP OWNED BY regress_anna;
 DROP ROLE regress_anna;

@@ -184,6 +184,13 @@ SELECT workflow.mock('llm', '{"status": 400, "body": {}}');
 SELECT (ask('thrifty', 'b9', 'b9')).state;
 SELECT tokens, cost FROM workflow.model_budgets WHERE workflow = 'thrifty';
 ROLLBACK;
+-- a budget may be larger than any number of tokens
+BEGIN;
+SELECT define('rich', '{}', '{"budget": {"tokens": 1e30}}');
+SELECT workflow.mock('llm', jsonb_build_object('body', message('{"a": 1}')));
+SELECT (ask('rich', 'r', 'r')).state;
+SELECT tokens, token_limit FROM workflow.model_budgets WHERE workflow = 'rich';
+ROLLBACK;
 -- a call that alone is more than the budget waits, too
 BEGIN;
 SELECT define('poor', '{"estimate": 120}', '{"budget": {"tokens": 100}}');

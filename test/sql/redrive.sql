@@ -48,6 +48,12 @@ SELECT * FROM workflow.redrive('{"item_id": {"from": 1, "till": 3}}');
 SELECT * FROM workflow.redrive('{"state": "x'' OR true --"}');
 SELECT * FROM workflow.redrive('{"workflow": "letters"}', max_items => 0);
 SELECT * FROM workflow.redrive('{"workflow": "letters"}', per_second => -1);
+SELECT * FROM workflow.redrive('{"workflow": "letters"}', per_second => 'NaN');
+\set VERBOSITY terse
+SELECT * FROM workflow.redrive('{"workflow": "letters"}', per_second => 1e-20);
+SELECT * FROM workflow.redrive('{"workflow": "letters"}', per_second => 1e9);
+SELECT * FROM workflow.give_up_many('{"workflow": "letters"}', per_second => 'Infinity');
+\set VERBOSITY default
 SELECT * FROM workflow.redrive('{"workflow": "letters"}', dry_run => false);
 SELECT * FROM workflow.redrive('{}', dry_run => false, reason => 'all');
 
@@ -159,6 +165,20 @@ SELECT workflow._redrive_some(1, false);
 SELECT reason, matched, done FROM workflow.redrives WHERE reason LIKE 'the %d' OR reason = 'the first' ORDER BY redrive_id;
 CALL workflow.run();
 SELECT reason, matched, done FROM workflow.redrives WHERE reason LIKE 'the %d' OR reason = 'the first' ORDER BY redrive_id;
+
+-- what a deferred trigger refuses is skipped, and keeps no other one
+SELECT count(workflow.fail(c.job_id, c.token, 'timeout', 'again')) FROM workflow.claim('mail', 'me', 99) AS c;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.key = '6' THEN RAISE 'not this one'; END IF;
+  RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON workflow.item DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse();
+SELECT sum(matched) FROM workflow.redrive('{"workflow": "letters"}', dry_run => false, reason => 'a deferred trigger');
+CALL workflow.run();
+SELECT status, matched, done, skipped, skipped_why FROM workflow.redrives ORDER BY redrive_id DESC LIMIT 1;
+DROP TRIGGER refuse ON workflow.item;
 
 -- nobody removes or rewrites what was done
 DELETE FROM workflow.redrive_item;

@@ -140,4 +140,34 @@ DELETE FROM workflow.state_count;
 TRUNCATE workflow.state_entry;
 DELETE FROM workflow.state_history_slot;
 DROP VIEW seen;
+
+-- moves of an extension that is dropped in their transaction are in no figure of the one that follows
+BEGIN;
+SELECT item_id IS NOT NULL AS submitted FROM workflow.submit('order', '{"id": "gone"}');
+DROP EXTENSION pg_workflow CASCADE;
+COMMIT;
+CREATE FUNCTION begin_anew() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  DROP EXTENSION IF EXISTS pg_workflow CASCADE;
+  CREATE EXTENSION pg_workflow;
+  PERFORM workflow.define('{"workflow": "anew", "owner": "me", "initial": "NEW", "key": "$.id",
+                            "states": {"NEW": {"on": {"go": "OLD"}}, "OLD": {"final": "done"}}}');
+END
+$$;
+SELECT begin_anew();
+BEGIN;
+SELECT count(workflow.submit('anew', jsonb_build_object('id', n))) FROM generate_series(1, 3) AS n;
+SAVEPOINT before;
+SELECT begin_anew();
+SELECT count(workflow.submit('anew', jsonb_build_object('id', n))) FROM generate_series(1, 5) AS n;
+ROLLBACK TO before;
+COMMIT;
+SELECT state, items, entered FROM workflow.state_stats;
+BEGIN;
+SELECT count(workflow.submit('anew', jsonb_build_object('id', n))) FROM generate_series(4, 9) AS n;
+SELECT begin_anew();
+SELECT count(workflow.submit('anew', jsonb_build_object('id', n))) FROM generate_series(1, 2) AS n;
+COMMIT;
+SELECT state, items, entered FROM workflow.state_stats;
+SELECT * FROM workflow._wrong_states();
 DROP EXTENSION pg_workflow;
