@@ -306,6 +306,8 @@ BEGIN
     WHEN review.review_id IS NOT NULL THEN format('somebody decides: SELECT workflow.decide(%s, ...)', review.review_id)
     WHEN job.status = 'dead' THEN format('SELECT workflow.replay(%s, ''why''); runs it again', item.item_id)
     WHEN job.kind = 'exception' THEN format('SELECT workflow.replay(%s, ''why''); or workflow.send() of an event', item.item_id)
+    WHEN waiting_on = 'blocked' AND effect.status IS NOT NULL THEN
+      format('it goes on by itself when the secret changes; SELECT workflow.resolve(%s, ''not_applied'', ''topped up''); lets it go on', effect.effect_id)
     WHEN waiting_on = 'blocked' THEN 'it goes on by itself when that has changed'
     WHEN effect.state = 'held' THEN
       format('SELECT workflow.resolve(%s, ''applied'' or ''not_applied'', ''how you know''); settles it', effect.effect_id)
