@@ -467,7 +467,8 @@ BEGIN
   SELECT (s.i).item_id, (s.i).workflow, (s.i).version, (s.i).key, (s.i).state, (s.i).since, (s.i).outcome
     INTO item_id, workflow, version, key, state, since, outcome;
   queue := (s.q).queue;
-  owner := coalesce((s.q).owner, s.owner);
+  owner := coalesce(CASE WHEN (s.r).step > 0 THEN (s.q).escalate_to[least((s.r).step, cardinality((s.q).escalate_to))] END,
+                    (s.q).owner, s.owner);
   allowed_events := workflow._allowed_events(item);
   attempts := greatest((s.j).attempt, (s.e).attempts);
   SELECT l.error_class, l.message INTO last_error_class, last_error FROM workflow._last_error(s.i, s.j, s.e) AS l;
