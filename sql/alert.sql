@@ -31,7 +31,8 @@ DECLARE
   submitter text;
   sent record;
 BEGIN
-  SELECT r.* INTO route FROM workflow.alert_route AS r WHERE r.owner IN (alert.owner, '*') ORDER BY r.owner = '*' LIMIT 1;
+  SELECT r.* INTO route FROM workflow.alert_route AS r WHERE r.owner IN (alert.owner, '*') AND r.endpoint IS NOT NULL
+  ORDER BY r.owner = '*' LIMIT 1;
   IF route.endpoint IS NULL OR alert.subject = 'endpoint:' || route.endpoint THEN
     RETURN;
   END IF;
@@ -297,6 +298,7 @@ BEGIN
   PERFORM workflow._require_given(owner IS NOT NULL, 'owner');
   IF endpoint IS NOT NULL THEN
     PERFORM workflow._require_given(path IS NOT NULL, 'path');
+    PERFORM workflow._check_path(path);
     PERFORM workflow._require_endpoint(endpoint);
     IF NOT has_server_privilege(caller, endpoint, 'USAGE') THEN
       RAISE EXCEPTION 'permission denied for endpoint "%"', endpoint
@@ -332,7 +334,7 @@ SELECT a.alert_id AS id, a.kind, a.subject, a.severity, a.owner, a.detail, a.hin
 FROM workflow.alert AS a
 ORDER BY a.cleared_at IS NOT NULL, a.severity, coalesce(a.cleared_at, a.opened_at) DESC, a.alert_id;
 COMMENT ON VIEW workflow.alerts IS 'What is wrong and whose it is, the open ones first; and what was';
-COMMENT ON COLUMN workflow.alerts.subject IS 'What is wrong: queue:name, state:workflow/state, endpoint:name, workflow:name, database:name, sequence:name';
+COMMENT ON COLUMN workflow.alerts.subject IS 'What is wrong: queue:name, state:workflow/state, endpoint:name, workflow:name, review:id, database:name, sequence:name';
 COMMENT ON COLUMN workflow.alerts.severity IS 'page (somebody is called at any time) or ticket';
 COMMENT ON COLUMN workflow.alerts.owner IS 'Whose it is now: of the subject, or a later step of the escalation path';
 COMMENT ON COLUMN workflow.alerts.reopened IS 'How often it came back soon after it was cleared';

@@ -375,8 +375,8 @@ AS $$
                 'SELECT effect_id, key, reason FROM workflow.effects WHERE state = ''held'' AND endpoint = %L; then workflow.resolve() each.'),
                ('unknown', 'outcomes_unknown', 'may have been applied',
                 'They are looked up by themselves; SELECT effect_id, key, reason FROM workflow.effects WHERE state = ''unknown'' AND endpoint = %L;'),
-               ('blocked', 'effects_blocked', 'wait for a secret or a grant',
-                'SELECT DISTINCT reason FROM workflow.effects WHERE state = ''blocked'' AND endpoint = %L; they go on by themselves when that is mended.'))
+               ('blocked', 'effects_blocked', 'blocked, for want of a grant, a secret or a quota',
+                'SELECT DISTINCT reason FROM workflow.effects WHERE state = ''blocked'' AND endpoint = %L; they go on by themselves when it is mended here; after a quota was, workflow.resolve(effect_id, ''not_applied'', ''topped up'') each.'))
     AS k (state, kind, what, hint) ON k.state = u.state
   WHERE CASE u.state WHEN 'unknown' THEN coalesce(u.oldest_unknown_at, '-infinity') < (SELECT workflow._now()) - interval '5 minutes'
                      WHEN 'blocked' THEN workflow._sending_problem() IS NULL

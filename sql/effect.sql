@@ -157,6 +157,10 @@ LANGUAGE C IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'wf_inner_classify';
 COMMENT ON FUNCTION workflow._classify(text, int, int, text, text, text) IS
   'Inner: what an exchange says about an effect; phase not_sent, sent or answered; flags guard, truncated, retry_after, before, replayed, quota, should_retry, should_not_retry; of the endpoint: lookup, open (accepted ''probe''), cdn';
 
+CREATE FUNCTION workflow._check_path(path text) RETURNS void
+LANGUAGE C IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'wf_inner_check_path';
+COMMENT ON FUNCTION workflow._check_path(text) IS 'Inner: raises what is wrong with a path that is kept for calls to come';
+
 -- Calls without a workflow share one queue; whoever owns the endpoint owns it.
 CREATE FUNCTION workflow._calls_queue(endpoint text) RETURNS text LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

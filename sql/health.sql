@@ -185,7 +185,7 @@ BEGIN
   FROM (VALUES
           ('held', 'error', 'SELECT effect_id, endpoint, key, reason FROM workflow.effects WHERE state = ''held'';  -- then SELECT workflow.resolve(effect_id, ''applied'' or ''not_applied'', ''how you know''); each.'),
           ('unknown', 'warning', 'SELECT * FROM workflow.effects WHERE state = ''unknown'';  -- They are looked up by themselves.'),
-          ('blocked', 'error', 'SELECT effect_id, endpoint, key, reason FROM workflow.effects WHERE state = ''blocked'';  -- reason says what each waits for; it goes on by itself then.')
+          ('blocked', 'error', 'SELECT effect_id, endpoint, key, reason FROM workflow.effects WHERE state = ''blocked'';  -- reason says what each waits for; it goes on by itself when a grant, a server or a secret changes. What was mended elsewhere (a quota): SELECT workflow.resolve(effect_id, ''not_applied'', ''topped up''); each.')
        ) AS s (state, severity, hint)
   LEFT JOIN (SELECT e.state, count(*) FROM workflow.effect AS e
              WHERE e.state IN ('held', 'unknown', 'blocked') GROUP BY e.state) AS e (state, n)

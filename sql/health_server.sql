@@ -186,6 +186,35 @@ END
 $$;
 COMMENT ON FUNCTION workflow._health_secrets() IS 'Inner: the part of health() that looks at secrets';
 
+-- -------------------------------------------------------------------- alerts
+
+-- Alerts that cannot be sent are in the server's log only: who waits for them would not know.
+CREATE FUNCTION workflow._health_routes()
+RETURNS TABLE ("check" text, ok bool, severity text, detail text, hint text) LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+  SELECT 'alert_routes', count(*) = 0, 'error',
+         CASE WHEN count(*) = 0 THEN 'Alerts can be sent where alert_to() says.'
+              ELSE workflow._in_a_row(array_agg(format('alerts of %s are not sent: %s', u.owner, u.problem) ORDER BY u.owner)) END,
+         CASE WHEN count(*) > 0 THEN string_agg(u.cure, ' ' ORDER BY u.owner)
+           || CASE WHEN bool_or(u.is_lost) THEN '  -- or alert_to() with an endpoint that there is.' ELSE '' END END
+  FROM (SELECT r.owner, s.oid IS NULL OR m.oid IS NULL AS is_lost,
+               CASE WHEN s.oid IS NULL THEN format('endpoint "%s" does not exist', r.endpoint)
+                    WHEN m.oid IS NULL THEN format('the role "%s" that called alert_to() is gone', r.created_by)
+                    ELSE format('role "%s" has no USAGE on endpoint "%s"', m.rolname, r.endpoint) END AS problem,
+               CASE WHEN s.oid IS NULL OR m.oid IS NULL THEN format('SELECT workflow.alert_to(%L, NULL, NULL);', r.owner)
+                    ELSE format('GRANT USAGE ON FOREIGN SERVER %I TO %I;', r.endpoint, m.rolname) END AS cure
+        FROM workflow.alert_route AS r
+        LEFT JOIN pg_foreign_server AS s ON s.srvname = r.endpoint
+        LEFT JOIN pg_roles AS m ON m.oid = r.created_oid
+        WHERE r.endpoint IS NOT NULL
+          AND (s.oid IS NULL OR m.oid IS NULL OR NOT has_server_privilege(m.oid, s.oid, 'USAGE'))) AS u;
+END
+$$;
+COMMENT ON FUNCTION workflow._health_routes() IS 'Inner: the part of health() that looks at where alerts are sent';
+
 -- ------------------------------------------------------------------- storage
 
 -- A run of the retention comes late by a 24th of it, at most a day; an hour more is late.  Effects of items under way
@@ -349,6 +378,7 @@ BEGIN
         UNION ALL SELECT * FROM workflow._health_declared()
         UNION ALL SELECT * FROM workflow._health_triggers()
         UNION ALL SELECT * FROM workflow._health_secrets()
+        UNION ALL SELECT * FROM workflow._health_routes()
         UNION ALL SELECT * FROM workflow._health_transactions()
         UNION ALL SELECT * FROM workflow._health_storage()
         UNION ALL SELECT * FROM workflow._health_settings(caller)) AS h;

@@ -203,6 +203,14 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._merged(jsonb, jsonb) IS 'Inner: a value with a patch merged over it';
 
+-- What is null is left out; what a patch makes null is not.
+CREATE FUNCTION workflow._with_patch(facts jsonb, patch jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN patch IS NULL THEN jsonb_strip_nulls(facts) ELSE jsonb_strip_nulls(facts) || jsonb_build_object('patch', patch) END
+$$;
+COMMENT ON FUNCTION workflow._with_patch(jsonb, jsonb) IS 'Inner: what is known of a decision, with its patch as it was';
+
 -- The members that lead to the editable value; none for all of the data.
 CREATE FUNCTION workflow._editable_path(editable text) RETURNS text[] LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
@@ -357,8 +365,8 @@ BEGIN
   UPDATE workflow.review AS r SET assignee = NULL, claimed_at = NULL, claim_until = NULL
   WHERE r.review_id = id AND (r.assignee = caller OR r.claim_until IS NOT NULL);
   PERFORM workflow._note(caller, 'vote', review.item_id, 'review:' || id, reason,
-    jsonb_strip_nulls(jsonb_build_object('decision', decision, 'votes', votes, 'needed', workflow._approvals(review.spec, decision),
-                                         'patch', patch, 'replaces', nullif(review.review_id, id))));
+    workflow._with_patch(jsonb_build_object('decision', decision, 'votes', votes, 'needed', workflow._approvals(review.spec, decision),
+                                            'replaces', nullif(review.review_id, id)), patch));
 END
 $$;
 COMMENT ON FUNCTION workflow._keep_vote(text, workflow.review, text, text, jsonb, int) IS
@@ -390,9 +398,8 @@ BEGIN
   WHERE r.review_id = review.review_id;
   PERFORM workflow._move_with_result(
     review.item_id, decision, 'review', caller, reason,
-    jsonb_strip_nulls(jsonb_build_object('review_id', review.review_id, 'decision', decision, 'decided_by', caller,
-                                         'reason', reason, 'voters', voters))
-      || CASE WHEN patch IS NULL THEN '{}' ELSE jsonb_build_object('patch', patch) END,
+    workflow._with_patch(jsonb_build_object('review_id', review.review_id, 'decision', decision, 'decided_by', caller,
+                                            'reason', reason, 'voters', voters), patch),
     data);
 END
 $$;

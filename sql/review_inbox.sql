@@ -57,14 +57,14 @@ SELECT r.review_id AS id, r.item_id, r.workflow, r.key, r.state, r.queue,
        CASE WHEN r.current IS NOT NULL THEN workflow._changes(r.current, p.proposed) END AS changes,
        (SELECT to_jsonb(g) - 'item_id' - 'seq' FROM workflow.gate_decision AS g
         WHERE g.item_id = r.item_id AND g.seq < r.seq ORDER BY g.seq DESC LIMIT 1) AS gate,
-       (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('by', v.voter, 'decision', v.decision, 'reason', v.reason,
-                                                              'patch', v.patch, 'at', v.voted_at)) ORDER BY v.voted_at, v.voter)
+       (SELECT jsonb_agg(workflow._with_patch(jsonb_build_object('by', v.voter, 'decision', v.decision, 'reason', v.reason,
+                                                                 'at', v.voted_at), v.patch) ORDER BY v.voted_at, v.voter)
         FROM workflow.review_vote AS v WHERE v.review_id = r.review_id) AS votes,
        CASE jsonb_typeof(r.spec -> 'approvals') WHEN 'number' THEN jsonb_build_object('approve', r.spec -> 'approvals')
                                                 ELSE r.spec -> 'approvals' END AS approvals,
-       (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+       (SELECT jsonb_agg(workflow._with_patch(jsonb_build_object(
                  'id', d.review_id, 'state', d.state, 'decision', d.decision, 'by', d.decided_by, 'reason', d.reason,
-                 'patch', d.patch, 'at', d.decided_at)) ORDER BY d.review_id)
+                 'at', d.decided_at), d.patch) ORDER BY d.review_id)
         FROM workflow.review AS d WHERE d.item_id = r.item_id AND d.decided_at IS NOT NULL) AS earlier,
        NOT w.is_paused AND w.acts AND NOT w.lacks_eyes AND NOT w.has_voted AS may_decide,
        CASE WHEN w.is_paused THEN 'It is paused.'
@@ -120,8 +120,8 @@ SELECT r.review_id AS id, r.item_id, i.workflow, i.version, i.key, r.seq, r.stat
        r.decision, r.decided_by, r.reason,
        CASE WHEN r.spec -> 'reasons' -> r.decision IS NOT NULL THEN workflow._reason_code(r.reason) END AS reason_code,
        r.patch, r.shown, r.proposed, r.current,
-       (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('by', v.voter, 'decision', v.decision, 'reason', v.reason,
-                                                              'patch', v.patch, 'at', v.voted_at)) ORDER BY v.voted_at, v.voter)
+       (SELECT jsonb_agg(workflow._with_patch(jsonb_build_object('by', v.voter, 'decision', v.decision, 'reason', v.reason,
+                                                                 'at', v.voted_at), v.patch) ORDER BY v.voted_at, v.voter)
         FROM workflow.review_vote AS v WHERE v.review_id = r.review_id) AS votes,
        r.replaced_by, r.step, r.opened_at, r.claimed_at, r.due_at, r.decided_at, r.closed_at,
        r.paused_for,

@@ -312,6 +312,8 @@ BEGIN
     WHEN review.review_id IS NOT NULL THEN format('somebody decides: SELECT workflow.decide(%s, ...)', review.review_id)
     WHEN job.status = 'dead' THEN format('SELECT workflow.replay(%s, ''why''); runs it again', item.item_id)
     WHEN job.kind = 'exception' THEN format('SELECT workflow.replay(%s, ''why''); or workflow.send() of an event', item.item_id)
+    WHEN waiting_on = 'blocked' AND effect.status IS NOT NULL THEN
+      format('it goes on by itself when the secret changes; SELECT workflow.resolve(%s, ''not_applied'', ''topped up''); lets it go on', effect.effect_id)
     WHEN waiting_on = 'blocked' THEN 'it goes on by itself when that has changed'
     WHEN effect.state = 'held' THEN
       format('SELECT workflow.resolve(%s, ''applied'' or ''not_applied'', ''how you know''); settles it', effect.effect_id)
@@ -471,7 +473,8 @@ BEGIN
   SELECT (s.i).item_id, (s.i).workflow, (s.i).version, (s.i).key, (s.i).state, (s.i).since, (s.i).outcome
     INTO item_id, workflow, version, key, state, since, outcome;
   queue := (s.q).queue;
-  owner := coalesce((s.q).owner, s.owner);
+  owner := coalesce(CASE WHEN (s.r).step > 0 THEN (s.q).escalate_to[least((s.r).step, cardinality((s.q).escalate_to))] END,
+                    (s.q).owner, s.owner);
   allowed_events := workflow._allowed_events(item);
   attempts := greatest((s.j).attempt, (s.e).attempts);
   SELECT l.error_class, l.message INTO last_error_class, last_error FROM workflow._last_error(s.i, s.j, s.e) AS l;

@@ -52,6 +52,19 @@ is_passive(WfCheck *check, const WfState *state)
 	return wf_jsonb_value_get(own, "activity") == NULL;
 }
 
+/*
+ * The longest that one attempt may last; an endpoint caps it.
+ */
+static int64
+longest_attempt_us(WfCheck *check, const WfState *state, const WfRetryPolicy *policy)
+{
+	bool		calls = state->kind == WF_ACTIVITY_HTTP || state->kind == WF_ACTIVITY_MODEL;
+	char	   *name = calls ? wf_jsonb_get_text(state->activity, "endpoint") : NULL;
+	int64		cap = name == NULL ? 0 : wf_check_endpoint(check, name)->timeout_us;
+
+	return cap > 0 ? Min(cap, policy->timeout_us) : policy->timeout_us;
+}
+
 static void
 check_deadline(WfCheck *check, const WfState *state)
 {
@@ -64,7 +77,8 @@ check_deadline(WfCheck *check, const WfState *state)
 		wf_check_notice(check, "no_timeout", "give the state a \"timeout\"",
 						"an item waits here for its children, one that stands still included, without end");
 	else if (wf_state_is_attempted(state) && !queue_has_lease(check, state->queue) &&
-			 (state->retry == NULL || wf_jsonb_get(state->retry, "timeout") == NULL))
+			 (state->retry == NULL || wf_jsonb_get(state->retry, "timeout") == NULL) &&
+			 longest_attempt_us(check, state, wf_default_policy()) == wf_default_policy()->timeout_us)
 		wf_check_notice(check, "no_timeout",
 						"give its retry policy, or the state, a \"timeout\"",
 						"nothing says how long an attempt may take: it is the default, %d seconds",
@@ -114,19 +128,6 @@ words_of(double microseconds)
 		psprintf("%.0f minutes", microseconds / USECS_PER_MINUTE);
 }
 
-/*
- * The longest that one attempt may last; an endpoint caps it.
- */
-static int64
-longest_attempt_us(WfCheck *check, const WfState *state, const WfRetryPolicy *policy)
-{
-	bool		calls = state->kind == WF_ACTIVITY_HTTP || state->kind == WF_ACTIVITY_MODEL;
-	char	   *name = calls ? wf_jsonb_get_text(state->activity, "endpoint") : NULL;
-	int64		cap = name == NULL ? 0 : wf_check_endpoint(check, name)->timeout_us;
-
-	return cap > 0 ? Min(cap, policy->timeout_us) : policy->timeout_us;
-}
-
 static void
 check_against_sla(WfCheck *check, const WfState *state, const WfRetryPolicy *policy, int64 attempt_us)
 {
@@ -140,8 +141,8 @@ check_against_sla(WfCheck *check, const WfState *state, const WfRetryPolicy *pol
 	else if (sla_us > 0 && retrying_us > sla_us)
 		wf_check_warning(check, "long_retry",
 						 "fewer attempts, a shorter backoff or timeout, or a longer \"sla\"",
-						 "it may be tried for %.0f minutes until it has failed for good, longer than the SLA of queue \"%s\"",
-						 retrying_us / USECS_PER_MINUTE, state->queue);
+						 "it may be tried for %s until it has failed for good, longer than the SLA of queue \"%s\"",
+						 words_of(retrying_us), state->queue);
 }
 
 /*

@@ -13,10 +13,13 @@
 #include "base/sqlstate.h"
 #include "commands/defrem.h"
 #include "effect/ledger.h"
+#include "fmgr.h"
 #include "utils/builtins.h"
 
 #define MAX_KEY_LENGTH	1000
 #define MAX_PATH_LENGTH	4096
+
+PG_FUNCTION_INFO_V1(wf_inner_check_path);
 
 static void
 refuse(const char *what, const char *why, const char *cure)
@@ -142,6 +145,18 @@ check_path(const char *path)
 		refuse(psprintf("path \"%s\"", path),
 			   "It has a segment \".\" or \"..\".",
 			   "Give the path as it is below the endpoint's url.");
+}
+
+/*
+ * _check_path(path text) returns void: raises what is wrong with a path that is
+ * kept for calls to come
+ */
+Datum
+wf_inner_check_path(PG_FUNCTION_ARGS)
+{
+	check_path(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	PG_RETURN_VOID();
 }
 
 static bool

@@ -14,6 +14,9 @@ SELECT workflow.grant_role('alert_route_operator', 'operator');
 SET ROLE alert_route_operator;
 SELECT workflow.alert_to('ops', 'chat', '/ops');
 RESET ROLE;
+-- and a path that can be sent
+SELECT workflow.alert_to('ops', 'chat', 'ops');
+SELECT workflow.alert_to('ops', 'chat', '/ops/../all');
 SELECT workflow.alert_to('ops', 'chat', '/ops');
 SELECT workflow.alert_to('*', 'chat', '/all');
 SELECT owner, endpoint, path FROM workflow.alert_routes;
@@ -41,5 +44,27 @@ UPDATE workflow.endpoint SET breaker = 'closed';
 SELECT workflow.alert_to('*', NULL, NULL);
 SELECT workflow.alert_to('ops', NULL, NULL);
 SELECT owner FROM workflow.alert_routes;
+
+-- who has no route of his own any more is everybody else again
+SELECT workflow.alert_to('*', 'chat', '/all');
+SELECT workflow.create_queue('post', owner => 'ops', sla => '10 minutes', escalate_to => '{lead}');
+RESET pg_workflow.clock;
+SELECT workflow.enqueue('post', '{}', key => 'two') > 0 AS enqueued;
+SET pg_workflow.clock = '+33 minutes';
+SELECT FROM workflow._look_for_alerts();
+SELECT kind, owner, (SELECT path FROM sent WHERE key = format('alert:%s:opened:0', id)) AS sent_to FROM workflow.alerts WHERE subject = 'queue:post';
+
+-- a route that sends nothing any more is told by health(), with what mends it
+GRANT USAGE ON FOREIGN SERVER chat TO alert_route_operator;
+SET ROLE alert_route_operator;
+SELECT workflow.alert_to('night', 'chat', '/night');
+RESET ROLE;
+SELECT ok, severity, detail, hint FROM workflow.health() WHERE "check" = 'alert_routes';
+REVOKE USAGE ON FOREIGN SERVER chat FROM alert_route_operator;
+SELECT ok, severity, detail, hint FROM workflow.health() WHERE "check" = 'alert_routes';
+ALTER SERVER chat RENAME TO talk;
+SELECT ok, detail, hint FROM workflow.health() WHERE "check" = 'alert_routes';
+SELECT workflow.alert_to('*', NULL, NULL); SELECT workflow.alert_to('night', NULL, NULL);
+SELECT ok, detail, hint FROM workflow.health() WHERE "check" = 'alert_routes';
 DROP OWNED BY alert_route_operator;
 DROP ROLE alert_route_operator;

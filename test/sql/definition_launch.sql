@@ -119,6 +119,14 @@ SELECT * FROM findings('"S": {"task": {"queue": "q", "retry": {"retry_on": ["tim
 SELECT * FROM findings('"S": {"task": {"queue": "q", "retry": {"max_attempts": 20, "timeout": "10 minutes"}}, "on": {"ok": "END"}}');
 SELECT * FROM findings('"S": {"task": {"queue": "q", "retry": {"max_attempts": 2000000, "backoff": {"factor": 2000}}}, "on": {"ok": "END"}}');
 
+-- the timeout of an endpoint counts, and short times are told in seconds
+CREATE SERVER quick FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://quick.example', dedup 'pure', timeout '10s');
+SELECT f.severity, f.code, f.path, f.problem, f.hint FROM workflow._document_faults('{"workflow": "w", "initial": "S", "owner": "me", "key": ["$.id"],
+  "retry": {"default": {"max_attempts": 3, "backoff": {"initial": "1 second", "max": "1 second"}}},
+  "queues": {"brief": {"sla": "20 seconds", "escalate_to": ["boss"]}},
+  "states": {"S": {"model": {"endpoint": "quick", "queue": "brief", "path": "/x", "body": {}, "schema": {"type": "object"}}, "on": {"ok": "END", "error": "END"}}, "END": {"final": "x"}}}',
+  current_user, '{}') AS f;
+
 -- default_owner, default_overdue: what nobody said
 SELECT f.severity, f.code, f.path, replace(f.problem, current_user, 'ME') AS problem, f.hint FROM workflow._document_faults('{"workflow": "w", "initial": "S",
   "queues": {"q": {"sla": "1 hour", "escalate_to": ["boss"]}},

@@ -102,6 +102,9 @@ BEGIN;
 SELECT workflow.mock('llm', jsonb_build_array('{"status": 429, "body": {"error": {"type": "insufficient_quota", "code": "insufficient_quota"}}}'::jsonb,
                                               jsonb_build_object('body', message('{"a": 1}'))));
 SELECT (ask('plain', 'poor', 'poor')).state;
+SELECT w.waiting_on, w.waiting_detail, regexp_replace(w.what_next, '\d+', 'N') AS what_next FROM workflow.where_is('plain:poor') AS w;
+SELECT hint FROM workflow.health() WHERE "check" = 'effects_blocked';
+SELECT regexp_replace(detail, 'is \d+', 'is N') AS detail, hint FROM workflow._conditions_of_outcomes();
 SELECT workflow.resolve(effect_id, 'not_applied', 'topped up') FROM workflow.effects WHERE state = 'blocked';
 CALL workflow.run();
 SELECT state FROM workflow.item;

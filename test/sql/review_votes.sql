@@ -139,6 +139,27 @@ SELECT seq, state FROM workflow.decide(:c, 'no', expected_seq => 2);
 RESET ROLE;
 SELECT outcome FROM workflow.items WHERE workflow = 'board' AND key = 'c';
 
+-- a member that an edit makes null is on record, too
+BEGIN;
+SELECT workflow.define('{
+  "workflow": "gifts", "owner": "me", "initial": "ASK",
+  "states": {
+    "ASK": {"review": {"queue": "desk", "decisions": ["yes", "no"], "approvals": {"yes": 2}, "editable": "$.gift", "on_overdue": "escalate"},
+            "on": {"yes": "ASK2", "no": "END"}},
+    "ASK2": {"review": {"queue": "desk", "decisions": ["yes"], "editable": "$.gift", "on_overdue": "escalate"}, "on": {"yes": "END"}},
+    "END": {"final": "given"}}}');
+SELECT started('gifts', '{a}', '{"gift": {"card": "rose", "sum": 5}}');
+SELECT d.state FROM workflow.review_inbox AS r, workflow.decide(r.id, 'yes', patch => '{"card": null}') AS d WHERE workflow = 'gifts';
+SELECT proposed, votes #> '{0,patch}' AS patch FROM workflow.review_inbox WHERE workflow = 'gifts';
+SELECT votes #> '{0,patch}' AS patch FROM workflow.reviews WHERE workflow = 'gifts' AND status = 'open';
+SELECT detail -> 'patch' AS patch FROM workflow.journal WHERE action = 'vote' ORDER BY journal_id DESC LIMIT 1;
+SET LOCAL ROLE regress_bob;
+SELECT d.state FROM workflow.review_inbox AS r, workflow.decide(r.id, 'yes', patch => '{"sum": null}') AS d WHERE workflow = 'gifts';
+SET LOCAL ROLE regress_eve;
+SELECT d.state FROM workflow.review_inbox AS r, workflow.decide(r.id, 'yes') AS d WHERE workflow = 'gifts';
+SELECT proposed, earlier #> '{0,patch}' AS patch FROM workflow.review_inbox WHERE workflow = 'gifts';
+ROLLBACK;
+
 -- votes are a record
 UPDATE workflow.review_vote SET voter = 'regress_ann';
 DELETE FROM workflow.review_vote;
