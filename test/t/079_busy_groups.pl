@@ -184,8 +184,9 @@ foreach (1 .. 5)
 }
 $_->finish foreach @clients;
 sql(q{SELECT workflow.replay_job(job_id, 'again') FROM workflow.job WHERE queue = 'mixed' AND status = 'dead'});
+sql(q{SELECT workflow.enqueue('mixed', '0', group_key => 'g' || n) FROM generate_series(1, 5) AS n, generate_series(1, 3)});
 my $left = sql(q{SELECT count(*) FROM workflow.job WHERE queue = 'mixed'});
-cmp_ok($left, '>', 0, 'jobs are left');
+cmp_ok($left, '>=', 15, 'jobs are left, behind those of before');
 ok($node->poll_query_until('postgres', q{SELECT count(workflow.complete(job_id, token)) = 0
 	AND NOT EXISTS (SELECT FROM workflow.job WHERE queue = 'mixed') FROM workflow.claim('mixed', 'w', 100)}), 'and can all be claimed');
 is(headless(), '0', 'no group is without a head');
