@@ -465,27 +465,33 @@ COMMENT ON COLUMN workflow.redrives.skipped_why IS 'How many were skipped for wh
 COMMENT ON COLUMN workflow.redrives.eta IS 'When the last one will be taken up, at the rate, else at the pace so far';
 
 -- For where_is().
-CREATE FUNCTION workflow._awaited_redrive(item bigint) RETURNS text LANGUAGE sql STABLE
+CREATE FUNCTION workflow._awaited_redrive(item bigint) RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT format('its turn in redrive %s comes (%s)', i.redrive_id, r.reason)
+BEGIN
+  RETURN (SELECT format('its turn in redrive %s comes (%s)', i.redrive_id, r.reason)
   FROM workflow.redrive_item AS i JOIN workflow.redrive AS r ON r.redrive_id = i.redrive_id
-  WHERE i.item_id = item AND i.status = 'waiting' LIMIT 1
+  WHERE i.item_id = item AND i.status = 'waiting' LIMIT 1);
+END
 $$;
 COMMENT ON FUNCTION workflow._awaited_redrive(bigint) IS
   'Inner: the batch in which an item waits for its turn, in words; null when there is none';
 
 CREATE FUNCTION workflow._timeline_redrives(item bigint)
 RETURNS TABLE (at timestamptz, seq int, rank int, what text, detail text, actor text, reason text, data jsonb)
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT h.at, i.seq, 4, h.what, format('redrive %s: %s of %s to %s%s', i.redrive_id, i.place, r.matched,
            CASE r.action WHEN 'replay' THEN 'be replayed' ELSE 'be given up' END, h.more), r.started_by, r.reason, NULL::jsonb
   FROM workflow.redrive_item AS i JOIN workflow.redrive AS r ON r.redrive_id = i.redrive_id,
   LATERAL (VALUES (r.started_at, 'redrive', ''),
                   (CASE i.status WHEN 'skipped' THEN i.tried_at END, 'redrive skipped', '; ' || i.why)) AS h (at, what, more)
-  WHERE i.item_id = item AND h.at IS NOT NULL
+  WHERE i.item_id = item AND h.at IS NOT NULL;
+END
 $$;
 COMMENT ON FUNCTION workflow._timeline_redrives(bigint) IS
   'Inner: the batches that an item was in';
