@@ -160,44 +160,24 @@ wake_topic(WfWakeTopic topic, uint32 queue_hash)
 }
 
 /*
- * Wakes whoever waits for jobs of a queue, or gives back lost ones, and would
- * sleep beyond that time.  Looks without the lock first: most often there is
- * nobody.
+ * Wakes the maintenance worker, which gives back lost jobs and folds, and, with a
+ * queue, whoever waits for its jobs (0: any), where they would sleep beyond that
+ * time.  Looks without the lock first: most often there is nobody.
  */
 static void
-wake_long_sleepers(uint32 queue_hash, TimestampTz end)
+wake_long_sleepers(const uint32 *queue_hash, TimestampTz end)
 {
 	for (int i = 0; i < block->used_slots; i++)
 	{
 		Slot	   *slot = &block->slots[i];
 
-		if (!slot->in_use || (TimestampTz) pg_atomic_read_u64(&slot->until) <= end)
-			continue;
-		LWLockAcquire(&block->lock, LW_SHARED);
-		if (wf_wake_slot_listens(slot, WF_WAKE_TASK, queue_hash, MyDatabaseId) ||
-			wf_wake_slot_listens(slot, WF_WAKE_MAINTENANCE, 0, MyDatabaseId))
-			wf_wake_slot(i);
-		LWLockRelease(&block->lock);
-	}
-	if (wf_rest_wake_by(block, end))
-		wake_launcher();
-}
-
-/*
- * Wakes the maintenance worker, if it would sleep beyond that time.
- */
-static void
-wake_long_maintenance(TimestampTz end)
-{
-	for (int i = 0; i < block->used_slots; i++)
-	{
-		Slot	   *slot = &block->slots[i];
-
-		if (!slot->in_use || slot->topic != WF_WAKE_MAINTENANCE ||
+		if (!slot->in_use || (queue_hash == NULL && slot->topic != WF_WAKE_MAINTENANCE) ||
 			(TimestampTz) pg_atomic_read_u64(&slot->until) <= end)
 			continue;
 		LWLockAcquire(&block->lock, LW_SHARED);
-		if (wf_wake_slot_listens(slot, WF_WAKE_MAINTENANCE, 0, MyDatabaseId))
+		if (wf_wake_slot_listens(slot, WF_WAKE_MAINTENANCE, 0, MyDatabaseId) ||
+			(queue_hash != NULL &&
+			 wf_wake_slot_listens(slot, WF_WAKE_TASK, *queue_hash, MyDatabaseId)))
 			wf_wake_slot(i);
 		LWLockRelease(&block->lock);
 	}
@@ -268,9 +248,9 @@ static void
 wake_pending(void)
 {
 	if (!TIMESTAMP_IS_NOEND(pending_care))
-		wake_long_maintenance(pending_care);
+		wake_long_sleepers(NULL, pending_care);
 	if (!TIMESTAMP_IS_NOEND(pending_end))
-		wake_long_sleepers(pending_end_queue, pending_end);
+		wake_long_sleepers(&pending_end_queue, pending_end);
 	wake_watcher();
 	for (int i = 0; i < n_pending; i++)
 	{
