@@ -13,6 +13,12 @@ $$;
 COMMENT ON FUNCTION workflow._note(text, text, bigint, text, text, jsonb) IS
   'Inner: appends an action of a person to the journal';
 
+-- A name may be somebody else's later, after DROP ROLE and CREATE ROLE, and a role may be given another name.
+CREATE FUNCTION workflow._bind_role() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_bind_role';
+COMMENT ON FUNCTION workflow._bind_role() IS
+  'Inner: notes which role the name in a column means, in another column';
+
 -- The item that a text names, 'workflow:key' or an id in digits; WF012 when there is none.
 CREATE FUNCTION workflow._item_id(name text) RETURNS bigint LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -196,6 +202,8 @@ BEGIN
        'workflow.cancel_redrive(redrive_id, reason) ends a batch'),
       ('model_output',  '',   'what models have answered is a record',
        'What was answered stays on record'),
+      ('item_author',   '',   'who has changed what is decided might decide it',
+       'What was changed stays on record'),
       ('review_vote',   '',   'who approved what is a record',
        'workflow.decide(id, decision, reason) decides a review'),
       ('model_call',    NULL, 'what is under way would be asked and paid for beside the budget',
@@ -255,8 +263,8 @@ $guard$;
 CREATE TRIGGER refuse_other_decision BEFORE UPDATE ON workflow.review
   FOR EACH ROW
   WHEN (old.decided_at IS NOT NULL
-        AND (old.decided_at, old.decided_by, old.decision, old.reason, old.patch)
-            IS DISTINCT FROM (new.decided_at, new.decided_by, new.decision, new.reason, new.patch))
+        AND (old.decided_at, old.decided_by, old.decided_oid, old.decision, old.reason, old.patch)
+            IS DISTINCT FROM (new.decided_at, new.decided_by, new.decided_oid, new.decision, new.reason, new.patch))
   EXECUTE FUNCTION workflow._guard('the review has been decided',
     'A decision stays on record; workflow.send(item, event) moves the item on');
 COMMENT ON TRIGGER refuse_other_decision ON workflow.review IS 'A decision is not changed by hand';

@@ -124,17 +124,12 @@ COMMENT ON FUNCTION workflow._wake(text) IS
   'Inner: wakes, at commit, who waits for a topic: http, sql, task, maintenance';
 
 -- As for definers: a name may be somebody else's later.
-CREATE FUNCTION workflow._bind_submitter() RETURNS trigger
-LANGUAGE C AS 'MODULE_PATHNAME', 'wf_bind_submitter';
-COMMENT ON FUNCTION workflow._bind_submitter() IS
-  'Inner: notes which role a submitter''s name means';
-
 CREATE TRIGGER bind_submitter BEFORE INSERT OR UPDATE OF submitted_by ON workflow.effect
-  FOR EACH ROW EXECUTE FUNCTION workflow._bind_submitter();
+  FOR EACH ROW EXECUTE FUNCTION workflow._bind_role('submitted_by', 'submitted_oid');
 COMMENT ON TRIGGER bind_submitter ON workflow.effect IS 'Binds an effect to the role that its submitter''s name means';
 
 CREATE TRIGGER bind_submitter BEFORE INSERT OR UPDATE OF submitted_by ON workflow.effect_part
-  FOR EACH ROW EXECUTE FUNCTION workflow._bind_submitter();
+  FOR EACH ROW EXECUTE FUNCTION workflow._bind_role('submitted_by', 'submitted_oid');
 COMMENT ON TRIGGER bind_submitter ON workflow.effect_part IS 'Binds a part in an effect to the role that its submitter''s name means';
 
 CREATE FUNCTION workflow._reserve_effect(submitted_by text, endpoint text, kind text, key text,

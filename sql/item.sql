@@ -27,6 +27,14 @@ CREATE TRIGGER " workflow_logged" AFTER UPDATE ON workflow.item
 COMMENT ON TRIGGER " workflow_logged" ON workflow.item IS
   'Completes the log: rows of moves from which nothing follows go there together';
 
+-- For four eyes.
+CREATE TRIGGER bind_submitter BEFORE INSERT ON workflow.item
+  FOR EACH ROW EXECUTE FUNCTION workflow._bind_role('submitted_by', 'submitted_oid');
+COMMENT ON TRIGGER bind_submitter ON workflow.item IS 'Notes which role the name of an item''s submitter means';
+CREATE TRIGGER bind_author BEFORE INSERT ON workflow.item_author
+  FOR EACH ROW EXECUTE FUNCTION workflow._bind_role('author', 'author_oid');
+COMMENT ON TRIGGER bind_author ON workflow.item_author IS 'Notes which role the name of who changed an item''s data means';
+
 -- Most timers are removed long before they are due; who looks begins at a low-water mark.
 CREATE FUNCTION workflow._timer_placed() RETURNS trigger
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_timer_placed';
@@ -153,12 +161,24 @@ $$;
 COMMENT ON FUNCTION workflow._other_members(jsonb, jsonb) IS
   'Inner: the members of an object that another one has not, or has with another value';
 
+-- Those who changed what an item carries, beside the one who submitted it.
+CREATE FUNCTION workflow._note_author(item bigint, author text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  INSERT INTO workflow.item_author (item_id, author) VALUES (item, _note_author.author) ON CONFLICT DO NOTHING;
+END
+$$;
+COMMENT ON FUNCTION workflow._note_author(bigint, text) IS
+  'Inner: notes who has changed the data of an item';
+
 CREATE FUNCTION workflow._note_patch(actor text, item bigint, subject text, before jsonb, after jsonb, reason text)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT workflow._note(actor, 'patch', item, subject, reason, jsonb_build_object(
-    'before', workflow._other_members(before, after), 'after', workflow._other_members(after, before)))
+    'before', workflow._other_members(before, after), 'after', workflow._other_members(after, before)));
+  SELECT workflow._note_author(item, actor) WHERE subject IS NULL
 $$;
 COMMENT ON FUNCTION workflow._note_patch(text, bigint, text, jsonb, jsonb, text) IS
   'Inner: appends a change of an item''s data, or of the column that subject names, to the journal';
@@ -572,6 +592,9 @@ BEGIN
      OR workflow._handles(item, 'replay') THEN
     PERFORM workflow._move(item, 'replay', 'replay', caller, reason, coalesce(detail, patch),
                            workflow._merge_patch(stuck.data, patch));
+    IF patch IS NOT NULL THEN
+      PERFORM workflow._note_author(item, caller);
+    END IF;
     RETURN;
   END IF;
   subject := workflow._replay_visit(caller, stuck, reason, patch);

@@ -255,6 +255,9 @@ BEGIN
   PERFORM workflow._rewind_item(item, to_state, caller, reason,
     jsonb_build_object('to_seq', visit) || CASE WHEN patch IS NULL THEN '{}' ELSE jsonb_build_object('patch', patch) END,
     workflow._merge_patch(it.data, patch));
+  IF patch IS NOT NULL THEN
+    PERFORM workflow._note_author(item, caller);
+  END IF;
   SELECT i.seq, i.state INTO seq, state FROM workflow.item AS i WHERE i.item_id = item;
 END
 $$;

@@ -7,6 +7,13 @@
 
 -- ------------------------------------------------------- opened and closed
 
+CREATE TRIGGER bind_decider BEFORE INSERT OR UPDATE OF decided_by ON workflow.review
+  FOR EACH ROW EXECUTE FUNCTION workflow._bind_role('decided_by', 'decided_oid');
+COMMENT ON TRIGGER bind_decider ON workflow.review IS 'Notes which role the name of a decider means';
+CREATE TRIGGER bind_voter BEFORE INSERT ON workflow.review_vote
+  FOR EACH ROW EXECUTE FUNCTION workflow._bind_role('voter', 'voter_oid');
+COMMENT ON TRIGGER bind_voter ON workflow.review_vote IS 'Notes which role the name of a voter means';
+
 CREATE FUNCTION workflow._set_timer(item bigint, kind text, due_at timestamptz, event text) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_set_timer';
 COMMENT ON FUNCTION workflow._set_timer(bigint, text, timestamptz, text) IS

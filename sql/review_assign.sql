@@ -105,10 +105,10 @@ BEGIN
     RETURN;
   ELSIF NOT workflow._is_other_eyes(name, review) THEN
     RAISE EXCEPTION 'role "%" may not decide review %', name, review.review_id
-      USING ERRCODE = 'WF007', DETAIL = 'Four eyes: whoever submitted the item or decided on it before may not decide.', HINT = hint;
+      USING ERRCODE = 'WF007', DETAIL = 'Four eyes: whoever submitted the item, changed its data or decided on it before may not decide.', HINT = hint;
   ELSIF NOT workflow._is_label(review, name) AND NOT workflow._is_other_eyes(caller, review) THEN
     RAISE EXCEPTION 'role "%" may not choose who decides review %', caller, review.review_id
-      USING ERRCODE = 'WF007', DETAIL = 'Four eyes: whoever submitted the item or decided on it before hands it to nobody but its queue''s owner or chain.', HINT = hint;
+      USING ERRCODE = 'WF007', DETAIL = 'Four eyes: whoever submitted the item, changed its data or decided on it before hands it to nobody but its queue''s owner or chain.', HINT = hint;
   END IF;
 END
 $$;

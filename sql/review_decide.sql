@@ -76,28 +76,50 @@ $$;
 COMMENT ON FUNCTION workflow._acts_for(text, text) IS
   'Inner: whether a role may act for the one a review is assigned to';
 
--- Whether four eyes allow a role: it neither submitted the item nor decided on it,
--- or took part in deciding, in an earlier review.
-CREATE FUNCTION workflow._is_other_eyes(caller text, review workflow.review) RETURNS boolean LANGUAGE sql STABLE
+-- Which role has a name now; null: it is a label.
+CREATE FUNCTION workflow._role_named(name text) RETURNS oid LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT NOT EXISTS (SELECT FROM workflow.item AS i WHERE i.item_id = review.item_id AND i.submitted_by = caller)
-    AND NOT EXISTS (SELECT FROM workflow.review AS r WHERE r.item_id = review.item_id AND r.decided_by = caller)
+BEGIN
+  RETURN to_regrole(quote_ident(name))::oid;
+END
+$$;
+COMMENT ON FUNCTION workflow._role_named(text) IS 'Inner: the role of a name; null when there is none';
+
+-- Whether four eyes allow a role: it neither submitted the item, nor changed its data,
+-- nor decided on it, or took part in deciding, in an earlier review.  Rows go by
+-- the role that a name meant; by the name where that was nobody's, as after a restore.
+CREATE FUNCTION workflow._is_other_eyes(caller text, review workflow.review) RETURNS boolean LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  role oid := workflow._role_named(caller);
+BEGIN
+  RETURN NOT EXISTS (SELECT FROM workflow.item AS i WHERE i.item_id = review.item_id AND coalesce(i.submitted_oid = role, i.submitted_by = caller))
+    AND NOT EXISTS (SELECT FROM workflow.item_author AS a WHERE a.item_id = review.item_id AND coalesce(a.author_oid = role, a.author = caller))
+    AND NOT EXISTS (SELECT FROM workflow.review AS r WHERE r.item_id = review.item_id AND coalesce(r.decided_oid = role, r.decided_by = caller))
     AND NOT EXISTS (SELECT FROM workflow.review AS r JOIN workflow.review_vote AS v USING (review_id)
                     WHERE r.item_id = review.item_id AND r.review_id <> review.review_id
-                      AND r.replaced_by IS NULL AND v.voter = caller)
+                      AND r.replaced_by IS NULL AND coalesce(v.voter_oid = role, v.voter = caller));
+END
 $$;
 COMMENT ON FUNCTION workflow._is_other_eyes(text, workflow.review) IS
-  'Inner: whether a role is another than those who submitted an item or decided on it before';
+  'Inner: whether a role is another than those who submitted an item, changed its data or decided on it before';
 
 CREATE FUNCTION workflow._needs_other_eyes(spec jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT coalesce((spec -> 'four_eyes')::boolean, false) $$;
 COMMENT ON FUNCTION workflow._needs_other_eyes(jsonb) IS 'Inner: whether four eyes are asked for';
 
-CREATE FUNCTION workflow._has_voted(caller text, id bigint) RETURNS boolean LANGUAGE sql STABLE
+CREATE FUNCTION workflow._has_voted(caller text, id bigint) RETURNS boolean LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT EXISTS (SELECT FROM workflow.review_vote AS v WHERE v.review_id = id AND v.voter = caller) $$;
+AS $$
+DECLARE
+  role oid := workflow._role_named(caller);
+BEGIN
+  RETURN EXISTS (SELECT FROM workflow.review_vote AS v WHERE v.review_id = id AND coalesce(v.voter_oid = role, v.voter = caller));
+END
+$$;
 COMMENT ON FUNCTION workflow._has_voted(text, bigint) IS
   'Inner: whether a role has decided in a review that still needs others';
 
@@ -108,7 +130,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT CASE
     WHEN NOT acts_for_assignee THEN format('It is assigned to "%s".', assignee)
-    WHEN lacks_other_eyes THEN 'Four eyes: whoever submitted the item or decided on it before may not decide.'
+    WHEN lacks_other_eyes THEN 'Four eyes: whoever submitted the item, changed its data or decided on it before may not decide.'
     WHEN has_voted THEN 'One person, one vote: it has decided already, others have to.' END
 $$;
 COMMENT ON FUNCTION workflow._why_not(text, boolean, boolean, boolean) IS

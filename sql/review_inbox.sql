@@ -32,7 +32,7 @@ COMMENT ON FUNCTION workflow._read_at() IS 'Inner: the time at which a view is r
 -- Open reviews in their order, by an index: what each shows is worked out for those
 -- that are read only.
 CREATE VIEW workflow._open_review WITH (security_barrier) AS
-SELECT r.*, i.workflow, i.key, i.submitted_by, i.seq AS item_seq,
+SELECT r.*, i.workflow, i.key, i.submitted_by, i.submitted_oid, i.seq AS item_seq,
        i.paused_at AS item_paused_at, i.paused_by AS item_paused_by, i.pause_reason AS item_pause_reason,
        f.paused_at AS workflow_paused_at, f.paused_by AS workflow_paused_by, f.pause_reason AS workflow_pause_reason,
        q.owner AS queue_owner, q.escalate_to,
@@ -90,12 +90,16 @@ LATERAL (SELECT
   r.item_paused_at IS NOT NULL OR r.workflow_paused_at IS NOT NULL AS is_paused,
   a.assignee IS NULL OR workflow._acts_for(current_user::text, a.assignee) AS acts,
   coalesce((r.spec -> 'four_eyes')::boolean, false) AND (
-    r.submitted_by = current_user
-    OR (SELECT count(*) > 0 FROM workflow.review AS d WHERE d.item_id = r.item_id AND d.decided_by = current_user)
+    coalesce(r.submitted_oid = m.role, r.submitted_by = current_user)
+    OR (SELECT count(*) > 0 FROM workflow.item_author AS d WHERE d.item_id = r.item_id AND coalesce(d.author_oid = m.role, d.author = current_user))
+    OR (SELECT count(*) > 0 FROM workflow.review AS d WHERE d.item_id = r.item_id AND coalesce(d.decided_oid = m.role, d.decided_by = current_user))
     OR (SELECT count(*) > 0 FROM workflow.review AS d JOIN workflow.review_vote AS v USING (review_id)
-        WHERE d.item_id = r.item_id AND d.review_id <> r.review_id AND d.replaced_by IS NULL AND v.voter = current_user)) AS lacks_eyes,
+        WHERE d.item_id = r.item_id AND d.review_id <> r.review_id AND d.replaced_by IS NULL
+          AND coalesce(v.voter_oid = m.role, v.voter = current_user))) AS lacks_eyes,
   r.spec ? 'approvals'
-    AND (SELECT count(*) > 0 FROM workflow.review_vote AS v WHERE v.review_id = r.review_id AND v.voter = current_user) AS has_voted) AS w;
+    AND (SELECT count(*) > 0 FROM workflow.review_vote AS v
+         WHERE v.review_id = r.review_id AND coalesce(v.voter_oid = m.role, v.voter = current_user)) AS has_voted
+  FROM (SELECT to_regrole(quote_ident(current_user))::oid AS role) AS m) AS w;
 COMMENT ON VIEW workflow.review_inbox IS
   'Open reviews, the first due first: what is asked, what was shown, why, whose it is and until when, and whether the reader may decide';
 COMMENT ON COLUMN workflow.review_inbox.owner IS 'Owner of the queue, or who it has been escalated to';

@@ -77,6 +77,7 @@ CREATE TABLE workflow.item (
   parent_seq   int,
   parent_index int,
   keeps_events boolean NOT NULL DEFAULT false,
+  submitted_oid oid,
   UNIQUE (workflow, key)
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX item_source_event ON workflow.item (workflow, source, event_id)
@@ -90,6 +91,7 @@ COMMENT ON COLUMN workflow.item.seq IS 'Number of the last transition; also name
 COMMENT ON COLUMN workflow.item.outcome IS 'What the final state declares; null while the item lives';
 COMMENT ON COLUMN workflow.item.origin IS 'State the item left for an exception state: the target of @origin';
 COMMENT ON COLUMN workflow.item.submitted_by IS 'Role that submitted the item';
+COMMENT ON COLUMN workflow.item.submitted_oid IS 'The role that submitted_by named when the row was written: another one of that name later is not meant';
 COMMENT ON COLUMN workflow.item.route IS 'Part of the key that decides where the item lives in a cluster';
 COMMENT ON COLUMN workflow.item.input_ref IS 'Where a large input is kept outside: a URI or table:key';
 COMMENT ON COLUMN workflow.item.keeps_events IS 'An event was kept for it: from then on its moves look for one';
@@ -736,7 +738,8 @@ CREATE TABLE workflow.review (
   paused_at   timestamptz,
   paused_by   text,
   pause_reason text,
-  paused_for  interval NOT NULL DEFAULT '0'
+  paused_for  interval NOT NULL DEFAULT '0',
+  decided_oid oid
 );
 CREATE INDEX review_open ON workflow.review (queue, priority, due_at, review_id) WHERE closed_at IS NULL;
 CREATE INDEX review_due ON workflow.review (due_at, review_id) WHERE closed_at IS NULL;
@@ -755,6 +758,7 @@ COMMENT ON COLUMN workflow.review.edited IS 'Patch of an approver to the proposa
 COMMENT ON COLUMN workflow.review.replaced_by IS 'Review that asks about the proposal as an approver, or a patch of the item''s data, has changed it';
 COMMENT ON COLUMN workflow.review.paused_at IS 'Since when its clock stands for itself; it does too while its item, workflow or queue is paused';
 COMMENT ON COLUMN workflow.review.paused_for IS 'How long its clock has stood';
+COMMENT ON COLUMN workflow.review.decided_oid IS 'The role that decided_by named when it decided, as in workflow.item';
 
 -- ------------------------------------------------------------------- cluster
 
@@ -931,9 +935,20 @@ CREATE TABLE workflow.review_vote (
   reason    text,
   patch     jsonb,
   voted_at  timestamptz NOT NULL,
-  PRIMARY KEY (review_id, voter)
+  voter_oid oid,
+  UNIQUE NULLS NOT DISTINCT (review_id, voter, voter_oid)
 );
 COMMENT ON TABLE workflow.review_vote IS 'Who decided what in reviews that more than one person has to approve';
+COMMENT ON COLUMN workflow.review_vote.voter_oid IS 'The role that voter named when it decided: by another name it has still decided, and another one of that name has not';
+
+CREATE TABLE workflow.item_author (
+  item_id    bigint NOT NULL,
+  author     text NOT NULL,
+  author_oid oid,
+  UNIQUE NULLS NOT DISTINCT (item_id, author, author_oid)
+);
+COMMENT ON TABLE workflow.item_author IS 'Roles that have changed the data of an item by hand, by a patch or an UPDATE: with four eyes they do not decide on it';
+COMMENT ON COLUMN workflow.item_author.author_oid IS 'The role that author named when it changed them, as in workflow.item';
 
 -- --------------------------------------------------------------------- model
 

@@ -222,7 +222,7 @@ BEGIN
     CASE WHEN review.step > 0 THEN format('escalated to %s (step %s of %s)',
               queue.escalate_to[least(review.step, cardinality(queue.escalate_to))], review.step, cardinality(queue.escalate_to))
          WHEN assignee IS NULL THEN format('%s is asked', queue.owner) END,
-    CASE WHEN (review.spec ->> 'four_eyes')::boolean THEN 'not by who submitted it or decided on it before' END);
+    CASE WHEN (review.spec ->> 'four_eyes')::boolean THEN 'not by who submitted it, changed its data or decided on it before' END);
 END
 $$;
 COMMENT ON FUNCTION workflow._review_words(workflow.review, workflow.queue) IS

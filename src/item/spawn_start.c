@@ -243,7 +243,8 @@ insert_child(WfItem *item, int index)
 		INT4OID, INT4OID},
 		.sql = "INSERT INTO workflow.item (workflow, version, key, state, since, received_at, seq, "
 		"submitted_by, route, priority, labels, input, data, outcome, parent_id, parent_seq, parent_index) "
-		"SELECT $1, $2, $3, $4, $5, $5, 1, p.submitted_by, p.route, p.priority, p.labels, $6, $6, $7, $8, $9, $10 "
+		"SELECT $1, $2, $3, $4, $5, $5, 1, "
+		"coalesce((SELECT r.rolname::text FROM pg_roles AS r WHERE r.oid = p.submitted_oid), p.submitted_by), p.route, p.priority, p.labels, $6, $6, $7, $8, $9, $10 "
 		"FROM workflow.item AS p WHERE p.item_id = $8 "
 		"ON CONFLICT (workflow, key) DO NOTHING RETURNING item_id, submitted_by, priority",
 	};
