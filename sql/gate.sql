@@ -203,9 +203,19 @@ COMMENT ON COLUMN workflow.gate_counts.decision IS 'Of the review that followed;
 COMMENT ON COLUMN workflow.gate_counts.total IS 'Sum of the values, for their mean';
 
 -- The first day that counts of the last so long a time; null: all of them.
-CREATE FUNCTION workflow._first_day(since interval) RETURNS date LANGUAGE sql STABLE
+CREATE FUNCTION workflow._first_day(since interval) RETURNS date LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT ((workflow._now() - since) AT TIME ZONE 'UTC')::date $$;
+AS $$
+BEGIN
+  IF since <= interval '0' THEN
+    RAISE EXCEPTION 'since has to be longer than nothing'
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('It is %s: how long ago the first decision is that counts.', since),
+            HINT = 'Give an interval such as ''30 days'', or null for all decisions.';
+  END IF;
+  RETURN CASE WHEN since < interval '1000 years' THEN ((workflow._now() - since) AT TIME ZONE 'UTC')::date END;
+END
+$$;
 COMMENT ON FUNCTION workflow._first_day(interval) IS 'Inner: the day, in UTC, that was so long ago';
 
 CREATE FUNCTION workflow._gate_calibration(caller text, since interval)

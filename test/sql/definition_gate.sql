@@ -98,3 +98,29 @@ SELECT version FROM workflow.define('{"workflow": "schema", "initial": "G", "key
 SELECT * FROM workflow.submit('schema', '{"id": "I-3"}');
 SELECT * FROM workflow.submit('schema', '{"id": "I-3", "amount": "9000"}');
 SELECT state FROM workflow.submit('schema', '{"id": "I-3", "amount": 9000}');
+
+-- a sample is for people: at once, after a preparation or an action, but not behind another gate or a failure only
+RESET client_min_messages;
+CREATE FUNCTION sampled(look text) RETURNS TABLE (severity text, path text, problem text, hint text) LANGUAGE sql AS $$
+  SELECT f.severity, f.path, f.problem, f.hint
+  FROM workflow._document_faults(format('{"workflow": "w", "initial": "G", "owner": "me",
+    "retry": {"default": {"max_attempts": 3, "timeout": "5 seconds"}},
+    "queues": {"q": {"sla": "1 hour", "escalate_to": ["boss"]}},
+    "input_schema": {"required": ["amount"], "properties": {"amount": {"type": "number"}}},
+    "states": {
+      "G": {"gate": {"value": "$.amount", "tiers": [{"at_least": 1000, "event": "large"}, {"otherwise": "small", "sample": {"rate": 0.1, "event": "look"}}]},
+            "on": {"large": "ASK", "small": "PAY", "look": "%s"}},
+      "ASK": {"review": {"queue": "q", "decisions": ["yes", "no"], "on_overdue": "escalate"}, "on": {"yes": "PAY", "no": "END"}},
+      "PREPARE": {"sql": {"function": "app.step", "queue": "q"}, "on": {"ok": "NOTE"}},
+      "NOTE": {"then": "ok", "on": {"ok": "ASK"}},
+      "CALL": {"task": {"queue": "q"}, "on": {"ok": "PAY"}},
+      "OPEN": {"on": {"go": "PAY"}},
+      "PAY": {"sql": {"function": "app.step", "queue": "q"}, "timeout": {"after": "1 day", "event": "timeout"}, "on": {"ok": "END", "timeout": "ASK"}},
+      "H": {"gate": {"value": "$.amount", "tiers": [{"at_least": 1000, "event": "large"}, {"otherwise": "small"}]},
+            "on": {"large": "ASK", "small": "ASK"}},
+      "FIX": {"exception": {"queue": "q"}, "on": {"replay": "AGAIN", "give_up": "END"}},
+      "AGAIN": {"then": "resume", "on": {"resume": "@origin"}},
+      "END": {"final": "done"}}, "any": {"on": {"error": "FIX"}}}', look)::json, current_user, '{}') AS f
+  WHERE f.code = 'sample_unseen' OR f.severity = 'error'
+$$;
+SELECT look, f.* FROM unnest('{ASK,PREPARE,CALL,OPEN,FIX,PAY,H,END}'::text[]) AS look LEFT JOIN sampled(look) AS f ON true;

@@ -151,6 +151,11 @@ SELECT workflow.submit('judged', '{"id": "later", "score": 0.75}') \g /dev/null
 SELECT sum(decided) FROM workflow.gate_calibration('12 hours');
 SELECT sum(decided) = (SELECT sum(decided) FROM workflow.gate_calibration) AS all_of_them FROM workflow.gate_calibration('30 hours');
 SELECT count(*) FROM workflow.override_stats('12 hours');
+-- what is no time ago is refused; what is longer ago than anything is all
+SELECT * FROM workflow.gate_calibration('-1 days');
+SELECT * FROM workflow.override_stats('0');
+SELECT (SELECT sum(decided) FROM workflow.gate_calibration('100000 years')) = (SELECT sum(decided) FROM workflow.gate_calibration) AS all_of_them,
+  (SELECT count(*) FROM workflow.override_stats('100000 years')) = (SELECT count(*) FROM workflow.override_stats) AS all_reviews;
 SELECT DISTINCT day FROM workflow.gate_counts ORDER BY day;
 SET pg_workflow.clock = '2030-04-20 12:00';
 SELECT add_up('2030-01-17', 100), add_up('2030-04-20', 100);
