@@ -415,6 +415,28 @@ $$;
 COMMENT ON FUNCTION workflow._sla_due_at(workflow.job, workflow.review, interval) IS
   'Inner: when the SLA of the present work is up';
 
+-- The SLA that is up first, of the present work or of the visit, and whose it is
+-- where there are both.
+CREATE FUNCTION workflow._earlier_sla(
+  item workflow.item, item_owner text, work_due_at timestamptz, queue text, work_owner text, OUT due_at timestamptz, OUT words text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  visit_due_at timestamptz := (SELECT v.due_at FROM workflow.visit_sla AS v
+                               WHERE v.item_id = item.item_id AND v.seq = item.seq AND v.left_at IS NULL);
+BEGIN
+  due_at := least(work_due_at, visit_due_at);
+  IF visit_due_at IS NOT NULL THEN
+    words := CASE WHEN work_due_at <= visit_due_at
+                  THEN format('due at %s by the SLA of queue %s, owner %s', due_at, queue, work_owner)
+                  ELSE format('due at %s by the SLA of state %s, owner %s', due_at, item.state, item_owner) END;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._earlier_sla(workflow.item, text, timestamptz, text, text) IS
+  'Inner: which SLA of an item is up first, that of its work or that of its state';
+
 -- Those of the holders of a sql job that are not the workers who run it.
 CREATE FUNCTION workflow._strangers(holders int[]) RETURNS int[] LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -535,6 +557,8 @@ BEGIN
   next_action_at := workflow._next_action_at(s.j, s.e, s.t, s.r, pause.detail IS NOT NULL, (s.q).paused_at IS NOT NULL);
   next_action_at := CASE WHEN next_action_at < w.until THEN w.until ELSE next_action_at END;
   sla_due_at := workflow._sla_due_at(s.j, s.r, (s.q).sla);
+  SELECT d.due_at, concat_ws('; ', what_next, d.words) INTO sla_due_at, what_next
+  FROM workflow._earlier_sla(s.i, s.owner, sla_due_at, queue, owner) AS d;
 END
 $$;
 COMMENT ON FUNCTION workflow._where_is(text, bigint) IS
