@@ -4,7 +4,7 @@
 --   createdb invoices
 --   psql -X -q -d invoices -v document="$(cat definition.json)" -f run.sql
 --
--- The roles it makes are ap_clerk, ap_ben and ap_carla.
+-- The roles it makes are ap_clerk, ap_ben, ap_carla, ap_dora and ap_emil.
 --
 \set ON_ERROR_STOP on
 \pset footer off

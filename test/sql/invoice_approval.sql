@@ -40,9 +40,10 @@ CALL workflow.run('10 seconds');
 SELECT id AS review FROM workflow.review_inbox \gset
 SET ROLE ap_clerk;
 SELECT workflow.decide(:review, 'approve');
--- a reason is needed to reject
+-- to reject needs one of the reasons that there are
 SET ROLE ap_ben;
 SELECT workflow.decide(:review, 'reject');
+SELECT workflow.decide(:review, 'reject', 'too dear');
 SELECT state FROM workflow.decide(:review, 'approve');
 -- whoever approved first may not be the second one, and not twice the first
 SELECT id AS second FROM workflow.review_inbox \gset
@@ -61,6 +62,40 @@ RESET ROLE;
 CALL workflow.run('10 seconds');
 SELECT i.state, p.amount FROM workflow.items AS i JOIN ap.payment AS p USING (item_id) WHERE p.invoice = 'VB-3390';
 
+-- a very large one is decided by two of the board, who are warned, and whose chair is told when they do not
+INSERT INTO ap.purchase_order VALUES ('PO-7007', 'S-100', 'Plant maintenance', 120000, 120000);
+SET pg_workflow.clock = '2040-01-01 12:00 UTC';
+SET timezone = 'UTC';
+SET ROLE ap_clerk;
+SELECT state FROM workflow.submit('invoice_approval',
+  '{"supplier": "S-100", "invoice": "2026-0999", "purchase_order": "PO-7007", "amount": 120000}');
+RESET ROLE;
+CALL workflow.run('10 seconds');
+SET ROLE ap_ben;
+SELECT workflow.claim_review('ap_first') AS review \gset
+SELECT instructions, reasons, assignee, claim_until, warn_at, due_at FROM workflow.review_inbox WHERE id = :review;
+SELECT state FROM workflow.decide(:review, 'approve', 'the new switchgear');
+SELECT id AS board, warn_at, due_at, owner, approvals, priority, shown #>> '{first_approval,reason}' AS first_said, may_decide FROM workflow.review_inbox \gset
+SELECT :'warn_at' AS warn_at, :'due_at' AS due_at, :'owner' AS owner, :'approvals' AS approvals, :priority AS priority, :'first_said' AS first_said, :'may_decide' AS may_decide;
+SET ROLE ap_dora;
+SELECT state FROM workflow.decide(:board, 'approve');
+SELECT workflow.decide(:board, 'approve');
+RESET ROLE;
+SET pg_workflow.clock = '2040-01-03 12:00 UTC';
+SELECT kind, owner FROM workflow._conditions_of_review();
+SET pg_workflow.clock = '2040-01-04 12:00 UTC';
+CALL workflow.run('10 seconds');
+SELECT kind, owner FROM workflow._conditions_of_review();
+SET ROLE ap_emil;
+SELECT owner, overdue, votes #>> '{0,by}' AS has_voted FROM workflow.review_inbox WHERE id = :board;
+SELECT state FROM workflow.decide(:board, 'approve');
+RESET ROLE;
+CALL workflow.run('10 seconds');
+RESET pg_workflow.clock;
+SELECT i.state, p.amount, i.data #> '{board_approval,voters}' AS board FROM workflow.items AS i JOIN ap.payment AS p USING (item_id) WHERE p.invoice = '2026-0999';
+-- why invoices were rejected
+SELECT state, reason_code, count(*) FROM workflow.reviews WHERE decision = 'reject' GROUP BY 1, 2;
+
 -- the same number with another amount is no other invoice
 SELECT state, created, same_input FROM workflow.submit('invoice_approval',
   '{"supplier": "S-131", "invoice": "VB-3390", "purchase_order": "PO-7006", "amount": 2500}');
@@ -72,5 +107,5 @@ SELECT workflow.submit('invoice_approval', '{"supplier": "S-131", "invoice": "VB
 -- who needed a second one
 SELECT g.tier, i.data -> 'amount' AS amount FROM workflow.gate_decision AS g JOIN workflow.items AS i USING (item_id) ORDER BY 2;
 
-DROP OWNED BY ap_clerk, ap_ben, ap_carla;
-DROP ROLE ap_clerk, ap_ben, ap_carla;
+DROP OWNED BY ap_clerk, ap_ben, ap_carla, ap_dora, ap_emil;
+DROP ROLE ap_clerk, ap_ben, ap_carla, ap_dora, ap_emil;
