@@ -111,6 +111,17 @@ foreach my $panel (grep { $_->{type} ne 'row' } @{ $dashboard->{panels} })
 }
 cmp_ok(scalar keys %id, '>', 15, 'there are panels');
 
+# As Grafana lays them out: 24 columns wide, none on top of another.
+my %taken;
+foreach my $panel (@{ $dashboard->{panels} })
+{
+	my ($x, $y, $w, $h) = @{ $panel->{gridPos} }{qw(x y w h)};
+	cmp_ok($x + $w, '<=', 24, "$panel->{title}: fits");
+	is(scalar grep({ $taken{$_}++ } map { my $row = $_; map { "$row $_" } $x .. $x + $w - 1 } $y .. $y + $h - 1), 0, "$panel->{title}: has a place of its own");
+	next if $panel->{type} ne 'timeseries';
+	is_deeply([ @{ $panel->{options}{legend} }{qw(showLegend)}, defined $panel->{options}{tooltip}{sort} ], [ JSON::PP::true, 1 ], "$panel->{title}: has a legend");
+}
+
 # ---------------------------------------------------------------- collector
 my $collector = CPAN::Meta::YAML->read('monitoring/sql_exporter/pg_workflow.collector.yml')->[0];
 my %rows;
