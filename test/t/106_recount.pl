@@ -12,16 +12,29 @@ use Test::More;
 use WorkingNode;
 
 my $node = start_working_node('fsync = off');
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub health { return sql(q{SELECT ok, hint FROM workflow.health() WHERE "check" = 'counts'}) }
+sub sql { return $node->safe_psql($_[1] // 'postgres', $_[0]) }
+sub health { return sql(q{SELECT ok, hint FROM workflow.health() WHERE "check" = 'counts'}, @_) }
 
-sql(q{
-	SELECT workflow.define('{"workflow": "o", "owner": "x", "initial": "A", "states": {
-		"A": {"on": {"go": "B"}}, "B": {"on": {"go": "C"}}, "C": {"on": {"go": "A", "end": "Z"}}, "Z": {"final": "success"}}}');
+my $define = q{SELECT workflow.define('{"workflow": "o", "owner": "x", "initial": "A", "states": {
+	"A": {"on": {"go": "B"}}, "B": {"on": {"go": "C"}}, "C": {"on": {"go": "A", "end": "Z"}}, "Z": {"final": "success"}}}')};
+sql("$define; " . q{
 	SELECT count(*) FROM workflow.submit_many('o', (SELECT array_agg(jsonb_build_object('n', n)) FROM generate_series(1, 500) AS n));
 	CREATE TABLE kept AS SELECT * FROM workflow.item});
 is(sql('SELECT * FROM workflow.recount()'), '', 'all is counted');
 is(health(), 't|', 'and health() has nothing to say');
+
+# A part of a dump: the items, without what is counted of them.
+my $dump = PostgreSQL::Test::Utils::tempdir() . '/items';
+sql('CREATE DATABASE part');
+sql("CREATE EXTENSION pg_workflow; $define", 'part');
+command_ok([ 'pg_dump', '-Fc', '--data-only', '-t', 'workflow.item', '-f', $dump, $node->connstr('postgres') ], 'items are dumped');
+command_ok([ 'pg_restore', '--data-only', '--disable-triggers', '-d', $node->connstr('part'), $dump ], 'and restored into another database');
+is(sql('SELECT count(*) FROM workflow.item', 'part'), '500', 'where they are');
+my ($is_fine, $mend) = split /\|/, health('part');
+is($is_fine, 'f', 'health() sees that they are not counted');
+is(sql($mend, 'part'), 'o|1|A|0|500|500', 'what it says counts them');
+is(sql('SELECT state, items, entered FROM workflow.state_stats', 'part'), 'A|500|500', 'so that they are');
+is(health('part'), 't|', 'and health() has nothing to say');
 
 my $script = PostgreSQL::Test::Utils::tempdir() . '/move.sql';
 append_to_file($script, "\\set i random(1, 500)\n"
