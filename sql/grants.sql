@@ -18,7 +18,7 @@ AS $$
     ('operator',  '{submit,send,cancel,pause,resume,pause_workflow,resume_workflow,pause_queue,resume_queue,alter_queue,
                     pause_endpoint,resume_endpoint,verify_endpoint,
                     create_queue,subscribe,unsubscribe,enqueue,enqueue_many,replay,replay_job,replay_jobs,reschedule_job,
-                    patch,rewind,redrive,give_up_many,cancel_redrive,
+                    patch,rewind,redrive,give_up_many,cancel_redrive,recount,
                     cancel_job,cancel_jobs,give_up,resolve,resolve_many,record_evidence,record_evidence_many,
                     purge_effects,revert,compensate,adopt_cluster,
                     create_source,drop_source,receive,feed,dismiss_webhook,verify_webhook,input_ref,

@@ -381,6 +381,7 @@ BEGIN
         UNION ALL SELECT * FROM workflow._health_routes()
         UNION ALL SELECT * FROM workflow._health_transactions()
         UNION ALL SELECT * FROM workflow._health_storage()
+        UNION ALL SELECT * FROM workflow._health_counts()
         UNION ALL SELECT * FROM workflow._health_settings(caller)) AS h;
 END
 $$;

@@ -128,3 +128,13 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._report_stack(text[], bigint[]) IS
   'Inner: a bar of several parts in a table of a report';
+
+CREATE FUNCTION workflow._report_stack_key(names text[]) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT '<p class="key stackkey">' || string_agg('<span><i class="s' || n.place || '"></i>' || n.name || '</span>', ' ' ORDER BY n.place) || '</p>' || chr(10)
+  FROM unnest(names) WITH ORDINALITY AS n (name, place)
+$$;
+COMMENT ON FUNCTION workflow._report_stack_key(text[]) IS
+  'Inner: what the parts of such bars are';

@@ -175,12 +175,11 @@ AS $$
                 '' ORDER BY k.place)
        FROM known AS k WHERE k.place <= 100), 'No workflow is defined in this database.')
     || workflow._report_note((SELECT count(*) || ' more workflows are not listed: <code>SELECT * FROM workflow.versions</code>.' FROM known AS k WHERE k.place > 100 HAVING count(*) > 0))
-    || coalesce(workflow._report_table('Where live items stand', 'tnnlt', '{State,Items,Oldest,"For how long",Workflow}',
-      (SELECT string_agg(workflow._report_row('tnnlt', workflow._report_text(m.state), workflow._report_number(m.items), workflow._report_duration(frame.to_at - m.oldest),
-                workflow._report_stack('{"under an hour","under a day","under a week",longer}', m.ages),
-                workflow._report_text(m.workflow) || ' <small>v' || m.version || '</small>'), '' ORDER BY m.place)
+    || coalesce(workflow._report_table('Where live items stand', 'tnnl', '{State,Items,Oldest,"For how long"}',
+      (SELECT string_agg(workflow._report_row('tnnl', workflow._report_text(m.state) || '<br/><small>' || workflow._report_text(m.workflow) || ' v' || m.version || '</small>', workflow._report_number(m.items), workflow._report_duration(frame.to_at - m.oldest),
+                workflow._report_stack('{"under an hour","under a day","under a week",longer}', m.ages)), '' ORDER BY m.place)
        FROM most AS m WHERE m.place <= 25), CASE WHEN EXISTS (SELECT FROM known) THEN 'No item is under way.' END)
-      || CASE WHEN EXISTS (SELECT FROM most) THEN '<p class="key stackkey"><i class="s1"></i>under an hour<i class="s2"></i>under a day<i class="s3"></i>under a week<i class="s4"></i>longer, in this order</p>' || chr(10) ELSE '' END, '')
+      || CASE WHEN EXISTS (SELECT FROM most) THEN workflow._report_stack_key('{"under an hour","under a day","under a week","longer, in this order"}') ELSE '' END, '')
     || workflow._report_note((SELECT workflow._report_number(count(*)) || ' more states with ' || workflow._report_number(sum(m.items)) || ' items are not listed: <code>SELECT * FROM workflow.state_stats</code>.'
                               FROM most AS m WHERE m.place > 25 HAVING count(*) > 0))
     || coalesce((SELECT string_agg(workflow._report_diagram(d.workflow, d.drawn_version, d.counts), '' ORDER BY d.place) FROM drawn AS d), '')
@@ -240,7 +239,7 @@ AS $$
       (SELECT string_agg(workflow._report_row('tnnnlt', workflow._report_text(f.queue), workflow._report_number(a.ages[1]), workflow._report_number(a.ages[2]),
                 workflow._report_trouble(a.ages[3]), workflow._report_stack('{"up to half the SLA","up to the SLA","past it"}', a.ages), workflow._report_duration(f.sla)), '' ORDER BY f.place)
        FROM found AS f JOIN age AS a ON a.queue = f.queue WHERE f.place <= 25), '')
-      || '<p class="key stackkey"><i class="s1"></i>up to half the SLA<i class="s2"></i>up to the SLA<i class="s3"></i>past it, in this order</p>' || chr(10) ELSE '' END
+      || workflow._report_stack_key('{"up to half the SLA","up to the SLA","past it, in this order"}') ELSE '' END
     || workflow._report_note((SELECT 'How long each job has waited was not looked at: more than 100,000 could run.' FROM total AS t WHERE t.ready > 100000))
     || workflow._report_note(CASE WHEN EXISTS (SELECT FROM found) THEN 'Oldest ready: the oldest job that could run now. The mark in each bar is the SLA. Drains in: at the pace of the last five minutes.'
          || CASE WHEN EXISTS (SELECT FROM found AS f WHERE f.finish_rate IS NOT NULL) THEN '' ELSE ' That pace is not known while the library is not preloaded.' END END)
@@ -262,9 +261,9 @@ AS $$
            count(*) FILTER (WHERE f.due_at < frame.to_at) AS late, row_number() OVER (ORDER BY count(*) DESC, f.workflow, f.error_class, f.queue) AS place
     FROM found AS f GROUP BY f.workflow, f.error_class, f.queue, f.owner
   )
-  SELECT workflow._report_table('By workflow and class', 'ttttnntt',
-      '{Class,Workflow,Queue,Owner,Letters,"Past the SLA",Oldest,Newest}',
-      (SELECT string_agg(workflow._report_row('ttttnntt', workflow._report_text(k.error_class), workflow._report_text(k.workflow), workflow._report_text(k.queue),
+  SELECT workflow._report_table('By workflow and class', 'tttnntt',
+      '{Class,Queue,Owner,Letters,"Past the SLA",Oldest,Newest}',
+      (SELECT string_agg(workflow._report_row('tttnntt', workflow._report_text(k.error_class) || CASE WHEN k.workflow IS NULL THEN '' ELSE '<br/><small>' || workflow._report_text(k.workflow) || '</small>' END, workflow._report_text(k.queue),
                 workflow._report_text(k.owner), workflow._report_number(k.n), workflow._report_trouble(k.late), workflow._report_time(k.oldest), workflow._report_time(k.newest)), '' ORDER BY k.place)
        FROM kind AS k WHERE k.place <= 40), 'There are no dead letters.')
     || workflow._report_note((SELECT count(*) || ' more kinds of dead letters are not listed.' FROM kind AS k WHERE k.place > 40 HAVING count(*) > 0))

@@ -69,6 +69,7 @@ figcaption{font-size:.9375rem;font-weight:600}
 .key i.up{background:repeating-linear-gradient(45deg,var(--bar2) 0 2px,var(--card) 2px 4px);border:1px solid var(--bar2)}
 .key i+i,.key i:not(:first-child){margin-left:.4rem}
 .stackkey{margin-top:.4rem}
+.stackkey span{display:inline-flex;align-items:center;gap:.4rem;margin-right:.4rem}
 .key i.s1{background:var(--s1)}.key i.s2{background:var(--s2)}.key i.s3{background:var(--s3)}.key i.s4{background:var(--s4)}
 .plot{display:flex;margin-top:.25rem}
 .plot .axis{flex:none}

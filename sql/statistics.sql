@@ -27,6 +27,16 @@ CREATE AGGREGATE workflow._sum_times(bigint[]) (
   SFUNC = workflow._add_times, STYPE = bigint[], COMBINEFUNC = workflow._add_times, INITCOND = '{}', PARALLEL = SAFE);
 COMMENT ON AGGREGATE workflow._sum_times(bigint[]) IS 'Inner: histograms together';
 
+-- Sums of bigints are numerics elsewhere, and objects are put together at the end: thousands of groups at once, as
+-- a history has them, would not fit into memory.
+CREATE AGGREGATE workflow._total(bigint) (
+  SFUNC = pg_catalog.int8pl, STYPE = bigint, COMBINEFUNC = pg_catalog.int8pl, PARALLEL = SAFE);
+COMMENT ON AGGREGATE workflow._total(bigint) IS 'Inner: the sum, which stays a bigint';
+
+CREATE AGGREGATE workflow._merged(jsonb) (
+  SFUNC = pg_catalog.jsonb_concat, STYPE = jsonb, INITCOND = '{}', PARALLEL = SAFE);
+COMMENT ON AGGREGATE workflow._merged(jsonb) IS 'Inner: objects of few members together';
+
 CREATE FUNCTION workflow._minute(minute int) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN timestamptz '2000-01-01 00:00:00+00' + minute * interval '1 minute';
 COMMENT ON FUNCTION workflow._minute(int) IS 'Inner: when a minute began, of those counted since 2000-01-01 00:00 UTC';
@@ -136,7 +146,7 @@ COMMENT ON FUNCTION workflow._fold_attempts() IS
 
 CREATE VIEW workflow._pending_change AS
   SELECT c.*
-  FROM (SELECT d.workflow, d.from_state, d.to_state, d.version, d.minute, pg_catalog.sum(d.moves)::int AS moves,
+  FROM (SELECT d.workflow, d.from_state, d.to_state, d.version, d.minute, workflow._total(d.moves)::int AS moves,
                d.time_class, d.left_since, d.entered_since, d.from_version, d.outcome
         FROM workflow.state_delta AS d
         GROUP BY d.workflow, d.from_state, d.to_state, d.version, d.minute, d.time_class, d.left_since, d.entered_since,
@@ -147,8 +157,8 @@ COMMENT ON VIEW workflow._pending_change IS 'Inner: what moves that are not fold
 
 CREATE VIEW workflow._state_figures AS
   SELECT c.workflow, c.version, c.state, pg_catalog.max(c.outcome) AS outcome,
-         pg_catalog.sum(c.submitted)::bigint AS submitted, pg_catalog.sum(c.entered)::bigint AS entered,
-         pg_catalog.sum(c.departed)::bigint AS departed, pg_catalog.sum(c.entered - c.departed)::bigint AS items
+         workflow._total(c.submitted) AS submitted, workflow._total(c.entered) AS entered,
+         workflow._total(c.departed) AS departed, workflow._total(c.entered - c.departed) AS items
   FROM (SELECT s.workflow, s.version, s.state, s.outcome, s.submitted, s.entered, s.departed FROM workflow.state_count AS s
         UNION ALL
         SELECT p.workflow, p.version, p.state, p.outcome, p.submitted, p.entered, p.departed FROM workflow._pending_change AS p) AS c
@@ -174,25 +184,25 @@ CREATE VIEW workflow.state_stats AS
     SELECT workflow._minute_of(pg_catalog.statement_timestamp()) AS minute
   ), pending AS MATERIALIZED (
     SELECT p.workflow, p.version, p.state, p.minute, p.entry, pg_catalog.max(p.outcome) AS outcome,
-           pg_catalog.sum(p.entered) AS entered, pg_catalog.sum(p.departed) AS departed, pg_catalog.sum(p.items) AS items,
+           workflow._total(p.entered) AS entered, workflow._total(p.departed) AS departed, workflow._total(p.items) AS items,
            workflow._sum_times(p.times) FILTER (WHERE p.times IS NOT NULL) AS times
     FROM workflow._pending_change AS p GROUP BY p.workflow, p.version, p.state, p.minute, p.entry
   ), figure AS (
     SELECT c.workflow, c.version, c.state, pg_catalog.max(c.outcome) AS outcome,
-           pg_catalog.sum(c.entered)::bigint AS entered, pg_catalog.sum(c.departed)::bigint AS departed
+           workflow._total(c.entered) AS entered, workflow._total(c.departed) AS departed
     FROM (SELECT s.workflow, s.version, s.state, s.outcome, s.entered, s.departed FROM workflow.state_count AS s
           UNION ALL
           SELECT p.workflow, p.version, p.state, p.outcome, p.entered, p.departed FROM pending AS p) AS c
     GROUP BY c.workflow, c.version, c.state
   ), new_entry AS MATERIALIZED (
-    SELECT p.workflow, p.version, p.state, p.entry AS minute, pg_catalog.sum(p.items) AS items
+    SELECT p.workflow, p.version, p.state, p.entry AS minute, workflow._total(p.items) AS items
     FROM pending AS p WHERE p.entry IS NOT NULL GROUP BY p.workflow, p.version, p.state, p.entry
   ), pace AS (
     SELECT m.workflow, m.version, m.state,
-           ARRAY[pg_catalog.sum(m.entered) FILTER (WHERE m.age <= 1) / 60.0, pg_catalog.sum(m.entered) FILTER (WHERE m.age <= 5) / 300.0,
-                 pg_catalog.sum(m.entered) / 900.0]::double precision[] AS entered_rate,
-           ARRAY[pg_catalog.sum(m.departed) FILTER (WHERE m.age <= 1) / 60.0, pg_catalog.sum(m.departed) FILTER (WHERE m.age <= 5) / 300.0,
-                 pg_catalog.sum(m.departed) / 900.0]::double precision[] AS departed_rate
+           ARRAY[workflow._total(m.entered) FILTER (WHERE m.age <= 1) / 60.0, workflow._total(m.entered) FILTER (WHERE m.age <= 5) / 300.0,
+                 workflow._total(m.entered) / 900.0]::double precision[] AS entered_rate,
+           ARRAY[workflow._total(m.departed) FILTER (WHERE m.age <= 1) / 60.0, workflow._total(m.departed) FILTER (WHERE m.age <= 5) / 300.0,
+                 workflow._total(m.departed) / 900.0]::double precision[] AS departed_rate
     FROM (SELECT h.workflow, h.version, h.state, k.minute - workflow._minute_of(h.at) AS age, h.entered, h.departed
           FROM workflow.state_history_slot AS h, clock AS k
           WHERE h.resolution = 'minute' AND h.at < pg_catalog.date_trunc('minute', pg_catalog.statement_timestamp())
@@ -250,8 +260,8 @@ COMMENT ON COLUMN workflow.state_stats.p95_time IS '95 of 100 of those that left
 
 CREATE VIEW workflow.state_history AS
   SELECT h.resolution, h.at, h.workflow, h.version, h.state, pg_catalog.max(h.outcome) AS outcome,
-         pg_catalog.sum(h.submitted)::bigint AS submitted, pg_catalog.sum(h.entered)::bigint AS entered,
-         pg_catalog.sum(h.departed)::bigint AS departed,
+         workflow._total(h.submitted) AS submitted, workflow._total(h.entered) AS entered,
+         workflow._total(h.departed) AS departed,
          workflow._time_percentile(workflow._sum_times(h.times), 0.5) AS p50_time,
          workflow._time_percentile(workflow._sum_times(h.times), 0.95) AS p95_time
   FROM (SELECT s.resolution, s.at, s.workflow, s.version, s.state, c.outcome, s.submitted, s.entered, s.departed, s.times
@@ -261,8 +271,8 @@ CREATE VIEW workflow.state_history AS
         SELECT r.resolution, workflow._minute(p.minute / r.minutes * r.minutes), p.workflow, p.version, p.state, p.outcome,
                p.submitted, p.entered, p.departed, p.times
         FROM (SELECT c.workflow, c.version, c.state, c.minute, pg_catalog.max(c.outcome) AS outcome,
-                     pg_catalog.sum(c.submitted) AS submitted, pg_catalog.sum(c.entered) AS entered,
-                     pg_catalog.sum(c.departed) AS departed, workflow._sum_times(c.times) FILTER (WHERE c.times IS NOT NULL) AS times
+                     workflow._total(c.submitted) AS submitted, workflow._total(c.entered) AS entered,
+                     workflow._total(c.departed) AS departed, workflow._sum_times(c.times) FILTER (WHERE c.times IS NOT NULL) AS times
               FROM workflow._pending_change AS c GROUP BY c.workflow, c.version, c.state, c.minute) AS p,
              workflow._resolutions() AS r) AS h
   GROUP BY h.resolution, h.at, h.workflow, h.version, h.state;
@@ -275,18 +285,18 @@ COMMENT ON COLUMN workflow.state_history.p95_time IS '95 of 100 of those that le
 
 CREATE VIEW workflow.history AS
   SELECT o.resolution, o.at, o.workflow, o.version,
-         pg_catalog.sum(o.submitted)::bigint AS submitted, pg_catalog.sum(o.transitions)::bigint AS transitions,
-         coalesce(pg_catalog.sum(o.transitions) FILTER (WHERE o.outcome IS NOT NULL), 0)::bigint AS ended,
-         coalesce(pg_catalog.jsonb_object_agg(o.outcome, o.transitions) FILTER (WHERE o.outcome IS NOT NULL), '{}') AS outcomes
+         workflow._total(o.submitted) AS submitted, workflow._total(o.transitions) AS transitions,
+         coalesce(workflow._total(o.transitions) FILTER (WHERE o.outcome IS NOT NULL), 0)::bigint AS ended,
+         workflow._merged(pg_catalog.jsonb_build_object(o.outcome, o.transitions)) FILTER (WHERE o.outcome IS NOT NULL) AS outcomes
   FROM (SELECT h.resolution, h.at, h.workflow, h.version, h.outcome,
-               pg_catalog.sum(h.submitted) AS submitted, pg_catalog.sum(h.transitions)::bigint AS transitions
+               workflow._total(h.submitted) AS submitted, workflow._total(h.transitions) AS transitions
         FROM (SELECT s.resolution, s.at, s.workflow, s.version, nullif(s.outcome, '') AS outcome, s.submitted, s.transitions
               FROM workflow.history_slot AS s
               UNION ALL
               SELECT r.resolution, workflow._minute(p.minute / r.minutes * r.minutes), p.workflow, p.version, p.outcome,
                      coalesce(p.submitted, 0), p.transitions
-              FROM (SELECT d.workflow, d.version, d.minute, d.outcome, pg_catalog.sum(d.moves) AS transitions,
-                           pg_catalog.sum(d.moves) FILTER (WHERE d.from_state IS NULL) AS submitted
+              FROM (SELECT d.workflow, d.version, d.minute, d.outcome, workflow._total(d.moves) AS transitions,
+                           workflow._total(d.moves) FILTER (WHERE d.from_state IS NULL) AS submitted
                     FROM workflow.state_delta AS d GROUP BY d.workflow, d.version, d.minute, d.outcome) AS p,
                    workflow._resolutions() AS r) AS h
         GROUP BY h.resolution, h.at, h.workflow, h.version, h.outcome) AS o

@@ -11,6 +11,7 @@
 #include "base/config.h"
 #include "base/plan.h"
 #include "catalog/pg_type.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "statistics/statistics.h"
 #include "storage/lock.h"
@@ -96,13 +97,26 @@ wf_statistics_next_fold(void)
  * One at a time, until the transaction ends.
  */
 static bool
-try_turn(void)
+take_turn(bool waits)
 {
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, TURN_LOCK_CLASS);
 
-	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+	return LockAcquire(&tag, ExclusiveLock, false, !waits) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+PG_FUNCTION_INFO_V1(wf_sql_take_fold_turn);
+
+/*
+ * _take_fold_turn()
+ */
+Datum
+wf_sql_take_fold_turn(PG_FUNCTION_ARGS)
+{
+	(void) take_turn(true);
+
+	PG_RETURN_VOID();
 }
 
 bool
@@ -115,8 +129,11 @@ wf_statistics_fold(void)
 	/* a snapshot from before somebody else's fold would not do */
 	if (IsolationUsesXactSnapshot())
 		return false;
-	if (!try_turn())
+	if (!take_turn(false))
+	{
+		next_fold = now + WF_FOLD_US;
 		return false;
+	}
 	if (!is_any())
 		return true;
 	wf_plan_execute(&fold_plan, NULL, NULL);

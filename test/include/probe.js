@@ -45,6 +45,9 @@ function probe(frame)
 	});
 	const ids = all.map(e => e.id).filter(id => id);
 
+	// what stands at the end of a line while its text is on the next one
+	const below = mark => { const range = page.createRange(); range.selectNodeContents(mark.nextSibling); return range.getClientRects()[0].top > mark.getBoundingClientRect().bottom; };
+
 	return {
 		width: root.clientWidth, wanted: root.scrollWidth,
 		outside: all.filter(e => !e.closest('.scroll, svg') && e.getClientRects().length && e.getBoundingClientRect().right > root.clientWidth + 0.5).map(say),
@@ -53,6 +56,9 @@ function probe(frame)
 		twice: ids.filter((id, i) => ids.indexOf(id) !== i),
 		active: all.filter(e => ['SCRIPT', 'IFRAME', 'OBJECT', 'EMBED', 'IMG', 'FORM', 'LINK', 'META', 'BASE'].includes(e.tagName.toUpperCase())
 			|| [...e.attributes].some(a => /^on|^(src|action|formaction)$/.test(a.name) || (/href$/.test(a.name) && !a.value.startsWith('#')))).map(say),
+		parted: [...page.querySelectorAll('.key i')].filter(e => e.nextSibling && below(e)).map(e => e.nextSibling.textContent),
+		// rows whose first two cells, which a phone shows, do not tell them apart
+		alike: [...page.querySelectorAll('table')].flatMap(t => { const heads = [...t.querySelectorAll('tbody tr')].map(e => [...e.cells].slice(0, 2).map(c => c.textContent).join(' | ')); return heads.filter((h, i) => heads.indexOf(h) !== i); }),
 		names: [...page.querySelectorAll('bdi')].map(e => e.textContent),
 		untitled: [...page.querySelectorAll('svg:not([aria-hidden])')].filter(e => !e.querySelector(':scope > title')).map(say),
 		unscoped: [...page.querySelectorAll('th:not([scope])')].map(say),

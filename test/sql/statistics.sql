@@ -124,6 +124,20 @@ WITH times AS (
 )
 SELECT said >= truth AND said <= truth * (1 + 1 / 16.0) AS p95_is_within_bounds FROM said;
 
+-- an item that ended, was rewound and ended again has ended twice; how many have, and did not come back, is what stands there
+SET pg_workflow.clock = '2026-02-01 12:00:00+00';
+BEGIN;
+SELECT state FROM workflow.submit('order', '{"id": "again"}', key => 'again');
+SELECT state FROM workflow.send('order:again', 'drop');
+SELECT state FROM workflow.rewind('order:again', 'NEW', 'not that one');
+SELECT state FROM workflow.send('order:again', 'drop');
+COMMIT;
+SELECT h.ended, s.entered, s.departed, s.entered - s.departed AS ended_for_good
+FROM workflow.state_history AS s JOIN workflow.history AS h USING (resolution, at, workflow, version)
+WHERE s.resolution = 'minute' AND s.state = 'GONE' AND s.at = '2026-02-01 12:00:00+00';
+RESET pg_workflow.clock;
+SELECT items, entered, departed FROM workflow.state_stats WHERE state = 'GONE' AND version = 2;
+
 -- a publication of all tables stands in nobody's way
 SET client_min_messages = error;
 CREATE PUBLICATION everything FOR ALL TABLES;

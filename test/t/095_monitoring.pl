@@ -1,6 +1,7 @@
-# What monitoring/ ships works: every query of the dashboard and of the collector is run
-# as a member of pg_monitor, the collector says what workflow.metrics says, the alert
-# rules fire when they should, and promtool reads what prometheus() writes.
+# What monitoring/ ships works: every query of the dashboard, of the collector and of the
+# map is run as a member of pg_monitor, collector and map say what workflow.metrics says,
+# and are what their exporters read; the alert rules fire when they should, and promtool
+# reads what prometheus() writes.
 
 use strict;
 use warnings FATAL => 'all';
@@ -110,11 +111,39 @@ foreach my $panel (grep { $_->{type} ne 'row' } @{ $dashboard->{panels} })
 }
 cmp_ok(scalar keys %id, '>', 15, 'there are panels');
 
+# As Grafana lays them out: 24 columns wide, none on top of another.
+my %taken;
+foreach my $panel (@{ $dashboard->{panels} })
+{
+	my ($x, $y, $w, $h) = @{ $panel->{gridPos} }{qw(x y w h)};
+	cmp_ok($x + $w, '<=', 24, "$panel->{title}: fits");
+	is(scalar grep({ $taken{$_}++ } map { my $row = $_; map { "$row $_" } $x .. $x + $w - 1 } $y .. $y + $h - 1), 0, "$panel->{title}: has a place of its own");
+	next if $panel->{type} ne 'timeseries';
+	is_deeply([ @{ $panel->{options}{legend} }{qw(showLegend)}, defined $panel->{options}{tooltip}{sort} ], [ JSON::PP::true, 1 ], "$panel->{title}: has a legend");
+}
+
 # ---------------------------------------------------------------- collector
 my $collector = CPAN::Meta::YAML->read('monitoring/sql_exporter/pg_workflow.collector.yml')->[0];
 my %rows;
+
+# sql_exporter refuses what it does not know.
+sub unknown { my ($hash, @known) = @_; my %is_known = map { $_ => 1 } @known; return grep { !$is_known{$_} } sort keys %$hash }
+sub repeated { my %n; $n{$_}++ foreach @_; return grep { $n{$_} > 1 } sort keys %n }
+is_deeply([ unknown($collector, qw(collector_name min_interval metrics queries)) ], [], 'collector: no other fields');
+is_deeply([ repeated(map { $_->{metric_name} } @{ $collector->{metrics} }), repeated(map { $_->{query_name} } @{ $collector->{queries} }) ],
+	[], 'collector: no name is there twice');
+foreach my $metric (@{ $collector->{metrics} })
+{
+	my $name = $metric->{metric_name};
+	is_deeply([ unknown($metric, qw(metric_name type help key_labels values query_ref)) ], [], "collector: $name has no other fields");
+	like($metric->{type}, qr/^(counter|gauge)$/, "collector: $name has a type");
+	is(scalar @{ $metric->{values} }, 1, "collector: $name is one column");
+	is(scalar grep({ $_->{query_name} eq $metric->{query_ref} } @{ $collector->{queries} }), 1, "collector: $name has its query");
+	is_deeply([ grep { !/^[a-z_]+$/ || /^(job|target)$/ } @{ $metric->{key_labels} // [] } ], [], "collector: $name has labels that may be used");
+}
 foreach my $query (@{ $collector->{queries} })
 {
+	is_deeply([ unknown($query, qw(query_name query)) ], [], "collector: $query->{query_name} has no other fields");
 	my $answer = seen($query->{query});
 	ok(!$answer->{error}, "collector: $query->{query_name} runs") or diag($answer->{error});
 	my %used = map { $_ => 1 } map { @{ $_->{key_labels} // [] }, @{ $_->{values} } }
@@ -142,6 +171,40 @@ foreach my $metric (@{ $collector->{metrics} })
 my @expected = map { sample(@{$_}{qw(metric type help value)}, %{ $_->{labels} }) } @{ seen('SELECT * FROM workflow.metrics')->{rows} };
 is_deeply([ sort @collected ], [ sort @expected ], 'the collector says what workflow.metrics says');
 cmp_ok(scalar @expected, '>', 60, 'which is something');
+
+# ---------------------------------------------------------- CloudNativePG map
+my ($frame, $map) = slurp_file('monitoring/cloudnative_pg/pg_workflow.configmap.yml') =~ /\A(.*^  queries: \|\n)((?:    .*\n)*)\z/ms;
+my $manifest = CPAN::Meta::YAML->read_string($frame . "    x\n")->[0];
+is_deeply([ @{$manifest}{qw(apiVersion kind)}, $manifest->{metadata}{name}, keys %{ $manifest->{data} } ], [qw(v1 ConfigMap pg-workflow-metrics queries)],
+	'map: is a ConfigMap');
+my $queries = CPAN::Meta::YAML->read_string($map =~ s/^    //gmr)->[0];
+my (@mapped, @of_map);
+
+# Labels are matched by their place, columns by their number; a null would be a sample.
+foreach my $key (sort keys %$queries)
+{
+	my $query = $queries->{$key};
+	my @columns = map { my ($column) = keys %$_; { column => $column, %{ $_->{$column} } } } @{ $query->{metrics} };
+	my $answer = seen($query->{query});
+	ok(!$answer->{error}, "map: $key runs") or diag($answer->{error});
+	is($query->{name}, 'pg_workflow', "map: $key says how its metrics begin");
+	is($query->{primary}, 'true', "map: $key is not asked of standbys, which have no workers");
+	is_deeply([ unknown($query, qw(name primary query metrics)), map { unknown($_, qw(column usage description)) } @columns ], [], "map: $key has no other fields");
+	is_deeply([ map { $_->[0] } @{ $answer->{columns} } ], [ map { $_->{column} } @columns ], "map: $key returns what is used, in its order");
+	is(scalar grep({ my $row = $_; grep { !defined } values %$row } @{ $answer->{rows} }), 0, "map: $key has a value for each");
+	my @labels = map { $_->{column} } grep { $_->{usage} eq 'LABEL' } @columns;
+	foreach my $column (grep { $_->{usage} ne 'LABEL' } @columns)
+	{
+		like($column->{usage}, qr/^(COUNTER|GAUGE)$/, "map: $column->{column} of $key has a usage");
+		push @of_map, $column->{column};
+		push @mapped, map { my $row = $_; sample("$query->{name}_$column->{column}", lc $column->{usage}, $column->{description}, $row->{ $column->{column} },
+				map { $_ => $row->{$_} } @labels) } @{ $answer->{rows} };
+	}
+}
+is_deeply([ repeated(@of_map) ], [], 'map: no metric comes from two queries');
+is_deeply([ sort @mapped ], [ sort @expected ], 'the map says what workflow.metrics says');
+my $read_only = $node->safe_psql('postgres', join('; ', 'BEGIN READ ONLY', 'SET ROLE pg_monitor', map { $queries->{$_}{query} } sort keys %$queries) . '; COMMIT');
+like($read_only, qr/order/, 'also where nothing may be written, as pg_monitor itself');
 
 # -------------------------------------------------------------------- rules
 my $rules = CPAN::Meta::YAML->read('monitoring/prometheus/pg_workflow.rules.yml')->[0]{groups}[0]{rules};

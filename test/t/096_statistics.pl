@@ -43,6 +43,7 @@ sub is_exact
 {
 	my ($name, $database) = @_;
 	is(sql('SELECT * FROM workflow._wrong_states()', $database), '', "$name: counts are those of the items");
+	is(sql('SELECT * FROM workflow.recount()', $database), '', "$name: recount() finds nothing to mend");
 	is(sql(sprintf($wrong_history, $_), $database), '', "$name: history by $_ is that of the log") foreach qw(minute hour day);
 	is( sql(q{SELECT count(*) FROM workflow._state_figures AS f
 		      WHERE f.outcome IS NULL AND f.items <> (SELECT coalesce(sum(e.items), 0) FROM (

@@ -72,8 +72,9 @@ sub is_legible
 		cmp_ok($found->{texts},    '>',  40, "$on: there are texts");
 		cmp_ok($found->{smallest}, '>=', 10, "$on: no text is smaller than 10 pixels");
 		is_deeply($found->{faint}, [], "$on: every text has a contrast of 4.5 or more");
+		is_deeply($found->{parted}, [], "$on: no mark is parted from what it stands for");
 		next if $width != 390 || $dark;
-		is_deeply($found->{$_}, [], "$_: none") foreach qw(twice active untitled unscoped uncaptioned unreachable);
+		is_deeply($found->{$_}, [], "$_: none") foreach qw(twice active untitled unscoped uncaptioned unreachable alike);
 		is(scalar @{ $found->{headings} }, 9, 'all parts have their headings');
 	}
 	return;
