@@ -16,7 +16,7 @@ CREATE FUNCTION workflow._count_in(value jsonb) RETURNS bigint LANGUAGE plpgsql 
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN CASE WHEN value #>> '{}' ~ '^[0-9]{1,15}$' THEN (value #>> '{}')::bigint END;
+  RETURN CASE WHEN value #>> '{}' ~ '^[0-9]{1,15}(\.0*)?$' THEN (value #>> '{}')::numeric::bigint END;
 END
 $$;
 COMMENT ON FUNCTION workflow._count_in(jsonb) IS 'Inner: a count; null for anything else';

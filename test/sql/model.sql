@@ -180,6 +180,14 @@ SELECT key, state FROM workflow.item ORDER BY key;
 SELECT day, tokens, cost, refused_at FROM workflow.model_budgets ORDER BY day;
 SELECT count(*) FROM workflow._conditions_of_models();
 ROLLBACK;
+-- a whole number is one however it is written
+BEGIN;
+SELECT define('thrifty', '{"estimate": 120.0}', '{"budget": {"tokens": 200}}');
+SELECT workflow.mock('llm', '{"failure": "dropped"}');
+SELECT (ask('thrifty', 'b8', 'b8')).state;
+SELECT tokens FROM workflow.model_budgets WHERE workflow = 'thrifty';
+SELECT value, workflow._count_in(value) FROM jsonb_array_elements('[7, 7.00, 7e2, 7.5, -7, 1e14, 1e15, "7", "7.0", "x", null, true]');
+ROLLBACK;
 -- what was refused cost nothing
 BEGIN;
 SET LOCAL pg_workflow.clock = '2030-01-01 12:00+00';

@@ -208,6 +208,11 @@ SELECT workflow.mock('other', '[{"status": 200}, {"stauts": 200}]');
 SELECT workflow.mock('other', '{"status": 99}');
 SELECT workflow.mock('other', '{"status": "200"}');
 SELECT workflow.mock('other', '{"times": 0}');
+SELECT workflow.mock('other', '{"times": -1}');
+SELECT workflow.mock('other', '{"times": 1.5}');
+SELECT workflow.mock('other', '{"times": 1e12}');
+SELECT workflow.mock('other', '{"status": 200.5}');
+SELECT workflow.mock('other', '{"status": 1e30}');
 SELECT workflow.mock('other', '{"failure": "fire"}');
 SELECT workflow.mock('other', '{"failure": "timeout", "status": 200}');
 SELECT workflow.mock('other', '{"headers": {"a": 1}}');
@@ -217,6 +222,15 @@ SELECT workflow.mock('other', '3');
 SELECT workflow.mock('other', NULL);
 SELECT workflow.mock(NULL, '{}');
 \set ON_ERROR_ROLLBACK off
+ROLLBACK;
+
+-- a whole number is one however it is written
+BEGIN;
+SELECT workflow.mock('other', '[{"status": 204.0, "times": 1.0}, {"status": 201.00, "times": 0.3e1}]');
+SELECT count(workflow.call('other', 'GET', '/' || n)) FROM generate_series(1, 4) AS n;
+CALL workflow.run();
+SELECT path, status FROM workflow.mock_requests ORDER BY path;
+SELECT path, state, status FROM workflow.effects ORDER BY effect_id;
 ROLLBACK;
 
 -- every failure that may be named is known
