@@ -181,7 +181,7 @@ AS $$
            'choices', jsonb_build_array(jsonb_build_object('index', 0, 'finish_reason', s.finish_reason, 'message',
              jsonb_build_object('role', 'assistant', 'content', s.content, 'refusal', s.refusal)
              || coalesce((SELECT jsonb_build_object('tool_calls', jsonb_agg(l.value ORDER BY l.place)) FROM call AS l HAVING count(*) > 0), '{}')))),
-         s.finish_reason IS NOT NULL
+         EXISTS (SELECT FROM jsonb_array_elements(events) AS e (value) WHERE e.value -> 'data' = '"[DONE]"')
   FROM said AS s
 $$;
 COMMENT ON FUNCTION workflow._collect_openai(jsonb) IS 'Inner: the completion that a stream of the chat completions API comes to';

@@ -243,9 +243,32 @@ FROM (VALUES
         "output": [{"type": "message", "content": [{"type": "output_text", "text": "hello"}]}]}}}]'),
   ('[{"data": {"type": "message_start", "message": {"id": "msg_3", "model": "m-1", "content": [], "usage": {"input_tokens": 25, "output_tokens": 1}}}},
      {"data": {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}}]'),
+  ('[{"data": {"type": "message_start", "message": {"id": "msg_4", "model": "m-1", "content": [], "usage": {"input_tokens": 25, "output_tokens": 1}}}},
+     {"data": {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "he"}}},
+     {"data": {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 15}}}]'),
+  ('[{"data": {"id": "c3", "model": "o-1", "choices": [{"index": 0, "delta": {"content": "he"}, "finish_reason": "stop"}]}},
+     {"data": {"id": "c3", "model": "o-1", "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}}}]'),
   ('[{"data": {"id": "c2", "model": "o-1", "choices": [{"index": 0, "delta": {"content": "he"}, "finish_reason": null}]}}]'),
   ('[{"data": {"type": "response.created", "response": {"id": "r2"}}}, {"data": {"type": "error", "code": "server_error", "message": "sorry"}}]'),
   ('[]')) AS s (events), LATERAL workflow._model_answer(jsonb_build_object('events', s.events)) AS a, LATERAL workflow._model_facts(a.body) AS f;
+
+-- without its last event a stream is not whole, whatever it has told, and is asked for again
+BEGIN;
+SET LOCAL pg_workflow.clock = '2030-01-01 12:00+00';
+SELECT define('chat', '{"profile": "openai"}');
+CREATE FUNCTION chunks(more text) RETURNS jsonb LANGUAGE sql AS $$
+  SELECT jsonb_build_object('headers', '{"content-type": "text/event-stream"}'::jsonb, 'text', concat(
+    E'data: {"choices": [{"index": 0, "delta": {"content": "5"}, "finish_reason": "stop"}]}\n\n',
+    E'data: {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}}\n\n', more))
+$$;
+SELECT workflow.mock('llm', jsonb_build_array(chunks(''), chunks(E'data: [DONE]\n\n')));
+SELECT * FROM ask('chat', 'one', 'a number');
+SELECT state, attempts, error_class, reason FROM workflow.effects;
+SET LOCAL pg_workflow.clock = '2030-01-01 12:05+00';
+CALL workflow.run();
+SELECT state, data -> 'answer' AS answer FROM workflow.item;
+SELECT attempt, input_tokens, output FROM workflow.model_outputs ORDER BY model_output_id;
+ROLLBACK;
 
 -- whatever else is answered is read without an error
 SELECT a.answer, m.is_whole, f.text, f.input_tokens
