@@ -697,7 +697,7 @@ COMMENT ON COLUMN workflow.model_output.input_tokens IS 'Tokens of the request t
 COMMENT ON COLUMN workflow.model_output.attempt IS 'Send of the effect that it answers; null where nothing was sent';
 COMMENT ON COLUMN workflow.model_output.cost IS 'By the prices of the state, as the request was intended; null where it has none, or no tokens were told';
 COMMENT ON COLUMN workflow.model_output.errors IS 'What the schema of the state does not allow in it: {path, keyword, message}';
-COMMENT ON COLUMN workflow.model_output.fingerprint IS 'Of the request, as in workflow.effect: the same request is answered by it again';
+COMMENT ON COLUMN workflow.model_output.fingerprint IS 'Of the request, as in workflow.effect, of the first one where the model was asked again: the same request is answered by it again';
 COMMENT ON COLUMN workflow.model_output.reading IS 'How the output was read: the selector, else the profile';
 COMMENT ON COLUMN workflow.model_output.reusable IS 'It was a success of its own';
 COMMENT ON COLUMN workflow.model_output.cached_from IS 'Nothing was sent: the answer is that of this earlier row, which has the output';

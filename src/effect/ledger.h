@@ -166,6 +166,7 @@ extern char *wf_base64(const void *data, int length);
 /* digest.c */
 extern void wf_digest_add(StringInfo material, const char *data, size_t length);
 extern bytea *wf_digest(StringInfo material);
+extern char *wf_hex(const void *data, size_t length);
 extern char *wf_digest_hex(const void *data, size_t length);
 extern char *wf_random_token(void);
 

@@ -121,9 +121,29 @@ SELECT request, m.role, m.content FROM workflow.mock_requests, jsonb_to_recordse
 SELECT regexp_replace(e.key, '^\d+', 'ITEM') AS key, e.state, e.error_class, e.reason FROM workflow.effects AS e ORDER BY e.effect_id;
 SELECT output, errors, generation, effect_state FROM workflow.model_outputs ORDER BY model_output_id;
 SELECT count(*) AS jobs FROM workflow.job;
--- the last answer is used again, but for the question that it answered
-SELECT workflow.mock('llm', jsonb_build_object('body', message('{"confidence": 1}')));
+-- what the question came to is used again
 SELECT * FROM ask('strict', 'two', 'how sure?');
+SELECT count(*) AS sent FROM workflow.mock_requests;
+ROLLBACK;
+-- also when the item goes back; a question whose answer is not there yet is not asked twice
+BEGIN;
+SELECT define('back', '{}', '{"states": {
+  "ASK":  {"model": {"endpoint": "llm", "queue": "ai", "version": "1", "profile": "anthropic", "reask": 2, "schema": {"type": "number"},
+                     "body": {"model": "m-1", "max_tokens": 100, "messages": [{"role": "user", "content": "$.text"}]}},
+           "as": "answer", "on": {"ok": "READ", "error": "READ"}},
+  "READ": {"on": {"go": "DONE"}}, "DONE": {"final": "done"}}}');
+SELECT workflow.mock('llm', jsonb_build_array(jsonb_build_object('body', message('"many"')), jsonb_build_object('body', message('12'))));
+SELECT * FROM ask('back', 'one', 'how many?');
+SELECT state FROM workflow.rewind('back:one', 'ASK', 'once more');
+CALL workflow.run();
+SELECT state, data -> 'answer' AS answer FROM workflow.item;
+SELECT regexp_replace(e.key, '^\d+', 'ITEM') AS key, e.state, e.substate, e.attempts FROM workflow.effects AS e ORDER BY e.effect_id;
+SELECT count(*) AS sent FROM workflow.mock_requests;
+-- patched, it is another question
+SELECT workflow.mock('llm', jsonb_build_object('body', message('13')));
+SELECT state FROM workflow.rewind('back:one', 'ASK', 'other ones', '{"text": "how many others?"}');
+CALL workflow.run();
+SELECT data -> 'answer' AS answer FROM workflow.item;
 ROLLBACK;
 -- what would be done once more is only the last question
 BEGIN;
