@@ -387,7 +387,31 @@ $$;
 COMMENT ON FUNCTION workflow._question(jsonb, bytea) IS
   'Inner: the fingerprint of the request that a model was asked first, before it was asked again';
 
--- The same question of the same version has been answered: that is the answer, and nothing is sent.  The effect is locked.
+-- The answer that the same question of the same version was given, if it may be used again.
+CREATE FUNCTION workflow._reusable_output(spec jsonb, fingerprint bytea, at timestamptz) RETURNS workflow.model_output
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  question bytea := workflow._question(spec, fingerprint);
+  source workflow.model_output;
+BEGIN
+  IF spec -> 'cache' = 'false' THEN
+    RETURN NULL;
+  END IF;
+  SELECT o.* INTO source
+  FROM workflow.model_output AS o
+  WHERE o.fingerprint = question AND o.reusable AND o.output IS NOT NULL
+    AND o.version IS NOT DISTINCT FROM spec ->> 'version' AND o.reading = workflow._reading(spec)
+    AND (jsonb_typeof(spec -> 'cache') IS DISTINCT FROM 'string' OR o.created_at >= at - (spec ->> 'cache')::interval)
+  ORDER BY o.model_output_id DESC LIMIT 1;
+  RETURN CASE WHEN workflow.schema_valid(coalesce(spec -> 'schema', 'true'), source.output) THEN source END;
+END
+$$;
+COMMENT ON FUNCTION workflow._reusable_output(jsonb, bytea, timestamptz) IS
+  'Inner: the answer that the same question was given before; null: there is none that may be used again';
+
+-- Where there is one nothing is sent.  The effect is locked.
 CREATE FUNCTION workflow._reuse_model_output(effect_id bigint, at timestamptz) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -398,24 +422,16 @@ DECLARE
   source workflow.model_output;
   own    bigint;
 BEGIN
-  SELECT o.item_id, o.spec, workflow._question(o.spec, o.fingerprint) AS question INTO e FROM workflow.effect AS o WHERE o.effect_id = effect_id;
-  IF e.spec -> 'cache' = 'false' THEN
-    RETURN false;
-  END IF;
-  SELECT o.* INTO source
-  FROM workflow.model_output AS o
-  WHERE o.fingerprint = e.question AND o.reusable AND o.output IS NOT NULL
-    AND o.version IS NOT DISTINCT FROM e.spec ->> 'version' AND o.reading = workflow._reading(e.spec)
-    AND (jsonb_typeof(e.spec -> 'cache') IS DISTINCT FROM 'string' OR o.created_at >= at - (e.spec ->> 'cache')::interval)
-  ORDER BY o.model_output_id DESC LIMIT 1;
-  IF NOT FOUND OR NOT workflow.schema_valid(coalesce(e.spec -> 'schema', 'true'), source.output) THEN
+  SELECT o.item_id, o.spec, o.fingerprint INTO e FROM workflow.effect AS o WHERE o.effect_id = effect_id;
+  source := workflow._reusable_output(e.spec, e.fingerprint, at);
+  IF source.model_output_id IS NULL THEN
     RETURN false;
   END IF;
   INSERT INTO workflow.model_output
     (effect_id, item_id, version, model, stop_reason, input_tokens, output_tokens, created_at, cost, currency, fingerprint, reading, cached_from)
   VALUES
     (effect_id, e.item_id, source.version, source.model, source.stop_reason, 0, 0, at,
-     CASE WHEN e.spec ? 'price' THEN 0 END, e.spec #>> '{price,currency}', e.question, source.reading, source.model_output_id)
+     CASE WHEN e.spec ? 'price' THEN 0 END, e.spec #>> '{price,currency}', source.fingerprint, source.reading, source.model_output_id)
   RETURNING workflow.model_output.model_output_id INTO own;
   UPDATE workflow.effect AS o
   SET state = 'succeeded', substate = 'cached', model_output_id = own, finished_at = at, next_at = NULL, error_class = NULL,

@@ -152,6 +152,30 @@ SELECT * FROM ask('strict', 'one', 'how sure?');
 SELECT regexp_replace(key, '^\d+', 'ITEM') AS key, effect_state, verdict, regexp_replace(why, 'effect \d+', 'effect N') AS why
 FROM workflow.if_run_again('strict:one') WHERE kind = 'model';
 ROLLBACK;
+-- what another item was answered since is not sent: the dry run says so, and so it comes
+BEGIN;
+SELECT define('late', '{}', '{"states": {
+  "ASK":  {"model": {"endpoint": "llm", "queue": "ai", "version": "1", "profile": "anthropic", "cache": "1 day",
+                     "body": {"model": "m-1", "max_tokens": 100, "messages": [{"role": "user", "content": "$.text"}]}},
+           "as": "answer", "on": {"ok": "DONE"}}, "DONE": {"final": "done"}}}');
+SELECT workflow.mock('llm', '[{"status": 400, "body": {}}, {"status": 400, "body": {}}]');
+SELECT workflow.mock('llm', jsonb_build_object('body', message('12')));
+SELECT * FROM ask('late', 'one', 'how many?');
+SELECT * FROM ask('late', 'other', 'how much?');
+SELECT * FROM ask('late', 'two', 'how many?');
+SELECT matched, would_send, already_done FROM workflow.redrive('{"workflow": "late"}');
+SELECT verdict, regexp_replace(why, '\d+', 'N', 'g') AS why FROM workflow.if_run_again('late:one') WHERE kind = 'model';
+SELECT verdict FROM workflow.if_run_again('late:other') WHERE kind = 'model';
+SELECT sum(matched) FROM workflow.redrive('{"workflow": "late", "key": "one"}', dry_run => false, reason => 'it is known');
+CALL workflow.run();
+SELECT key, state, data -> 'answer' AS answer FROM workflow.item ORDER BY key;
+SELECT count(*) AS sent FROM workflow.mock_requests;
+-- an answer that is too old is not used
+SET LOCAL pg_workflow.clock = '+2 days';
+SELECT workflow.mock('llm', '{"status": 400, "body": {}}');
+SELECT * FROM ask('late', 'three', 'how many?');
+SELECT matched, would_send, already_done FROM workflow.redrive('{"workflow": "late", "key": "three"}');
+ROLLBACK;
 -- not more often than it says; then it is an error
 BEGIN;
 SELECT workflow.mock('llm', jsonb_build_object('body', message('{}'), 'times', 'always'));
