@@ -1003,16 +1003,17 @@ CREATE TABLE workflow.redrive_item (
   status       text COLLATE "C" NOT NULL DEFAULT 'waiting' CHECK (status IN ('waiting', 'done', 'skipped')),
   why          text,
   tried_at     timestamptz,
-  held_until   timestamptz,
+  held_until   timestamptz NOT NULL DEFAULT '-infinity',
+  first_tried_at timestamptz,
   PRIMARY KEY (redrive_id, place)
 ) WITH (fillfactor = 70);
-CREATE INDEX redrive_item_waiting ON workflow.redrive_item (redrive_id, place) WHERE status = 'waiting';
+CREATE INDEX redrive_item_waiting ON workflow.redrive_item (redrive_id, held_until, place) WHERE status = 'waiting';
 CREATE INDEX redrive_item_item ON workflow.redrive_item (item_id) WHERE item_id IS NOT NULL;
 CREATE INDEX redrive_item_job ON workflow.redrive_item (job_id) WHERE status = 'waiting' AND job_id IS NOT NULL;
 COMMENT ON TABLE workflow.redrive_item IS 'The dead letters of a batch: what was taken up, and what was skipped and why';
 COMMENT ON COLUMN workflow.redrive_item.seq IS 'Visit of the item when the batch was made: one that has moved since is skipped';
 COMMENT ON COLUMN workflow.redrive_item.failed_at IS 'As of then, too: one that has failed again since is another dead letter';
-COMMENT ON COLUMN workflow.redrive_item.held_until IS 'Somebody held it: it is tried again then';
+COMMENT ON COLUMN workflow.redrive_item.held_until IS 'Something was in the way that passes: it is tried again then';
 
 -- ---------------------------------------------------------------- statistics
 
