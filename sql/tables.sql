@@ -987,6 +987,7 @@ CREATE TABLE workflow.redrive (
   ended_by     text,
   end_reason   text
 ) WITH (fillfactor = 50);
+CREATE INDEX redrive_ended ON workflow.redrive (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX redrive_open ON workflow.redrive (redrive_id) WHERE ended_at IS NULL;
 COMMENT ON TABLE workflow.redrive IS 'Batches of dead letters that are taken up again, or given up, at a rate';
 COMMENT ON COLUMN workflow.redrive.filter IS 'As it was given; what it matched then stands in redrive_item';

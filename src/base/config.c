@@ -27,6 +27,7 @@ int			wf_max_response_kb = 1024;
 int			wf_max_request_kb = 1024;
 int			wf_effect_retention_s = -1;
 int			wf_webhook_retention_s = -1;
+int			wf_redrive_retention_s = -1;
 int			wf_gate_interval_s = 300;
 int			wf_minute_history_s = 2 * SECS_PER_DAY;
 int			wf_hour_history_s = 60 * SECS_PER_DAY;
@@ -92,6 +93,11 @@ define_retention_settings(void)
 							"How long webhooks that were fed keep their headers and bodies.",
 							"That they came is kept for ever; -1 keeps everything.",
 							&wf_webhook_retention_s, -1, -1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_workflow.redrive_retention",
+							"How long batches of dead letters that have ended are kept.",
+							"The journal says of each what it was; -1 keeps everything.",
+							&wf_redrive_retention_s, -1, -1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	/* not for users: tests have no five minutes */
 	DefineCustomIntVariable("pg_workflow.gate_interval",
