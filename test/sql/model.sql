@@ -170,6 +170,12 @@ SELECT sum(matched) FROM workflow.redrive('{"workflow": "late", "key": "one"}', 
 CALL workflow.run();
 SELECT key, state, data -> 'answer' AS answer FROM workflow.item ORDER BY key;
 SELECT count(*) AS sent FROM workflow.mock_requests;
+-- what is sent after a replay is no first send
+SELECT workflow.mock('llm', jsonb_build_object('body', message('99')));
+SELECT workflow.replay('late:other', 'once more');
+CALL workflow.run();
+SELECT what, regexp_replace(detail, '\d+', 'N') AS detail FROM workflow.timeline('late:other') WHERE what LIKE 'effect sent';
+SELECT what, regexp_replace(detail, '\d+', 'N') AS detail FROM workflow.timeline('late:one') WHERE what LIKE 'effect sent';
 -- an answer that is too old is not used
 SET LOCAL pg_workflow.clock = '+2 days';
 SELECT workflow.mock('llm', '{"status": 400, "body": {}}');
