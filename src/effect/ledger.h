@@ -368,6 +368,7 @@ extern WfFacts wf_facts_of(const WfExchange *exchange, const WfEndpoint *endpoin
 /* key_profile.c */
 extern bytea *wf_body_with_key(const WfIntent *intent, const WfEndpoint *endpoint,
 							   const char *key, bytea *body);
+extern void wf_wire_body(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint);
 extern bool wf_has_marker(Jsonb *headers, const char *marker);
 extern void wf_endpoint_ignore_keys(WfEndpoint *endpoint);
 extern void wf_note_duplicate(const WfEffect *effect, const char *why);

@@ -299,3 +299,26 @@ SELECT workflow.call('other', 'GET', '/1') > 0 AS called;
 CALL workflow.run();
 SELECT breaker FROM workflow.endpoints WHERE endpoint = 'other';
 ROLLBACK;
+
+-- a revert that is sent again after a 412 is another request: its key is, too, also where that stands in the body
+CREATE SERVER bodied FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://bodied.invalid', dedup 'key', key_pointer '/meta/id');
+SELECT version FROM workflow.define('{
+  "workflow": "put", "owner": "sales", "initial": "PUT", "key": ["$.id"],
+  "retry": {"default": {"owner": "sales", "max_attempts": 1, "timeout": "5 seconds"}},
+  "queues": {"puts": {"owner": "sales", "sla": "1 hour", "escalate_to": ["lead"]}},
+  "states": {"PUT": {"http": {"endpoint": "bodied", "method": "PUT", "path": "/a", "queue": "puts", "key": ["$.id", "put"], "body": {"n": 1},
+                              "revert": {"method": "PUT", "path": "/a", "body": {"n": 0, "meta": {"by": "us"}}}}, "on": {"ok": "WAIT", "error": "WAIT"}},
+             "WAIT": {"on": {"end": "DONE"}}, "DONE": {"final": "done"}}}');
+BEGIN;
+SELECT workflow.mock('bodied', '[{"headers": {"ETag": "\"v2\""}, "body": {}}, {"status": 412}, {"body": {}}]');
+SELECT state FROM workflow.submit('put', '{"id": "p"}');
+CALL workflow.run();
+SELECT effect_id FROM workflow.effects WHERE key = 'p:put' \gset
+SELECT workflow.revert(:effect_id, 'not wanted') > 0 AS reverted;
+CALL workflow.run();
+SELECT kind, state, reason FROM workflow.effects ORDER BY effect_id;
+SELECT workflow.revert(:effect_id, 'not wanted', force => true) > 0 AS reverted;
+CALL workflow.run();
+SELECT kind, state FROM workflow.effects ORDER BY effect_id;
+SELECT regexp_replace(body::text, '"by": "us", ', '') AS body, headers -> 'if-match' AS if_match FROM workflow.mock_requests ORDER BY request;
+ROLLBACK;
