@@ -182,6 +182,16 @@ SELECT workflow.mock('llm', '{"status": 400, "body": {}}');
 SELECT * FROM ask('late', 'three', 'how many?');
 SELECT matched, would_send, already_done FROM workflow.redrive('{"workflow": "late", "key": "three"}');
 ROLLBACK;
+-- a call of which nobody knows is not looked up: made again where it may be, else a person is asked
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://odd.invalid', dedup 'none', lookup_path '/by/{key}', lookup_found '$.body.id', lookup_absent '$.status == 404', owner 'ml');
+SELECT define('odd', '{"endpoint": "odd"}');
+BEGIN;
+SELECT workflow.mock('odd', '{"failure": "dropped"}');
+SELECT workflow.mock('llm', '{"failure": "dropped"}');
+SELECT (ask('odd', 'one', 'lost?')).state, (ask('plain', 'one', 'lost?')).state;
+SELECT endpoint, state, attempts, error_class FROM workflow.effects ORDER BY endpoint;
+ROLLBACK;
 -- not more often than it says; then it is an error
 BEGIN;
 SELECT workflow.mock('llm', jsonb_build_object('body', message('{}'), 'times', 'always'));
