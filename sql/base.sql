@@ -278,3 +278,16 @@ CREATE TRIGGER refuse_other_previous BEFORE UPDATE OF previous ON workflow.effec
   EXECUTE FUNCTION workflow._guard('the value before has been read',
     'What was there before stays on record; workflow.revert(effect_id, reason) restores it');
 COMMENT ON TRIGGER refuse_other_previous ON workflow.effect IS 'The value before an effect is captured once';
+
+-- As the check of documents judges them: 2.0 is a whole number, "2" is none.
+CREATE FUNCTION workflow._whole_number(value jsonb, lowest int, highest int) RETURNS int LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  number numeric := CASE jsonb_typeof(value) WHEN 'number' THEN value::numeric END;
+BEGIN
+  RETURN CASE WHEN number BETWEEN lowest AND highest AND number = trunc(number) THEN number END;
+END
+$$;
+COMMENT ON FUNCTION workflow._whole_number(jsonb, int, int) IS
+  'Inner: a whole number within limits, however it is written; null for anything else';

@@ -442,7 +442,7 @@ BEGIN
     RAISE EXCEPTION 'workflow "%" does not exist', name
       USING ERRCODE = 'WF012',
             DETAIL = 'No version of it was ever defined.',
-            HINT = 'SELECT DISTINCT workflow FROM workflow.state_stats shows those that have items.';
+            HINT = 'SELECT DISTINCT workflow FROM workflow.versions shows which there are.';
   END IF;
   RETURN found_workflow;
 END

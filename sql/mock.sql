@@ -14,11 +14,10 @@ AS $$
     WHEN o.other IS NOT NULL
       THEN format('It has %s, which is none of method, path, status, headers, body, text, failure, times.', o.other)
     WHEN o.no_text IS NOT NULL THEN format('%s is no text.', o.no_text)
-    WHEN response ? 'status' AND NOT coalesce(response ->> 'status' ~ '^[2-5][0-9][0-9]$' AND jsonb_typeof(response -> 'status') = 'number', false)
-      THEN format('The status %s is no number from 200 to 599.', response -> 'status')
-    WHEN response ? 'times' AND NOT coalesce(response -> 'times' = '"always"'
-                                             OR jsonb_typeof(response -> 'times') = 'number' AND response ->> 'times' ~ '^[1-9][0-9]{0,8}$', false)
-      THEN format('"times" is %s, which is neither a number from 1 on nor "always".', response -> 'times')
+    WHEN response ? 'status' AND workflow._whole_number(response -> 'status', 200, 599) IS NULL
+      THEN format('The status %s is no whole number from 200 to 599.', response -> 'status')
+    WHEN response -> 'times' <> '"always"' AND workflow._whole_number(response -> 'times', 1, 999999999) IS NULL
+      THEN format('"times" is %s, which is neither a whole number from 1 on nor "always".', response -> 'times')
     WHEN response ? 'headers' AND (jsonb_typeof(response -> 'headers') <> 'object'
                                    OR EXISTS (SELECT FROM jsonb_each(CASE jsonb_typeof(response -> 'headers') WHEN 'object' THEN response -> 'headers' ELSE '{}' END) AS h
                                               WHERE jsonb_typeof(h.value) <> 'string' OR h.key !~ '^[A-Za-z0-9!#$%&''*+.^_`|~-]+$' OR h.value #>> '{}' ~ '[\r\n]'))
@@ -97,7 +96,7 @@ BEGIN
   END IF;
   INSERT INTO workflow.mock (endpoint_id, method, path, answer, times)
   SELECT id, upper(r.response ->> 'method'), r.response ->> 'path', r.response - '{method,path,times}'::text[],
-         CASE WHEN r.response ->> 'times' = 'always' THEN NULL ELSE coalesce((r.response ->> 'times')::int, 1) END
+         CASE WHEN r.response ->> 'times' = 'always' THEN NULL ELSE coalesce(workflow._whole_number(r.response -> 'times', 1, 999999999), 1) END
   FROM jsonb_array_elements(responses) WITH ORDINALITY AS r (response, place)
   ORDER BY r.place;
 END
@@ -170,7 +169,7 @@ COMMENT ON FUNCTION workflow._take_mock(bigint, text, text, text, jsonb, jsonb) 
 
 CREATE VIEW workflow.mock_requests AS
 SELECT row_number() OVER (ORDER BY r.request_id) AS request, p.endpoint, r.purpose, r.method, r.path, r.body, e.key, r.headers,
-       CASE WHEN m.answer ? 'failure' THEN NULL ELSE coalesce((m.answer ->> 'status')::int, 200) END AS status,
+       CASE WHEN m.answer ? 'failure' THEN NULL ELSE coalesce((m.answer -> 'status')::int, 200) END AS status,
        m.answer ->> 'failure' AS failure, r.effect_id, e.item_id
 FROM workflow.mock_request AS r
 JOIN workflow.mock AS m ON m.mock_id = r.mock_id

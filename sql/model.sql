@@ -16,7 +16,7 @@ CREATE FUNCTION workflow._count_in(value jsonb) RETURNS bigint LANGUAGE plpgsql 
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN CASE WHEN value #>> '{}' ~ '^[0-9]{1,15}$' THEN (value #>> '{}')::bigint END;
+  RETURN CASE WHEN value #>> '{}' ~ '^[0-9]{1,15}(\.0*)?$' THEN (value #>> '{}')::numeric::bigint END;
 END
 $$;
 COMMENT ON FUNCTION workflow._count_in(jsonb) IS 'Inner: a count; null for anything else';
@@ -181,7 +181,7 @@ AS $$
            'choices', jsonb_build_array(jsonb_build_object('index', 0, 'finish_reason', s.finish_reason, 'message',
              jsonb_build_object('role', 'assistant', 'content', s.content, 'refusal', s.refusal)
              || coalesce((SELECT jsonb_build_object('tool_calls', jsonb_agg(l.value ORDER BY l.place)) FROM call AS l HAVING count(*) > 0), '{}')))),
-         s.finish_reason IS NOT NULL
+         EXISTS (SELECT FROM jsonb_array_elements(events) AS e (value) WHERE e.value -> 'data' = '"[DONE]"')
   FROM said AS s
 $$;
 COMMENT ON FUNCTION workflow._collect_openai(jsonb) IS 'Inner: the completion that a stream of the chat completions API comes to';
@@ -359,7 +359,7 @@ BEGIN
     (effect_id, e.item_id, e.spec ->> 'version', f.model,
      coalesce(response #>> '{headers,request-id}', response #>> '{headers,x-request-id}', f.id),
      f.stop_reason, f.input_tokens, f.output_tokens, output, at, e.attempts, f.cache_read_tokens, f.cache_write_tokens,
-     cost, CASE WHEN cost IS NOT NULL THEN e.spec #>> '{price,currency}' END, errors, e.fingerprint,
+     cost, CASE WHEN cost IS NOT NULL THEN e.spec #>> '{price,currency}' END, errors, workflow._question(e.spec, e.fingerprint),
      workflow._reading(e.spec), error_class IS NULL)
   RETURNING n.model_output_id INTO model_output_id;
 END
@@ -376,7 +376,42 @@ COMMENT ON FUNCTION workflow._reading(jsonb) IS 'Inner: how the output is found 
 
 -- ---------------------------------------------------------------------- cache
 
--- The same request of the same version has been answered: that is the answer, and nothing is sent.  The effect is locked.
+-- Whoever asks again asks the same question still: its answer is the one that is used again for the first request.
+CREATE FUNCTION workflow._question(spec jsonb, fingerprint bytea) RETURNS bytea LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN coalesce(decode(spec ->> 'question', 'hex'), fingerprint);
+END
+$$;
+COMMENT ON FUNCTION workflow._question(jsonb, bytea) IS
+  'Inner: the fingerprint of the request that a model was asked first, before it was asked again';
+
+-- The answer that the same question of the same version was given, if it may be used again.
+CREATE FUNCTION workflow._reusable_output(spec jsonb, fingerprint bytea, at timestamptz) RETURNS workflow.model_output
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  question bytea := workflow._question(spec, fingerprint);
+  source workflow.model_output;
+BEGIN
+  IF spec -> 'cache' = 'false' THEN
+    RETURN NULL;
+  END IF;
+  SELECT o.* INTO source
+  FROM workflow.model_output AS o
+  WHERE o.fingerprint = question AND o.reusable AND o.output IS NOT NULL
+    AND o.version IS NOT DISTINCT FROM spec ->> 'version' AND o.reading = workflow._reading(spec)
+    AND (jsonb_typeof(spec -> 'cache') IS DISTINCT FROM 'string' OR o.created_at >= at - (spec ->> 'cache')::interval)
+  ORDER BY o.model_output_id DESC LIMIT 1;
+  RETURN CASE WHEN workflow.schema_valid(coalesce(spec -> 'schema', 'true'), source.output) THEN source END;
+END
+$$;
+COMMENT ON FUNCTION workflow._reusable_output(jsonb, bytea, timestamptz) IS
+  'Inner: the answer that the same question was given before; null: there is none that may be used again';
+
+-- Where there is one nothing is sent.  The effect is locked.
 CREATE FUNCTION workflow._reuse_model_output(effect_id bigint, at timestamptz) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -388,23 +423,15 @@ DECLARE
   own    bigint;
 BEGIN
   SELECT o.item_id, o.spec, o.fingerprint INTO e FROM workflow.effect AS o WHERE o.effect_id = effect_id;
-  IF e.spec -> 'cache' = 'false' THEN
-    RETURN false;
-  END IF;
-  SELECT o.* INTO source
-  FROM workflow.model_output AS o
-  WHERE o.fingerprint = e.fingerprint AND o.reusable AND o.output IS NOT NULL
-    AND o.version IS NOT DISTINCT FROM e.spec ->> 'version' AND o.reading = workflow._reading(e.spec)
-    AND (jsonb_typeof(e.spec -> 'cache') IS DISTINCT FROM 'string' OR o.created_at >= at - (e.spec ->> 'cache')::interval)
-  ORDER BY o.model_output_id DESC LIMIT 1;
-  IF NOT FOUND OR NOT workflow.schema_valid(coalesce(e.spec -> 'schema', 'true'), source.output) THEN
+  source := workflow._reusable_output(e.spec, e.fingerprint, at);
+  IF source.model_output_id IS NULL THEN
     RETURN false;
   END IF;
   INSERT INTO workflow.model_output
     (effect_id, item_id, version, model, stop_reason, input_tokens, output_tokens, created_at, cost, currency, fingerprint, reading, cached_from)
   VALUES
     (effect_id, e.item_id, source.version, source.model, source.stop_reason, 0, 0, at,
-     CASE WHEN e.spec ? 'price' THEN 0 END, e.spec #>> '{price,currency}', e.fingerprint, source.reading, source.model_output_id)
+     CASE WHEN e.spec ? 'price' THEN 0 END, e.spec #>> '{price,currency}', source.fingerprint, source.reading, source.model_output_id)
   RETURNING workflow.model_output.model_output_id INTO own;
   UPDATE workflow.effect AS o
   SET state = 'succeeded', substate = 'cached', model_output_id = own, finished_at = at, next_at = NULL, error_class = NULL,
@@ -524,7 +551,7 @@ DECLARE
   tokens bigint;
   cost   numeric;
 BEGIN
-  SELECT o.spec, o.fingerprint, o.attempts, i.workflow INTO e
+  SELECT o.spec, workflow._question(o.spec, o.fingerprint) AS question, o.attempts, i.workflow INTO e
   FROM workflow.effect AS o LEFT JOIN workflow.item AS i USING (item_id) WHERE o.effect_id = effect_id;
   IF workflow._reuse_model_output(effect_id, at) THEN
     verdict := 'reused';
@@ -534,7 +561,7 @@ BEGIN
   IF e.spec -> 'cache' IS DISTINCT FROM 'false' THEN
     SELECT c.effect_id INTO other
     FROM workflow.model_call AS c JOIN workflow.effect AS o USING (effect_id)
-    WHERE c.fingerprint = e.fingerprint AND c.effect_id <> effect_id AND c.version IS NOT DISTINCT FROM e.spec ->> 'version'
+    WHERE c.fingerprint = e.question AND c.effect_id <> effect_id AND c.version IS NOT DISTINCT FROM e.spec ->> 'version'
       AND o.state = 'sending' LIMIT 1;
     IF FOUND THEN
       until := at + interval '1 second';
@@ -556,7 +583,7 @@ BEGIN
   END IF;
   verdict := 'go';
   INSERT INTO workflow.model_call AS c (effect_id, attempt, fingerprint, version, workflow, day, tokens, cost)
-  VALUES (effect_id, e.attempts + 1, e.fingerprint, e.spec ->> 'version', CASE WHEN has_budget THEN e.workflow END,
+  VALUES (effect_id, e.attempts + 1, e.question, e.spec ->> 'version', CASE WHEN has_budget THEN e.workflow END,
           (at AT TIME ZONE 'UTC')::date, tokens, cost)
   ON CONFLICT ON CONSTRAINT model_call_pkey DO UPDATE
     SET used_tokens = NULL, used_cost = NULL, workflow = excluded.workflow, day = excluded.day, tokens = excluded.tokens, cost = excluded.cost;
@@ -639,7 +666,7 @@ AS $$
   SELECT CASE reason
     WHEN 'same_request' THEN
       coalesce((SELECT format('effect %s asks the same just now', c.effect_id) FROM workflow.model_call AS c
-                WHERE c.fingerprint = effect.fingerprint AND c.effect_id <> effect.effect_id ORDER BY c.effect_id LIMIT 1),
+                WHERE c.fingerprint = workflow._question(effect.spec, effect.fingerprint) AND c.effect_id <> effect.effect_id ORDER BY c.effect_id LIMIT 1),
                'another call asked the same')
     ELSE (SELECT concat_ws(', ',
                    format('budget of workflow %s', workflow),

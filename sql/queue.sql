@@ -275,7 +275,7 @@ BEGIN
     RETURN;
   END IF;
   BEGIN
-    rate_count := (rate_limit ->> 'count')::int;
+    rate_count := workflow._whole_number(rate_limit -> 'count', 1, 2147483647);
     rate_per := (rate_limit ->> 'per')::interval;
     rate_per_tenant := coalesce((rate_limit -> 'per_tenant')::boolean, false);
     fine := coalesce(rate_count > 0 AND rate_per > interval '0', false)
@@ -284,7 +284,7 @@ BEGIN
     fine := false;
   END;
   IF NOT fine THEN
-    RAISE EXCEPTION 'a rate limit must be {"count": number, "per": "interval", "per_tenant": boolean}'
+    RAISE EXCEPTION 'a rate limit must be {"count": whole number, "per": "interval", "per_tenant": boolean}'
       USING ERRCODE = 'invalid_parameter_value',
             DETAIL = format('It is %s.', rate_limit),
             HINT = '{"count": 50, "per": "1 second"} is an example.';
@@ -306,8 +306,8 @@ BEGIN
   END IF;
   BEGIN
     queue := jsonb_populate_record(queue,
-      (SELECT coalesce(jsonb_object_agg(o.key, o.value), '{}') FROM jsonb_each(options) AS o
-       WHERE o.key = ANY (workflow._queue_columns()) AND o.key NOT LIKE 'rate\_%'));
+      (SELECT coalesce(jsonb_object_agg(o.key, CASE jsonb_typeof(o.value) WHEN 'number' THEN to_jsonb(trim_scale(o.value::numeric)) ELSE o.value END), '{}')
+       FROM jsonb_each(options) AS o WHERE o.key = ANY (workflow._queue_columns()) AND o.key NOT LIKE 'rate\_%'));
   EXCEPTION WHEN data_exception THEN
     RAISE EXCEPTION 'an option of queue "%" has a value of the wrong kind', queue.queue
       USING ERRCODE = 'invalid_parameter_value',

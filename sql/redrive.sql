@@ -318,7 +318,7 @@ BEGIN
   PERFORM workflow._fire_deferred();    -- what they refuse is the fault of this one alone
   status := 'done';
 EXCEPTION
-  WHEN lock_not_available OR transaction_rollback OR serialization_failure OR deadlock_detected OR insufficient_resources THEN
+  WHEN lock_not_available OR transaction_rollback OR insufficient_resources OR SQLSTATE 'WF008' OR SQLSTATE 'WF009' THEN
     status := NULL;
     why := SQLERRM;
   WHEN others THEN
@@ -338,46 +338,67 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._redrive_next(timestamptz, numeric) IS 'Inner: when the next dead letter of a batch is due';
 
+-- Notes what became of one.  What is in the way now (status null) is in the way for good after an hour; until then it is tried
+-- again in as long as it has been so far, between a second and a minute.  Returns the status.
+CREATE FUNCTION workflow._settle_redrive(entry workflow.redrive_item, status text, why text) RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  now timestamptz := workflow._now();
+  so_far interval := now - coalesce(entry.first_tried_at, now);
+BEGIN
+  IF status IS NULL AND so_far >= interval '1 hour' THEN
+    status := 'skipped';
+    why := 'given up after an hour: ' || why;
+  END IF;
+  UPDATE workflow.redrive_item AS i
+  SET status = coalesce(status, 'waiting'), why = why, tried_at = now, first_tried_at = coalesce(i.first_tried_at, now),
+      held_until = now + least(greatest(so_far, interval '1 second'), interval '1 minute')
+  WHERE i.redrive_id = entry.redrive_id AND i.place = entry.place;
+  RETURN status;
+END
+$$;
+COMMENT ON FUNCTION workflow._settle_redrive(workflow.redrive_item, text, text) IS
+  'Inner: notes what became of a dead letter of a batch, or when it is tried again; returns its status, null: it waits';
+
 -- The next few of one batch, whose row is locked, those of the next twentieth of a second among them, so that a high
--- rate needs no more steps.  Returns how many.
+-- rate needs no more steps.  Returns how many were tried.
 CREATE FUNCTION workflow._work_redrive(batch workflow.redrive, most int) RETURNS int LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   entry workflow.redrive_item;
   result record;
+  status text;
   n int := 0;
 BEGIN
   FOR entry IN
     SELECT * FROM workflow.redrive_item AS i
-    WHERE i.redrive_id = batch.redrive_id AND i.status = 'waiting' AND (i.held_until IS NULL OR i.held_until <= workflow._now())
-    ORDER BY i.place LIMIT most
+    WHERE i.redrive_id = batch.redrive_id AND i.status = 'waiting' AND i.held_until <= workflow._now()
+    ORDER BY i.held_until, i.place LIMIT most
   LOOP
     EXIT WHEN batch.next_at > workflow._now() + interval '50 milliseconds';
     SELECT * INTO result FROM workflow._redrive_one(batch, entry);
-    UPDATE workflow.redrive_item AS i
-    SET status = coalesce(result.status, 'waiting'), why = result.why, tried_at = workflow._now(),
-        held_until = CASE WHEN result.status IS NULL THEN workflow._now() + interval '1 second' END
-    WHERE i.redrive_id = entry.redrive_id AND i.place = entry.place;
-    n := n + (result.status IS NOT NULL)::int;
-    batch.done := batch.done + coalesce(result.status = 'done', false)::int;
-    batch.skipped := batch.skipped + coalesce(result.status = 'skipped', false)::int;
-    IF result.status = 'done' THEN
+    status := workflow._settle_redrive(entry, result.status, result.why);
+    n := n + 1;
+    batch.done := batch.done + coalesce(status = 'done', false)::int;
+    batch.skipped := batch.skipped + coalesce(status = 'skipped', false)::int;
+    IF status = 'done' THEN
       batch.next_at := workflow._redrive_next(batch.next_at, batch.per_second);
     END IF;
   END LOOP;
   UPDATE workflow.redrive AS r
   SET done = batch.done, skipped = batch.skipped,
-      next_at = CASE WHEN n = 0 THEN greatest(batch.next_at, workflow._now() + interval '1 second')
-                     WHEN batch.per_second IS NULL THEN workflow._now()    -- the others have their turn
-                     ELSE batch.next_at END,
+      next_at = greatest(CASE WHEN batch.per_second IS NULL THEN workflow._now() ELSE batch.next_at END,    -- the others have their turn
+                         (SELECT min(i.held_until) FROM workflow.redrive_item AS i WHERE i.redrive_id = batch.redrive_id AND i.status = 'waiting')),
       ended_at = CASE WHEN batch.done + batch.skipped >= batch.matched THEN workflow._now() END
   WHERE r.redrive_id = batch.redrive_id;
   RETURN n;
 END
 $$;
 COMMENT ON FUNCTION workflow._work_redrive(workflow.redrive, int) IS
-  'Inner: takes up the next dead letters of a batch, as many as are due; returns how many';
+  'Inner: takes up the next dead letters of a batch, as many as are due; returns how many were tried';
 
 CREATE FUNCTION workflow._redrive_some(most int, only_own boolean) RETURNS int LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -392,7 +413,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION workflow._redrive_some(int, boolean) IS
-  'Inner: works off some of the batch that is due first; returns how many';
+  'Inner: works off some of the batch that is due first; returns how many were tried';
 
 CREATE FUNCTION workflow._next_redrive() RETURNS timestamptz LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -457,11 +478,16 @@ SELECT r.redrive_id, r.action,
             WHEN r.done + r.skipped > 0
               THEN pg_catalog.clock_timestamp() + (pg_catalog.clock_timestamp() - r.started_at)
                    * ((r.matched - r.done - r.skipped)::float8 / (r.done + r.skipped)) END AS eta,
-       r.filter, r.reason, r.started_by, r.started_at, r.ended_at, r.ended_by, r.end_reason
+       r.filter, r.reason, r.started_by, r.started_at, r.ended_at, r.ended_by, r.end_reason,
+       (SELECT pg_catalog.jsonb_object_agg(w.why, w.n) FROM (
+          SELECT i.why, pg_catalog.count(*) AS n FROM workflow.redrive_item AS i
+          WHERE r.ended_at IS NULL AND i.redrive_id = r.redrive_id AND i.status = 'waiting' AND i.held_until > '-infinity'
+          GROUP BY i.why ORDER BY 2 DESC, 1 LIMIT 20) AS w) AS held_why
 FROM workflow.redrive AS r;
 COMMENT ON VIEW workflow.redrives IS 'Batches of dead letters that are taken up again or given up, with their progress';
 COMMENT ON COLUMN workflow.redrives.done IS 'Taken up, or given up; what became of them then is their items'' business';
 COMMENT ON COLUMN workflow.redrives.skipped_why IS 'How many were skipped for which cause: the 20 most frequent ones';
+COMMENT ON COLUMN workflow.redrives.held_why IS 'How many could not be taken up yet, for which cause, and are tried again for an hour';
 COMMENT ON COLUMN workflow.redrives.eta IS 'When the last one will be taken up, at the rate, else at the pace so far';
 
 -- For where_is().

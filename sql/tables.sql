@@ -699,7 +699,7 @@ COMMENT ON COLUMN workflow.model_output.input_tokens IS 'Tokens of the request t
 COMMENT ON COLUMN workflow.model_output.attempt IS 'Send of the effect that it answers; null where nothing was sent';
 COMMENT ON COLUMN workflow.model_output.cost IS 'By the prices of the state, as the request was intended; null where it has none, or no tokens were told';
 COMMENT ON COLUMN workflow.model_output.errors IS 'What the schema of the state does not allow in it: {path, keyword, message}';
-COMMENT ON COLUMN workflow.model_output.fingerprint IS 'Of the request, as in workflow.effect: the same request is answered by it again';
+COMMENT ON COLUMN workflow.model_output.fingerprint IS 'Of the request, as in workflow.effect, of the first one where the model was asked again: the same request is answered by it again';
 COMMENT ON COLUMN workflow.model_output.reading IS 'How the output was read: the selector, else the profile';
 COMMENT ON COLUMN workflow.model_output.reusable IS 'It was a success of its own';
 COMMENT ON COLUMN workflow.model_output.cached_from IS 'Nothing was sent: the answer is that of this earlier row, which has the output';
@@ -1009,6 +1009,7 @@ CREATE TABLE workflow.redrive (
   ended_by     text,
   end_reason   text
 ) WITH (fillfactor = 50);
+CREATE INDEX redrive_ended ON workflow.redrive (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX redrive_open ON workflow.redrive (redrive_id) WHERE ended_at IS NULL;
 COMMENT ON TABLE workflow.redrive IS 'Batches of dead letters that are taken up again, or given up, at a rate';
 COMMENT ON COLUMN workflow.redrive.filter IS 'As it was given; what it matched then stands in redrive_item';
@@ -1025,16 +1026,17 @@ CREATE TABLE workflow.redrive_item (
   status       text COLLATE "C" NOT NULL DEFAULT 'waiting' CHECK (status IN ('waiting', 'done', 'skipped')),
   why          text,
   tried_at     timestamptz,
-  held_until   timestamptz,
+  held_until   timestamptz NOT NULL DEFAULT '-infinity',
+  first_tried_at timestamptz,
   PRIMARY KEY (redrive_id, place)
 ) WITH (fillfactor = 70);
-CREATE INDEX redrive_item_waiting ON workflow.redrive_item (redrive_id, place) WHERE status = 'waiting';
+CREATE INDEX redrive_item_waiting ON workflow.redrive_item (redrive_id, held_until, place) WHERE status = 'waiting';
 CREATE INDEX redrive_item_item ON workflow.redrive_item (item_id) WHERE item_id IS NOT NULL;
 CREATE INDEX redrive_item_job ON workflow.redrive_item (job_id) WHERE status = 'waiting' AND job_id IS NOT NULL;
 COMMENT ON TABLE workflow.redrive_item IS 'The dead letters of a batch: what was taken up, and what was skipped and why';
 COMMENT ON COLUMN workflow.redrive_item.seq IS 'Visit of the item when the batch was made: one that has moved since is skipped';
 COMMENT ON COLUMN workflow.redrive_item.failed_at IS 'As of then, too: one that has failed again since is another dead letter';
-COMMENT ON COLUMN workflow.redrive_item.held_until IS 'Somebody held it: it is tried again then';
+COMMENT ON COLUMN workflow.redrive_item.held_until IS 'Something was in the way that passes: it is tried again then';
 
 -- ---------------------------------------------------------------- statistics
 

@@ -137,7 +137,7 @@ BEGIN
     LATERAL (VALUES
       (l.reserved_at, 2, 'effect reserved', format('%s, key %s', concat_ws(' ', e.method, e.path, 'to ' || l.endpoint), e.key),
        l.reserved_by, NULL, NULL::jsonb),
-      (l.sent_at, 2, 'effect sent', format('first send of %s', e.key), NULL, NULL, NULL),
+      (l.sent_at, 2, 'effect sent', format(CASE WHEN e.first_sent_at < l.reserved_at AND l.reserved_at > e.created_at THEN 'first send of %s since it was reserved again' ELSE 'first send of %s' END, e.key), NULL, NULL, NULL),
       (l.finished_at, 4, 'effect ' || l.state,
        concat_ws(', ', 'key ' || e.key, 'status ' || l.status, CASE WHEN l.is_last THEN 'external id ' || e.external_id END),
        NULL, l.reason,

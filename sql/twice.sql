@@ -59,6 +59,7 @@ DECLARE
                       WHERE r.reverts = effect.effect_id AND r.state NOT IN ('failed', 'dead', 'cancelled')
                       ORDER BY r.spec ? 'members', r.effect_id DESC LIMIT 1);
   later bigint := workflow._later_generation(effect);
+  answered workflow.model_output;
 BEGIN
   verdict := CASE
     WHEN effect.state = 'succeeded' THEN 'already done'
@@ -70,7 +71,13 @@ BEGIN
     WHEN on_unknown = 'hold' OR is_forgotten THEN 'would be held'
     WHEN dedup IN ('key', 'natural', 'pure') THEN 'would be sent'
     ELSE 'would be held' END;
+  IF effect.kind = 'model' AND verdict = 'would be sent' THEN
+    answered := workflow._reusable_output(effect.spec, effect.fingerprint, workflow._now());
+    verdict := CASE WHEN answered.model_output_id IS NULL THEN verdict ELSE 'already done' END;
+  END IF;
   why := CASE
+    WHEN answered.model_output_id IS NOT NULL THEN format('effect %s was answered this by the same request: model output %s; that is used, nothing is sent',
+                                                          answered.effect_id, answered.model_output_id)
     WHEN effect.state = 'succeeded' THEN concat('succeeded at ', effect.finished_at, ', external id ' || effect.external_id,
                                                 taken_back, '; the stored result is used, nothing is sent',
                                                 CASE WHEN taken_back IS NOT NULL THEN ', to do it anew takes another key' END)

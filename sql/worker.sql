@@ -22,6 +22,24 @@ LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_resting_databases';
 COMMENT ON FUNCTION workflow._resting_databases() IS
   'Inner: how many databases of the server have no maintenance worker at the moment because others use the processes';
 
+CREATE FUNCTION workflow._aging() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_aging';
+COMMENT ON FUNCTION workflow._aging() IS
+  'Inner: at commit, wakes the maintenance worker, unless it looks before this is old enough to be forgotten';
+
+CREATE TRIGGER aging AFTER UPDATE OF finished_at ON workflow.effect
+  FOR EACH STATEMENT EXECUTE FUNCTION workflow._aging('effect');
+COMMENT ON TRIGGER aging ON workflow.effect IS 'Nobody looks for effects to forget where none has finished';
+CREATE TRIGGER aging AFTER INSERT OR UPDATE OF status ON workflow.inbox
+  FOR EACH STATEMENT EXECUTE FUNCTION workflow._aging('webhook');
+COMMENT ON TRIGGER aging ON workflow.inbox IS 'Nobody looks for webhooks to forget where none was fed';
+CREATE TRIGGER aging AFTER INSERT OR UPDATE OF dead_letter_retention ON workflow.queue
+  FOR EACH STATEMENT EXECUTE FUNCTION workflow._aging('dead_letter');
+COMMENT ON TRIGGER aging ON workflow.queue IS 'Nobody looks for dead letters to remove where nothing has died and no queue says so';
+CREATE TRIGGER aging AFTER UPDATE OF ended_at ON workflow.redrive
+  FOR EACH STATEMENT EXECUTE FUNCTION workflow._aging('redrive');
+COMMENT ON TRIGGER aging ON workflow.redrive IS 'Nobody looks for batches to remove where none has ended';
+
 -- ------------------------------------------------------------------- life
 
 CREATE FUNCTION workflow.start_workers() RETURNS int

@@ -23,10 +23,13 @@ bool		wf_workers_enabled = true;
 int			wf_max_workers = 4;
 int			wf_worker_idle_timeout_ms = 60000;
 int			wf_max_in_flight = 256;
+int			wf_connection_idle_s = 50;
+int			wf_connection_lifetime_s = 600;
 int			wf_max_response_kb = 1024;
 int			wf_max_request_kb = 1024;
 int			wf_effect_retention_s = -1;
 int			wf_webhook_retention_s = -1;
+int			wf_redrive_retention_s = -1;
 int			wf_gate_interval_s = 300;
 int			wf_minute_history_s = 2 * SECS_PER_DAY;
 int			wf_hour_history_s = 60 * SECS_PER_DAY;
@@ -80,6 +83,26 @@ define_effect_settings(void)
 							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 }
 
+/*
+ * Not for users: tests have no minutes.  An idle connection may be closed by the
+ * other side at any moment; one does not live for long, so that a changed
+ * certificate or address takes effect.
+ */
+static void
+define_connection_settings(void)
+{
+	DefineCustomIntVariable("pg_workflow.connection_idle",
+							"How long a connection may have been idle that is used again.",
+							NULL,
+							&wf_connection_idle_s, 50, 1, SECS_PER_DAY,
+							PGC_SIGHUP, GUC_UNIT_S | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_workflow.connection_lifetime",
+							"How old a connection may be that is used again.",
+							NULL,
+							&wf_connection_lifetime_s, 600, 1, SECS_PER_DAY,
+							PGC_SIGHUP, GUC_UNIT_S | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+}
+
 static void
 define_retention_settings(void)
 {
@@ -92,6 +115,11 @@ define_retention_settings(void)
 							"How long webhooks that were fed keep their headers and bodies.",
 							"That they came is kept for ever; -1 keeps everything.",
 							&wf_webhook_retention_s, -1, -1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_workflow.redrive_retention",
+							"How long batches of dead letters that have ended are kept.",
+							"The journal says of each what it was; -1 keeps everything.",
+							&wf_redrive_retention_s, -1, -1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	/* not for users: tests have no five minutes */
 	DefineCustomIntVariable("pg_workflow.gate_interval",
@@ -150,6 +178,7 @@ void
 wf_config_init(void)
 {
 	define_effect_settings();
+	define_connection_settings();
 	define_retention_settings();
 	define_worker_settings();
 	MarkGUCPrefixReserved("pg_workflow");

@@ -29,7 +29,10 @@ extern int	wf_max_in_flight;
 extern int	wf_max_response_kb;
 extern int	wf_max_request_kb;
 extern int	wf_effect_retention_s;	/* -1: for ever */
+extern int	wf_connection_idle_s;
+extern int	wf_connection_lifetime_s;
 extern int	wf_webhook_retention_s;
+extern int	wf_redrive_retention_s;
 extern int	wf_gate_interval_s;
 extern int	wf_minute_history_s;
 extern int	wf_hour_history_s;

@@ -31,6 +31,8 @@ init_block(void *memory)
 	new_block->tranche = LWLockNewTrancheId();
 	LWLockInitialize(&new_block->lock, new_block->tranche);
 	pg_atomic_init_u64(&new_block->all_queues, 0);
+	for (int i = 0; i < WF_AGINGS; i++)
+		pg_atomic_init_u64(&new_block->agings[i], 0);
 	pg_atomic_init_u32(&new_block->nrests, 0);
 	pg_atomic_init_u32(&new_block->rests_overflow, 0);
 	pg_atomic_init_u32(&new_block->rests_unlisted, 0);
@@ -245,4 +247,14 @@ wf_wake_anyone_listens(WfWakeTopic topic, Oid database)
 	LWLockRelease(&block->lock);
 
 	return found;
+}
+
+/*
+ * How often transactions, also those of other databases, have made such a thing:
+ * who has found none need not look again before the count has changed.
+ */
+uint64
+wf_wake_aging_count(WfAging what)
+{
+	return pg_atomic_read_u64(&wf_wake_block()->agings[what]);
 }

@@ -68,6 +68,7 @@ static TimestampTz pending_end = DT_NOEND;	/* the first lease of the
 static uint32 pending_end_queue = 0;
 static TimestampTz pending_care = DT_NOEND; /* when the maintenance worker has
 											 * to look again */
+static uint32 pending_agings = 0;	/* bits of WfAging */
 static TimestampTz pending_watch = DT_NOEND;	/* when something will be
 												 * late; DT_NOBEGIN: it is
 												 * wrong now, or right again */
@@ -247,6 +248,9 @@ wake_watcher(void)
 static void
 wake_pending(void)
 {
+	for (int i = 0; pending_agings != 0 && i < WF_AGINGS; i++)
+		if (pending_agings & (1U << i))
+			pg_atomic_fetch_add_u64(&block->agings[i], 1);
 	if (!TIMESTAMP_IS_NOEND(pending_care))
 		wake_long_sleepers(NULL, pending_care);
 	if (!TIMESTAMP_IS_NOEND(pending_end))
@@ -273,6 +277,7 @@ forget_pending(void)
 	pending_all_queues = false;
 	pending_end = DT_NOEND;
 	pending_care = DT_NOEND;
+	pending_agings = 0;
 	pending_watch = DT_NOEND;
 	has_committed = false;
 }
@@ -400,6 +405,17 @@ wf_wake_maintenance_by_at_commit(TimestampTz end)
 {
 	(void) wake_block();
 	pending_care = Min(pending_care, end);
+}
+
+/*
+ * It makes something that the maintenance worker is to see to when it is old
+ * enough, not before that time.
+ */
+void
+wf_wake_aging_at_commit(WfAging what, TimestampTz end)
+{
+	wf_wake_maintenance_by_at_commit(end);
+	pending_agings |= 1U << what;
 }
 
 /*

@@ -18,6 +18,17 @@ typedef enum WfWakeTopic
 } WfWakeTopic;
 #define WF_WAKE_TOPICS (WF_WAKE_ROOM + 1)
 
+/* What is to be forgotten, or added up, when it is old enough. */
+typedef enum WfAging
+{
+	WF_AGING_EFFECT,
+	WF_AGING_WEBHOOK,
+	WF_AGING_DEAD_LETTER,
+	WF_AGING_GATE,
+	WF_AGING_REDRIVE,
+} WfAging;
+#define WF_AGINGS (WF_AGING_REDRIVE + 1)
+
 /* Beside topics, what the maintenance worker is told that it has missed. */
 #define WF_MISSED_NEWS		(1U << 30)	/* work, see wf_wake_news_until() */
 #define WF_MISSED_TROUBLE	(1U << 31)	/* something has gone wrong, or right
@@ -32,6 +43,8 @@ extern void wf_wake_at_commit(WfWakeTopic topic, const char *queue);
 extern void wf_wake_waiters_at_commit(const char *queue);
 extern void wf_wake_by_at_commit(const char *queue, TimestampTz end);
 extern void wf_wake_maintenance_by_at_commit(TimestampTz end);
+extern void wf_wake_aging_at_commit(WfAging what, TimestampTz end);
+extern uint64 wf_wake_aging_count(WfAging what);
 extern void wf_wake_watch_at_commit(void);
 extern void wf_wake_watch_by_at_commit(TimestampTz time);
 extern uint64 wf_wake_count(const char *queue);

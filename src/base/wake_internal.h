@@ -39,6 +39,7 @@ typedef struct WakeBlock
 	pg_atomic_uint32 listeners[WF_WAKE_TOPICS]; /* slots in use, by topic */
 	pg_atomic_uint64 all_queues;	/* wakings of every queue at once */
 	pg_atomic_uint64 queues[QUEUE_COUNTS];	/* by the hash of the name */
+	pg_atomic_uint64 agings[WF_AGINGS]; /* commits with something that ages */
 	pg_atomic_uint32 nrests;	/* entries in use */
 	pg_atomic_uint32 rests_overflow;	/* some database found no room */
 	pg_atomic_uint32 rests_unlisted;	/* and was perhaps woken */

@@ -4,7 +4,8 @@
  *
  * Another request under the same key is a new generation of it; so the first
  * answer stays on record with the effect that it came to, and what goes wrong in
- * between asks no more often than it should.
+ * between asks no more often than it should.  The question is that of the first
+ * generation: whoever asks it later is given what it came to.
  */
 #include "postgres.h"
 
@@ -35,6 +36,24 @@ number(int value)
 }
 
 /*
+ * What the intent says beside the request: how often the model was asked again,
+ * and the fingerprint of what it was asked first.
+ */
+static Jsonb *
+spec_of_next(const WfEffect *effect)
+{
+	Jsonb	   *spec = wf_jsonb_with(effect->spec, "asked",
+									 number(wf_jsonb_get_int(effect->spec, "asked", 0) + 1));
+
+	if (wf_jsonb_get(effect->spec, "question") != NULL)
+		return spec;
+
+	return wf_jsonb_with(spec, "question",
+						 wf_jsonb_from_text(wf_hex(VARDATA_ANY(effect->fingerprint),
+												   VARSIZE_ANY_EXHDR(effect->fingerprint))));
+}
+
+/*
  * See effect.h.
  */
 int64
@@ -60,8 +79,7 @@ wf_effect_ask_again(int64 effect_id, const char *item_state, int item_seq, Jsonb
 	intent.body = body;
 	intent.content_type = effect->content_type;
 	intent.timeout_ms = effect->timeout_ms;
-	intent.spec = wf_jsonb_with(effect->spec, "asked",
-								number(wf_jsonb_get_int(effect->spec, "asked", 0) + 1));
+	intent.spec = spec_of_next(effect);
 	intent.refused = WF_REFUSED_LATER;
 
 	return wf_effect_reserve(&intent, &next_id) == WF_RESERVED ? next_id : 0;

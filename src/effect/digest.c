@@ -54,12 +54,12 @@ wf_digest(StringInfo material)
 	return digest;
 }
 
-static char *
-to_hex(const uint8 *data, size_t length)
+char *
+wf_hex(const void *data, size_t length)
 {
 	char	   *hex = palloc(length * 2 + 1);
 
-	hex[hex_encode((const char *) data, length, hex)] = '\0';
+	hex[hex_encode(data, length, hex)] = '\0';
 
 	return hex;
 }
@@ -71,7 +71,7 @@ wf_digest_hex(const void *data, size_t length)
 
 	sha256(data, length, digest);
 
-	return to_hex(digest, sizeof(digest));
+	return wf_hex(digest, sizeof(digest));
 }
 
 /*
@@ -89,5 +89,5 @@ wf_random_token(void)
 				 errdetail("The source of random numbers of the system failed."),
 				 errhint("Try again.")));
 
-	return to_hex(bytes, sizeof(bytes));
+	return wf_hex(bytes, sizeof(bytes));
 }

@@ -50,15 +50,20 @@ next_name(const char **pointer)
 	return name.data;
 }
 
+/*
+ * Puts a key where a pointer says, in the place of one that is there or where
+ * nothing is.
+ */
 static Jsonb *
-put(Jsonb *object, const char *pointer, const char *key, const WfEndpoint *endpoint)
+put(Jsonb *object, const char *pointer, const char *key, const WfEndpoint *endpoint,
+	bool replaces)
 {
 	char	   *name = next_name(&pointer);
 	Jsonb	   *member = wf_jsonb_get_jsonb(object, name);
 
 	if (*pointer == '\0')
 	{
-		if (member != NULL)
+		if (member != NULL && !replaces)
 			refuse_body(endpoint, psprintf("The body has a member \"%s\" already.", name),
 						"Leave it out: the ledger writes it.");
 		return wf_jsonb_with(object, name, wf_jsonb_from_text(key));
@@ -69,7 +74,7 @@ put(Jsonb *object, const char *pointer, const char *key, const WfEndpoint *endpo
 
 	return wf_jsonb_with(object, name,
 						 put(member == NULL ? wf_jsonb_empty_object() : member, pointer, key,
-							 endpoint));
+							 endpoint, replaces));
 }
 
 /*
@@ -88,9 +93,30 @@ wf_body_with_key(const WfIntent *intent, const WfEndpoint *endpoint, const char 
 		return body;
 	if (intent->body == NULL || !wf_jsonb_is_object(intent->body))
 		refuse_body(endpoint, "The body is no JSON object.", "Give an object.");
-	keyed.body = put(intent->body, endpoint->key_pointer, wf_sent_key(key, false), endpoint);
+	keyed.body = put(intent->body, endpoint->key_pointer, wf_sent_key(key, false), endpoint, false);
 
 	return wf_body_bytes(&keyed, &type);
+}
+
+/*
+ * The body that is sent: that of a revert which was refused goes with another
+ * key.  Where it is no JSON it stays as it is.
+ */
+void
+wf_wire_body(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint)
+{
+	const char *key = wf_revert_key(effect);
+	Jsonb	   *body = NULL;
+
+	wire->body = VARDATA_ANY(effect->body);
+	wire->body_length = VARSIZE_ANY_EXHDR(effect->body);
+	if (endpoint->key_pointer != NULL && strcmp(key, effect->key) != 0)
+		body = wf_parse_json(wire->body, wire->body_length);
+	if (body == NULL || !wf_jsonb_is_object(body))
+		return;
+	wire->body = wf_jsonb_to_cstring(put(body, endpoint->key_pointer, wf_sent_key(key, false),
+										 endpoint, true));
+	wire->body_length = strlen(wire->body);
 }
 
 /* ------------------------------------------------------------------ markers */

@@ -166,6 +166,7 @@ extern char *wf_base64(const void *data, int length);
 /* digest.c */
 extern void wf_digest_add(StringInfo material, const char *data, size_t length);
 extern bytea *wf_digest(StringInfo material);
+extern char *wf_hex(const void *data, size_t length);
 extern char *wf_digest_hex(const void *data, size_t length);
 extern char *wf_random_token(void);
 
@@ -367,6 +368,7 @@ extern WfFacts wf_facts_of(const WfExchange *exchange, const WfEndpoint *endpoin
 /* key_profile.c */
 extern bytea *wf_body_with_key(const WfIntent *intent, const WfEndpoint *endpoint,
 							   const char *key, bytea *body);
+extern void wf_wire_body(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint);
 extern bool wf_has_marker(Jsonb *headers, const char *marker);
 extern void wf_endpoint_ignore_keys(WfEndpoint *endpoint);
 extern void wf_note_duplicate(const WfEffect *effect, const char *why);

@@ -168,10 +168,7 @@ fill_action(WfWire *wire, const WfEffect *effect, const WfEndpoint *endpoint)
 	wire->method = effect->method;
 	wire->url = psprintf("%s%s", endpoint->url, effect->path);
 	if (effect->body != NULL)
-	{
-		wire->body = VARDATA_ANY(effect->body);
-		wire->body_length = VARSIZE_ANY_EXHDR(effect->body);
-	}
+		wf_wire_body(wire, effect, endpoint);
 	add_own_headers(wire, effect->headers);
 	if (wire->body != NULL && effect->content_type != NULL)
 		wf_wire_add_header(wire, "Content-Type", effect->content_type);

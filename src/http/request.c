@@ -9,16 +9,13 @@
  */
 #include "postgres.h"
 
+#include "base/config.h"
 #include "http/call.h"
 
 #define MAX_URL_LENGTH		8192
 #define MAX_HEADERS			100
 #define MAX_HEADER_BYTES	(64 * 1024)
 
-/* An idle connection may be closed by the other side at any moment. */
-#define MAX_IDLE_SECONDS	50L
-/* So that a changed certificate or address takes effect. */
-#define MAX_LIFETIME_SECONDS 600L
 
 /* Headers that libcurl writes itself, or that change what a message means. */
 static const char *const forbidden_headers[] = {
@@ -275,8 +272,8 @@ set_limits(CURL *easy, const WfHttpRequest *request)
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	curl_easy_setopt(easy, CURLOPT_UNRESTRICTED_AUTH, 0L);
-	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, MAX_IDLE_SECONDS);
-	curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, MAX_LIFETIME_SECONDS);
+	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long) wf_connection_idle_s);
+	curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, (long) wf_connection_lifetime_s);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) request->timeout_ms);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) request->connect_timeout_ms);
 	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long) request->fresh_connection);

@@ -107,7 +107,7 @@ PG_FUNCTION_INFO_V1(wf_gate_counted);
 Datum
 wf_gate_counted(PG_FUNCTION_ARGS)
 {
-	wf_wake_maintenance_by_at_commit(GetCurrentTimestamp() + wf_gate_interval_s * USECS_PER_SEC);
+	wf_wake_aging_at_commit(WF_AGING_GATE, GetCurrentTimestamp() + wf_gate_interval_s * USECS_PER_SEC);
 
 	return PointerGetDatum(NULL);
 }

@@ -227,6 +227,8 @@ wf_job_followed(PG_FUNCTION_ARGS)
 	follow_group(before, after);
 	if (is_trouble(before) != is_trouble(after) || is_tried_again(before, after))
 		wf_wake_watch_at_commit();
+	if (is_trouble(before) != is_trouble(after))
+		wf_wake_aging_at_commit(WF_AGING_DEAD_LETTER, GetCurrentTimestamp());
 	if (before != NULL && before->token != NULL &&
 		(after == NULL || after->token == NULL || strcmp(before->token, after->token) != 0))
 		wf_beats_note_end(before->job_id, before->token);

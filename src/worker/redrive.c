@@ -81,3 +81,70 @@ wf_redrive_next(void)
 
 	return isnull ? 0 : DatumGetTimestampTz(next);
 }
+
+/* ---------------------------------------------------------------- retention */
+
+static WfPlan purge_items_plan = {
+	.name = "remove dead letters of old redrives",
+	.expected = SPI_OK_DELETE,
+	.passes = "redrive_item",
+	.nargs = 2,
+	.argtypes = {TIMESTAMPTZOID, INT4OID},
+	.sql =
+	"DELETE FROM workflow.redrive_item AS i USING ("
+	"  SELECT o.redrive_id, o.place FROM workflow.redrive AS r JOIN workflow.redrive_item AS o USING (redrive_id) "
+	"  WHERE r.ended_at < $1::timestamptz ORDER BY r.ended_at, o.redrive_id, o.place LIMIT $2::int4) AS old "
+	"WHERE i.redrive_id = old.redrive_id AND i.place = old.place",
+};
+
+static WfPlan purge_plan = {
+	.name = "remove old redrives",
+	.expected = SPI_OK_SELECT,
+	.passes = "redrive",
+	.nargs = 2,
+	.argtypes = {TIMESTAMPTZOID, INT4OID},
+	.sql =
+	"WITH gone AS (DELETE FROM workflow.redrive AS r USING ("
+	"  SELECT o.redrive_id FROM workflow.redrive AS o WHERE o.ended_at < $1::timestamptz "
+	"    AND NOT EXISTS (SELECT FROM workflow.redrive_item AS i WHERE i.redrive_id = o.redrive_id) "
+	"  ORDER BY o.ended_at LIMIT $2::int4) AS old WHERE r.redrive_id = old.redrive_id RETURNING r.*) "
+	"SELECT workflow._note('pg_workflow', 'purge_redrive', NULL, 'redrive:' || g.redrive_id, g.reason, "
+	"  pg_catalog.to_jsonb(g) - '{redrive_id,reason,next_at}'::text[]) FROM gone AS g",
+};
+
+static WfPlan oldest_plan = {
+	.name = "oldest redrive that has ended",
+	.expected = SPI_OK_SELECT,
+	.sql = "SELECT min(ended_at) FROM workflow.redrive WHERE ended_at IS NOT NULL",
+};
+
+/*
+ * Removes batches that ended before a time, at most so many rows; returns how
+ * many.  The journal says what they were.
+ */
+uint64
+wf_redrive_purge(TimestampTz until, int most)
+{
+	Datum		values[2] = {TimestampTzGetDatum(until), Int32GetDatum(most)};
+	uint64		count = wf_plan_execute(&purge_items_plan, values, NULL);
+
+	if (count < most)
+		count += wf_plan_execute(&purge_plan, values, NULL);
+
+	return count;
+}
+
+/*
+ * When the first of the batches ended that there are; 0: there is none.
+ */
+TimestampTz
+wf_redrive_oldest_end(void)
+{
+	bool		isnull;
+	Datum		oldest;
+
+	wf_plan_execute(&oldest_plan, NULL, NULL);
+	oldest = wf_result_datum(0, 1, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(oldest);
+}

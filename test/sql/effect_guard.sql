@@ -178,3 +178,13 @@ SELECT key, item_id = :letter AS its FROM workflow.effects WHERE key LIKE 'lette
 SELECT verdict FROM workflow.begin_effect('mail', 'letter:4', '{"to": "a"}', 987654321);
 SELECT verdict FROM workflow.begin_effect('mail', 'letter:4', '{"to": "a"}', 'letters:nobody');
 SELECT verdict FROM workflow.begin_effect('nowhere', 'letter:4', '{"to": "a"}', 'letters:l');
+\set VERBOSITY terse
+
+-- the action of a guard is never looked up: where the receiver does not deduplicate a person is asked, also where it could be;
+-- with a key whoever comes again is let do it again
+CREATE SERVER looked FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://looked.example.com', dedup 'none', lookup_path '/by/{key}', lookup_found '$.body.id', lookup_absent '$.status == 404', owner 'support');
+SELECT l.effect_id AS l, l.token AS lt, k.effect_id AS k, k.token AS kt, f.effect_id AS f, f.token AS ft
+FROM workflow.begin_effect('looked', 'doubt:1', '{}') AS l, workflow.begin_effect('keyed', 'doubt:1', '{}') AS k, workflow.begin_effect('files', 'doubt:1', '{}') AS f \gset
+SELECT workflow.finish_effect(:l, :'lt', 'unknown'), workflow.finish_effect(:k, :'kt', 'unknown'), workflow.finish_effect(:f, :'ft', 'unknown');
+SELECT endpoint, state FROM workflow.effects WHERE key = 'doubt:1' ORDER BY endpoint;

@@ -115,6 +115,13 @@ SELECT event_id FROM workflow.webhooks WHERE source = 'svix';
 SELECT workflow.create_source('hub', 'github', 'inbox_github');
 SELECT duplicate, problem FROM workflow.receive('hub', NULL, jsonb_build_object('X-GitHub-Delivery', 'd-1', 'X-GitHub-Event', 'issues', 'X-Hub-Signature-256', 'sha256=' || :'signature'), '{"action": "opened"}');
 SELECT event_id, status, headers FROM workflow.webhooks WHERE source = 'hub';
+-- GitHub signs no time and no id: a delivery of long ago is refused by its id, whatever the tolerance, and by nothing else
+BEGIN;
+SET LOCAL pg_workflow.clock = '2050-01-01 00:00+00';
+SELECT duplicate, same_body FROM workflow.receive('hub', NULL, jsonb_build_object('X-GitHub-Delivery', 'd-1', 'X-Hub-Signature-256', 'sha256=' || :'signature'), '{"action": "opened"}');
+SELECT duplicate, problem FROM workflow.receive('hub', NULL, jsonb_build_object('X-GitHub-Delivery', 'd-2', 'X-Hub-Signature-256', 'sha256=' || :'signature'), '{"action": "opened"}');
+SELECT event_id, status, duplicates FROM workflow.webhooks WHERE source = 'hub' ORDER BY 1;
+ROLLBACK;
 
 -- an application receives by the secrets that an administrator named, and names none
 CREATE ROLE inbox_app;

@@ -121,9 +121,29 @@ SELECT request, m.role, m.content FROM workflow.mock_requests, jsonb_to_recordse
 SELECT regexp_replace(e.key, '^\d+', 'ITEM') AS key, e.state, e.error_class, e.reason FROM workflow.effects AS e ORDER BY e.effect_id;
 SELECT output, errors, generation, effect_state FROM workflow.model_outputs ORDER BY model_output_id;
 SELECT count(*) AS jobs FROM workflow.job;
--- the last answer is used again, but for the question that it answered
-SELECT workflow.mock('llm', jsonb_build_object('body', message('{"confidence": 1}')));
+-- what the question came to is used again
 SELECT * FROM ask('strict', 'two', 'how sure?');
+SELECT count(*) AS sent FROM workflow.mock_requests;
+ROLLBACK;
+-- also when the item goes back; a question whose answer is not there yet is not asked twice
+BEGIN;
+SELECT define('back', '{}', '{"states": {
+  "ASK":  {"model": {"endpoint": "llm", "queue": "ai", "version": "1", "profile": "anthropic", "reask": 2, "schema": {"type": "number"},
+                     "body": {"model": "m-1", "max_tokens": 100, "messages": [{"role": "user", "content": "$.text"}]}},
+           "as": "answer", "on": {"ok": "READ", "error": "READ"}},
+  "READ": {"on": {"go": "DONE"}}, "DONE": {"final": "done"}}}');
+SELECT workflow.mock('llm', jsonb_build_array(jsonb_build_object('body', message('"many"')), jsonb_build_object('body', message('12'))));
+SELECT * FROM ask('back', 'one', 'how many?');
+SELECT state FROM workflow.rewind('back:one', 'ASK', 'once more');
+CALL workflow.run();
+SELECT state, data -> 'answer' AS answer FROM workflow.item;
+SELECT regexp_replace(e.key, '^\d+', 'ITEM') AS key, e.state, e.substate, e.attempts FROM workflow.effects AS e ORDER BY e.effect_id;
+SELECT count(*) AS sent FROM workflow.mock_requests;
+-- patched, it is another question
+SELECT workflow.mock('llm', jsonb_build_object('body', message('13')));
+SELECT state FROM workflow.rewind('back:one', 'ASK', 'other ones', '{"text": "how many others?"}');
+CALL workflow.run();
+SELECT data -> 'answer' AS answer FROM workflow.item;
 ROLLBACK;
 -- what would be done once more is only the last question
 BEGIN;
@@ -131,6 +151,46 @@ SELECT workflow.mock('llm', jsonb_build_array(jsonb_build_object('body', message
 SELECT * FROM ask('strict', 'one', 'how sure?');
 SELECT regexp_replace(key, '^\d+', 'ITEM') AS key, effect_state, verdict, regexp_replace(why, 'effect \d+', 'effect N') AS why
 FROM workflow.if_run_again('strict:one') WHERE kind = 'model';
+ROLLBACK;
+-- what another item was answered since is not sent: the dry run says so, and so it comes
+BEGIN;
+SELECT define('late', '{}', '{"states": {
+  "ASK":  {"model": {"endpoint": "llm", "queue": "ai", "version": "1", "profile": "anthropic", "cache": "1 day",
+                     "body": {"model": "m-1", "max_tokens": 100, "messages": [{"role": "user", "content": "$.text"}]}},
+           "as": "answer", "on": {"ok": "DONE"}}, "DONE": {"final": "done"}}}');
+SELECT workflow.mock('llm', '[{"status": 400, "body": {}}, {"status": 400, "body": {}}]');
+SELECT workflow.mock('llm', jsonb_build_object('body', message('12')));
+SELECT * FROM ask('late', 'one', 'how many?');
+SELECT * FROM ask('late', 'other', 'how much?');
+SELECT * FROM ask('late', 'two', 'how many?');
+SELECT matched, would_send, already_done FROM workflow.redrive('{"workflow": "late"}');
+SELECT verdict, regexp_replace(why, '\d+', 'N', 'g') AS why FROM workflow.if_run_again('late:one') WHERE kind = 'model';
+SELECT verdict FROM workflow.if_run_again('late:other') WHERE kind = 'model';
+SELECT sum(matched) FROM workflow.redrive('{"workflow": "late", "key": "one"}', dry_run => false, reason => 'it is known');
+CALL workflow.run();
+SELECT key, state, data -> 'answer' AS answer FROM workflow.item ORDER BY key;
+SELECT count(*) AS sent FROM workflow.mock_requests;
+-- what is sent after a replay is no first send
+SELECT workflow.mock('llm', jsonb_build_object('body', message('99')));
+SELECT workflow.replay('late:other', 'once more');
+CALL workflow.run();
+SELECT what, regexp_replace(detail, '\d+', 'N') AS detail FROM workflow.timeline('late:other') WHERE what LIKE 'effect sent';
+SELECT what, regexp_replace(detail, '\d+', 'N') AS detail FROM workflow.timeline('late:one') WHERE what LIKE 'effect sent';
+-- an answer that is too old is not used
+SET LOCAL pg_workflow.clock = '+2 days';
+SELECT workflow.mock('llm', '{"status": 400, "body": {}}');
+SELECT * FROM ask('late', 'three', 'how many?');
+SELECT matched, would_send, already_done FROM workflow.redrive('{"workflow": "late", "key": "three"}');
+ROLLBACK;
+-- a call of which nobody knows is not looked up: made again where it may be, else a person is asked
+CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http
+  OPTIONS (url 'https://odd.invalid', dedup 'none', lookup_path '/by/{key}', lookup_found '$.body.id', lookup_absent '$.status == 404', owner 'ml');
+SELECT define('odd', '{"endpoint": "odd"}');
+BEGIN;
+SELECT workflow.mock('odd', '{"failure": "dropped"}');
+SELECT workflow.mock('llm', '{"failure": "dropped"}');
+SELECT (ask('odd', 'one', 'lost?')).state, (ask('plain', 'one', 'lost?')).state;
+SELECT endpoint, state, attempts, error_class FROM workflow.effects ORDER BY endpoint;
 ROLLBACK;
 -- not more often than it says; then it is an error
 BEGIN;
@@ -179,6 +239,14 @@ CALL workflow.run();
 SELECT key, state FROM workflow.item ORDER BY key;
 SELECT day, tokens, cost, refused_at FROM workflow.model_budgets ORDER BY day;
 SELECT count(*) FROM workflow._conditions_of_models();
+ROLLBACK;
+-- a whole number is one however it is written
+BEGIN;
+SELECT define('thrifty', '{"estimate": 120.0}', '{"budget": {"tokens": 200}}');
+SELECT workflow.mock('llm', '{"failure": "dropped"}');
+SELECT (ask('thrifty', 'b8', 'b8')).state;
+SELECT tokens FROM workflow.model_budgets WHERE workflow = 'thrifty';
+SELECT value, workflow._count_in(value) FROM jsonb_array_elements('[7, 7.00, 7e2, 7.5, -7, 1e14, 1e15, "7", "7.0", "x", null, true]');
 ROLLBACK;
 -- what was refused cost nothing
 BEGIN;
@@ -235,9 +303,32 @@ FROM (VALUES
         "output": [{"type": "message", "content": [{"type": "output_text", "text": "hello"}]}]}}}]'),
   ('[{"data": {"type": "message_start", "message": {"id": "msg_3", "model": "m-1", "content": [], "usage": {"input_tokens": 25, "output_tokens": 1}}}},
      {"data": {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}}]'),
+  ('[{"data": {"type": "message_start", "message": {"id": "msg_4", "model": "m-1", "content": [], "usage": {"input_tokens": 25, "output_tokens": 1}}}},
+     {"data": {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "he"}}},
+     {"data": {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 15}}}]'),
+  ('[{"data": {"id": "c3", "model": "o-1", "choices": [{"index": 0, "delta": {"content": "he"}, "finish_reason": "stop"}]}},
+     {"data": {"id": "c3", "model": "o-1", "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}}}]'),
   ('[{"data": {"id": "c2", "model": "o-1", "choices": [{"index": 0, "delta": {"content": "he"}, "finish_reason": null}]}}]'),
   ('[{"data": {"type": "response.created", "response": {"id": "r2"}}}, {"data": {"type": "error", "code": "server_error", "message": "sorry"}}]'),
   ('[]')) AS s (events), LATERAL workflow._model_answer(jsonb_build_object('events', s.events)) AS a, LATERAL workflow._model_facts(a.body) AS f;
+
+-- without its last event a stream is not whole, whatever it has told, and is asked for again
+BEGIN;
+SET LOCAL pg_workflow.clock = '2030-01-01 12:00+00';
+SELECT define('chat', '{"profile": "openai"}');
+CREATE FUNCTION chunks(more text) RETURNS jsonb LANGUAGE sql AS $$
+  SELECT jsonb_build_object('headers', '{"content-type": "text/event-stream"}'::jsonb, 'text', concat(
+    E'data: {"choices": [{"index": 0, "delta": {"content": "5"}, "finish_reason": "stop"}]}\n\n',
+    E'data: {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}}\n\n', more))
+$$;
+SELECT workflow.mock('llm', jsonb_build_array(chunks(''), chunks(E'data: [DONE]\n\n')));
+SELECT * FROM ask('chat', 'one', 'a number');
+SELECT state, attempts, error_class, reason FROM workflow.effects;
+SET LOCAL pg_workflow.clock = '2030-01-01 12:05+00';
+CALL workflow.run();
+SELECT state, data -> 'answer' AS answer FROM workflow.item;
+SELECT attempt, input_tokens, output FROM workflow.model_outputs ORDER BY model_output_id;
+ROLLBACK;
 
 -- whatever else is answered is read without an error
 SELECT a.answer, m.is_whole, f.text, f.input_tokens

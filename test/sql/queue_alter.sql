@@ -31,6 +31,15 @@ SELECT workflow.alter_queue('mail', '{"aging": "soon"}');
 SELECT workflow.alter_queue('mail', '{"max_running": "many"}');
 SELECT workflow.alter_queue('mail', '{"escalate_to": "boss"}');
 SELECT workflow.alter_queue('mail', '{"rate_limit": 5}');
+SELECT workflow.alter_queue('mail', '{"rate_limit": {"count": 1.5, "per": "1 s"}}');
+\set VERBOSITY terse
+SELECT workflow.alter_queue('mail', '{"rate_limit": {"count": -1, "per": "1 s"}}');
+SELECT workflow.alter_queue('mail', '{"rate_limit": {"count": 1e12, "per": "1 s"}}');
+SELECT workflow.alter_queue('mail', '{"rate_limit": {"count": "5", "per": "1 s"}}');
+\set VERBOSITY default
+SELECT workflow.alter_queue('mail', '{"max_running": 1.5}');
+SELECT workflow.alter_queue('mail', '{"max_length": 1e12}');
+SELECT workflow.alter_queue('mail', '{"max_length": -3}');
 SELECT workflow.alter_queue('mail', '{"retry": {"attempts": 5}}');
 SELECT workflow.alter_queue('mail', '{"retry": {"backoff": {"initial": "soon"}}}');
 
@@ -74,6 +83,9 @@ SELECT fair, rate_per_tenant, max_length, on_full, key_window, aging FROM workfl
 \set VERBOSITY terse
 SELECT define_with('{"aging": "1 minute", "fair": true}');
 \set VERBOSITY default
+-- a whole number is one however it is written
+SELECT define_with('{"max_running": 2.0, "max_length": 0.3e1, "priority": 1.0, "rate_limit": {"count": 4.00, "per": "1 s"}, "retry": {"max_attempts": 3.0}}');
+SELECT max_running, max_length, priority, rate_count, retry FROM workflow.queues WHERE queue = 'own';
 SELECT define_with('{"on_full": "block"}');
 SELECT define_with('{"on_full": "wait", "max_length": 1}');
 SELECT define_with('{"rate_limit": {"count": 1, "per": "1 s", "per_tenant": true}}');

@@ -180,6 +180,52 @@ CALL workflow.run();
 SELECT status, matched, done, skipped, skipped_why FROM workflow.redrives ORDER BY redrive_id DESC LIMIT 1;
 DROP TRIGGER refuse ON workflow.item;
 
+-- what is only in the way now is no reason to skip: it is tried again, less and less often, and given up after an hour
+SET pg_workflow.clock = '2030-01-03 12:00:00+00';
+SELECT count(workflow.submit('letters', jsonb_build_object('id', n))) FROM generate_series(21, 25) AS n;
+SELECT count(workflow.send('letters:' || n, 'handle')) FROM generate_series(21, 25) AS n;
+SELECT count(workflow.fail(c.job_id, c.token, 'timeout', 'broken')) FROM workflow.claim('mail', 'me', 99) AS c;
+CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.key = ANY (current_setting('test.keys')::text[]) THEN
+    RAISE 'not now' USING ERRCODE = current_setting('test.state');
+  END IF;
+  RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON workflow.item DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse();
+CREATE VIEW last_batch AS
+SELECT r.status, r.matched, r.done, r.skipped, r.remaining, r.held_why, r.skipped_why, r.next_at - workflow._now() AS next_in
+FROM workflow.redrives AS r ORDER BY redrive_id DESC LIMIT 1;
+SET test.keys = '{21,22,24}';
+SET test.state = '40001';
+SELECT sum(matched) FROM workflow.redrive('{"state": "BROKEN"}', max_items => 3, dry_run => false, reason => 'not now');
+CALL workflow.run();
+TABLE last_batch;
+SET pg_workflow.clock = '2030-01-03 12:00:20+00';
+SET test.state = 'WF008';
+CALL workflow.run();
+TABLE last_batch;
+SET pg_workflow.clock = '2030-01-03 12:05:00+00';
+SET test.keys = '{22,24}';
+SET test.state = 'WF009';
+CALL workflow.run();
+TABLE last_batch;
+SET pg_workflow.clock = '2030-01-03 13:00:01+00';
+SET test.state = '55P03';
+CALL workflow.run();
+TABLE last_batch;
+-- those that are held keep none from their turn, and are not asked for all the time
+SET test.keys = '{22,24}';
+SELECT sum(matched) FROM workflow.redrive('{"state": "BROKEN"}', dry_run => false, reason => 'two are held');
+SELECT workflow._redrive_some(1, false) FROM generate_series(1, 3);
+TABLE last_batch;
+SELECT workflow._redrive_some(1, false);
+DROP TRIGGER refuse ON workflow.item;
+SET pg_workflow.clock = '2030-01-03 13:00:02+00';
+CALL workflow.run();
+TABLE last_batch;
+
 -- nobody removes or rewrites what was done
 DELETE FROM workflow.redrive_item;
 UPDATE workflow.redrive SET reason = 'another one';

@@ -208,6 +208,11 @@ SELECT workflow.mock('other', '[{"status": 200}, {"stauts": 200}]');
 SELECT workflow.mock('other', '{"status": 99}');
 SELECT workflow.mock('other', '{"status": "200"}');
 SELECT workflow.mock('other', '{"times": 0}');
+SELECT workflow.mock('other', '{"times": -1}');
+SELECT workflow.mock('other', '{"times": 1.5}');
+SELECT workflow.mock('other', '{"times": 1e12}');
+SELECT workflow.mock('other', '{"status": 200.5}');
+SELECT workflow.mock('other', '{"status": 1e30}');
 SELECT workflow.mock('other', '{"failure": "fire"}');
 SELECT workflow.mock('other', '{"failure": "timeout", "status": 200}');
 SELECT workflow.mock('other', '{"headers": {"a": 1}}');
@@ -217,6 +222,15 @@ SELECT workflow.mock('other', '3');
 SELECT workflow.mock('other', NULL);
 SELECT workflow.mock(NULL, '{}');
 \set ON_ERROR_ROLLBACK off
+ROLLBACK;
+
+-- a whole number is one however it is written
+BEGIN;
+SELECT workflow.mock('other', '[{"status": 204.0, "times": 1.0}, {"status": 201.00, "times": 0.3e1}]');
+SELECT count(workflow.call('other', 'GET', '/' || n)) FROM generate_series(1, 4) AS n;
+CALL workflow.run();
+SELECT path, status FROM workflow.mock_requests ORDER BY path;
+SELECT path, state, status FROM workflow.effects ORDER BY effect_id;
 ROLLBACK;
 
 -- every failure that may be named is known
@@ -284,4 +298,27 @@ SELECT workflow.mock('other', '{"status": 503}');
 SELECT workflow.call('other', 'GET', '/1') > 0 AS called;
 CALL workflow.run();
 SELECT breaker FROM workflow.endpoints WHERE endpoint = 'other';
+ROLLBACK;
+
+-- a revert that is sent again after a 412 is another request: its key is, too, also where that stands in the body
+CREATE SERVER bodied FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://bodied.invalid', dedup 'key', key_pointer '/meta/id');
+SELECT version FROM workflow.define('{
+  "workflow": "put", "owner": "sales", "initial": "PUT", "key": ["$.id"],
+  "retry": {"default": {"owner": "sales", "max_attempts": 1, "timeout": "5 seconds"}},
+  "queues": {"puts": {"owner": "sales", "sla": "1 hour", "escalate_to": ["lead"]}},
+  "states": {"PUT": {"http": {"endpoint": "bodied", "method": "PUT", "path": "/a", "queue": "puts", "key": ["$.id", "put"], "body": {"n": 1},
+                              "revert": {"method": "PUT", "path": "/a", "body": {"n": 0, "meta": {"by": "us"}}}}, "on": {"ok": "WAIT", "error": "WAIT"}},
+             "WAIT": {"on": {"end": "DONE"}}, "DONE": {"final": "done"}}}');
+BEGIN;
+SELECT workflow.mock('bodied', '[{"headers": {"ETag": "\"v2\""}, "body": {}}, {"status": 412}, {"body": {}}]');
+SELECT state FROM workflow.submit('put', '{"id": "p"}');
+CALL workflow.run();
+SELECT effect_id FROM workflow.effects WHERE key = 'p:put' \gset
+SELECT workflow.revert(:effect_id, 'not wanted') > 0 AS reverted;
+CALL workflow.run();
+SELECT kind, state, reason FROM workflow.effects ORDER BY effect_id;
+SELECT workflow.revert(:effect_id, 'not wanted', force => true) > 0 AS reverted;
+CALL workflow.run();
+SELECT kind, state FROM workflow.effects ORDER BY effect_id;
+SELECT regexp_replace(body::text, '"by": "us", ', '') AS body, headers -> 'if-match' AS if_match FROM workflow.mock_requests ORDER BY request;
 ROLLBACK;

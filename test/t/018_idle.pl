@@ -12,7 +12,8 @@ use Time::HiRes qw(time);
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 $node->append_conf('postgresql.conf', slurp_file('test/postgresql.conf'));
-$node->append_conf('postgresql.conf', "pg_workflow.workers = on\nautovacuum = off\ncheckpoint_timeout = '1h'\npg_workflow.worker_idle_timeout = '2s'\npg_workflow.gate_interval = '2s'\nrestart_after_crash = on");
+$node->append_conf('postgresql.conf', "pg_workflow.workers = on\nautovacuum = off\ncheckpoint_timeout = '1h'\npg_workflow.worker_idle_timeout = '2s'\npg_workflow.gate_interval = '2s'\n"
+	  . "pg_workflow.effect_retention = '2s'\npg_workflow.webhook_retention = '2s'\npg_workflow.redrive_retention = '2s'\nrestart_after_crash = on");
 $node->start;
 sub sql { return $node->safe_psql($_[1] // 'postgres', $_[0]) }
 
@@ -22,7 +23,7 @@ sql(q{
 	CREATE EXTENSION pg_workflow;
 	CREATE SCHEMA app;
 	CREATE FUNCTION app.work(item_id bigint, data jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT ''{}''::jsonb';
-	SELECT workflow.create_queue('work', 'tester', '1 hour', '{boss}');
+	SELECT workflow.create_queue('work', 'tester', '1 hour', '{boss}', dead_letter_retention => '2 seconds');
 	SELECT workflow.define(format('{
 	  "workflow": "%s", "owner": "tester", "initial": "WORKING",
 	  "queues": {"%s": {"owner": "tester", "sla": "1 hour", "escalate_to": ["boss"]}},

@@ -139,6 +139,45 @@ is(sql("SELECT substate FROM workflow.effect WHERE key = 'once-accepted'"), 'acc
 is(answer(sql("SELECT effect_id FROM workflow.effect WHERE key = 'once-reset+ok'"), '{headers,idempotent-replayed}'),
 	'true', 'the second send got the first answer');
 
+# a connection is used again, but neither after it was idle nor when it is old
+sub configure
+{
+	$node->append_conf('postgresql.conf', $_[0]);
+	$node->reload;
+	ok($node->poll_query_until('postgres', "SELECT pg_conf_load_time() > '$_[1]'"), "with $_[0]");
+	return;
+}
+
+sub is_reused
+{
+	my ($path) = @_;
+	call('GET', $path);
+	return $faults->last($path)->{reused} ? 1 : 0;
+}
+
+# Makes calls until one meets an old connection, or a new one.
+sub becomes
+{
+	my ($reused, $path) = @_;
+	foreach (1 .. 100)
+	{
+		return 1 if is_reused("$path$_") == $reused;
+		sql('SELECT pg_sleep(0.1)');
+	}
+	return 0;
+}
+
+call('GET', '/ok/first');
+is(is_reused('/ok/second'), 1, 'a connection is used again');
+configure("pg_workflow.connection_idle = '1s'", sql('SELECT clock_timestamp()'));
+ok(becomes(1, '/ok/soon'), 'as long as it is not idle');
+my $since = sql('SELECT clock_timestamp()');
+ok($node->poll_query_until('postgres', "SELECT clock_timestamp() > timestamptz '$since' + interval '2.5 seconds'"), 'time passes');
+is(is_reused('/ok/idle'), 0, 'one that was idle is not used again');
+configure("pg_workflow.connection_idle = '50s'\npg_workflow.connection_lifetime = '2s'", sql('SELECT clock_timestamp()'));
+ok(becomes(1, '/ok/young'), 'one that is young is used');
+ok(becomes(0, '/ok/old'), 'and no more when it is old, though it was never idle');
+
 $node->stop('fast');
 $faults->stop;
 done_testing();

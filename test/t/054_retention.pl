@@ -55,7 +55,7 @@ $node->safe_psql('postgres', q{
 	VALUES ('orders', 1, 'GATE', '2020-01-17', 0.9, 'auto', 1, 0.95)});
 
 # nothing is forgotten unless somebody says so
-is(query("string_agg(setting, ' ') FROM pg_settings WHERE name LIKE 'pg_workflow.%retention'"), '-1 -1', 'everything is kept');
+is(query("string_agg(setting, ' ') FROM pg_settings WHERE name LIKE 'pg_workflow.%retention'"), '-1 -1 -1', 'everything is kept');
 $node->restart;
 wait_for("count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_workflow maintenance' AND state = 'idle' AND query = 'waiting for what is due next'",
 	'the worker has looked');

@@ -96,7 +96,8 @@ my %case = (
 # what comes right the second time
 my %again = (
 	anthropic_stream_cut => 'anthropic_stream', anthropic_stream_error => 'anthropic_stream', anthropic_429 => 'anthropic_message',
-	anthropic_529 => 'anthropic_message', openai_chat_stream_cut => 'openai_chat_stream', openai_429 => 'openai_chat',
+	anthropic_529 => 'anthropic_message', openai_chat_stream_cut => 'openai_chat_stream',
+	openai_chat_stream_undone => 'openai_chat_stream', openai_429 => 'openai_chat',
 	openai_responses_failed => 'openai_responses', openai_responses_stream_cut => 'openai_responses_stream');
 
 sub profile_of
@@ -120,7 +121,7 @@ foreach my $name (qw(anthropic_spend openai_quota openai_daily))
 	define($name, "recorded=$name", { profile => profile_of($name) });
 	ask($name, 'one', 'hello');
 }
-wait_for("count(*) = 26 FROM workflow.items WHERE outcome IS NOT NULL", 'all but three have ended');
+wait_for("count(*) = 27 FROM workflow.items WHERE outcome IS NOT NULL", 'all but three have ended');
 my %result = map { /^(.*?)\|(.*)$/ ? ($1, $2) : () } split /\n/, sql(q{
 	SELECT i.workflow, i.state, i.data -> 'answer', o.stop_reason, o.input_tokens, o.output_tokens, o.cache_read_tokens, o.cache_write_tokens, e.error_class, e.substate
 	FROM workflow.item AS i JOIN workflow.effect AS e USING (item_id) LEFT JOIN workflow.model_outputs AS o USING (model_output_id)});
