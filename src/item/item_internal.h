@@ -83,12 +83,17 @@ extern void wf_item_expected_stamps(const WfItem *old, const WfState *from, cons
 extern const WfItem *wf_item_carry_out(const WfItem *old, const WfItem *new,
 									   const WfActiveMove *active);
 
+/* image.c */
+extern bool wf_item_is_only_moved(const TriggerData *trigger);
+extern bool wf_item_stamp_in_place(const TriggerData *trigger, int seq, TimestampTz since);
+
 /* row.c */
 extern WfItem *wf_item_find(int64 item_id);
 extern WfItem *wf_item_read(int64 item_id);
 extern WfItem *wf_item_try_lock(int64 item_id);
 extern WfItem *wf_item_copy(const WfItem *item);
 extern WfItem *wf_item_from_row(TupleTableSlot *row, TupleTableSlot *old_row, const WfItem *old);
+extern WfItem *wf_item_from_moved_row(TupleTableSlot *row, const WfItem *new);
 extern Jsonb *wf_item_data_from_row(TupleTableSlot *row);
 extern void wf_item_require_running(const WfItem *item);
 

@@ -26,12 +26,14 @@
 #include "item/item_internal.h"
 #include "statistics/statistics.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
 /* In the order of sql/tables.sql. */
 #define COLUMNS 15
+#define COLUMN_DATA 11
 #define COLUMN_MONTH 12
 
 /* So many rows go to the log together. */
@@ -53,6 +55,7 @@ static int	n_waiting = 0;
 static int	n_made = 0;			/* slots there are */
 static int	month_waiting = 0;	/* into which they go */
 static MemoryContext memory = NULL; /* of the slots */
+static MemoryContext values_memory = NULL;	/* of what rows that wait hold */
 
 /* --------------------------------------------------------------- a statement */
 
@@ -149,12 +152,16 @@ make_slot(void)
 	if (n_waiting < n_made)
 		return;
 	if (memory == NULL)
+	{
 		memory = AllocSetContextCreate(TopMemoryContext, "wf rows of the log",
 									   ALLOCSET_DEFAULT_SIZES);
+		values_memory = AllocSetContextCreate(memory, "wf values of the log",
+											  ALLOCSET_DEFAULT_SIZES);
+	}
 	relation = open_log(&log_table);
 	caller = MemoryContextSwitchTo(memory);
 	waiting[n_made++] = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(relation)),
-												 &TTSOpsHeapTuple);
+												 &TTSOpsVirtual);
 	MemoryContextSwitchTo(caller);
 	table_close(relation, NoLock);
 }
@@ -164,18 +171,24 @@ add(const WfLogRow *row)
 {
 	int			month = wf_transaction_month();
 	TupleTableSlot *slot;
+	MemoryContext caller;
 
 	if (n_waiting == BATCH || (n_waiting > 0 && month != month_waiting))
 		wf_item_log_flush();
 	make_slot();
+	if (n_waiting == 0)
+		MemoryContextReset(values_memory);
 	month_waiting = month;
 	slot = waiting[n_waiting];
 	ExecClearTuple(slot);
+	caller = MemoryContextSwitchTo(values_memory);
 	fill(row, slot->tts_values, slot->tts_isnull);
+	if (row->move->event_data != NULL)
+		slot->tts_values[COLUMN_DATA - 1] = datumCopy(slot->tts_values[COLUMN_DATA - 1], false, -1);
+	MemoryContextSwitchTo(caller);
 	slot->tts_values[COLUMN_MONTH - 1] = Int16GetDatum(month);
 	slot->tts_isnull[COLUMN_MONTH - 1] = false;
 	ExecStoreVirtualTuple(slot);
-	ExecMaterializeSlot(slot);
 	n_waiting++;
 }
 
@@ -187,12 +200,15 @@ wf_item_log_flush(void)
 {
 	Relation	relation;
 	int			count = n_waiting;
+	MemoryContext caller;
 
 	if (count == 0)
 		return;
 	n_waiting = 0;
 	relation = open_log(&months[month_waiting - 1]);
+	caller = MemoryContextSwitchTo(values_memory);
 	wf_append(relation, waiting, count);
+	MemoryContextSwitchTo(caller);
 	table_close(relation, NoLock);
 }
 

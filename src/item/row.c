@@ -238,10 +238,29 @@ wf_item_from_row(TupleTableSlot *row, TupleTableSlot *old_row, const WfItem *old
 	item->priority = DatumGetInt32(column_datum(row, COLUMN_PRIORITY));
 	item->keeps_events = DatumGetBool(column_datum(row, COLUMN_KEEPS_EVENTS));
 	read_parent(row, item);
-	item->is_unmoved = item->since ==
-		DatumGetTimestampTz(column_datum(row, COLUMN_RECEIVED_AT));
+	item->received_at = DatumGetTimestampTz(column_datum(row, COLUMN_RECEIVED_AT));
+	item->is_unmoved = item->since == item->received_at;
 
 	return item;
+}
+
+/*
+ * The item before it was moved to what new says; nothing but state, since and seq
+ * is another one.
+ */
+WfItem *
+wf_item_from_moved_row(TupleTableSlot *row, const WfItem *new)
+{
+	WfItem	   *old = palloc(sizeof(WfItem));
+
+	slot_getsomeattrs(row, COLUMN_SEQ);
+	*old = *new;
+	old->state = TextDatumGetCString(column_datum(row, COLUMN_STATE));
+	old->since = DatumGetTimestampTz(column_datum(row, COLUMN_SINCE));
+	old->seq = DatumGetInt32(column_datum(row, COLUMN_SEQ));
+	old->is_unmoved = old->since == new->received_at;
+
+	return old;
 }
 
 /*

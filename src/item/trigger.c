@@ -31,6 +31,7 @@ typedef struct Change
 {
 	WfItem	   *old;
 	WfItem	   *new;
+	bool		only_moved;		/* they differ in state, since and seq at most */
 } Change;
 
 bool
@@ -62,8 +63,17 @@ read_change(const TriggerData *trigger)
 {
 	Change		change;
 
-	change.old = wf_item_from_row(trigger->tg_trigslot, NULL, NULL);
-	change.new = wf_item_from_row(trigger->tg_newslot, trigger->tg_trigslot, change.old);
+	change.only_moved = wf_item_is_only_moved(trigger);
+	if (change.only_moved)
+	{
+		change.new = wf_item_from_row(trigger->tg_newslot, NULL, NULL);
+		change.old = wf_item_from_moved_row(trigger->tg_trigslot, change.new);
+	}
+	else
+	{
+		change.old = wf_item_from_row(trigger->tg_trigslot, NULL, NULL);
+		change.new = wf_item_from_row(trigger->tg_newslot, trigger->tg_trigslot, change.old);
+	}
 
 	return change;
 }
@@ -110,19 +120,29 @@ carries_out(const Change *change, const WfActiveMove *active)
 }
 
 /*
+ * What the new row must say but for its time.
+ */
+static void
+expected_marks(const WfItem *old, const WfState *from, const WfState *to,
+			   const WfMigration *migration, WfItem *stamps)
+{
+	stamps->seq = old->seq + 1;
+	stamps->outcome = to->outcome;
+	stamps->origin = migration != NULL ? migration->origin :
+		to->kind == WF_ACTIVITY_EXCEPTION && from->kind != WF_ACTIVITY_EXCEPTION ?
+		from->name : old->origin;
+}
+
+/*
  * What the new row must say, given the states on both sides.
  */
 void
 wf_item_expected_stamps(const WfItem *old, const WfState *from, const WfState *to,
 						const WfMigration *migration, WfItem *stamps)
 {
-	stamps->seq = old->seq + 1;
+	expected_marks(old, from, to, migration, stamps);
 	stamps->since = migration != NULL && (migration->keeps || migration->start_at != 0) ?
 		old->since : wf_now();
-	stamps->outcome = to->outcome;
-	stamps->origin = migration != NULL ? migration->origin :
-		to->kind == WF_ACTIVITY_EXCEPTION && from->kind != WF_ACTIVITY_EXCEPTION ?
-		from->name : old->origin;
 }
 
 static void
@@ -214,6 +234,10 @@ wf_item_stamp(PG_FUNCTION_ARGS)
 			return PointerGetDatum(trigger->tg_newtuple);
 	}
 	wf_item_expected_stamps(change.old, from, to, active == NULL ? NULL : active->migration, &stamps);
+	if (wf_same_text(change.new->outcome, stamps.outcome) &&
+		wf_same_text(change.new->origin, stamps.origin) &&
+		wf_item_stamp_in_place(trigger, stamps.seq, stamps.since))
+		return PointerGetDatum(trigger->tg_newtuple);
 
 	return PointerGetDatum(stamp(trigger, &stamps));
 }
@@ -223,7 +247,7 @@ has_stamps(const Change *change, const WfState *from, const WfState *to)
 {
 	WfItem		stamps = {0};
 
-	wf_item_expected_stamps(change->old, from, to, NULL, &stamps);
+	expected_marks(change->old, from, to, NULL, &stamps);
 
 	return change->new->seq == stamps.seq &&
 		wf_same_text(change->new->outcome, stamps.outcome) &&
@@ -235,7 +259,7 @@ require_stamps(const Change *change, const WfActiveMove *move)
 {
 	WfItem		stamps = {0};
 
-	wf_item_expected_stamps(change->old, move->from, move->to, move->migration, &stamps);
+	expected_marks(change->old, move->from, move->to, move->migration, &stamps);
 	if (change->new->seq != stamps.seq)
 		wf_item_refuse_hand_change(change->old, "seq");
 	if (!wf_same_text(change->new->outcome, stamps.outcome))
@@ -354,6 +378,13 @@ judge_and_carry_out(const TriggerData *trigger, const Change *change,
 		hand_back(active, after);
 }
 
+static bool
+has_hand_changes(const TriggerData *trigger, const Change *change, Jsonb *intended)
+{
+	return !(change->only_moved && intended == NULL) &&
+		wf_item_has_hand_changes(trigger, change->old, change->new, intended);
+}
+
 /*
  * Carries a move out of which nothing follows but its row of the log: most
  * direct updates of items that are moved by hand, and events that lead from one
@@ -381,7 +412,7 @@ carry_out_quietly(const TriggerData *trigger, const Change *change, WfActiveMove
 		!wf_item_enters_quietly(change->new, judged->to) ||
 		!has_stamps(change, judged->from, judged->to) ||
 		is_superseded(trigger->tg_newtuple) ||
-		wf_item_has_hand_changes(trigger, change->old, change->new, judged->move->data) ||
+		has_hand_changes(trigger, change, judged->move->data) ||
 		!wf_item_log_is_plain())
 		return false;
 
@@ -444,7 +475,7 @@ wf_item_judge(PG_FUNCTION_ARGS)
 	change = read_change(trigger);
 	active = pending_move(&change);
 	is_move = active != NULL || strcmp(change.old->state, change.new->state) != 0;
-	if (!wf_item_judge_columns(trigger, change.old, is_move))
+	if (!(is_move && change.only_moved) && !wf_item_judge_columns(trigger, change.old, is_move))
 		return PointerGetDatum(NULL);
 	if (!is_move || !carry_out_quietly(trigger, &change, active))
 		carry_out_as_owner(trigger, &change, active, is_move);
