@@ -93,6 +93,8 @@ extern WfItem *wf_item_read(int64 item_id);
 extern WfItem *wf_item_try_lock(int64 item_id);
 extern WfItem *wf_item_copy(const WfItem *item);
 extern WfItem *wf_item_from_row(TupleTableSlot *row, TupleTableSlot *old_row, const WfItem *old);
+extern WfItem *wf_item_brief_from_row(TupleTableSlot *row);
+extern void wf_item_complete_from_row(TupleTableSlot *row, WfItem *item);
 extern WfItem *wf_item_from_moved_row(TupleTableSlot *row, const WfItem *new);
 extern Jsonb *wf_item_data_from_row(TupleTableSlot *row);
 extern void wf_item_require_running(const WfItem *item);

@@ -66,7 +66,7 @@ read_change(const TriggerData *trigger)
 	change.only_moved = wf_item_is_only_moved(trigger);
 	if (change.only_moved)
 	{
-		change.new = wf_item_from_row(trigger->tg_newslot, NULL, NULL);
+		change.new = wf_item_brief_from_row(trigger->tg_newslot);
 		change.old = wf_item_from_moved_row(trigger->tg_trigslot, change.new);
 	}
 	else
@@ -79,19 +79,38 @@ read_change(const TriggerData *trigger)
 }
 
 /*
+ * Reads what a row that is only moved was not asked for yet.
+ */
+static void
+complete(const TriggerData *trigger, Change *change)
+{
+	if (!change->only_moved || change->new->key != NULL)
+		return;
+	wf_item_complete_from_row(trigger->tg_newslot, change->new);
+	change->old->key = change->new->key;
+	change->old->submitted_by = change->new->submitted_by;
+}
+
+/*
  * Refuses a change of what only a transition sets.
  */
 static void
-require_untouched_stamps(const Change *change)
+require_untouched_stamps(const TriggerData *trigger, Change *change)
 {
+	const char *touched = NULL;
+
 	if (change->old->seq != change->new->seq)
-		wf_item_refuse_hand_change(change->old, "seq");
-	if (change->old->since != change->new->since)
-		wf_item_refuse_hand_change(change->old, "since");
-	if (!wf_same_text(change->old->outcome, change->new->outcome))
-		wf_item_refuse_hand_change(change->old, "outcome");
-	if (!wf_same_text(change->old->origin, change->new->origin))
-		wf_item_refuse_hand_change(change->old, "origin");
+		touched = "seq";
+	else if (change->old->since != change->new->since)
+		touched = "since";
+	else if (!wf_same_text(change->old->outcome, change->new->outcome))
+		touched = "outcome";
+	else if (!wf_same_text(change->old->origin, change->new->origin))
+		touched = "origin";
+	if (touched == NULL)
+		return;
+	complete(trigger, change);
+	wf_item_refuse_hand_change(change->old, touched);
 }
 
 /*
@@ -213,7 +232,7 @@ wf_item_stamp(PG_FUNCTION_ARGS)
 
 	if (change.new->state == NULL)
 		return PointerGetDatum(trigger->tg_newtuple);	/* NOT NULL refuses it */
-	require_untouched_stamps(&change);
+	require_untouched_stamps(trigger, &change);
 	if (!carries_out(&change, active))
 		active = NULL;
 	if (active == NULL && strcmp(change.old->state, change.new->state) == 0)
@@ -393,7 +412,7 @@ has_hand_changes(const TriggerData *trigger, const Change *change, Jsonb *intend
  * do, or something to refuse.
  */
 static bool
-carry_out_quietly(const TriggerData *trigger, const Change *change, WfActiveMove *active)
+carry_out_quietly(const TriggerData *trigger, Change *change, WfActiveMove *active)
 {
 	WfActiveMove direct = {0};
 	WfMove		move = {0};
@@ -423,6 +442,7 @@ carry_out_quietly(const TriggerData *trigger, const Change *change, WfActiveMove
 	if (active == NULL)
 		return true;
 	active->judged = true;
+	complete(trigger, change);
 	change->new->is_paused = active->item->is_paused;
 	change->new->data = wf_item_data_from_row(trigger->tg_newslot);
 	hand_back(active, change->new);
@@ -440,6 +460,7 @@ carry_out_as_owner(const TriggerData *trigger, Change *change, WfActiveMove *act
 	WfCaller	caller;
 
 	wf_item_log_flush();
+	complete(trigger, change);
 	wf_enter_owner(&caller);
 	SPI_connect();
 	change->new->data = wf_item_data_from_row(trigger->tg_newslot);
@@ -475,8 +496,12 @@ wf_item_judge(PG_FUNCTION_ARGS)
 	change = read_change(trigger);
 	active = pending_move(&change);
 	is_move = active != NULL || strcmp(change.old->state, change.new->state) != 0;
-	if (!(is_move && change.only_moved) && !wf_item_judge_columns(trigger, change.old, is_move))
-		return PointerGetDatum(NULL);
+	if (!(is_move && change.only_moved))
+	{
+		complete(trigger, &change);
+		if (!wf_item_judge_columns(trigger, change.old, is_move))
+			return PointerGetDatum(NULL);
+	}
 	if (!is_move || !carry_out_quietly(trigger, &change, active))
 		carry_out_as_owner(trigger, &change, active, is_move);
 
