@@ -26,29 +26,46 @@ typedef struct Image
 } Image;
 
 /*
- * Finds the parts of a row; false where its slot holds it in another way.
+ * Finds the parts of a row whose state begins there; false where there is no room
+ * for them.
  */
 static bool
-find(TupleTableSlot *slot, HeapTuple tuple, Image *image)
+find_from(HeapTuple tuple, Size state, Image *image)
 {
 	char	   *start = (char *) tuple->t_data + tuple->t_data->t_hoff;
 	Size		offset;
 
-	slot_getsomeattrs(slot, WF_ITEM_COLUMN_SEQ);
 	image->start = start;
 	image->end = (char *) tuple->t_data + tuple->t_len;
-	image->state = DatumGetPointer(slot->tts_values[WF_ITEM_COLUMN_STATE - 1]);
-	if (slot->tts_isnull[WF_ITEM_COLUMN_STATE - 1] || slot->tts_isnull[WF_ITEM_COLUMN_SINCE - 1] ||
-		slot->tts_isnull[WF_ITEM_COLUMN_SEQ - 1] ||
-		image->state < image->start || image->state >= image->end)
+	image->state = start + state;
+	if (image->state >= image->end ||
+		att_align_pointer(state, TYPALIGN_INT, -1, image->state) != state)
 		return false;
-	offset = image->state - start + VARSIZE_ANY(image->state);
+	offset = state + VARSIZE_ANY(image->state);
 	offset = att_align_nominal(offset, TYPALIGN_DOUBLE);
 	image->since = start + offset;
 	image->seq = image->since + sizeof(TimestampTz);
 	image->tail = image->seq + sizeof(int32);
 
 	return image->tail <= image->end;
+}
+
+/*
+ * The same for a row in a slot; false where the slot holds it in another way.
+ */
+static bool
+find(TupleTableSlot *slot, HeapTuple tuple, Image *image)
+{
+	const char *start = (char *) tuple->t_data + tuple->t_data->t_hoff;
+	const char *state;
+
+	slot_getallattrs(slot);
+	if (slot->tts_isnull[WF_ITEM_COLUMN_STATE - 1] || slot->tts_isnull[WF_ITEM_COLUMN_SINCE - 1] ||
+		slot->tts_isnull[WF_ITEM_COLUMN_SEQ - 1])
+		return false;
+	state = DatumGetPointer(slot->tts_values[WF_ITEM_COLUMN_STATE - 1]);
+
+	return state >= start && find_from(tuple, state - start, image);
 }
 
 /*
@@ -74,20 +91,28 @@ same_bytes(const char *left, const char *left_end, const char *right, const char
 
 /*
  * Whether an update changes no other columns than state, since and seq; false
- * when that is not to be seen at a glance.  What lies behind them is aligned
- * alike in both rows, whatever the length of the states.
+ * when that is not to be seen at a glance.  The columns before the state are the
+ * same bytes, so it begins at the same place in both rows; those behind are aligned
+ * alike, whatever the length of the states.
  */
 bool
-wf_item_is_only_moved(const TriggerData *trigger)
+wf_item_is_only_moved(const TriggerData *trigger, WfItemBefore *before)
 {
+	HeapTuple	old_row = trigger->tg_trigtuple;
 	Image		old;
 	Image		new;
 
-	return are_alike(trigger->tg_trigtuple, trigger->tg_newtuple) &&
-		find(trigger->tg_trigslot, trigger->tg_trigtuple, &old) &&
-		find(trigger->tg_newslot, trigger->tg_newtuple, &new) &&
-		same_bytes(old.start, old.state, new.start, new.state) &&
-		same_bytes(old.tail, old.end, new.tail, new.end);
+	if (!are_alike(old_row, trigger->tg_newtuple) ||
+		!find(trigger->tg_newslot, trigger->tg_newtuple, &new) ||
+		!find_from(old_row, new.state - new.start, &old) ||
+		memcmp(old.start, new.start, new.state - new.start) != 0 ||
+		!same_bytes(old.tail, old.end, new.tail, new.end))
+		return false;
+	before->state = PointerGetDatum(old.state);
+	memcpy(&before->since, old.since, sizeof(before->since));
+	memcpy(&before->seq, old.seq, sizeof(before->seq));
+
+	return true;
 }
 
 /*

@@ -40,7 +40,6 @@
 #define BATCH 64
 
 #define JUDGE " workflow_judge"
-#define LOGGED " workflow_logged"
 
 static WfTable log_table = {"transition"};
 static WfTable months[] = {
@@ -205,7 +204,7 @@ wf_item_log_flush(void)
 	if (count == 0)
 		return;
 	n_waiting = 0;
-	relation = open_log(&months[month_waiting - 1]);
+	relation = table_open(wf_table_oid(&months[month_waiting - 1]), NoLock);	/* has been locked */
 	caller = MemoryContextSwitchTo(values_memory);
 	wf_append(relation, waiting, count);
 	MemoryContextSwitchTo(caller);
@@ -221,7 +220,6 @@ static bool
 is_watched(const TriggerData *judge)
 {
 	const TriggerDesc *triggers = judge->tg_relation->trigdesc;
-	bool		has_end = false;
 
 	if (!wf_enforced_statement_is_of(RelationGetRelid(judge->tg_relation)) ||
 		wf_item_concerns_constraints(judge->tg_relation, judge->tg_trigslot, judge->tg_newslot))
@@ -231,16 +229,12 @@ is_watched(const TriggerData *judge)
 	{
 		const Trigger *trigger = &triggers->triggers[i];
 
-		if (trigger->tgisinternal || !TRIGGER_FOR_UPDATE(trigger->tgtype) ||
-			!TRIGGER_FOR_AFTER(trigger->tgtype))
-			continue;
-		if (strcmp(trigger->tgname, LOGGED) == 0)
-			has_end = trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN;
-		else if (strcmp(trigger->tgname, JUDGE) != 0)
+		if (!trigger->tgisinternal && TRIGGER_FOR_UPDATE(trigger->tgtype) &&
+			TRIGGER_FOR_AFTER(trigger->tgtype) && strcmp(trigger->tgname, JUDGE) != 0)
 			return true;
 	}
 
-	return !has_end;
+	return false;
 }
 
 /*

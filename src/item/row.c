@@ -281,15 +281,14 @@ wf_item_complete_from_row(TupleTableSlot *row, WfItem *item)
  * is another one.
  */
 WfItem *
-wf_item_from_moved_row(TupleTableSlot *row, const WfItem *new)
+wf_item_before(const WfItem *new, const WfItemBefore *before)
 {
 	WfItem	   *old = palloc(sizeof(WfItem));
 
-	slot_getsomeattrs(row, COLUMN_SEQ);
 	*old = *new;
-	old->state = TextDatumGetCString(column_datum(row, COLUMN_STATE));
-	old->since = DatumGetTimestampTz(column_datum(row, COLUMN_SINCE));
-	old->seq = DatumGetInt32(column_datum(row, COLUMN_SEQ));
+	old->state = TextDatumGetCString(before->state);
+	old->since = before->since;
+	old->seq = before->seq;
 	old->is_unmoved = old->since == new->received_at;
 
 	return old;

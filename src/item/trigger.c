@@ -37,8 +37,7 @@ typedef struct Change
 bool
 wf_item_is_own_trigger(const char *name)
 {
-	return strcmp(name, "~workflow_stamp") == 0 || strcmp(name, " workflow_judge") == 0 ||
-		strcmp(name, " workflow_logged") == 0;
+	return strcmp(name, "~workflow_stamp") == 0 || strcmp(name, " workflow_judge") == 0;
 }
 
 static TriggerData *
@@ -61,13 +60,14 @@ require_update_trigger(FunctionCallInfo fcinfo)
 static Change
 read_change(const TriggerData *trigger)
 {
+	WfItemBefore before;
 	Change		change;
 
-	change.only_moved = wf_item_is_only_moved(trigger);
+	change.only_moved = wf_item_is_only_moved(trigger, &before);
 	if (change.only_moved)
 	{
 		change.new = wf_item_brief_from_row(trigger->tg_newslot);
-		change.old = wf_item_from_moved_row(trigger->tg_trigslot, change.new);
+		change.old = wf_item_before(change.new, &before);
 	}
 	else
 	{
@@ -475,27 +475,16 @@ carry_out_as_owner(const TriggerData *trigger, Change *change, WfActiveMove *act
 PG_FUNCTION_INFO_V1(wf_item_judge);
 
 /*
- * AFTER UPDATE: judges the row as stored; a move leaves, logs and enters.  After
- * the whole statement it completes the log.
+ * AFTER UPDATE: judges the row as stored; a move leaves, logs and enters.
  */
 Datum
 wf_item_judge(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger;
-	Change		change;
-	WfActiveMove *active;
-	bool		is_move;
+	TriggerData *trigger = require_update_trigger(fcinfo);
+	Change		change = read_change(trigger);
+	WfActiveMove *active = pending_move(&change);
+	bool		is_move = active != NULL || strcmp(change.old->state, change.new->state) != 0;
 
-	if (CALLED_AS_TRIGGER(fcinfo) &&
-		TRIGGER_FIRED_FOR_STATEMENT(((TriggerData *) fcinfo->context)->tg_event))
-	{
-		wf_item_log_flush();
-		return PointerGetDatum(NULL);
-	}
-	trigger = require_update_trigger(fcinfo);
-	change = read_change(trigger);
-	active = pending_move(&change);
-	is_move = active != NULL || strcmp(change.old->state, change.new->state) != 0;
 	if (!(is_move && change.only_moved))
 	{
 		complete(trigger, &change);
