@@ -160,7 +160,7 @@ make_slot(void)
 	relation = open_log(&log_table);
 	caller = MemoryContextSwitchTo(memory);
 	waiting[n_made++] = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(relation)),
-												 &TTSOpsVirtual);
+												 &TTSOpsHeapTuple);
 	MemoryContextSwitchTo(caller);
 	table_close(relation, NoLock);
 }

@@ -99,6 +99,29 @@ SELECT item_id, state, seq, md5(data ->> 'big') = (SELECT md5(string_agg(md5(n::
 ALTER TABLE workflow.item ADD COLUMN note text DEFAULT 'none';
 UPDATE workflow.item SET state = 'A' WHERE item_id = 12;
 UPDATE workflow.item SET state = 'AN' WHERE item_id = 12;
+
+-- the actor is who the role is called at that moment
+CREATE ROLE image_one SUPERUSER;
+SET ROLE image_one;
+UPDATE workflow.item SET state = 'A' WHERE item_id = 13;
+RESET ROLE;
+ALTER ROLE image_one RENAME TO image_two;
+SET ROLE image_two;
+UPDATE workflow.item SET state = 'AN' WHERE item_id = 13;
+BEGIN;
+RESET ROLE;
+ALTER ROLE image_two RENAME TO image_three;
+SET ROLE image_three;
+UPDATE workflow.item SET state = 'A' WHERE item_id = 14;
+SELECT actor FROM workflow.transition WHERE item_id = 14 AND seq = 5;
+ROLLBACK;
+UPDATE workflow.item SET state = 'A' WHERE item_id = 14;
+RESET ROLE;
+UPDATE workflow.item SET state = 'AN' WHERE item_id = 14;
+SELECT item_id, seq, CASE actor WHEN current_user THEN 'me' ELSE actor END AS actor FROM workflow.transition
+ WHERE item_id IN (13, 14) AND seq >= 5 ORDER BY 1, 2;
+DROP ROLE image_two;
+
 SELECT bool_and(v.ok) AS verified FROM workflow.item AS i, workflow.verify(i.item_id) AS v;
 SELECT event, left(from_state, 8) AS from_state, left(to_state, 8) AS to_state, kind, count(*) FROM workflow.transition
  GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3;
