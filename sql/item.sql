@@ -22,10 +22,6 @@ CREATE TRIGGER "~workflow_stamp" BEFORE UPDATE ON workflow.item
   FOR EACH ROW EXECUTE FUNCTION workflow._item_stamp();
 CREATE TRIGGER " workflow_judge" AFTER UPDATE ON workflow.item
   FOR EACH ROW EXECUTE FUNCTION workflow._item_judge();
-CREATE TRIGGER " workflow_logged" AFTER UPDATE ON workflow.item
-  FOR EACH STATEMENT EXECUTE FUNCTION workflow._item_judge();
-COMMENT ON TRIGGER " workflow_logged" ON workflow.item IS
-  'Completes the log: rows of moves from which nothing follows go there together';
 
 -- For four eyes.
 CREATE TRIGGER bind_submitter BEFORE INSERT ON workflow.item

@@ -259,7 +259,7 @@ wf_sql_time_after(PG_FUNCTION_ARGS)
 int
 wf_transaction_month(void)
 {
-	static TimestampTz as_of = 0;
+	static int64 as_of = 0;		/* months begin with a second */
 	static pg_tz *zone = NULL;
 	static int	month = 0;
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
@@ -267,11 +267,11 @@ wf_transaction_month(void)
 	fsec_t		fraction;
 	int			offset;
 
-	if (month != 0 && as_of == now && zone == session_timezone)
+	if (month != 0 && as_of == now / USECS_PER_SEC && zone == session_timezone)
 		return month;
 	if (timestamp2tm(now, &offset, &local, &fraction, NULL, NULL) != 0)
 		elog(ERROR, "the transaction began out of time");
-	as_of = now;
+	as_of = now / USECS_PER_SEC;
 	zone = session_timezone;
 	month = local.tm_mon;
 

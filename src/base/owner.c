@@ -27,6 +27,7 @@
 #define OWNERS_PATH "pg_catalog, pg_temp"
 
 static bool functions_are_ours = false;
+static uint64 role_changes = 0; /* 0: nobody listens yet */
 
 static void
 on_function_change(Datum argument, int cache_id, uint32 hash_value)
@@ -183,11 +184,36 @@ wf_leave_role(const WfCaller *caller)
 	switch_back(caller, false);
 }
 
+static void
+on_role_change(Datum argument, int cache_id, uint32 hash_value)
+{
+	role_changes++;
+}
+
 /*
- * Returns the name of a role, in the caller's memory.
+ * Returns the name of a role, in the caller's memory.  The last one is kept: rows
+ * of one statement are asked about one after the other.
  */
 char *
 wf_role_name(Oid role)
 {
-	return GetUserNameFromId(role, false);
+	static Oid	known = InvalidOid;
+	static uint64 as_of = 0;
+	static char name[NAMEDATALEN];
+	uint64		before;
+
+	if (role_changes == 0)
+	{
+		CacheRegisterSyscacheCallback(AUTHOID, on_role_change, (Datum) 0);
+		role_changes = 1;
+	}
+	if (role != known || as_of != role_changes)
+	{
+		before = role_changes;
+		strlcpy(name, GetUserNameFromId(role, false), NAMEDATALEN);
+		known = role;
+		as_of = before;
+	}
+
+	return pstrdup(name);
 }

@@ -55,6 +55,7 @@ static CacheState cache_state = CACHE_STALE;
 static Oid	definition_relid = InvalidOid;
 static MemoryContext cache_context = NULL;	/* of the table and all graphs */
 static HTAB *graphs = NULL;
+static const GraphEntry *last = NULL;	/* that was asked for */
 static List *stale_contexts = NIL;	/* freed at the end of the transaction */
 
 /* ------------------------------------------------------------- invalidation */
@@ -132,6 +133,7 @@ reset_cache(void)
 		stale_contexts = lappend(stale_contexts, cache_context);
 		cache_context = NULL;
 		graphs = NULL;
+		last = NULL;
 		MemoryContextSwitchTo(old);
 	}
 	cache_context = AllocSetContextCreate(CacheMemoryContext, "wf graphs",
@@ -303,9 +305,14 @@ wf_graph_known(const char *workflow, int version)
 	AcceptInvalidationMessages();
 	if (cache_state != CACHE_VALID)
 		return NULL;
+	if (last != NULL && match_key(&last->key, &key, 0) == 0)
+		return last->graph;
 	entry = hash_search(graphs, &key, HASH_FIND, NULL);
+	if (entry == NULL)
+		return NULL;
+	last = entry;
 
-	return entry == NULL ? NULL : entry->graph;
+	return entry->graph;
 }
 
 const WfGraph *

@@ -18,6 +18,9 @@
 
 #define TO_ORIGIN "@origin"
 
+/* As many states are found without their table. */
+#define RECENT 16
+
 /* ------------------------------------------------------------- state by name */
 
 typedef struct NamedState
@@ -55,6 +58,17 @@ make_name_table(int size)
 					   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 }
 
+static int *
+make_recent(void)
+{
+	int		   *recent = palloc(sizeof(int) * RECENT);
+
+	for (int i = 0; i < RECENT; i++)
+		recent[i] = -1;
+
+	return recent;
+}
+
 static void
 enter_name(WfGraph *graph, int index)
 {
@@ -65,12 +79,32 @@ enter_name(WfGraph *graph, int index)
 	entry->index = index;
 }
 
+/*
+ * One place of a few: names of states that are asked for in turns differ in their
+ * length or in their last letter.
+ */
+static int
+recent_place(const char *name)
+{
+	Size		length = strlen(name);
+
+	return (length + (length == 0 ? 0 : (unsigned char) name[length - 1])) % RECENT;
+}
+
 static int
 find_index(const WfGraph *graph, const char *name)
 {
-	NamedState *entry = hash_search(graph->by_name, &name, HASH_FIND, NULL);
+	int		   *recent = &graph->recent[recent_place(name)];
+	NamedState *entry;
 
-	return entry == NULL ? -1 : entry->index;
+	if (*recent >= 0 && strcmp(graph->states[*recent].name, name) == 0)
+		return *recent;
+	entry = hash_search(graph->by_name, &name, HASH_FIND, NULL);
+	if (entry == NULL)
+		return -1;
+	*recent = entry->index;
+
+	return entry->index;
 }
 
 const WfState *
@@ -315,6 +349,7 @@ read_states(const WfSource *source, JsonbValue *root, WfGraph *graph)
 
 	graph->states = palloc0(sizeof(WfState) * (count + 1));
 	graph->by_name = make_name_table(count + 1);
+	graph->recent = make_recent();
 	for (int i = 0; i < count; i++)
 	{
 		graph->states[i].name = members[i].key;

@@ -75,6 +75,7 @@ typedef struct WfGraph
 	int			nstates;
 	WfState    *states;
 	struct HTAB *by_name;
+	int		   *recent;			/* states that were asked for last */
 	struct WfPauseNote *pause;	/* what is known of a pause of the workflow */
 } WfGraph;
 

@@ -22,6 +22,7 @@
 #include "commands/sequence.h"
 #include "executor/executor.h"
 #include "item/enforced.h"
+#include "item/item_internal.h"
 #include "miscadmin.h"
 #include "parser/parsetree.h"
 #include "tcop/utility.h"
@@ -302,6 +303,7 @@ run_statement(void (*work) (void *argument), void *argument, Oid table)
 		statement = &own;
 		work(argument);
 		write_kept(&own);
+		wf_item_log_flush();
 	}
 	PG_FINALLY();
 	{

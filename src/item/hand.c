@@ -153,7 +153,8 @@ wf_item_judge_columns(const TriggerData *trigger, const WfItem *old, bool is_mov
 		Form_pg_attribute column = TupleDescAttr(desc, i);
 		Rule		rule = rule_of(i);
 
-		if (rule == FREE || !is_changed(column, trigger->tg_trigslot, trigger->tg_newslot))
+		if (rule == FREE || column->attisdropped ||
+			!is_changed(column, trigger->tg_trigslot, trigger->tg_newslot))
 			continue;
 		if (!may_change(rule, old, is_move))
 			wf_item_refuse_hand_change(old, NameStr(column->attname));

@@ -36,6 +36,7 @@ typedef struct WfItem
 	int64		parent_id;		/* who spawned it, or 0; of a row that a
 								 * trigger is given */
 	int			parent_seq;
+	TimestampTz received_at;	/* of a row only */
 	bool		is_unmoved;		/* of a row only: in its first visit */
 	ItemPointerData place;		/* of the row that it was read from; or
 								 * invalid */

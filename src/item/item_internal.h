@@ -76,12 +76,22 @@ extern WfItem *wf_item_lock_row(int64 item_id, bool waits);
 extern WfItem *wf_item_move_row(const WfActiveMove *move);
 
 /* trigger.c */
-#define WF_ITEM_OWN_TRIGGERS 3
+#define WF_ITEM_OWN_TRIGGERS 2
 extern bool wf_item_is_own_trigger(const char *name);
 extern void wf_item_expected_stamps(const WfItem *old, const WfState *from, const WfState *to,
 									const WfMigration *migration, WfItem *stamps);
 extern const WfItem *wf_item_carry_out(const WfItem *old, const WfItem *new,
 									   const WfActiveMove *active);
+
+/* image.c */
+typedef struct WfItemBefore
+{
+	Datum		state;
+	TimestampTz since;
+	int32		seq;
+} WfItemBefore;
+extern bool wf_item_is_only_moved(const TriggerData *trigger, WfItemBefore *before);
+extern bool wf_item_stamp_in_place(const TriggerData *trigger, int seq, TimestampTz since);
 
 /* row.c */
 extern WfItem *wf_item_find(int64 item_id);
@@ -89,6 +99,9 @@ extern WfItem *wf_item_read(int64 item_id);
 extern WfItem *wf_item_try_lock(int64 item_id);
 extern WfItem *wf_item_copy(const WfItem *item);
 extern WfItem *wf_item_from_row(TupleTableSlot *row, TupleTableSlot *old_row, const WfItem *old);
+extern WfItem *wf_item_brief_from_row(TupleTableSlot *row);
+extern void wf_item_complete_from_row(TupleTableSlot *row, WfItem *item);
+extern WfItem *wf_item_before(const WfItem *new, const WfItemBefore *before);
 extern Jsonb *wf_item_data_from_row(TupleTableSlot *row);
 extern void wf_item_require_running(const WfItem *item);
 

@@ -26,19 +26,20 @@
 #include "item/item_internal.h"
 #include "statistics/statistics.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
 /* In the order of sql/tables.sql. */
 #define COLUMNS 15
+#define COLUMN_DATA 11
 #define COLUMN_MONTH 12
 
 /* So many rows go to the log together. */
 #define BATCH 64
 
 #define JUDGE " workflow_judge"
-#define LOGGED " workflow_logged"
 
 static WfTable log_table = {"transition"};
 static WfTable months[] = {
@@ -53,6 +54,7 @@ static int	n_waiting = 0;
 static int	n_made = 0;			/* slots there are */
 static int	month_waiting = 0;	/* into which they go */
 static MemoryContext memory = NULL; /* of the slots */
+static MemoryContext values_memory = NULL;	/* of what rows that wait hold */
 
 /* --------------------------------------------------------------- a statement */
 
@@ -149,8 +151,12 @@ make_slot(void)
 	if (n_waiting < n_made)
 		return;
 	if (memory == NULL)
+	{
 		memory = AllocSetContextCreate(TopMemoryContext, "wf rows of the log",
 									   ALLOCSET_DEFAULT_SIZES);
+		values_memory = AllocSetContextCreate(memory, "wf values of the log",
+											  ALLOCSET_DEFAULT_SIZES);
+	}
 	relation = open_log(&log_table);
 	caller = MemoryContextSwitchTo(memory);
 	waiting[n_made++] = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(relation)),
@@ -164,18 +170,24 @@ add(const WfLogRow *row)
 {
 	int			month = wf_transaction_month();
 	TupleTableSlot *slot;
+	MemoryContext caller;
 
 	if (n_waiting == BATCH || (n_waiting > 0 && month != month_waiting))
 		wf_item_log_flush();
 	make_slot();
+	if (n_waiting == 0)
+		MemoryContextReset(values_memory);
 	month_waiting = month;
 	slot = waiting[n_waiting];
 	ExecClearTuple(slot);
+	caller = MemoryContextSwitchTo(values_memory);
 	fill(row, slot->tts_values, slot->tts_isnull);
+	if (row->move->event_data != NULL)
+		slot->tts_values[COLUMN_DATA - 1] = datumCopy(slot->tts_values[COLUMN_DATA - 1], false, -1);
+	MemoryContextSwitchTo(caller);
 	slot->tts_values[COLUMN_MONTH - 1] = Int16GetDatum(month);
 	slot->tts_isnull[COLUMN_MONTH - 1] = false;
 	ExecStoreVirtualTuple(slot);
-	ExecMaterializeSlot(slot);
 	n_waiting++;
 }
 
@@ -187,12 +199,15 @@ wf_item_log_flush(void)
 {
 	Relation	relation;
 	int			count = n_waiting;
+	MemoryContext caller;
 
 	if (count == 0)
 		return;
 	n_waiting = 0;
-	relation = open_log(&months[month_waiting - 1]);
+	relation = table_open(wf_table_oid(&months[month_waiting - 1]), NoLock);	/* has been locked */
+	caller = MemoryContextSwitchTo(values_memory);
 	wf_append(relation, waiting, count);
+	MemoryContextSwitchTo(caller);
 	table_close(relation, NoLock);
 }
 
@@ -205,7 +220,6 @@ static bool
 is_watched(const TriggerData *judge)
 {
 	const TriggerDesc *triggers = judge->tg_relation->trigdesc;
-	bool		has_end = false;
 
 	if (!wf_enforced_statement_is_of(RelationGetRelid(judge->tg_relation)) ||
 		wf_item_concerns_constraints(judge->tg_relation, judge->tg_trigslot, judge->tg_newslot))
@@ -215,16 +229,12 @@ is_watched(const TriggerData *judge)
 	{
 		const Trigger *trigger = &triggers->triggers[i];
 
-		if (trigger->tgisinternal || !TRIGGER_FOR_UPDATE(trigger->tgtype) ||
-			!TRIGGER_FOR_AFTER(trigger->tgtype))
-			continue;
-		if (strcmp(trigger->tgname, LOGGED) == 0)
-			has_end = trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN;
-		else if (strcmp(trigger->tgname, JUDGE) != 0)
+		if (!trigger->tgisinternal && TRIGGER_FOR_UPDATE(trigger->tgtype) &&
+			TRIGGER_FOR_AFTER(trigger->tgtype) && strcmp(trigger->tgname, JUDGE) != 0)
 			return true;
 	}
 
-	return !has_end;
+	return false;
 }
 
 /*

@@ -50,6 +50,8 @@ enum
 	COLUMN_KEEPS_EVENTS = 26,
 };
 
+static const WfItem no_item = {0};
+
 static Jsonb *
 result_jsonb(uint64 row, int column)
 {
@@ -210,6 +212,37 @@ read_parent(TupleTableSlot *row, WfItem *item)
 	item->parent_seq = DatumGetInt32(column_datum(row, COLUMN_PARENT_SEQ));
 }
 
+static WfItem *
+read_item(TupleTableSlot *row, TupleTableSlot *old_row, const WfItem *old)
+{
+	WfItem	   *item = palloc0(sizeof(WfItem));
+
+	slot_getallattrs(row);
+	item->item_id = DatumGetInt64(column_datum(row, COLUMN_ITEM_ID));
+	item->workflow = column_text(row, COLUMN_WORKFLOW, old_row, old->workflow);
+	item->version = DatumGetInt32(column_datum(row, COLUMN_VERSION));
+	item->state = column_text(row, COLUMN_STATE, old_row, old->state);
+	item->since = DatumGetTimestampTz(column_datum(row, COLUMN_SINCE));
+	item->seq = DatumGetInt32(column_datum(row, COLUMN_SEQ));
+	item->outcome = column_text(row, COLUMN_OUTCOME, old_row, old->outcome);
+	item->origin = column_text(row, COLUMN_ORIGIN, old_row, old->origin);
+	item->is_paused = !is_null(row, COLUMN_PAUSED_AT);
+	item->priority = DatumGetInt32(column_datum(row, COLUMN_PRIORITY));
+	item->keeps_events = DatumGetBool(column_datum(row, COLUMN_KEEPS_EVENTS));
+	read_parent(row, item);
+	item->received_at = DatumGetTimestampTz(column_datum(row, COLUMN_RECEIVED_AT));
+	item->is_unmoved = item->since == item->received_at;
+
+	return item;
+}
+
+static void
+read_names(TupleTableSlot *row, TupleTableSlot *old_row, const WfItem *old, WfItem *item)
+{
+	item->key = column_text(row, COLUMN_KEY, old_row, old->key);
+	item->submitted_by = column_text(row, COLUMN_SUBMITTED_BY, old_row, old->submitted_by);
+}
+
 /*
  * The item that a row of workflow.item holds, without its data.  Says nothing
  * of a pause of the whole workflow.  old, of the row before, shares the texts
@@ -218,30 +251,47 @@ read_parent(TupleTableSlot *row, WfItem *item)
 WfItem *
 wf_item_from_row(TupleTableSlot *row, TupleTableSlot *old_row, const WfItem *old)
 {
-	static const WfItem none = {0};
-	WfItem	   *item = palloc0(sizeof(WfItem));
+	WfItem	   *item;
 
 	if (old == NULL)
-		old = &none;
-	slot_getallattrs(row);
-	item->item_id = DatumGetInt64(column_datum(row, COLUMN_ITEM_ID));
-	item->workflow = column_text(row, COLUMN_WORKFLOW, old_row, old->workflow);
-	item->version = DatumGetInt32(column_datum(row, COLUMN_VERSION));
-	item->key = column_text(row, COLUMN_KEY, old_row, old->key);
-	item->state = column_text(row, COLUMN_STATE, old_row, old->state);
-	item->since = DatumGetTimestampTz(column_datum(row, COLUMN_SINCE));
-	item->seq = DatumGetInt32(column_datum(row, COLUMN_SEQ));
-	item->outcome = column_text(row, COLUMN_OUTCOME, old_row, old->outcome);
-	item->origin = column_text(row, COLUMN_ORIGIN, old_row, old->origin);
-	item->is_paused = !is_null(row, COLUMN_PAUSED_AT);
-	item->submitted_by = column_text(row, COLUMN_SUBMITTED_BY, old_row, old->submitted_by);
-	item->priority = DatumGetInt32(column_datum(row, COLUMN_PRIORITY));
-	item->keeps_events = DatumGetBool(column_datum(row, COLUMN_KEEPS_EVENTS));
-	read_parent(row, item);
-	item->is_unmoved = item->since ==
-		DatumGetTimestampTz(column_datum(row, COLUMN_RECEIVED_AT));
+		old = &no_item;
+	item = read_item(row, old_row, old);
+	read_names(row, old_row, old, item);
 
 	return item;
+}
+
+/*
+ * The same without what most moves do not ask for, its key and who submitted it.
+ */
+WfItem *
+wf_item_brief_from_row(TupleTableSlot *row)
+{
+	return read_item(row, NULL, &no_item);
+}
+
+void
+wf_item_complete_from_row(TupleTableSlot *row, WfItem *item)
+{
+	read_names(row, NULL, &no_item, item);
+}
+
+/*
+ * The item before it was moved to what new says; nothing but state, since and seq
+ * is another one.
+ */
+WfItem *
+wf_item_before(const WfItem *new, const WfItemBefore *before)
+{
+	WfItem	   *old = palloc(sizeof(WfItem));
+
+	*old = *new;
+	old->state = TextDatumGetCString(before->state);
+	old->since = before->since;
+	old->seq = before->seq;
+	old->is_unmoved = old->since == new->received_at;
+
+	return old;
 }
 
 /*

@@ -31,13 +31,13 @@ typedef struct Change
 {
 	WfItem	   *old;
 	WfItem	   *new;
+	bool		only_moved;		/* they differ in state, since and seq at most */
 } Change;
 
 bool
 wf_item_is_own_trigger(const char *name)
 {
-	return strcmp(name, "~workflow_stamp") == 0 || strcmp(name, " workflow_judge") == 0 ||
-		strcmp(name, " workflow_logged") == 0;
+	return strcmp(name, "~workflow_stamp") == 0 || strcmp(name, " workflow_judge") == 0;
 }
 
 static TriggerData *
@@ -60,28 +60,57 @@ require_update_trigger(FunctionCallInfo fcinfo)
 static Change
 read_change(const TriggerData *trigger)
 {
+	WfItemBefore before;
 	Change		change;
 
-	change.old = wf_item_from_row(trigger->tg_trigslot, NULL, NULL);
-	change.new = wf_item_from_row(trigger->tg_newslot, trigger->tg_trigslot, change.old);
+	change.only_moved = wf_item_is_only_moved(trigger, &before);
+	if (change.only_moved)
+	{
+		change.new = wf_item_brief_from_row(trigger->tg_newslot);
+		change.old = wf_item_before(change.new, &before);
+	}
+	else
+	{
+		change.old = wf_item_from_row(trigger->tg_trigslot, NULL, NULL);
+		change.new = wf_item_from_row(trigger->tg_newslot, trigger->tg_trigslot, change.old);
+	}
 
 	return change;
+}
+
+/*
+ * Reads what a row that is only moved was not asked for yet.
+ */
+static void
+complete(const TriggerData *trigger, Change *change)
+{
+	if (!change->only_moved || change->new->key != NULL)
+		return;
+	wf_item_complete_from_row(trigger->tg_newslot, change->new);
+	change->old->key = change->new->key;
+	change->old->submitted_by = change->new->submitted_by;
 }
 
 /*
  * Refuses a change of what only a transition sets.
  */
 static void
-require_untouched_stamps(const Change *change)
+require_untouched_stamps(const TriggerData *trigger, Change *change)
 {
+	const char *touched = NULL;
+
 	if (change->old->seq != change->new->seq)
-		wf_item_refuse_hand_change(change->old, "seq");
-	if (change->old->since != change->new->since)
-		wf_item_refuse_hand_change(change->old, "since");
-	if (!wf_same_text(change->old->outcome, change->new->outcome))
-		wf_item_refuse_hand_change(change->old, "outcome");
-	if (!wf_same_text(change->old->origin, change->new->origin))
-		wf_item_refuse_hand_change(change->old, "origin");
+		touched = "seq";
+	else if (change->old->since != change->new->since)
+		touched = "since";
+	else if (!wf_same_text(change->old->outcome, change->new->outcome))
+		touched = "outcome";
+	else if (!wf_same_text(change->old->origin, change->new->origin))
+		touched = "origin";
+	if (touched == NULL)
+		return;
+	complete(trigger, change);
+	wf_item_refuse_hand_change(change->old, touched);
 }
 
 /*
@@ -110,19 +139,29 @@ carries_out(const Change *change, const WfActiveMove *active)
 }
 
 /*
+ * What the new row must say but for its time.
+ */
+static void
+expected_marks(const WfItem *old, const WfState *from, const WfState *to,
+			   const WfMigration *migration, WfItem *stamps)
+{
+	stamps->seq = old->seq + 1;
+	stamps->outcome = to->outcome;
+	stamps->origin = migration != NULL ? migration->origin :
+		to->kind == WF_ACTIVITY_EXCEPTION && from->kind != WF_ACTIVITY_EXCEPTION ?
+		from->name : old->origin;
+}
+
+/*
  * What the new row must say, given the states on both sides.
  */
 void
 wf_item_expected_stamps(const WfItem *old, const WfState *from, const WfState *to,
 						const WfMigration *migration, WfItem *stamps)
 {
-	stamps->seq = old->seq + 1;
+	expected_marks(old, from, to, migration, stamps);
 	stamps->since = migration != NULL && (migration->keeps || migration->start_at != 0) ?
 		old->since : wf_now();
-	stamps->outcome = to->outcome;
-	stamps->origin = migration != NULL ? migration->origin :
-		to->kind == WF_ACTIVITY_EXCEPTION && from->kind != WF_ACTIVITY_EXCEPTION ?
-		from->name : old->origin;
 }
 
 static void
@@ -193,7 +232,7 @@ wf_item_stamp(PG_FUNCTION_ARGS)
 
 	if (change.new->state == NULL)
 		return PointerGetDatum(trigger->tg_newtuple);	/* NOT NULL refuses it */
-	require_untouched_stamps(&change);
+	require_untouched_stamps(trigger, &change);
 	if (!carries_out(&change, active))
 		active = NULL;
 	if (active == NULL && strcmp(change.old->state, change.new->state) == 0)
@@ -214,6 +253,10 @@ wf_item_stamp(PG_FUNCTION_ARGS)
 			return PointerGetDatum(trigger->tg_newtuple);
 	}
 	wf_item_expected_stamps(change.old, from, to, active == NULL ? NULL : active->migration, &stamps);
+	if (wf_same_text(change.new->outcome, stamps.outcome) &&
+		wf_same_text(change.new->origin, stamps.origin) &&
+		wf_item_stamp_in_place(trigger, stamps.seq, stamps.since))
+		return PointerGetDatum(trigger->tg_newtuple);
 
 	return PointerGetDatum(stamp(trigger, &stamps));
 }
@@ -223,7 +266,7 @@ has_stamps(const Change *change, const WfState *from, const WfState *to)
 {
 	WfItem		stamps = {0};
 
-	wf_item_expected_stamps(change->old, from, to, NULL, &stamps);
+	expected_marks(change->old, from, to, NULL, &stamps);
 
 	return change->new->seq == stamps.seq &&
 		wf_same_text(change->new->outcome, stamps.outcome) &&
@@ -235,7 +278,7 @@ require_stamps(const Change *change, const WfActiveMove *move)
 {
 	WfItem		stamps = {0};
 
-	wf_item_expected_stamps(change->old, move->from, move->to, move->migration, &stamps);
+	expected_marks(change->old, move->from, move->to, move->migration, &stamps);
 	if (change->new->seq != stamps.seq)
 		wf_item_refuse_hand_change(change->old, "seq");
 	if (!wf_same_text(change->new->outcome, stamps.outcome))
@@ -354,6 +397,13 @@ judge_and_carry_out(const TriggerData *trigger, const Change *change,
 		hand_back(active, after);
 }
 
+static bool
+has_hand_changes(const TriggerData *trigger, const Change *change, Jsonb *intended)
+{
+	return !(change->only_moved && intended == NULL) &&
+		wf_item_has_hand_changes(trigger, change->old, change->new, intended);
+}
+
 /*
  * Carries a move out of which nothing follows but its row of the log: most
  * direct updates of items that are moved by hand, and events that lead from one
@@ -362,7 +412,7 @@ judge_and_carry_out(const TriggerData *trigger, const Change *change,
  * do, or something to refuse.
  */
 static bool
-carry_out_quietly(const TriggerData *trigger, const Change *change, WfActiveMove *active)
+carry_out_quietly(const TriggerData *trigger, Change *change, WfActiveMove *active)
 {
 	WfActiveMove direct = {0};
 	WfMove		move = {0};
@@ -381,7 +431,7 @@ carry_out_quietly(const TriggerData *trigger, const Change *change, WfActiveMove
 		!wf_item_enters_quietly(change->new, judged->to) ||
 		!has_stamps(change, judged->from, judged->to) ||
 		is_superseded(trigger->tg_newtuple) ||
-		wf_item_has_hand_changes(trigger, change->old, change->new, judged->move->data) ||
+		has_hand_changes(trigger, change, judged->move->data) ||
 		!wf_item_log_is_plain())
 		return false;
 
@@ -392,6 +442,7 @@ carry_out_quietly(const TriggerData *trigger, const Change *change, WfActiveMove
 	if (active == NULL)
 		return true;
 	active->judged = true;
+	complete(trigger, change);
 	change->new->is_paused = active->item->is_paused;
 	change->new->data = wf_item_data_from_row(trigger->tg_newslot);
 	hand_back(active, change->new);
@@ -409,6 +460,7 @@ carry_out_as_owner(const TriggerData *trigger, Change *change, WfActiveMove *act
 	WfCaller	caller;
 
 	wf_item_log_flush();
+	complete(trigger, change);
 	wf_enter_owner(&caller);
 	SPI_connect();
 	change->new->data = wf_item_data_from_row(trigger->tg_newslot);
@@ -423,29 +475,22 @@ carry_out_as_owner(const TriggerData *trigger, Change *change, WfActiveMove *act
 PG_FUNCTION_INFO_V1(wf_item_judge);
 
 /*
- * AFTER UPDATE: judges the row as stored; a move leaves, logs and enters.  After
- * the whole statement it completes the log.
+ * AFTER UPDATE: judges the row as stored; a move leaves, logs and enters.
  */
 Datum
 wf_item_judge(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger;
-	Change		change;
-	WfActiveMove *active;
-	bool		is_move;
+	TriggerData *trigger = require_update_trigger(fcinfo);
+	Change		change = read_change(trigger);
+	WfActiveMove *active = pending_move(&change);
+	bool		is_move = active != NULL || strcmp(change.old->state, change.new->state) != 0;
 
-	if (CALLED_AS_TRIGGER(fcinfo) &&
-		TRIGGER_FIRED_FOR_STATEMENT(((TriggerData *) fcinfo->context)->tg_event))
+	if (!(is_move && change.only_moved))
 	{
-		wf_item_log_flush();
-		return PointerGetDatum(NULL);
+		complete(trigger, &change);
+		if (!wf_item_judge_columns(trigger, change.old, is_move))
+			return PointerGetDatum(NULL);
 	}
-	trigger = require_update_trigger(fcinfo);
-	change = read_change(trigger);
-	active = pending_move(&change);
-	is_move = active != NULL || strcmp(change.old->state, change.new->state) != 0;
-	if (!wf_item_judge_columns(trigger, change.old, is_move))
-		return PointerGetDatum(NULL);
 	if (!is_move || !carry_out_quietly(trigger, &change, active))
 		carry_out_as_owner(trigger, &change, active, is_move);
 

@@ -98,7 +98,7 @@ store(WfTable *into, const WfNote *notes, const WfAttemptNote *attempts, int cou
 	int			n_rows = Min(count, BATCH);
 
 	for (int i = 0; i < n_rows; i++)
-		rows[i] = MakeSingleTupleTableSlot(RelationGetDescr(table), &TTSOpsVirtual);
+		rows[i] = MakeSingleTupleTableSlot(RelationGetDescr(table), &TTSOpsHeapTuple);
 	for (int first = 0; first < count; first += BATCH)
 	{
 		int			n = Min(BATCH, count - first);

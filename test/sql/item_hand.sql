@@ -212,4 +212,12 @@ END $$;
 SELECT pg_temp.hint($$SELECT workflow.send('pay:8', 'fly')$$);
 SELECT pg_temp.hint($$UPDATE workflow.item SET state = 'PAID' WHERE key = '8'$$);
 
+-- a column that somebody has added is not changed by hand; when it was dropped, nobody minds it
+ALTER TABLE workflow.item ADD COLUMN note text DEFAULT 'none';
+\set VERBOSITY terse
+UPDATE workflow.item SET note = 'x' WHERE key = '8';
+\set VERBOSITY default
+ALTER TABLE workflow.item DROP COLUMN note;
+UPDATE workflow.item SET state = 'PARK' WHERE key = '8';
+
 SELECT i.key, v.problem FROM workflow.item AS i, workflow.verify(i.item_id) AS v WHERE NOT v.ok;
