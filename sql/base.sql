@@ -40,17 +40,27 @@ $$;
 COMMENT ON FUNCTION workflow._item_id(text) IS
   'Inner: the id of the item that a text names, workflow:key or digits; WF012 when there is none';
 
+-- The public function is found in the statement by which src/base/invoke.c calls its inner one.
 CREATE FUNCTION workflow._require_given(is_given boolean, name text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  stack text;
+  function text;
 BEGIN
   IF NOT is_given THEN
-    RAISE EXCEPTION 'argument "%" must not be null', name USING ERRCODE = 'null_value_not_allowed';
+    GET DIAGNOSTICS stack = PG_CONTEXT;
+    function := 'workflow.' || (regexp_match(stack, 'SELECT \* FROM workflow\._(\w+)\(\$1'))[1];
+    RAISE EXCEPTION 'argument "%" must not be null', name
+      USING ERRCODE = 'null_value_not_allowed',
+            DETAIL = format('%s was called with null for it, or without it.', coalesce(function || '()', 'A function')),
+            HINT = format('Give it a value; \df %s shows the arguments.',
+                          coalesce(function, 'workflow.*'));
   END IF;
 END
 $$;
 COMMENT ON FUNCTION workflow._require_given(boolean, text) IS
-  'Inner: raises 22004 for an argument that is null';
+  'Inner: raises 22004 for an argument that is null, and says of which function';
 
 CREATE FUNCTION workflow._did_you_mean(word text, names text[]) RETURNS text
 LANGUAGE C STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'wf_sql_did_you_mean';

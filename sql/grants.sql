@@ -92,13 +92,15 @@ BEGIN
   IF NOT pg_has_role(caller, owner, 'USAGE') THEN
     RAISE EXCEPTION 'permission denied to grant the privileges of pg_workflow'
       USING ERRCODE = 'insufficient_privilege',
-            DETAIL = format('Role "%s" is neither a superuser nor "%s", who owns the extension.', caller, owner);
+            DETAIL = format('Role "%s" is neither a superuser nor "%s", who owns the extension.', caller, owner),
+            HINT = format('Call it as "%s", or as a superuser.', owner);
   END IF;
   PERFORM workflow._require_given(role IS NOT NULL, 'role');
   PERFORM workflow._require_given(kind IS NOT NULL, 'kind');
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role) THEN
     RAISE EXCEPTION 'role "%" does not exist', role
       USING ERRCODE = 'undefined_object',
+            DETAIL = format('The grants of kind "%s" are given to a role of this server.', kind),
             HINT = format('CREATE ROLE %I;', role);
   END IF;
   IF NOT EXISTS (SELECT FROM workflow._role_kinds() AS k WHERE k.kind = kind) THEN

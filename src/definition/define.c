@@ -246,9 +246,9 @@ lock_draft(const char *caller, const char *workflow)
 		.argtypes = {TEXTOID, TEXTOID},
 		.sql = "SELECT d.document FROM workflow._lock_draft($1, $2) AS d",
 	};
-	Datum		values[2] = {CStringGetTextDatum(caller), wf_text_datum(workflow)};
+	Datum		values[2] = {CStringGetTextDatum(caller), CStringGetTextDatum(workflow)};
 
-	wf_plan_execute(&plan, values, workflow == NULL ? " n" : NULL);
+	wf_plan_execute(&plan, values, NULL);
 
 	return wf_result_text(0, 1);
 }
@@ -270,9 +270,16 @@ drop_draft(const char *workflow)
 }
 
 static char *
-draft_of_call(FunctionCallInfo fcinfo)
+draft_of_call(FunctionCallInfo fcinfo, const char *function)
 {
-	return PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"name\" must not be null"),
+				 errdetail("workflow.%s() was called with null for it, or without it.", function),
+				 errhint("SELECT workflow FROM workflow.drafts; shows the drafts that there are.")));
+
+	return text_to_cstring(PG_GETARG_TEXT_PP(0));
 }
 
 /*
@@ -282,7 +289,7 @@ draft_of_call(FunctionCallInfo fcinfo)
  */
 WF_PUBLIC_FUNCTION(wf_publish)
 {
-	char	   *workflow = draft_of_call(fcinfo);
+	char	   *workflow = draft_of_call(fcinfo, "publish");
 	char	   *definer = wf_role_name(GetUserId());
 	Datum		search_path = search_path_of_caller();
 	MemoryContext callers_context = CurrentMemoryContext;
@@ -305,7 +312,7 @@ WF_PUBLIC_FUNCTION(wf_publish)
  */
 WF_PUBLIC_FUNCTION(wf_discard_draft)
 {
-	char	   *workflow = draft_of_call(fcinfo);
+	char	   *workflow = draft_of_call(fcinfo, "discard_draft");
 	char	   *role = wf_role_name(GetUserId());
 	WfCaller	caller;
 

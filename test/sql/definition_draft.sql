@@ -90,6 +90,7 @@ SELECT workflow, created_by, changed_by FROM workflow.drafts;
 SELECT workflow.discard_draft('order');
 SELECT workflow.discard_draft('order');
 SELECT workflow.publish(NULL);
+SELECT workflow.discard_draft(NULL);
 RESET ROLE;
 -- a role of the same name later is another one
 SET ROLE regress_stranger;
