@@ -101,15 +101,15 @@ $$;
 COMMENT ON FUNCTION workflow._diagram_arrows(json) IS
   'Inner: the transitions of a document as a diagram shows them';
 
--- How many live items of a version stand in each state.
+-- How many live items of a version stand in each state; the view comes later.
 CREATE FUNCTION workflow._live_counts(name text, version int) RETURNS jsonb
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT coalesce(jsonb_object_agg(c.state, c.items), '{}')
-  FROM (SELECT i.state, count(*) AS items FROM workflow.item AS i
-        WHERE i.workflow = name AND i.version = _live_counts.version AND i.outcome IS NULL
-        GROUP BY i.state) AS c
+BEGIN
+  RETURN (SELECT coalesce(jsonb_object_agg(f.state, f.items), '{}') FROM workflow._state_figures AS f
+          WHERE f.workflow = name AND f.version = _live_counts.version AND f.outcome IS NULL AND f.items <> 0);
+END
 $$;
 COMMENT ON FUNCTION workflow._live_counts(text, int) IS
   'Inner: how many items of a version that have not ended stand in each state';
