@@ -77,6 +77,35 @@ $$;
 COMMENT ON FUNCTION workflow._name_hint(text, text[]) IS
   'Inner: for a HINT: the name that may have been meant by a word, or all there are';
 
+-- The names that there are of a kind of thing; the tables come later.
+CREATE FUNCTION workflow._names_of(kind text) RETURNS text[] LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  CASE kind
+    WHEN 'workflow' THEN RETURN ARRAY(SELECT w.workflow FROM workflow.workflow AS w ORDER BY 1 LIMIT 1000);
+    WHEN 'draft' THEN RETURN ARRAY(SELECT d.workflow FROM workflow.draft AS d ORDER BY 1 LIMIT 1000);
+    WHEN 'queue' THEN RETURN ARRAY(SELECT q.queue FROM workflow.queue AS q ORDER BY 1 LIMIT 1000);
+    WHEN 'source' THEN RETURN ARRAY(SELECT s.source FROM workflow.source AS s WHERE s.dropped_at IS NULL ORDER BY 1 LIMIT 1000);
+    WHEN 'role' THEN RETURN ARRAY(SELECT r.rolname::text FROM pg_roles AS r ORDER BY 1 LIMIT 1000);
+    WHEN 'endpoint' THEN
+      RETURN ARRAY(SELECT s.srvname::text FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw
+                   WHERE w.fdwname = 'workflow_http' ORDER BY 1 LIMIT 1000);
+  END CASE;
+END
+$$;
+COMMENT ON FUNCTION workflow._names_of(text) IS
+  'Inner: the workflows, drafts, queues, sources, roles or endpoints that there are';
+
+CREATE FUNCTION workflow._nearest(kind text, word text) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce(initcap(left(d.hint, 1)) || substr(d.hint, 2) || ' ', '')
+  FROM workflow._did_you_mean(coalesce(word, ''), workflow._names_of(kind)) AS d (hint)
+$$;
+COMMENT ON FUNCTION workflow._nearest(text, text) IS
+  'Inner: begins a HINT about a name that is not known with the one that may have been meant; empty when none is near';
+
 -- Since when something is paused stays as it is, but the reason that was given last counts.
 CREATE FUNCTION workflow._is_new_pause(paused_at timestamptz, given text, reason text) RETURNS boolean
 LANGUAGE sql IMMUTABLE

@@ -63,7 +63,7 @@ BEGIN
       USING ERRCODE = 'WF012',
             DETAIL = coalesce((SELECT 'Drafts that there are: ' || string_agg(d.workflow, ', ' ORDER BY d.workflow) || '.'
                                FROM workflow.draft AS d), 'There is no draft at all.'),
-            HINT = format('SELECT workflow.new(%L, ''FIRST_STATE'') begins one.', name);
+            HINT = workflow._nearest('draft', name) || format('SELECT workflow.new(%L, ''FIRST_STATE'') begins one.', name);
   END IF;
   RETURN found_draft;
 END

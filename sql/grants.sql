@@ -102,13 +102,14 @@ BEGIN
     RAISE EXCEPTION 'role "%" does not exist', role
       USING ERRCODE = 'undefined_object',
             DETAIL = format('The grants of kind "%s" are given to a role of this server.', kind),
-            HINT = format('CREATE ROLE %I;', role);
+            HINT = workflow._nearest('role', role) || format('CREATE ROLE %I;', role);
   END IF;
   IF NOT EXISTS (SELECT FROM workflow._role_kinds() AS k WHERE k.kind = kind) THEN
     RAISE EXCEPTION 'unknown kind of role "%"', kind
       USING ERRCODE = 'invalid_parameter_value',
             DETAIL = format('The kinds are: %s.', kinds),
-            HINT = format('SELECT workflow.grant_role(%L, ''monitor'');', role);
+            HINT = coalesce('D' || substr(workflow._did_you_mean(kind, ARRAY(SELECT k.kind FROM workflow._role_kinds() AS k)), 2) || ' ', '')
+              || format('SELECT workflow.grant_role(%L, ''monitor'');', role);
   END IF;
   PERFORM workflow._grant_kind(role, kind);
   PERFORM workflow._note(caller, 'grant_role', NULL::bigint, 'role:' || role, NULL::text,

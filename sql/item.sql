@@ -421,7 +421,7 @@ BEGIN
     RAISE EXCEPTION 'workflow "%" does not exist', name
       USING ERRCODE = 'WF012',
             DETAIL = 'No version of it was ever defined.',
-            HINT = 'SELECT DISTINCT workflow FROM workflow.state_stats shows those that have items.';
+            HINT = workflow._nearest('workflow', name) || 'SELECT DISTINCT workflow FROM workflow.state_stats shows those that have items.';
   END IF;
   RETURN found_workflow;
 END
