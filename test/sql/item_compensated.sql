@@ -48,6 +48,14 @@ SELECT ok FROM workflow.verify('trip:7');
 SELECT count(*) AS timers FROM workflow.timer;
 ROLLBACK;
 
+-- nobody says so beforehand
+BEGIN;
+SELECT FROM workflow.submit('trip', '{"id": 7}');
+\set VERBOSITY terse
+SELECT workflow.send('trip:7', 'compensated');
+\set VERBOSITY default
+ROLLBACK;
+
 -- one that comes when all is taken back already does not stay, nor one that had nothing to take back
 BEGIN;
 CALL begin_trip();
