@@ -46,17 +46,27 @@ $$;
 COMMENT ON FUNCTION workflow._item_id(text) IS
   'Inner: the id of the item that a text names, workflow:key or digits; WF012 when there is none';
 
+-- The public function is found in the statement by which src/base/invoke.c calls its inner one.
 CREATE FUNCTION workflow._require_given(is_given boolean, name text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  stack text;
+  function text;
 BEGIN
   IF NOT is_given THEN
-    RAISE EXCEPTION 'argument "%" must not be null', name USING ERRCODE = 'null_value_not_allowed';
+    GET DIAGNOSTICS stack = PG_CONTEXT;
+    function := 'workflow.' || (regexp_match(stack, 'SELECT \* FROM workflow\._(\w+)\(\$1'))[1];
+    RAISE EXCEPTION 'argument "%" must not be null', name
+      USING ERRCODE = 'null_value_not_allowed',
+            DETAIL = format('%s was called with null for it, or without it.', coalesce(function || '()', 'A function')),
+            HINT = format('Give it a value; \df %s shows the arguments.',
+                          coalesce(function, 'workflow.*'));
   END IF;
 END
 $$;
 COMMENT ON FUNCTION workflow._require_given(boolean, text) IS
-  'Inner: raises 22004 for an argument that is null';
+  'Inner: raises 22004 for an argument that is null, and says of which function';
 
 CREATE FUNCTION workflow._did_you_mean(word text, names text[]) RETURNS text
 LANGUAGE C STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'wf_sql_did_you_mean';
@@ -72,6 +82,35 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._name_hint(text, text[]) IS
   'Inner: for a HINT: the name that may have been meant by a word, or all there are';
+
+-- The names that there are of a kind of thing; the tables come later.
+CREATE FUNCTION workflow._names_of(kind text) RETURNS text[] LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  CASE kind
+    WHEN 'workflow' THEN RETURN ARRAY(SELECT w.workflow FROM workflow.workflow AS w ORDER BY 1 LIMIT 1000);
+    WHEN 'draft' THEN RETURN ARRAY(SELECT d.workflow FROM workflow.draft AS d ORDER BY 1 LIMIT 1000);
+    WHEN 'queue' THEN RETURN ARRAY(SELECT q.queue FROM workflow.queue AS q ORDER BY 1 LIMIT 1000);
+    WHEN 'source' THEN RETURN ARRAY(SELECT s.source FROM workflow.source AS s WHERE s.dropped_at IS NULL ORDER BY 1 LIMIT 1000);
+    WHEN 'role' THEN RETURN ARRAY(SELECT r.rolname::text FROM pg_roles AS r ORDER BY 1 LIMIT 1000);
+    WHEN 'endpoint' THEN
+      RETURN ARRAY(SELECT s.srvname::text FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw
+                   WHERE w.fdwname = 'workflow_http' ORDER BY 1 LIMIT 1000);
+  END CASE;
+END
+$$;
+COMMENT ON FUNCTION workflow._names_of(text) IS
+  'Inner: the workflows, drafts, queues, sources, roles or endpoints that there are';
+
+CREATE FUNCTION workflow._nearest(kind text, word text) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce(initcap(left(d.hint, 1)) || substr(d.hint, 2) || ' ', '')
+  FROM workflow._did_you_mean(coalesce(word, ''), workflow._names_of(kind)) AS d (hint)
+$$;
+COMMENT ON FUNCTION workflow._nearest(text, text) IS
+  'Inner: begins a HINT about a name that is not known with the one that may have been meant; empty when none is near';
 
 -- Since when something is paused stays as it is, but the reason that was given last counts.
 CREATE FUNCTION workflow._is_new_pause(paused_at timestamptz, given text, reason text) RETURNS boolean

@@ -44,7 +44,13 @@ BEGIN
                          WHERE p.proname = parts[cardinality(parts)] AND (cardinality(parts) = 1 OR n.nspname = parts[1])
                          ORDER BY p.oid LIMIT 3) AS o (name)
                    HAVING count(*) > 0), '');
-    hint := format('create it: CREATE FUNCTION %s(item_id bigint, data jsonb) RETURNS jsonb', name);
+    hint := coalesce(workflow._did_you_mean(name, ARRAY(
+        SELECT CASE cardinality(parts) WHEN 1 THEN quote_ident(p.proname) ELSE format('%I.%I', n.nspname, p.proname) END
+        FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+        WHERE p.proargtypes = ARRAY['bigint'::regtype, 'jsonb'::regtype]::oidvector AND p.prorettype = 'jsonb'::regtype
+          AND p.prokind = 'f' AND n.nspname NOT LIKE 'pg\_%' AND (cardinality(parts) = 2 OR n.nspname = ANY (path))
+        ORDER BY 1 LIMIT 1000)),
+      format('create it: CREATE FUNCTION %s(item_id bigint, data jsonb) RETURNS jsonb', name));
   ELSIF func.prorettype <> 'jsonb'::regtype OR func.proretset OR func.prokind <> 'f' THEN
     problem := format('function %s(bigint, jsonb) does not return one jsonb', name);
     hint := 'let it return its result as jsonb';

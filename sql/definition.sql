@@ -273,7 +273,7 @@ BEGIN
                 THEN format('SELECT version, active FROM workflow.versions WHERE workflow = %L; shows them, to operators, designers and monitors.', name)
               WHEN EXISTS (SELECT FROM workflow.draft AS d WHERE d.workflow = name)
                 THEN format('There is a draft of it: SELECT * FROM workflow.publish(%L); makes it a version.', name)
-              ELSE 'SELECT workflow, version, active FROM workflow.versions; shows what there is, to operators, designers and monitors.' END;
+              ELSE workflow._nearest('workflow', name) || 'SELECT workflow, version, active FROM workflow.versions; shows what there is, to operators, designers and monitors.' END;
   END IF;
   RETURN stored;
 END

@@ -101,15 +101,15 @@ $$;
 COMMENT ON FUNCTION workflow._diagram_arrows(json) IS
   'Inner: the transitions of a document as a diagram shows them';
 
--- How many live items of a version stand in each state.
+-- How many live items of a version stand in each state; the view comes later.
 CREATE FUNCTION workflow._live_counts(name text, version int) RETURNS jsonb
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT coalesce(jsonb_object_agg(c.state, c.items), '{}')
-  FROM (SELECT i.state, count(*) AS items FROM workflow.item AS i
-        WHERE i.workflow = name AND i.version = _live_counts.version AND i.outcome IS NULL
-        GROUP BY i.state) AS c
+BEGIN
+  RETURN (SELECT coalesce(jsonb_object_agg(f.state, f.items), '{}') FROM workflow._state_figures AS f
+          WHERE f.workflow = name AND f.version = _live_counts.version AND f.outcome IS NULL AND f.items <> 0);
+END
 $$;
 COMMENT ON FUNCTION workflow._live_counts(text, int) IS
   'Inner: how many items of a version that have not ended stand in each state';
@@ -269,29 +269,36 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.diagram(text, int, text, boolean) IS
   'The picture of a version of a workflow, by default the latest, as mermaid, dot or svg; live shows how many items stand where';
 
-CREATE FUNCTION workflow._diagram(caller text, name text, version int, format text, live boolean) RETURNS text
+CREATE FUNCTION workflow._draw(document json, title text, format text, counts jsonb) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-  stored workflow.definition;
-  counts jsonb;
 BEGIN
   IF format IS NULL OR format NOT IN ('mermaid', 'dot', 'svg') THEN
     RAISE EXCEPTION 'diagram format "%" is not supported', format
       USING ERRCODE = 'feature_not_supported',
             DETAIL = 'Diagrams are written as mermaid, dot or svg.',
-            HINT = pg_catalog.format('SELECT workflow.diagram(%L, format => ''svg'')', name);
-  END IF;
-  stored := workflow._definition(name, version);
-  IF live THEN
-    counts := workflow._live_counts(name, stored.version);
+            HINT = 'Write format => ''svg'', or leave it out for mermaid.';
   END IF;
   RETURN CASE format
-    WHEN 'mermaid' THEN workflow._mermaid(stored.document, counts)
-    WHEN 'dot' THEN workflow._dot(stored.document, counts)
-    ELSE workflow._draw_svg(workflow._picture(stored.document, pg_catalog.format('%s, version %s', name, stored.version), counts))
+    WHEN 'mermaid' THEN workflow._mermaid(document, counts)
+    WHEN 'dot' THEN workflow._dot(document, counts)
+    ELSE workflow._draw_svg(workflow._picture(document, title, counts))
   END;
+END
+$$;
+COMMENT ON FUNCTION workflow._draw(json, text, text, jsonb) IS
+  'Inner: the picture of a document in a format';
+
+CREATE FUNCTION workflow._diagram(caller text, name text, version int, format text, live boolean) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  stored workflow.definition := workflow._definition(name, version);
+BEGIN
+  RETURN workflow._draw(stored.document, pg_catalog.format('%s, version %s', name, stored.version), format,
+                        CASE WHEN live THEN workflow._live_counts(name, stored.version) END);
 END
 $$;
 COMMENT ON FUNCTION workflow._diagram(text, text, int, text, boolean) IS

@@ -51,6 +51,25 @@ COMMENT ON FUNCTION workflow._json_put(json, text[], json) IS
 
 -- ------------------------------------------------------------------- the row
 
+CREATE FUNCTION workflow._draft(name text) RETURNS workflow.draft LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  found_draft workflow.draft;
+BEGIN
+  SELECT d.* INTO found_draft FROM workflow.draft AS d WHERE d.workflow = name;
+  IF found_draft.workflow IS NULL THEN
+    RAISE EXCEPTION 'there is no draft of workflow "%"', name
+      USING ERRCODE = 'WF012',
+            DETAIL = coalesce((SELECT 'Drafts that there are: ' || string_agg(d.workflow, ', ' ORDER BY d.workflow) || '.'
+                               FROM workflow.draft AS d), 'There is no draft at all.'),
+            HINT = workflow._nearest('draft', name) || format('SELECT workflow.new(%L, ''FIRST_STATE'') begins one.', name);
+  END IF;
+  RETURN found_draft;
+END
+$$;
+COMMENT ON FUNCTION workflow._draft(text) IS 'Inner: a draft; WF012 when there is none';
+
 -- The draft, locked, for who may write it.
 CREATE FUNCTION workflow._lock_draft(caller text, name text) RETURNS workflow.draft LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -62,11 +81,7 @@ BEGIN
   PERFORM workflow._require_given(name IS NOT NULL, 'workflow');
   SELECT d.* INTO found_draft FROM workflow.draft AS d WHERE d.workflow = name FOR UPDATE;
   IF found_draft.workflow IS NULL THEN
-    RAISE EXCEPTION 'there is no draft of workflow "%"', name
-      USING ERRCODE = 'WF012',
-            DETAIL = coalesce((SELECT 'Drafts that there are: ' || string_agg(d.workflow, ', ' ORDER BY d.workflow) || '.'
-                               FROM workflow.draft AS d), 'There is no draft at all.'),
-            HINT = format('SELECT workflow.new(%L, ''FIRST_STATE'') begins one.', name);
+    found_draft := workflow._draft(name);
   END IF;
   SELECT r.rolname INTO owner FROM pg_roles AS r WHERE r.oid = found_draft.created_oid;
   IF NOT (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = caller)
@@ -84,6 +99,26 @@ END
 $$;
 COMMENT ON FUNCTION workflow._lock_draft(text, text) IS
   'Inner: locks a draft and reads it, for members of the role that began it; WF012 when there is none';
+
+-- Whose rights a version has that comes from a draft.
+CREATE FUNCTION workflow._draft_definer(draft workflow.draft) RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  definer text := (SELECT r.rolname FROM pg_roles AS r WHERE r.oid = draft.created_oid);
+BEGIN
+  IF definer IS NULL THEN
+    RAISE EXCEPTION 'nobody is there who would be the definer of workflow "%"', draft.workflow
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = format('A draft becomes a version of the role that began it. Role "%s" was dropped; one of the same name is another role.',
+                            draft.created_by),
+            HINT = format('A superuser says whose it is: UPDATE workflow.draft SET created_by = ''...'' WHERE workflow = %L', draft.workflow);
+  END IF;
+  RETURN definer;
+END
+$$;
+COMMENT ON FUNCTION workflow._draft_definer(workflow.draft) IS
+  'Inner: the role that is the definer when a draft is published: who began it';
 
 -- Raises WF006 for what is wrong within a part and no other part can mend.
 CREATE FUNCTION workflow._require_part(caller text, document json, path text[]) RETURNS void LANGUAGE plpgsql
@@ -140,6 +175,26 @@ COMMENT ON FUNCTION workflow._edit_draft(text, text, text[], json, boolean) IS
 
 -- --------------------------------------------------------------------- begin
 
+-- The members of options, in their order, none of them twice.
+CREATE FUNCTION workflow._options(options json, OUT key text, OUT value json) RETURNS SETOF record LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  twice text := (SELECT min(o.key) FROM (SELECT k.key FROM json_object_keys(coalesce(options, '{}')) AS k (key)
+                                         GROUP BY k.key HAVING count(*) > 1) AS o);
+BEGIN
+  IF twice IS NOT NULL THEN
+    RAISE EXCEPTION 'options say "%" twice', twice
+      USING ERRCODE = 'WF006',
+            DETAIL = 'Only one of them could be kept.',
+            HINT = 'Leave one out; nothing was written.';
+  END IF;
+  RETURN QUERY SELECT o.key, o.value FROM json_each(coalesce(options, '{}')) WITH ORDINALITY AS o ORDER BY o.ordinality;
+END
+$$;
+COMMENT ON FUNCTION workflow._options(json) IS
+  'Inner: the members of options, in their order; refuses one that is there twice';
+
 CREATE FUNCTION workflow._first_document(name text, initial text, options json, from_version int) RETURNS json LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -156,15 +211,7 @@ BEGIN
   IF initial IS NOT NULL THEN
     document := workflow._json_put(document, '{initial}', to_json(initial));
   END IF;
-  FOR option IN SELECT o.key, o.value, count(*) OVER (PARTITION BY o.key) > 1 AS is_double
-    FROM json_each(coalesce(options, '{}')) WITH ORDINALITY AS o ORDER BY o.ordinality
-  LOOP
-    IF option.is_double THEN
-      RAISE EXCEPTION 'options say "%" twice', option.key
-        USING ERRCODE = 'WF006',
-              DETAIL = 'Only one of them could be kept.',
-              HINT = 'Leave one out; nothing was written.';
-    END IF;
+  FOR option IN SELECT * FROM workflow._options(options) LOOP
     IF option.key IN ('workflow', 'initial') THEN
       RAISE EXCEPTION 'options cannot say "%"', option.key
         USING ERRCODE = 'invalid_parameter_value',
@@ -213,6 +260,60 @@ CREATE FUNCTION workflow.new(
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.new(text, text, json, int) IS
   'Begins a draft of a workflow, with the state that its items start in; or, to change it, of one of its versions';
+
+-- ------------------------------------------------------------------- options
+
+-- What set_options() does not set, and what does.
+CREATE FUNCTION workflow._require_option(name text, option text) RETURNS void LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  builder text := CASE option WHEN 'states' THEN 'add_state' WHEN 'any' THEN 'add_transition' WHEN 'queues' THEN 'add_queue'
+                              WHEN 'retry' THEN 'add_policy' WHEN 'activities' THEN 'add_activity' END;
+BEGIN
+  IF builder IS NOT NULL THEN
+    RAISE EXCEPTION 'options cannot say "%"', option
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'Its parts are written one by one.',
+            HINT = format('SELECT workflow.%s(%L, ...) adds or replaces one, workflow.remove_part(%L, %L, ...) removes one.',
+                          builder, name, name, option);
+  ELSIF option = 'workflow' THEN
+    RAISE EXCEPTION 'options cannot say "%"', option
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'It is the name that the draft has.',
+            HINT = 'SELECT workflow.new(name, initial) begins a draft of another workflow.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_option(text, text) IS
+  'Inner: refuses what is written by other calls than set_options()';
+
+CREATE FUNCTION workflow._set_options(caller text, workflow text, options json) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  name text := workflow;
+  edited workflow.draft := workflow._lock_draft(caller, name);
+  changed json := edited.document;
+  option record;
+BEGIN
+  PERFORM workflow._require_given(options IS NOT NULL, 'options');
+  FOR option IN SELECT * FROM workflow._options(options) LOOP
+    PERFORM workflow._require_option(name, option.key);
+    changed := workflow._json_put(changed, ARRAY[option.key],
+                                  CASE WHEN json_typeof(option.value) <> 'null' THEN option.value END);
+  END LOOP;
+  PERFORM workflow._require_part(caller, changed, ARRAY[o.key]) FROM workflow._options(options) AS o;
+  UPDATE workflow.draft AS d SET document = changed, changed_by = caller, changed_at = workflow._now()
+  WHERE d.workflow = name;
+END
+$$;
+COMMENT ON FUNCTION workflow._set_options(text, text, json) IS 'Inner: set_options()';
+
+CREATE FUNCTION workflow.set_options(workflow text, options json) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.set_options(text, json) IS
+  'Writes what a draft says of the workflow as a whole: initial, owner, key, input_schema, description and the like; null removes one';
 
 -- --------------------------------------------------------------------- parts
 
@@ -367,6 +468,30 @@ CREATE FUNCTION workflow.publish(name text, OUT workflow text, OUT version int, 
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_publish';
 COMMENT ON FUNCTION workflow.publish(text) IS
   'Defines what a draft says, as define() does with a document, and ends the draft';
+
+CREATE FUNCTION workflow.check_draft(
+  name text,
+  OUT severity text, OUT code text, OUT state text, OUT problem text, OUT hint text,
+  OUT path text, OUT consequence text)
+RETURNS SETOF record
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_check_draft';
+COMMENT ON FUNCTION workflow.check_draft(text) IS
+  'What check() would say of a draft if it were published now';
+
+CREATE FUNCTION workflow._diagram_draft(caller text, name text, format text) RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM workflow._require_given(name IS NOT NULL, 'name');
+  RETURN workflow._draw((workflow._draft(name)).document, name || ', draft', format, NULL);
+END
+$$;
+COMMENT ON FUNCTION workflow._diagram_draft(text, text, text) IS 'Inner: diagram_draft()';
+
+CREATE FUNCTION workflow.diagram_draft(name text, format text DEFAULT 'mermaid') RETURNS text
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+COMMENT ON FUNCTION workflow.diagram_draft(text, text) IS
+  'The picture of a draft as it is, as mermaid, dot or svg';
 
 CREATE FUNCTION workflow.discard_draft(name text) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_discard_draft';

@@ -1087,16 +1087,25 @@ CREATE TRIGGER queue_next_revert AFTER UPDATE OF state ON workflow.effect FOR EA
   EXECUTE FUNCTION workflow._queue_next_revert();
 COMMENT ON TRIGGER queue_next_revert ON workflow.effect IS 'A compensation goes on when a revert has succeeded';
 
+-- The effects of an item that have a revert, and of which nobody knows whether they were applied.
+CREATE FUNCTION workflow._in_doubt(item bigint) RETURNS SETOF workflow.effect LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT e.* FROM workflow.effect AS e
+  WHERE e.item_id = item AND e.reverts IS NULL AND jsonb_typeof(e.spec -> 'revert') = 'object'
+    AND (e.state IN ('sending', 'unknown', 'held') OR e.state IN ('pending', 'claimed', 'blocked') AND e.unknown_attempts > 0)
+  ORDER BY e.effect_id
+$$;
+COMMENT ON FUNCTION workflow._in_doubt(bigint) IS
+  'Inner: effects of an item that may have to be taken back';
+
 CREATE FUNCTION workflow._require_outcomes_known(item bigint) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   open workflow.effect;
 BEGIN
-  SELECT e.* INTO open FROM workflow.effect AS e
-  WHERE e.item_id = item AND e.reverts IS NULL AND jsonb_typeof(e.spec -> 'revert') = 'object'
-    AND (e.state IN ('sending', 'unknown', 'held') OR e.state IN ('pending', 'claimed', 'blocked') AND e.unknown_attempts > 0)
-  ORDER BY e.effect_id LIMIT 1;
+  SELECT e.* INTO open FROM workflow._in_doubt(item) AS e LIMIT 1;
   IF FOUND THEN
     RAISE EXCEPTION 'item % cannot be compensated yet', item
       USING ERRCODE = '55000',
@@ -1121,6 +1130,20 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._to_compensate(bigint) IS
   'Inner: the effects of an item that a compensation has to take back, in its order';
+
+-- Also where there never was anything to take back.
+CREATE FUNCTION workflow._is_compensated(item bigint) RETURNS boolean LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN NOT EXISTS (SELECT FROM workflow.effect AS r
+                     WHERE r.item_id = item AND r.kind = 'revert' AND r.state NOT IN ('succeeded', 'cancelled'))
+     AND NOT EXISTS (SELECT FROM workflow._in_doubt(item))
+     AND NOT EXISTS (SELECT FROM workflow._to_compensate(item));
+END
+$$;
+COMMENT ON FUNCTION workflow._is_compensated(bigint) IS
+  'Inner: whether nothing that an item has done is left to be taken back, and none of it is in doubt';
 
 -- What it would be is not known, so nothing but a person can take it out of this state.
 CREATE FUNCTION workflow._hold_revert(effect workflow.effect, revert workflow.effect, how jsonb, why text) RETURNS bigint LANGUAGE plpgsql

@@ -112,7 +112,7 @@ BEGIN
     RAISE EXCEPTION 'endpoint "%" does not exist', coalesce(name, 'null')
       USING ERRCODE = 'WF010',
             DETAIL = 'There is no foreign server of that name with the wrapper workflow_http.',
-            HINT = 'SELECT endpoint FROM workflow.endpoints shows the endpoints.';
+            HINT = workflow._nearest('endpoint', name) || 'SELECT endpoint FROM workflow.endpoints shows the endpoints.';
   END IF;
   SELECT p.endpoint_id INTO id FROM workflow.endpoint AS p WHERE p.endpoint = name AND p.server_oid = server;
   IF NOT FOUND THEN

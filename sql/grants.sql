@@ -27,7 +27,8 @@ AS $$
                     where_is,children,timeline,if_run_again,if_run_twice,transitions_of,verify_table,verify,health,prometheus,report_html}',
                   '{*}'),
     ('designer',  '{define,check,document,diagram,diff,activate,retire,migrate,enforce,unenforce,transitions_of,verify_table,
-                    new,add_state,add_transition,add_queue,add_policy,add_activity,remove_part,publish,discard_draft,create_queue,alter_queue,subscribe,unsubscribe,schema_errors,schema_valid,submit,send,call,input_ref,run,mock,list_workers,
+                    new,add_state,add_transition,add_queue,add_policy,add_activity,set_options,remove_part,
+                    check_draft,diagram_draft,publish,discard_draft,create_queue,alter_queue,subscribe,unsubscribe,schema_errors,schema_valid,submit,send,call,input_ref,run,mock,list_workers,
                     gate_calibration,override_stats,
                     where_is,children,timeline,if_run_again,if_run_twice,verify,health,prometheus,report_html}',
                   '{*}'),
@@ -92,20 +93,23 @@ BEGIN
   IF NOT pg_has_role(caller, owner, 'USAGE') THEN
     RAISE EXCEPTION 'permission denied to grant the privileges of pg_workflow'
       USING ERRCODE = 'insufficient_privilege',
-            DETAIL = format('Role "%s" is neither a superuser nor "%s", who owns the extension.', caller, owner);
+            DETAIL = format('Role "%s" is neither a superuser nor "%s", who owns the extension.', caller, owner),
+            HINT = format('Call it as "%s", or as a superuser.', owner);
   END IF;
   PERFORM workflow._require_given(role IS NOT NULL, 'role');
   PERFORM workflow._require_given(kind IS NOT NULL, 'kind');
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role) THEN
     RAISE EXCEPTION 'role "%" does not exist', role
       USING ERRCODE = 'undefined_object',
-            HINT = format('CREATE ROLE %I;', role);
+            DETAIL = format('The grants of kind "%s" are given to a role of this server.', kind),
+            HINT = workflow._nearest('role', role) || format('CREATE ROLE %I;', role);
   END IF;
   IF NOT EXISTS (SELECT FROM workflow._role_kinds() AS k WHERE k.kind = kind) THEN
     RAISE EXCEPTION 'unknown kind of role "%"', kind
       USING ERRCODE = 'invalid_parameter_value',
             DETAIL = format('The kinds are: %s.', kinds),
-            HINT = format('SELECT workflow.grant_role(%L, ''monitor'');', role);
+            HINT = coalesce('D' || substr(workflow._did_you_mean(kind, ARRAY(SELECT k.kind FROM workflow._role_kinds() AS k)), 2) || ' ', '')
+              || format('SELECT workflow.grant_role(%L, ''monitor'');', role);
   END IF;
   PERFORM workflow._grant_kind(role, kind);
   PERFORM workflow._note(caller, 'grant_role', NULL::bigint, 'role:' || role, NULL::text,

@@ -195,7 +195,7 @@ BEGIN
          CASE WHEN problem IS NULL THEN 'This database may send what is in it.'
               ELSE 'Nothing is sent: ' || split_part(problem, ': ', 1) || '.' END,
          CASE WHEN problem LIKE '%: SELECT %' THEN split_part(problem, ': ', 2) || ';' END
-  FROM (SELECT CASE WHEN EXISTS (SELECT FROM workflow.cluster) OR EXISTS (SELECT FROM workflow.effect)
+  FROM (SELECT CASE WHEN EXISTS (SELECT FROM workflow.cluster) OR EXISTS (SELECT FROM workflow.definition) OR EXISTS (SELECT FROM workflow.effect)
                  THEN workflow._cluster_problem() END) AS c (problem)
   UNION ALL
   SELECT 'effects_in_doubt', count(*) = 0, 'warning',

@@ -20,7 +20,7 @@ BEGIN
     RAISE EXCEPTION 'source "%" does not exist', coalesce(name, 'null')
       USING ERRCODE = 'WF012',
             DETAIL = 'A source of webhooks is made once, with how it signs and what its webhooks do.',
-            HINT = 'An operator sees them with SELECT source FROM workflow.sources, and makes one with workflow.create_source(...).';
+            HINT = workflow._nearest('source', name) || 'An operator sees them with SELECT source FROM workflow.sources, and makes one with workflow.create_source(...).';
   END IF;
   RETURN found_source;
 END
@@ -90,7 +90,7 @@ BEGIN
     RAISE EXCEPTION 'workflow "%" does not exist', name
       USING ERRCODE = 'WF012',
             DETAIL = format('%s of the feed names it.', path),
-            HINT = format('Define it before the source, by workflow.define(); there are: %s.',
+            HINT = workflow._nearest('workflow', name) || format('Define it before the source, by workflow.define(); there are: %s.',
                           coalesce((SELECT string_agg(w.workflow, ', ' ORDER BY w.workflow)
                                     FROM (SELECT o.workflow FROM workflow.workflow AS o ORDER BY o.workflow LIMIT 10) AS w), 'none'));
   END IF;
@@ -117,7 +117,7 @@ BEGIN
                             ELSE format('foreign server "%s" is not an endpoint', name) END
     USING ERRCODE = 'WF010',
           DETAIL = format('%s of the feed names it.%s', path, ' It belongs to the foreign data wrapper ' || wrapper || '.'),
-          HINT = format('Make it before the source, by CREATE SERVER ... FOREIGN DATA WRAPPER workflow_http; there are: %s.',
+          HINT = workflow._nearest('endpoint', name) || format('Make it before the source, by CREATE SERVER ... FOREIGN DATA WRAPPER workflow_http; there are: %s.',
                         coalesce((SELECT string_agg(e.endpoint, ', ' ORDER BY e.endpoint)
                                   FROM (SELECT s.srvname::text AS endpoint
                                         FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw

@@ -46,6 +46,34 @@ COMMENT ON TRIGGER workflow_placed_again ON workflow.timer IS 'Who looks for tim
 ALTER TABLE workflow.timer ENABLE ALWAYS TRIGGER "~workflow_placed";
 ALTER TABLE workflow.timer ENABLE ALWAYS TRIGGER workflow_placed_again;
 
+-- A revert that has succeeded may be the last one, and a call that was not applied after all the last doubt.  The item is
+-- not asked for here: the timer belongs to no visit, and to this effect alone, so that nobody waits for who records
+-- another one (src/item/compensated.c).
+CREATE FUNCTION workflow._tell_compensated() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  INSERT INTO workflow.timer (item_id, seq, kind, due_at, event)
+  SELECT i.item_id, -(NEW.effect_id & 2147483647)::int, 'compensated', least(workflow._now(), clock_timestamp()), 'compensated'
+  FROM workflow.item AS i WHERE i.item_id = NEW.item_id AND i.outcome IS NULL
+    AND EXISTS (SELECT FROM workflow._graph_transitions(i.workflow, i.version) AS t WHERE t.event = 'compensated')
+  ON CONFLICT ON CONSTRAINT timer_pkey DO NOTHING;
+  IF FOUND THEN
+    PERFORM workflow._wake('maintenance');
+  END IF;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION workflow._tell_compensated() IS
+  'Inner: has the item of an effect look whether all is taken back';
+
+CREATE TRIGGER tell_compensated AFTER UPDATE OF state ON workflow.effect FOR EACH ROW
+  WHEN (new.item_id IS NOT NULL AND new.state <> old.state
+        AND CASE new.kind WHEN 'revert' THEN new.state = 'succeeded'
+                 ELSE new.state IN ('failed', 'dead', 'cancelled') AND new.spec ? 'revert' END)
+  EXECUTE FUNCTION workflow._tell_compensated();
+COMMENT ON TRIGGER tell_compensated ON workflow.effect IS 'An item that waits for a compensation goes on when it has ended';
+
 -- A guard has no job that could be told of it.
 CREATE FUNCTION workflow._revive_timeout() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -438,7 +466,7 @@ BEGIN
     RAISE EXCEPTION 'workflow "%" does not exist', name
       USING ERRCODE = 'WF012',
             DETAIL = 'No version of it was ever defined.',
-            HINT = 'SELECT DISTINCT workflow FROM workflow.versions shows which there are.';
+            HINT = workflow._nearest('workflow', name) || 'SELECT DISTINCT workflow FROM workflow.versions shows which there are.';
   END IF;
   RETURN found_workflow;
 END

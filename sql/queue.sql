@@ -491,7 +491,7 @@ BEGIN
     RAISE EXCEPTION 'queue "%" does not exist', name
       USING ERRCODE = 'WF012',
             DETAIL = 'Queues are made by workflow.create_queue() or by a definition.',
-            HINT = 'SELECT queue FROM workflow.queues shows the queues.';
+            HINT = workflow._nearest('queue', name) || 'SELECT queue FROM workflow.queues shows the queues.';
   END IF;
 END
 $$;

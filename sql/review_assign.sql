@@ -15,7 +15,7 @@ BEGIN
     RAISE EXCEPTION 'queue "%" does not exist', queue
       USING ERRCODE = 'WF012',
             DETAIL = 'Queues are made by workflow.create_queue() or by a definition.',
-            HINT = 'SELECT DISTINCT queue FROM workflow.review_inbox shows the queues with open reviews.';
+            HINT = workflow._nearest('queue', queue) || 'SELECT DISTINCT queue FROM workflow.review_inbox shows the queues with open reviews.';
   END IF;
   SELECT r.review_id INTO claimed FROM workflow.review AS r
   WHERE r.queue = _claim_review.queue AND r.closed_at IS NULL AND r.decided_at IS NULL
@@ -84,7 +84,7 @@ BEGIN
     USING ERRCODE = 'WF012',
           DETAIL = format('Nor is it a label of queue "%s": owner %s, escalate_to %s.',
                           queue.queue, queue.owner, array_to_string(queue.escalate_to, ', ')),
-          HINT = 'Name a role or one of these labels; workflow.release_review(id) gives a review back to its queue.';
+          HINT = workflow._nearest('role', name) || 'Name a role or one of these labels; workflow.release_review(id) gives a review back to its queue.';
 END
 $$;
 COMMENT ON FUNCTION workflow._require_assignee(workflow.review, text) IS

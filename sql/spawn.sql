@@ -49,7 +49,8 @@ AS $$
     WHERE w.workflow = child AND child IS DISTINCT FROM own
   )
   SELECT 'unknown_workflow', format('there is no workflow "%s"', child),
-         'define it before an item comes here: the state raises "error" otherwise'
+         coalesce(workflow._did_you_mean(child, ARRAY(SELECT w.workflow FROM workflow.workflow AS w UNION SELECT own ORDER BY 1 LIMIT 1000)),
+                  'define it before an item comes here: the state raises "error" otherwise')
   WHERE NOT EXISTS (SELECT FROM known)
   UNION ALL
   SELECT 'retired_workflow', format('workflow "%s" is retired and takes no new items', child),

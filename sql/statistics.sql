@@ -307,3 +307,32 @@ COMMENT ON COLUMN workflow.history.resolution IS 'minute, hour or day: how much 
 COMMENT ON COLUMN workflow.history.at IS 'When that time begins; days are those of UTC';
 COMMENT ON COLUMN workflow.history.transitions IS 'Moves, of which the submission of an item is the first';
 COMMENT ON COLUMN workflow.history.outcomes IS 'How many ended, by their outcome';
+
+-- ------------------------------------------------------------------ versions
+
+CREATE VIEW workflow.versions AS
+SELECT d.workflow, d.version,
+       w.active_version = d.version AND w.retired_at IS NULL AS active,
+       r.retired_at, r.retired_by, r.reason AS retire_reason,
+       d.definer, d.created_at AS defined_at, d.owner,
+       coalesce(i.live_items, 0) AS live_items,
+       pg_catalog.encode(d.hash, 'hex') AS hash,
+       (SELECT pg_catalog.max(j.at) FROM workflow.journal AS j
+        WHERE j.subject = 'workflow:' || d.workflow AND j.action = 'activate'
+          AND j.detail -> 'version' = pg_catalog.to_jsonb(d.version)) AS activated_at,
+       (SELECT j.actor FROM workflow.journal AS j
+        WHERE j.subject = 'workflow:' || d.workflow AND j.action = 'activate'
+          AND j.detail -> 'version' = pg_catalog.to_jsonb(d.version)
+        ORDER BY j.at DESC LIMIT 1) AS activated_by
+FROM workflow.definition AS d
+JOIN workflow.workflow AS w ON w.workflow = d.workflow
+LEFT JOIN workflow.retirement AS r ON r.workflow = d.workflow AND r.version = d.version AND r.ended_at IS NULL
+LEFT JOIN (SELECT f.workflow, f.version, pg_catalog.sum(f.items)::bigint AS live_items
+           FROM workflow._state_figures AS f WHERE f.outcome IS NULL GROUP BY f.workflow, f.version) AS i
+  ON i.workflow = d.workflow AND i.version = d.version;
+COMMENT ON VIEW workflow.versions IS
+  'Versions of workflows: which one new items get, which take none any more, how many items still live in each';
+COMMENT ON COLUMN workflow.versions.active IS 'Whether new items get it';
+COMMENT ON COLUMN workflow.versions.activated_at IS 'When it was last made the active one by activate(); null where define() did';
+COMMENT ON COLUMN workflow.versions.live_items IS 'Items in it that have not ended, as state_stats says it: without what the present transaction has moved';
+COMMENT ON COLUMN workflow.versions.hash IS 'SHA-256 of the canonical form of the document';

@@ -222,7 +222,7 @@ COMMENT ON COLUMN workflow.event.seq IS 'Transition that the event caused; null 
 CREATE TABLE workflow.timer (
   item_id bigint NOT NULL,
   seq     int NOT NULL,
-  kind    text NOT NULL CHECK (kind IN ('wait', 'timeout', 'overdue', 'start', 'spawn', 'close')),
+  kind    text NOT NULL CHECK (kind IN ('wait', 'timeout', 'overdue', 'start', 'spawn', 'close', 'compensated')),
   due_at  timestamptz NOT NULL,
   event   text NOT NULL,
   error_class   text,

@@ -103,35 +103,6 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.retire(text, int, text) IS
   'Takes no new items into a version; when it is the active one, the workflow takes none until another is activated';
 
--- --------------------------------------------------------------------- view
-
-CREATE VIEW workflow.versions AS
-SELECT d.workflow, d.version,
-       w.active_version = d.version AND w.retired_at IS NULL AS active,
-       r.retired_at, r.retired_by, r.reason AS retire_reason,
-       d.definer, d.created_at AS defined_at, d.owner,
-       coalesce(i.live_items, 0) AS live_items,
-       pg_catalog.encode(d.hash, 'hex') AS hash,
-       (SELECT pg_catalog.max(j.at) FROM workflow.journal AS j
-        WHERE j.subject = 'workflow:' || d.workflow AND j.action = 'activate'
-          AND j.detail -> 'version' = pg_catalog.to_jsonb(d.version)) AS activated_at,
-       (SELECT j.actor FROM workflow.journal AS j
-        WHERE j.subject = 'workflow:' || d.workflow AND j.action = 'activate'
-          AND j.detail -> 'version' = pg_catalog.to_jsonb(d.version)
-        ORDER BY j.at DESC LIMIT 1) AS activated_by
-FROM workflow.definition AS d
-JOIN workflow.workflow AS w ON w.workflow = d.workflow
-LEFT JOIN workflow.retirement AS r ON r.workflow = d.workflow AND r.version = d.version AND r.ended_at IS NULL
-LEFT JOIN (SELECT i.workflow, i.version, pg_catalog.count(*) AS live_items
-           FROM workflow.item AS i WHERE i.outcome IS NULL GROUP BY i.workflow, i.version) AS i
-  ON i.workflow = d.workflow AND i.version = d.version;
-COMMENT ON VIEW workflow.versions IS
-  'Versions of workflows: which one new items get, which take none any more, how many items still live in each';
-COMMENT ON COLUMN workflow.versions.active IS 'Whether new items get it';
-COMMENT ON COLUMN workflow.versions.activated_at IS 'When it was last made the active one by activate(); null where define() did';
-COMMENT ON COLUMN workflow.versions.live_items IS 'Items in it that have not ended; counted, so leave the column out where that would take long';
-COMMENT ON COLUMN workflow.versions.hash IS 'SHA-256 of the canonical form of the document';
-
 -- --------------------------------------------------------------------- diff
 
 -- A place in a document as a JSON path, as faults say it.
@@ -279,8 +250,8 @@ DECLARE
 BEGIN
   RETURN QUERY
     WITH live AS (
-      SELECT i.state, count(*) AS items FROM workflow.item AS i
-      WHERE i.workflow = name AND i.version = coalesce(from_version, active) AND i.outcome IS NULL GROUP BY i.state
+      SELECT f.state, f.items FROM workflow._state_figures AS f
+      WHERE f.workflow = name AND f.version = coalesce(from_version, active) AND f.outcome IS NULL
     )
     SELECT CASE WHEN d.was IS NULL THEN 'added' WHEN d.is_now IS NULL THEN 'removed' ELSE 'changed' END,
            workflow._place(d.path), workflow._difference_words(d.path, d.was, d.is_now), d.was, d.is_now, n.items,

@@ -72,25 +72,16 @@ COMMENT ON FUNCTION shop.price_order(bigint, jsonb) IS
   'Activity: lines, total, card and address of an order';
 
 -- Reserves the reverts of all that was done, the last first; they are sent one
--- after the other.  Called again it reserves nothing twice, and sees how far
--- they are.  While nobody knows whether a step was done, it is not yet time.
+-- after the other, and the event "compensated" comes when the last one has
+-- succeeded.  Called again it reserves nothing twice.  While nobody knows whether
+-- a step was done, it is not yet time.
 CREATE FUNCTION shop.undo_order(item_id bigint, data jsonb) RETURNS jsonb
 LANGUAGE plpgsql AS $$
-DECLARE
-  open_reverts int;
 BEGIN
-  BEGIN
-    PERFORM workflow.compensate(item_id, 'the order is not fulfilled');
-  EXCEPTION WHEN object_not_in_prerequisite_state THEN
-    RETURN jsonb_build_object('event', 'later', 'because', SQLERRM);
-  END;
-  SELECT count(*) INTO open_reverts FROM workflow.effects AS e
-  WHERE e.item_id = undo_order.item_id AND e.kind = 'revert' AND e.state <> 'succeeded';
-  IF open_reverts > 0 THEN
-    RETURN jsonb_build_object('event', 'later', 'because', format('%s steps are still to be taken back', open_reverts));
-  END IF;
-  RETURN '{}';
+  RETURN jsonb_build_object('reverts', workflow.compensate(item_id, 'the order is not fulfilled'));
+EXCEPTION WHEN object_not_in_prerequisite_state THEN
+  RETURN jsonb_build_object('event', 'later', 'because', SQLERRM);
 END
 $$;
 COMMENT ON FUNCTION shop.undo_order(bigint, jsonb) IS
-  'Activity: takes back what an order has set going; event "later" until all of it is';
+  'Activity: takes back what an order has set going; event "later" while a step is in doubt';

@@ -44,10 +44,16 @@ static WfPlan state_plan = {
 	"FROM stored AS s",
 };
 
+/*
+ * Not where there is something that was stored before any name: it was restored
+ * without it, and may have been sent where it was.
+ */
 static WfPlan name_plan = {
 	.name = "name the cluster",
 	.expected = SPI_OK_SELECT,
-	.sql = "SELECT workflow._name_cluster('named', NULL, NULL, NULL)",
+	.sql = "SELECT workflow._name_cluster('named', NULL, NULL, NULL) "
+	"WHERE NOT EXISTS (SELECT FROM workflow.definition) AND NOT EXISTS (SELECT FROM workflow.item) "
+	"AND NOT EXISTS (SELECT FROM workflow.effect)",
 };
 
 static WfPlan follow_plan = {

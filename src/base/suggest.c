@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "base/plan.h"
 #include "base/suggest.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -44,6 +45,23 @@ wf_did_you_mean(const char *word, const char *const *candidates, int n)
 	}
 
 	return nearest == NULL ? NULL : psprintf("did you mean \"%s\"?", nearest);
+}
+
+char *
+wf_nearest_stored(const char *kind, const char *word)
+{
+	static WfPlan plan = {
+		.name = "nearest name",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {TEXTOID, TEXTOID},
+		.sql = "SELECT workflow._nearest($1, $2)",
+	};
+	Datum		values[2] = {CStringGetTextDatum(kind), CStringGetTextDatum(word)};
+
+	wf_plan_execute(&plan, values, NULL);
+
+	return wf_result_text(0, 1);
 }
 
 PG_FUNCTION_INFO_V1(wf_sql_did_you_mean);

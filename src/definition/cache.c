@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "base/plan.h"
 #include "base/sqlstate.h"
+#include "base/suggest.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -356,7 +357,8 @@ raise_unknown_workflow(const char *workflow)
 			(errcode(ERRCODE_WF_UNKNOWN),
 			 errmsg("workflow \"%s\" does not exist", workflow),
 			 errdetail("Workflows that exist: %s.", names == NULL ? "none" : names),
-			 errhint("Define it with SELECT * FROM workflow.define('{...}').")));
+			 errhint("%sDefine it with SELECT * FROM workflow.define('{...}').",
+					 wf_nearest_stored("workflow", workflow))));
 }
 
 static void

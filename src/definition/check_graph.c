@@ -60,6 +60,23 @@ nearest_handled(const WfState *state, const char *event)
 }
 
 /*
+ * Goes down to where the state says what becomes of an overdue review: in a
+ * state that uses an activity of several ones, to its name.
+ */
+static int
+enter_overdue(WfCheck *check, const WfState *state)
+{
+	JsonbValue *own = wf_jsonb_value_get(wf_jsonb_value_get(check->root, "states"), state->name);
+	bool		is_own = wf_jsonb_value_get(own, "review") != NULL;
+	int			mark = wf_check_enter(check, is_own ? "review" : "activity");
+
+	if (is_own)
+		(void) wf_check_enter(check, "on_overdue");
+
+	return mark;
+}
+
+/*
  * An overdue review is escalated to the next in the queue's chain, or decided
  * by an event of the state.
  */
@@ -68,6 +85,7 @@ check_overdue(WfCheck *check, const WfState *state)
 {
 	char	   *event;
 	char	   *nearest;
+	int			mark;
 
 	if (state->kind != WF_ACTIVITY_REVIEW)
 		return;
@@ -76,10 +94,12 @@ check_overdue(WfCheck *check, const WfState *state)
 		wf_check_declares(check, state, event))
 		return;
 	nearest = nearest_handled(state, event);
+	mark = enter_overdue(check, state);
 	wf_check_error(check, "unhandled_event",
 				   nearest != NULL ? nearest :
 				   "write \"escalate\", or an event that the state handles",
 				   "\"on_overdue\" is \"%s\", which the state does not handle", event);
+	wf_check_leave(check, mark);
 }
 
 static void

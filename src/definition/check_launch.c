@@ -99,6 +99,43 @@ has_timeout(const WfCheck *check, const WfState *state)
 }
 
 /*
+ * Whether one of the states, or activities, of a document says how it is taken
+ * back.
+ */
+static bool
+can_revert(JsonbValue *holders)
+{
+	int			count;
+	WfMember   *members = wf_jsonb_members(holders, &count);
+
+	for (int i = 0; i < count; i++)
+		if (wf_jsonb_value_is_object(wf_jsonb_value_get(wf_jsonb_value_get(&members[i].value, "http"),
+														"revert")))
+			return true;
+
+	return false;
+}
+
+/*
+ * "compensated" comes when all reverts have succeeded.
+ */
+static char *
+check_compensated(WfCheck *check, const WfState *state, const char *event)
+{
+	static const char *const names[] = {WF_EVENT_COMPENSATED};
+	bool		is_possible = can_revert(wf_jsonb_value_get(check->root, "states")) ||
+	can_revert(wf_jsonb_value_get(check->root, "activities"));
+
+	if (strcmp(event, WF_EVENT_COMPENSATED) != 0)
+		return is_possible && !state->awaits_compensation ? wf_did_you_mean(event, names, 1) : NULL;
+	if (!is_possible)
+		wf_check_warning(check, "nothing_to_compensate", "give the actions that are to be taken back a \"revert\"",
+						 "no action has a \"revert\"");
+
+	return NULL;
+}
+
+/*
  * Anybody may send an event of any name to a state that waits; to one that is
  * decided at once nobody can.
  */
@@ -114,7 +151,7 @@ check_event_name(WfCheck *check, const WfState *state, const char *event)
 	if (wf_state_is_instant(state))
 		wf_check_warning(check, "never_raised", nearest != NULL ? nearest : "leave it out",
 						 "a \"%s\" never raises \"%s\"", wf_activity_name(state->kind), event);
-	else if (nearest != NULL)
+	else if (nearest != NULL || (nearest = check_compensated(check, state, event)) != NULL)
 		wf_check_warning(check, "misspelled_event", nearest,
 						 "nothing raises \"%s\" unless somebody sends it", event);
 	else if (is_deadline ? !has_timeout(check, state) : strcmp(event, "overdue") == 0)

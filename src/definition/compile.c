@@ -389,6 +389,8 @@ add_transitions(const WfGraph *graph, WfState *state, JsonbValue *on, bool from_
 		state->transitions[state->ntransitions].event = members[i].key;
 		state->transitions[state->ntransitions].to = to_origin ? WF_TO_ORIGIN : to;
 		state->transitions[state->ntransitions].from_any = from_any;
+		if (!from_any && strcmp(members[i].key, WF_EVENT_COMPENSATED) == 0)
+			state->awaits_compensation = true;
 		state->ntransitions++;
 	}
 }

@@ -54,6 +54,7 @@ static const struct
 	{"unhandled_error", "after the last attempt the item stays where it is; a person has to replay or dismiss the dead letter"},
 	{"misspelled_event", "the event that is meant is not handled, and this one never comes"},
 	{"never_raised", "the way out is never taken"},
+	{"nothing_to_compensate", "the item goes on at once, and nothing was taken back"},
 	{"unused", "it has no effect"},
 	{"unset_selector", "a body has null there; a key, a path or a gate goes wrong, each time that it is tried"},
 	/* children */

@@ -16,7 +16,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "commands/trigger.h"
 #include "definition/definition_internal.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -26,21 +25,14 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-typedef struct Defined
-{
-	const char *workflow;
-	int			version;
-	bool		created;
-} Defined;
-
 static const char *const severity_names[] = {"error", "warning", "notice"};
 
 /*
  * Returns the caller's search path as text[], for looking up the functions
  * that a document names.
  */
-static Datum
-search_path_of_caller(void)
+Datum
+wf_search_path_of_caller(void)
 {
 	List	   *schemas = fetch_search_path(true);
 	Datum	   *names = palloc(sizeof(Datum) * Max(1, list_length(schemas)));
@@ -161,8 +153,8 @@ store(const WfCheck *check, const char *json, bool *created)
 	return wf_result_int4(0, 1);
 }
 
-static Datum
-make_result(FunctionCallInfo fcinfo, const Defined *defined)
+Datum
+wf_defined_result(FunctionCallInfo fcinfo, const WfDefined *defined)
 {
 	TupleDesc	description;
 	Datum		values[3];
@@ -194,11 +186,11 @@ require_document(FunctionCallInfo fcinfo)
  * Checks a document, raises what is wrong with it, and stores it, for the
  * public function of that name.
  */
-static Defined
-define(const char *json, const char *definer, Datum search_path, const char *function)
+WfDefined
+wf_define_document(const char *json, const char *definer, Datum search_path, const char *function)
 {
 	WfCheck    *check = wf_check_document(json, definer, search_path, wf_jsonb_empty_object());
-	Defined		defined;
+	WfDefined	defined;
 
 	if (wf_check_has_errors(check))
 		raise_errors(check, function);
@@ -219,104 +211,50 @@ WF_PUBLIC_FUNCTION(wf_define)
 {
 	char	   *json = require_document(fcinfo);
 	char	   *definer = wf_role_name(GetUserId());
-	Datum		search_path = search_path_of_caller();
+	Datum		search_path = wf_search_path_of_caller();
 	MemoryContext callers_context = CurrentMemoryContext;
 	WfCaller	caller;
-	Defined		defined;
+	WfDefined	defined;
 
 	wf_enter_owner(&caller);
 	SPI_connect();
-	defined = define(json, definer, search_path, "define");
+	defined = wf_define_document(json, definer, search_path, "define");
 	defined.workflow = MemoryContextStrdup(callers_context, defined.workflow);
 	SPI_finish();
 	wf_leave_owner(&caller);
 
-	return make_result(fcinfo, &defined);
+	return wf_defined_result(fcinfo, &defined);
 }
 
-/* -------------------------------------------------------------------- drafts */
-
-static char *
-lock_draft(const char *caller, const char *workflow)
-{
-	static WfPlan plan = {
-		.name = "lock draft",
-		.expected = SPI_OK_SELECT,
-		.nargs = 2,
-		.argtypes = {TEXTOID, TEXTOID},
-		.sql = "SELECT d.document FROM workflow._lock_draft($1, $2) AS d",
-	};
-	Datum		values[2] = {CStringGetTextDatum(caller), wf_text_datum(workflow)};
-
-	wf_plan_execute(&plan, values, workflow == NULL ? " n" : NULL);
-
-	return wf_result_text(0, 1);
-}
-
-static void
-drop_draft(const char *workflow)
-{
-	static WfPlan plan = {
-		.name = "drop draft",
-		.expected = SPI_OK_DELETE,
-		.passes = "draft",
-		.nargs = 1,
-		.argtypes = {TEXTOID},
-		.sql = "DELETE FROM workflow.draft WHERE workflow = $1",
-	};
-	Datum		value = CStringGetTextDatum(workflow);
-
-	wf_plan_execute(&plan, &value, NULL);
-}
-
-static char *
-draft_of_call(FunctionCallInfo fcinfo)
-{
-	return PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
-}
+/* -------------------------------------------------------------------- faults */
 
 /*
- * publish(workflow) returns (workflow text, version int, created bool)
- *
- * define() with the document of a draft, which it ends.
+ * Puts a fault into a set of rows (severity, code, state, path, problem, hint,
+ * consequence); or, with its place in it, (severity, code, state, problem,
+ * hint, path, consequence).
  */
-WF_PUBLIC_FUNCTION(wf_publish)
+void
+wf_put_fault(ReturnSetInfo *rsinfo, const WfDocumentFault *fault, bool with_place)
 {
-	char	   *workflow = draft_of_call(fcinfo);
-	char	   *definer = wf_role_name(GetUserId());
-	Datum		search_path = search_path_of_caller();
-	MemoryContext callers_context = CurrentMemoryContext;
-	WfCaller	caller;
-	Defined		defined;
+	const char *consequence = wf_fault_consequence(fault->code);
+	int			path = with_place ? 5 : 3;
+	int			problem = with_place ? 3 : 4;
+	Datum		values[7];
+	bool		nulls[7] = {false};
 
-	wf_enter_owner(&caller);
-	SPI_connect();
-	defined = define(lock_draft(definer, workflow), definer, search_path, "publish");
-	defined.workflow = MemoryContextStrdup(callers_context, defined.workflow);
-	drop_draft(workflow);
-	SPI_finish();
-	wf_leave_owner(&caller);
-
-	return make_result(fcinfo, &defined);
-}
-
-/*
- * discard_draft(workflow)
- */
-WF_PUBLIC_FUNCTION(wf_discard_draft)
-{
-	char	   *workflow = draft_of_call(fcinfo);
-	char	   *role = wf_role_name(GetUserId());
-	WfCaller	caller;
-
-	wf_enter_owner(&caller);
-	SPI_connect();
-	(void) lock_draft(role, workflow);
-	drop_draft(workflow);
-	SPI_finish();
-	wf_leave_owner(&caller);
-
-	PG_RETURN_VOID();
+	values[0] = CStringGetTextDatum(severity_names[fault->severity]);
+	values[1] = CStringGetTextDatum(fault->code);
+	values[2] = wf_text_datum(fault->state);
+	nulls[2] = fault->state == NULL;
+	values[path] = CStringGetTextDatum(fault->path);
+	values[problem] = CStringGetTextDatum(with_place ?
+										  psprintf("%s: %s", fault->path, fault->problem) :
+										  fault->problem);
+	values[problem + 1] = wf_text_datum(fault->hint);
+	nulls[problem + 1] = fault->hint == NULL;
+	values[6] = wf_text_datum(consequence);
+	nulls[6] = consequence == NULL;
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
 PG_FUNCTION_INFO_V1(wf_document_faults);
@@ -339,25 +277,12 @@ wf_document_faults(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	check = wf_check_document(json, definer, search_path_of_caller(), functions);
+	check = wf_check_document(json, definer, wf_search_path_of_caller(), functions);
 	foreach(cell, check->faults)
 	{
 		const WfDocumentFault *fault = lfirst(cell);
-		const char *consequence = wf_fault_consequence(fault->code);
-		Datum		values[7];
-		bool		nulls[7] = {false};
 
-		values[0] = CStringGetTextDatum(severity_names[fault->severity]);
-		values[1] = CStringGetTextDatum(fault->code);
-		values[2] = wf_text_datum(fault->state);
-		nulls[2] = fault->state == NULL;
-		values[3] = CStringGetTextDatum(fault->path);
-		values[4] = CStringGetTextDatum(fault->problem);
-		values[5] = wf_text_datum(fault->hint);
-		nulls[5] = fault->hint == NULL;
-		values[6] = wf_text_datum(consequence);
-		nulls[6] = consequence == NULL;
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		wf_put_fault(rsinfo, fault, false);
 	}
 	SPI_finish();
 
@@ -444,7 +369,7 @@ wf_require_sound(PG_FUNCTION_ARGS)
 		functions = wf_jsonb_empty_object();
 	require_sound(wf_check_document(SPI_getvalue(row, desc, SPI_fnumber(desc, "document")),
 									SPI_getvalue(row, desc, SPI_fnumber(desc, "definer")),
-									search_path_of_caller(), functions),
+									wf_search_path_of_caller(), functions),
 				  SPI_getvalue(row, desc, SPI_fnumber(desc, "workflow")));
 	SPI_finish();
 	wf_leave_owner(&caller);

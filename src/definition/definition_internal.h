@@ -10,6 +10,7 @@
 #include "definition/graph.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "nodes/execnodes.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
@@ -300,6 +301,24 @@ extern void wf_check_duplicate_keys(WfCheck *check, const char *json);
  */
 extern WfCheck *wf_check_document(const char *json, const char *definer,
 								  Datum search_path, Jsonb *functions);
+
+/* ---- define.c ---- */
+
+typedef struct WfDefined
+{
+	const char *workflow;
+	int			version;
+	bool		created;
+} WfDefined;
+
+/* The caller's search path as text[]: ask before the owner's is in force. */
+extern Datum wf_search_path_of_caller(void);
+
+/* Checks a document, raises what is wrong, stores it; function: for its hint. */
+extern WfDefined wf_define_document(const char *json, const char *definer,
+									Datum search_path, const char *function);
+extern Datum wf_defined_result(FunctionCallInfo fcinfo, const WfDefined *defined);
+extern void wf_put_fault(ReturnSetInfo *rsinfo, const WfDocumentFault *fault, bool with_place);
 
 /* ---- compile.c ---- */
 

@@ -28,6 +28,9 @@ typedef enum WfActivityKind
 	WF_ACTIVITY_THEN,
 } WfActivityKind;
 
+/* The event that says that all is taken back. */
+#define WF_EVENT_COMPENSATED "compensated"
+
 /* Target of a transition that leads back to the item's origin. */
 #define WF_TO_ORIGIN (-1)
 
@@ -56,6 +59,7 @@ typedef struct WfState
 	const char *timeout_event;
 	int64		sla_us;			/* how long a visit may last until it is late;
 								 * 0: not said */
+	bool		awaits_compensation;	/* handles "compensated" by itself */
 	int			ntransitions;
 	WfTransition *transitions;	/* own ones first, then those of "any" */
 } WfState;

@@ -14,6 +14,7 @@
 #include "base/config.h"
 #include "base/plan.h"
 #include "base/sqlstate.h"
+#include "base/suggest.h"
 #include "catalog/pg_type.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
@@ -297,8 +298,8 @@ wf_endpoint_find(const char *name)
 				(errcode(ERRCODE_WF_ENDPOINT_REFUSED),
 				 errmsg("endpoint \"%s\" does not exist", name),
 				 errdetail("There is no foreign server of that name."),
-				 errhint("CREATE SERVER %s FOREIGN DATA WRAPPER %s OPTIONS (url 'https://...', dedup '...');",
-						 quote_identifier(name), WF_WRAPPER)));
+				 errhint("%sCREATE SERVER %s FOREIGN DATA WRAPPER %s OPTIONS (url 'https://...', dedup '...');",
+						 wf_nearest_stored("endpoint", name), quote_identifier(name), WF_WRAPPER)));
 	if (!belongs_to_wrapper(server))
 		ereport(ERROR,
 				(errcode(ERRCODE_WF_ENDPOINT_REFUSED),

@@ -101,10 +101,8 @@ refuse_start(const TriggerData *trigger, const WfEnforcedMove *move, const WfSta
 					move->to == WF_NO_STATE ? shown(text) :
 					psprintf("\"%s\"", enforced->states[move->to])),
 			 errdetail("%s", facts(trigger, enforced, move->key)),
-			 errhint("A row starts in \"%s\".%s A restore sets session_replication_role to replica.",
-					 enforced->states[enforced->initial],
-					 trigger->tg_relation->rd_rel->relispartition ?
-					 " One that comes from another partition with another key is new here." : "")));
+			 errhint("A row starts in \"%s\". A restore sets session_replication_role to replica.",
+					 enforced->states[enforced->initial])));
 }
 
 /*
@@ -129,11 +127,12 @@ refuse_change(const TriggerData *trigger, const WfEnforcedMove *move, const char
 							  enforced_table(enforced)))));
 }
 
+/*
+ * key: the one that the row had
+ */
 static void
-refuse_key_change(const TriggerData *trigger, const WfEnforced *enforced)
+refuse_key_change(const TriggerData *trigger, const WfEnforced *enforced, const char *key)
 {
-	char	   *key = wf_enforced_key(&enforced->columns, trigger->tg_trigslot);
-
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("the key of an enforced row does not change"),
@@ -186,6 +185,7 @@ note_leaving(const TriggerData *trigger, const WfEnforced *enforced)
 	WfEnforcedStart start = {WF_NO_STATE, 0};
 	WfStateText text;
 
+	(void) wf_enforced_due(enforced);
 	if (!HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data))
 		return;
 	start.state = wf_enforced_state(enforced, row, &text);
@@ -211,10 +211,13 @@ static void
 judge_insert(const TriggerData *trigger, const WfEnforced *enforced)
 {
 	WfEnforcedMove move = {enforced, NULL, WF_NO_STATE, WF_NO_EVENT, WF_NO_STATE};
+	const char *due = wf_enforced_due(enforced);
 	WfEnforcedStart start;
 	WfStateText text;
 
 	move.key = require_key(trigger, enforced, trigger->tg_trigslot);
+	if (due != NULL && strcmp(due, move.key) != 0)
+		refuse_key_change(trigger, enforced, due);
 	move.to = wf_enforced_state(enforced, trigger->tg_trigslot, &text);
 	if (wf_enforced_arrives(enforced, move.key, &start))
 	{
@@ -235,8 +238,9 @@ judge_update(const TriggerData *trigger, const WfEnforced *enforced)
 	WfStateText was;
 	WfStateText is;
 
+	(void) wf_enforced_due(enforced);
 	if (!wf_enforced_same_key(&enforced->columns, trigger->tg_trigslot, trigger->tg_newslot))
-		refuse_key_change(trigger, enforced);
+		refuse_key_change(trigger, enforced, wf_enforced_key(&enforced->columns, trigger->tg_trigslot));
 	move.from = wf_enforced_state(enforced, trigger->tg_trigslot, &was);
 	move.to = wf_enforced_state(enforced, trigger->tg_newslot, &is);
 	if (move.from == move.to && (move.from != WF_NO_STATE || same_text(&was, &is)))

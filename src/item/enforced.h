@@ -107,6 +107,7 @@ extern void wf_enforced_leaves(const WfEnforced *enforced, const char *key,
 							   const WfEnforcedStart *start);
 extern bool wf_enforced_arrives(const WfEnforced *enforced, const char *key,
 								WfEnforcedStart *start);
+extern const char *wf_enforced_due(const WfEnforced *enforced);
 extern void wf_enforced_moves_end(uint64 statement);
 
 /* enforced_log.c */

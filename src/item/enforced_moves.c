@@ -7,6 +7,9 @@
  * left belongs to its statement and subtransaction: a row that never arrives,
  * since a trigger suppressed it or an error came first, is not mistaken for a
  * later one of the same key.
+ *
+ * A row whose key changed on its way is known by its place: the INSERT of a
+ * move is the next event of its statement after the DELETE.
  */
 #include "postgres.h"
 
@@ -21,6 +24,7 @@ typedef struct Leaving
 	uint64		statement;
 	SubTransactionId subtransaction;
 	WfEnforcedStart start;
+	bool		is_next;		/* nothing of this statement has come since */
 	char		key[FLEXIBLE_ARRAY_MEMBER];
 } Leaving;
 
@@ -40,6 +44,7 @@ wf_enforced_leaves(const WfEnforced *enforced, const char *key, const WfEnforced
 	leaving->statement = wf_enforced_statement();
 	leaving->subtransaction = GetCurrentSubTransactionId();
 	leaving->start = *start;
+	leaving->is_next = true;
 	strcpy(leaving->key, key);
 	if (transaction != GetTopTransactionIdIfAny())
 		all = NIL;
@@ -72,6 +77,32 @@ wf_enforced_arrives(const WfEnforced *enforced, const char *key, WfEnforcedStart
 	}
 
 	return false;
+}
+
+/*
+ * The key that the row had in another partition whose INSERT is due now, NULL
+ * when none is.  Whatever happens to a row of an enforced table asks.
+ */
+const char *
+wf_enforced_due(const WfEnforced *enforced)
+{
+	const char *due = NULL;
+
+	if (all == NIL || transaction != GetTopTransactionIdIfAny())
+		return NULL;
+	for (int i = list_length(all) - 1; i >= 0; i--)
+	{
+		Leaving    *leaving = list_nth(all, i);
+
+		if (leaving->enforcement_id != enforced->enforcement_id ||
+			leaving->statement != wf_enforced_statement() || !leaving->is_next)
+			continue;
+		leaving->is_next = false;
+		if (leaving->subtransaction == GetCurrentSubTransactionId())
+			due = leaving->key;
+	}
+
+	return due;
 }
 
 /*

@@ -93,6 +93,8 @@ set_deadline(const WfVisit *visit)
 	if (visit->state->timeout_us > 0)
 		wf_item_set_timer(visit->item, "timeout", wf_time_after(from, &visit->state->timeout),
 						  visit->state->timeout_event);
+	if (visit->state->awaits_compensation)
+		wf_item_await_compensation(visit->item);
 	wf_item_begin_sla(visit->item, visit->state, from);
 }
 
@@ -123,6 +125,7 @@ wf_item_enters_quietly(const WfItem *item, const WfState *state)
 {
 	return (state->kind == WF_ACTIVITY_NONE || state->kind == WF_ACTIVITY_FINAL) &&
 		state->timeout_us == 0 && state->sla_us == 0 && !item->keeps_events &&
+		!state->awaits_compensation &&
 		(item->outcome == NULL || item->parent_id == 0);
 }
 

@@ -93,6 +93,7 @@ static bool
 keeps(const WfState *state, const char *event)
 {
 	return wf_item_event_is_sendable(state, event) &&
+		strcmp(event, WF_EVENT_COMPENSATED) != 0 &&
 		(!is_engine_event(event) || state->kind == WF_ACTIVITY_NONE);
 }
 

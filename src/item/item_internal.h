@@ -263,6 +263,11 @@ extern void wf_item_end_sla(const WfItem *item, const WfState *state);
 extern void wf_item_drop_timers(const WfItem *item);
 extern void wf_item_revive_timeout(const WfItem *item);
 
+/* compensated.c */
+#define WF_TIMER_COMPENSATED "compensated"	/* whether all is taken back */
+extern void wf_item_await_compensation(const WfItem *item);
+extern void wf_item_end_compensation(const WfItem *item, const char *actor);
+
 /* timer_pause.c */
 extern bool wf_item_drop_lost_timer(int64 item_id);
 extern bool wf_item_put_timer_aside(const WfItem *item, int seq, const char *kind);

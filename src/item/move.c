@@ -11,6 +11,7 @@
 
 #include "base/plan.h"
 #include "base/sqlstate.h"
+#include "base/suggest.h"
 #include "catalog/pg_type.h"
 #include "item/item_internal.h"
 #include "lib/stringinfo.h"
@@ -116,6 +117,25 @@ wf_item_allowed_hint(const WfItem *item)
 }
 
 /*
+ * The event that may have been meant, for the beginning of a HINT.
+ */
+static char *
+nearest_event(const WfItem *item, const char *event)
+{
+	List	   *events = wf_item_accepted_events(item);
+	const char **names = palloc(sizeof(char *) * (list_length(events) + 1));
+	int			n = 0;
+	ListCell   *cell;
+	char	   *nearest;
+
+	foreach(cell, events)
+		names[n++] = lfirst(cell);
+	nearest = wf_did_you_mean(event, names, n);
+
+	return nearest == NULL ? "" : psprintf("D%s ", nearest + 1);
+}
+
+/*
  * Raises WF001: the item's state does not handle the event.
  */
 void
@@ -125,7 +145,7 @@ wf_item_refuse_event(const WfItem *item, const char *event)
 			(errcode(ERRCODE_WF_NO_TRANSITION),
 			 errmsg("no transition leads from \"%s\" by event \"%s\"", item->state, event),
 			 errdetail("%s", wf_item_facts(item)),
-			 errhint("%s", wf_item_allowed_hint(item))));
+			 errhint("%s%s", nearest_event(item, event), wf_item_allowed_hint(item))));
 }
 
 /*

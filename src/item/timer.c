@@ -286,7 +286,8 @@ static void
 fire_locked(const WfItem *item, const DueTimer *timer)
 {
 	bool		is_close = strcmp(timer->kind, WF_TIMER_CLOSE) == 0;
-	bool		is_over = item->seq != timer->seq && !is_close;
+	bool		is_compensated = strcmp(timer->kind, WF_TIMER_COMPENSATED) == 0;
+	bool		is_over = item->seq != timer->seq && !is_close && !is_compensated;
 
 	if (!is_over && strcmp(timer->kind, "timeout") == 0 && must_wait(item, timer))
 		return;
@@ -305,6 +306,8 @@ fire_locked(const WfItem *item, const DueTimer *timer)
 		review_is_overdue(timer);
 	else if (is_close)
 		wf_item_close_children(timer->item_id, timer->seq);
+	else if (is_compensated)
+		wf_item_end_compensation(item, timer->actor);
 	else if (strcmp(timer->kind, WF_TIMER_SPAWN) == 0)
 		wf_item_go_on_spawning(item, timer->actor);
 	else

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/sqlstate.h"
+#include "base/suggest.h"
 #include "beats.h"
 #include "catalog/pg_type.h"
 #include "lane/lane.h"
@@ -155,7 +156,8 @@ wf_job_refuse_queue(const char *queue)
 			(errcode(ERRCODE_WF_UNKNOWN),
 			 errmsg("queue \"%s\" does not exist", queue),
 			 errdetail("Queues are made by workflow.create_queue() or by a definition."),
-			 errhint("SELECT queue FROM workflow.queues shows the queues.")));
+			 errhint("%sSELECT queue FROM workflow.queues shows the queues.",
+					 wf_nearest_stored("queue", queue))));
 }
 
 /*

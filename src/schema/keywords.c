@@ -49,6 +49,7 @@ static const WfKeyword keywords[] = {
 	{"then", WF_ONE_SCHEMA, wf_compile_then},
 	{"else", WF_ONE_SCHEMA, wf_compile_then},
 	{"$ref", WF_NO_SCHEMA, wf_compile_ref},
+	{"$dynamicRef", WF_NO_SCHEMA, wf_compile_dynamic_ref},
 	{"$defs", WF_SCHEMA_MAP, wf_compile_defs},
 	{"definitions", WF_SCHEMA_MAP, wf_compile_defs},
 	{"$schema", WF_NO_SCHEMA, wf_compile_dialect},

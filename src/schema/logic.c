@@ -72,6 +72,21 @@ wf_compile_ref(WfCompile *compile, WfNode *node, JsonbValue *schema, JsonbValue 
 	wf_compile_rule(compile, node, WF_JSON_ANY, judge_ref)->node = target;
 }
 
+/*
+ * What it leads to depends on the resources that a value has been judged by on
+ * the way here.  Where the whole document is one, it is a "$ref".
+ */
+void
+wf_compile_dynamic_ref(WfCompile *compile, WfNode *node, JsonbValue *schema, JsonbValue *value)
+{
+	if (compile->dialect != WF_DRAFT_2020_12)
+		wf_compile_fault(compile, "\"$dynamicRef\" is not supported in this dialect: draft 2020-12 has brought it");
+	else if (!wf_references_are_of_one_resource(compile))
+		wf_compile_fault(compile, "\"$dynamicRef\" is not supported where a part of the schema has an \"$id\"");
+	else
+		wf_compile_ref(compile, node, schema, value);
+}
+
 void
 wf_compile_defs(WfCompile *compile, WfNode *node, JsonbValue *schema, JsonbValue *value)
 {

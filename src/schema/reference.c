@@ -317,6 +317,25 @@ wf_references_scan(WfCompile *compile)
 	scan(compile, compile->document, "");
 }
 
+/*
+ * Whether no part of the document is a resource of its own.
+ */
+bool
+wf_references_are_of_one_resource(const WfCompile *compile)
+{
+	ListCell   *cell;
+
+	foreach(cell, compile->resources)
+	{
+		const Resource *resource = lfirst(cell);
+
+		if (*resource->path != '\0')
+			return false;
+	}
+
+	return true;
+}
+
 /* ------------------------------------------------------------------- targets */
 
 /*

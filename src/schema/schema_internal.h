@@ -161,6 +161,7 @@ extern void wf_pointer_leave(StringInfo pointer, int mark);
 
 /* reference.c */
 extern void wf_references_scan(WfCompile *compile);
+extern bool wf_references_are_of_one_resource(const WfCompile *compile);
 extern WfNode *wf_reference_node(WfCompile *compile, const char *reference);
 
 /* pattern.c: of ECMA-262, as the server's regex engine understands it. */
@@ -209,6 +210,7 @@ WF_KEYWORD(not);
 WF_KEYWORD(if);
 WF_KEYWORD(then);
 WF_KEYWORD(ref);
+WF_KEYWORD(dynamic_ref);
 WF_KEYWORD(defs);
 WF_KEYWORD(dialect);
 WF_KEYWORD(text);

@@ -118,6 +118,7 @@ warning|unhandled_event|$.states.S.sql.function|{"states": {"S": {"task": null, 
 warning|unhandled_error|$.states.S|{"states": {"S": {"on": {"fail": "STUCK"}}, "T": {"on": {"error": "STUCK"}}}, "any": null}
 warning|misspelled_event|$.states.S.on.okay|{"states": {"S": {"on": {"ok": null, "okay": "T"}}}}
 warning|never_raised|$.states.AGAIN.on.stop|{"states": {"AGAIN": {"on": {"stop": "END"}}}}
+warning|nothing_to_compensate|$.states.S.on.compensated|{"states": {"S": {"on": {"compensated": "END"}}}}
 notice|never_raised|$.states.S.on.timeout|{"states": {"S": {"on": {"timeout": "END"}}}}
 notice|unused|$.any.on.stop|{"any": {"on": {"stop": "END"}}, "states": {"S": {"on": {"stop": "END"}}, "T": {"on": {"stop": "END"}}, "STUCK": {"on": {"stop": "END", "replay": "S"}}, "AGAIN": null}}
 notice|unused|$.activities.act|{"activities": {"act": {"task": {"queue": "q"}}}}

@@ -90,6 +90,7 @@ SELECT workflow, created_by, changed_by FROM workflow.drafts;
 SELECT workflow.discard_draft('order');
 SELECT workflow.discard_draft('order');
 SELECT workflow.publish(NULL);
+SELECT workflow.discard_draft(NULL);
 RESET ROLE;
 -- a role of the same name later is another one
 SET ROLE regress_stranger;
@@ -104,7 +105,63 @@ SELECT workflow.add_state('mine', 'A');
 RESET ROLE;
 -- nor is it lost by hand
 DELETE FROM workflow.draft;
+-- and nobody would be its definer before a superuser says who
+SELECT workflow.add_state('mine', 'A', '{"final": "done"}', replace => true);
+SELECT workflow.publish('mine');
+SELECT * FROM workflow.check_draft('mine');
+UPDATE workflow.draft SET created_oid = 10;
+UPDATE workflow.draft SET created_by = 'regress_stranger';
 SELECT workflow.discard_draft('mine');
+
+-- whoever publishes a draft, its version has the rights of who began it
+SET ROLE regress_writer;
+SELECT workflow.new('lent', 'A', '{"key": ["$.id"]}');
+SELECT workflow.add_state('lent', 'A', '{"on": {"end": "B"}}'), workflow.add_state('lent', 'B', '{"final": "done"}');
+RESET ROLE;
+SELECT * FROM workflow.publish('lent');
+SELECT definer FROM workflow.definition WHERE workflow = 'lent';
+
+-- what a draft says of the workflow as a whole, changed in its place
+SET ROLE regress_writer;
+SELECT workflow.new('whole', 'A', '{"owner": "x", "description": "Much"}');
+SELECT workflow.set_options('whole', '{"initial": "B", "owner": "y", "key": ["$.id"],
+  "input_schema": {"type": "object"}, "description": null}');
+SELECT document FROM workflow.drafts WHERE workflow = 'whole';
+SELECT workflow.set_options('whole', '{"initial": 1, "kee": ["$.id"]}');
+SELECT workflow.set_options('whole', '{"input_schema": {"type": "objekt"}}');
+SELECT workflow.set_options('whole', '{"owner": "a", "owner": "b"}');
+SELECT workflow.set_options('whole', '{"states": {}}');
+SELECT workflow.set_options('whole', '{"retry": {}}');
+SELECT workflow.set_options('whole', '{"workflow": "part"}');
+SELECT workflow.set_options('whole', NULL);
+SELECT workflow.set_options('hole', '{}');
+SELECT document FROM workflow.drafts WHERE workflow = 'whole';
+
+-- what would be found, and how it looks, before it is published; a function is looked for where publish() would
+SELECT workflow.add_state('whole', 'A', '{"on": {"end": "C"}}');
+SELECT workflow.add_state('whole', 'B', '{"sql": {"function": "work", "queue": "q"}, "on": {"ok": "A"}}');
+SELECT severity, code, state, problem, path FROM workflow.check_draft('whole');
+RESET ROLE;
+CREATE SCHEMA regress_work AUTHORIZATION regress_writer;
+SET ROLE regress_writer;
+CREATE FUNCTION regress_work.work(bigint, jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $2';
+SET search_path = regress_work;
+SELECT workflow.add_queue('whole', 'q', 'y', '1 hour', '{z}');
+SELECT workflow.add_policy('whole', 'default', '{"max_attempts": 3, "timeout": "1 minute"}');
+SELECT workflow.add_state('whole', 'C', '{"final": "done"}');
+SELECT severity, code, state, hint IS NOT NULL AS has_hint, consequence IS NOT NULL AS is_told FROM workflow.check_draft('whole');
+RESET search_path;
+SELECT severity, code, problem FROM workflow.check_draft('whole') WHERE severity = 'error';
+SELECT workflow.diagram_draft('whole');
+SELECT workflow.diagram_draft('whole', 'svg') ~ 'whole, draft' AS is_titled, workflow.diagram_draft('whole', 'dot') ~ 'digraph' AS is_dot;
+SELECT workflow.diagram_draft('whole', 'png');
+SELECT workflow.diagram_draft('hole');
+SELECT workflow.diagram_draft(NULL);
+SELECT * FROM workflow.check_draft('hole');
+SELECT * FROM workflow.check_draft(NULL);
+SELECT workflow.discard_draft('whole');
+RESET ROLE;
+DROP SCHEMA regress_work CASCADE;
 
 -- the round trip: what the examples say, said again by these calls, is the same
 CREATE FUNCTION rebuild(document json) RETURNS void LANGUAGE plpgsql AS $$

@@ -165,7 +165,23 @@ UPDATE carts_1 SET s = 'PAID';
 SELECT * FROM workflow.verify_table('carts_1');
 SELECT workflow.unenforce('carts_1');
 
--- with another key it is another row
+-- its key does not change on the way, in the initial state neither; another row may come with it
 UPDATE carts_1 SET s = 'PAID' WHERE id = 1;
 UPDATE "My shop"."Carts" SET place = 2, id = 4 WHERE id = 1;
+INSERT INTO carts_1 VALUES (5, 1);
+UPDATE "My shop"."Carts" SET place = 2, id = 6 WHERE id = 5;
+WITH moved AS (UPDATE "My shop"."Carts" SET place = 2 WHERE id = 5 RETURNING id)
+INSERT INTO "My shop"."Carts" SELECT id + 1, 1 FROM moved;
+MERGE INTO "My shop"."Carts" AS c USING (VALUES (5, 1), (7, 1), (6, 2), (8, 2)) AS w (id, place) ON c.id = w.id
+WHEN MATCHED THEN UPDATE SET place = w.place WHEN NOT MATCHED THEN INSERT VALUES (w.id, w.place);
+SELECT tableoid::regclass AS partition, id, s FROM "My shop"."Carts" WHERE id > 4 ORDER BY id;
+SELECT key, count(*) FROM workflow.transition WHERE key IN ('5', '6', '7', '8') GROUP BY key ORDER BY key;
+-- not with a column of the partition in the key, either
+CREATE TABLE trays (id int, place int, s text DEFAULT 'NEW', row_key text GENERATED ALWAYS AS (id || ':' || place) STORED)
+PARTITION BY LIST (place);
+CREATE TABLE trays_1 PARTITION OF trays FOR VALUES IN (1);
+CREATE TABLE trays_2 PARTITION OF trays FOR VALUES IN (2);
+SELECT workflow.enforce('trays', 's', 'order', 'row_key');
+INSERT INTO trays VALUES (1, 1), (2, 1);
+UPDATE trays SET place = 2 WHERE id = 1;
 SELECT * FROM workflow.verify_table('"My shop"."Carts"');

@@ -56,11 +56,16 @@ FROM (VALUES
   ('{"$id": "http://example.com/s/", "$ref": "t", "$defs": {"x": {"$id": "t", "type": "string"}}}'),
   ('{"$id": "http://example.com/s/u", "$ref": "../t#/$defs/y", "$defs": {"x": {"$id": "http://example.com/t", "$defs": {"y": {"type": "string"}}}}}'),
   ('{"$ref": "#/$defs/a~1b%25c", "$defs": {"a/b%c": {"type": "string"}}}'),
-  ('{"$ref": "#/allOf/1", "allOf": [true, {"type": "string"}]}')) AS r (schema),
+  ('{"$ref": "#/allOf/1", "allOf": [true, {"type": "string"}]}'),
+  ('{"$id": "http://example.com/s/", "$dynamicRef": "#n", "$defs": {"x": {"$dynamicAnchor": "n", "type": "string"}}}'),
+  ('{"$dynamicRef": "#/$defs/x", "$defs": {"x": {"type": "string"}}}')) AS r (schema),
   workflow.schema_errors(r.schema::jsonb, '1') AS e;
 SELECT workflow.schema_valid('{"properties": {"a": {"$ref": "other.json"}, "b": {"$ref": "#/$defs/none"}, "c": {"$ref": "#none"}, "d": {"$ref": 1},
   "e": {"$dynamicRef": "#x"}, "f": {"$schema": "http://json-schema.org/draft-07/schema#"}}}', '1');
+SELECT workflow.schema_valid('{"$dynamicRef": "#n", "$defs": {"x": {"$id": "t", "$dynamicAnchor": "n"}, "y": {"$dynamicAnchor": "n"}}}', '1');
+SELECT workflow.schema_valid('{"$schema": "http://json-schema.org/draft-07/schema#", "allOf": [{"$dynamicRef": "#"}]}', '1');
 SELECT workflow.schema_valid('{"$ref": "#"}', '1');
+SELECT workflow.schema_valid('{"$dynamicRef": "#"}', '1');
 SELECT workflow.schema_valid('{"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"not": {"$ref": "#"}}]}}}', '1');
 -- a circle that goes deeper into the value ends with it
 SELECT i.instance, e.path, e.message

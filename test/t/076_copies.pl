@@ -103,7 +103,9 @@ sql('restored', q{INSERT INTO workflow.endpoint (endpoint, server_oid) VALUES ('
 	INSERT INTO workflow.effect (endpoint_id, key, kind, fingerprint, submitted_by, created_at) SELECT endpoint_id, 'k', 'call', '', 'me', now() FROM workflow.endpoint});
 like(health(), qr/^f.*nobody has said/, 'effects that a restore brought first belong nowhere');
 sql('restored', q{SELECT workflow.create_queue('mail', 'me', '1 hour', '{you}')});
-like(health(), qr/^t/, 'until somebody works there');
+like(health(), qr/^f.*nobody has said/, 'nor do they when somebody works there');
+sql('restored', q{SELECT workflow.adopt_cluster('quarantine', 'the row was left out')});
+like(health(), qr/^t/, 'until somebody says what becomes of them');
 $node->stop;
 
 # A standby that was promoted: $name of the policy.

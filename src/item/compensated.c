@@ -1,0 +1,60 @@
+/*
+ * compensated.c
+ *	  The event "compensated": all that an item has set going is taken back.
+ *
+ * Who finds out that a revert has succeeded may hold its effect, and so must
+ * not ask for the item.  He sets a timer that belongs to no visit, due at once
+ * (trigger tell_compensated); so does who enters a state that handles the event.
+ * When a timer fires, under the lock of the item, the ledger is asked.  Either
+ * what has happened is committed by then, or its own timer comes later: no end
+ * is missed, and one that is seen twice finds the item gone on.
+ */
+#include "postgres.h"
+
+#include "base/plan.h"
+#include "catalog/pg_type.h"
+#include "item/item_internal.h"
+
+/*
+ * Has an item that enters a state which handles the event look by itself.
+ */
+void
+wf_item_await_compensation(const WfItem *item)
+{
+	wf_item_set_timer(item, WF_TIMER_COMPENSATED, wf_spawn_now(), WF_EVENT_COMPENSATED);
+}
+
+static bool
+is_compensated(const WfItem *item)
+{
+	static WfPlan plan = {
+		.name = "is compensated",
+		.expected = SPI_OK_SELECT,
+		.nargs = 1,
+		.argtypes = {INT8OID},
+		.sql = "SELECT workflow._is_compensated($1)",
+	};
+	Datum		value = Int64GetDatum(item->item_id);
+
+	wf_plan_execute(&plan, &value, NULL);
+
+	return DatumGetBool(wf_result_datum(0, 1, NULL));
+}
+
+/*
+ * A timer of a locked item has fired: it may be that all is taken back.
+ */
+void
+wf_item_end_compensation(const WfItem *item, const char *actor)
+{
+	const WfState *state = wf_item_state(wf_graph(item->workflow, item->version), item->state);
+	WfMove		move = {0};
+
+	if (wf_state_transition(state, WF_EVENT_COMPENSATED) == NULL || !is_compensated(item))
+		return;
+	move.event = WF_EVENT_COMPENSATED;
+	move.kind = "engine";
+	move.actor = actor;
+	move.reason = "nothing is left to take back";
+	(void) wf_item_move(item, &move);
+}

@@ -1,0 +1,29 @@
+--
+-- What a restore brings without the row that says where it was stored is not taken for the database's own.
+--
+CREATE EXTENSION pg_workflow;
+SET client_min_messages = error;
+\set SHOW_CONTEXT never
+CREATE SERVER crm FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://crm.example.com', dedup 'key');
+SELECT workflow.define('{"workflow": "order", "owner": "shop", "initial": "OPEN", "key": ["$.id"],
+  "states": {"OPEN": {"on": {"paid": "PAID"}}, "PAID": {"final": "paid"}}}');
+SELECT workflow.call('crm', 'POST', '/orders', '{"id": 1}', key => 'order:1') > 0 AS is_called;
+SELECT how FROM workflow.cluster;
+
+-- as pg_restore with a list that leaves the table out
+SET session_replication_role = replica;
+DELETE FROM workflow.cluster;
+\c -
+SET client_min_messages = error;
+SELECT workflow.create_queue('mail', 'ops', '1 hour', '{boss}');
+SELECT workflow.define('{"workflow": "parcel", "owner": "shop", "initial": "OPEN", "key": ["$.id"],
+  "states": {"OPEN": {"on": {"paid": "PAID"}}, "PAID": {"final": "paid"}}}');
+SELECT workflow.call('crm', 'POST', '/orders', '{"id": 2}', key => 'order:2') > 0 AS is_called;
+SELECT how FROM workflow.cluster;
+SELECT workflow._cluster_problem();
+SELECT ok, detail, hint FROM workflow.health() WHERE "check" = 'cluster';
+
+-- until somebody says so: what was there is in doubt
+SELECT workflow.adopt_cluster('quarantine', 'the original is gone');
+SELECT how, policy, reason FROM workflow.cluster;
+SELECT workflow._cluster_problem();
