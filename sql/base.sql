@@ -202,6 +202,8 @@ BEGIN
        'workflow.cancel_redrive(redrive_id, reason) ends a batch'),
       ('model_output',  '',   'what models have answered is a record',
        'What was answered stays on record'),
+      ('uncounted_pause', 'review_id', 'a review would be due too soon',
+       'workflow.run(), or a worker, counts it'),
       ('item_author',   '',   'who has changed what is decided might decide it',
        'What was changed stays on record'),
       ('review_vote',   '',   'who approved what is a record',

@@ -412,7 +412,8 @@ BEGIN
   END IF;
   PERFORM workflow._set_pause(item, NULL, NULL, NULL);
   PERFORM workflow._resume_timers(item, NULL);
-  PERFORM workflow._start_review_clocks(paused.paused_at, item, NULL, NULL);
+  PERFORM workflow._start_review_clocks(paused.paused_at,
+    ARRAY(SELECT r.review_id FROM workflow.review AS r WHERE r.item_id = item AND r.closed_at IS NULL));
   IF NOT EXISTS (SELECT FROM workflow.workflow AS w
                  WHERE w.workflow = paused.workflow AND w.paused_at IS NOT NULL) THEN
     PERFORM workflow._wake_paused_jobs(ARRAY[item]);
@@ -483,15 +484,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   paused workflow.workflow;
+  held bigint[] := workflow._hold_reviews(name, NULL);
 BEGIN
-  PERFORM workflow._hold_reviews(name, NULL);
   paused := workflow._lock_workflow(name);
   IF paused.paused_at IS NULL THEN
     RETURN;
   END IF;
   UPDATE workflow.workflow AS w SET paused_at = NULL, paused_by = NULL, pause_reason = NULL
   WHERE w.workflow = name;
-  PERFORM workflow._start_review_clocks(paused.paused_at, NULL, name, NULL);
+  PERFORM workflow._end_pause_of_many(paused.paused_at, name, NULL, held);
   PERFORM workflow._resume_timers(NULL, name);
   PERFORM workflow._wake_paused_jobs(ARRAY(
     SELECT i.item_id FROM workflow.item AS i JOIN workflow.job AS j ON j.item_id = i.item_id

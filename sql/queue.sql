@@ -527,14 +527,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   stood_from timestamptz;
+  held bigint[] := workflow._hold_reviews(NULL, name);
 BEGIN
-  PERFORM workflow._hold_reviews(NULL, name);
   PERFORM workflow._require_queue(name);
   SELECT q.paused_at INTO stood_from FROM workflow.queue AS q WHERE q.queue = name;
   UPDATE workflow.queue AS q SET paused_at = NULL, paused_by = NULL, pause_reason = NULL
   WHERE q.queue = name AND q.paused_at IS NOT NULL;
   IF FOUND THEN
-    PERFORM workflow._start_review_clocks(stood_from, NULL, NULL, name);
+    PERFORM workflow._end_pause_of_many(stood_from, NULL, name, held);
     PERFORM workflow._note(caller, 'resume_queue', NULL, 'queue:' || name, reason);
     PERFORM workflow._wake_queue(name);
   END IF;

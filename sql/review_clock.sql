@@ -2,7 +2,7 @@
 -- review_clock: time that does not count. The clock of a review stands while its
 -- item, workflow or queue is paused, and while it waits for somebody outside.
 -- Nothing is written when a clock stops: what ends a pause moves the times of the
--- reviews by as long as nothing else stopped them, too.
+-- reviews by as long as nothing else stopped them, too; of many, a worker does so.
 --
 -- Locks: items, then queue or workflow, then reviews and timers.
 --
@@ -11,28 +11,39 @@
 CREATE FUNCTION workflow._review_stands_since(review workflow.review) RETURNS timestamptz LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT greatest(review.opened_at, least(review.paused_at, i.paused_at, w.paused_at, q.paused_at))
+  SELECT greatest(review.opened_at, least(review.paused_at, i.paused_at, w.paused_at, q.paused_at, u.began_at))
   FROM workflow.item AS i
   JOIN workflow.workflow AS w ON w.workflow = i.workflow
   JOIN workflow.queue AS q ON q.queue = review.queue
-  WHERE i.item_id = review.item_id AND num_nonnulls(review.paused_at, i.paused_at, w.paused_at, q.paused_at) > 0
+  LEFT JOIN workflow.uncounted_pause AS u ON u.review_id = review.review_id
+  WHERE i.item_id = review.item_id AND num_nonnulls(review.paused_at, i.paused_at, w.paused_at, q.paused_at, u.began_at) > 0
 $$;
 COMMENT ON FUNCTION workflow._review_stands_since(workflow.review) IS
   'Inner: since when the clock of a review stands; null when it runs';
 
--- Locks the items with open reviews of a workflow or a queue whose pause is about to end.
-CREATE FUNCTION workflow._hold_reviews(name text, queue_name text) RETURNS void LANGUAGE plpgsql
+-- Locks the items of open reviews of a workflow or a queue whose pause is about to
+-- end, of so many as are counted at once: those that are claimed, or due, first.
+CREATE FUNCTION workflow._hold_reviews(name text, queue_name text) RETURNS bigint[] LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  ids bigint[];
 BEGIN
+  IF queue_name IS NOT NULL THEN
+    ids := ARRAY(SELECT r.review_id FROM workflow.review AS r
+                 WHERE r.closed_at IS NULL AND r.queue = queue_name ORDER BY r.priority, r.due_at, r.review_id LIMIT 1000);
+  ELSE
+    ids := ARRAY(SELECT r.review_id FROM workflow.review AS r JOIN workflow.item AS i USING (item_id)
+                 WHERE r.closed_at IS NULL AND i.workflow = name ORDER BY r.due_at, r.review_id LIMIT 1000);
+  END IF;
   PERFORM FROM workflow.item AS i
-  WHERE i.item_id IN (SELECT r.item_id FROM workflow.review AS r JOIN workflow.item AS o USING (item_id)
-                      WHERE r.closed_at IS NULL AND (o.workflow = name OR r.queue = queue_name))
+  WHERE i.item_id IN (SELECT r.item_id FROM workflow.review AS r WHERE r.review_id = ANY (ids))
   ORDER BY i.item_id FOR UPDATE;
+  RETURN ids;
 END
 $$;
 COMMENT ON FUNCTION workflow._hold_reviews(text, text) IS
-  'Inner: locks the items whose reviews the end of a pause concerns';
+  'Inner: locks the items of the first reviews that the end of a pause concerns, and returns these';
 
 -- The times of reviews, whose items are locked, are later by a while; a timer that
 -- was put aside, because its time came while the clock stood, is set again.
@@ -56,23 +67,83 @@ $$;
 COMMENT ON FUNCTION workflow._put_off_reviews(bigint[], interval[]) IS
   'Inner: the time that the clocks of reviews stood is added to their times';
 
--- The end of a pause that began at stood_from, of an item, a workflow or a queue.
-CREATE FUNCTION workflow._start_review_clocks(stood_from timestamptz, item bigint, name text, queue_name text) RETURNS void
-LANGUAGE sql
+-- The end of a pause that began at stood_from: of these reviews, whose items are locked.
+CREATE FUNCTION workflow._start_review_clocks(stood_from timestamptz, ids bigint[]) RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT workflow._put_off_reviews(array_agg(c.review_id), array_agg(greatest(interval '0', c.counted_to - c.counted_from)))
   FROM (SELECT r.review_id, greatest(stood_from, r.opened_at) AS counted_from,
-               least(workflow._now(), r.paused_at, i.paused_at, w.paused_at, q.paused_at) AS counted_to
+               least(workflow._now(), r.paused_at, i.paused_at, w.paused_at, q.paused_at, u.began_at) AS counted_to
         FROM workflow.review AS r
         JOIN workflow.item AS i ON i.item_id = r.item_id
         JOIN workflow.workflow AS w ON w.workflow = i.workflow
         JOIN workflow.queue AS q ON q.queue = r.queue
-        WHERE r.closed_at IS NULL AND (r.item_id = item OR i.workflow = name OR r.queue = queue_name)) AS c
+        LEFT JOIN workflow.uncounted_pause AS u ON u.review_id = r.review_id
+        WHERE r.closed_at IS NULL AND r.review_id = ANY (ids)) AS c
   HAVING count(*) > 0
 $$;
-COMMENT ON FUNCTION workflow._start_review_clocks(timestamptz, bigint, text, text) IS
+COMMENT ON FUNCTION workflow._start_review_clocks(timestamptz, bigint[]) IS
   'Inner: a pause has ended; the time that it alone stopped the clocks of reviews is added to their times';
+
+-- The end of a pause of a workflow or a queue: the first reviews go on at once, those
+-- that are left are for a worker, and stand until it comes to them.
+CREATE FUNCTION workflow._end_pause_of_many(stood_from timestamptz, name text, queue_name text, first bigint[]) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM workflow._start_review_clocks(stood_from, first);
+  IF cardinality(first) < 1000 THEN
+    RETURN;
+  ELSIF queue_name IS NOT NULL THEN
+    INSERT INTO workflow.uncounted_pause AS u (review_id, began_at)
+    SELECT r.review_id, stood_from FROM workflow.review AS r
+    WHERE r.closed_at IS NULL AND r.queue = queue_name AND NOT EXISTS (SELECT FROM unnest(first) AS f (id) WHERE f.id = r.review_id)
+    ON CONFLICT (review_id) DO UPDATE SET began_at = least(u.began_at, excluded.began_at);
+  ELSE
+    INSERT INTO workflow.uncounted_pause AS u (review_id, began_at)
+    SELECT r.review_id, stood_from FROM workflow.review AS r JOIN workflow.item AS i USING (item_id)
+    WHERE r.closed_at IS NULL AND i.workflow = name AND NOT EXISTS (SELECT FROM unnest(first) AS f (id) WHERE f.id = r.review_id)
+    ON CONFLICT (review_id) DO UPDATE SET began_at = least(u.began_at, excluded.began_at);
+  END IF;
+  PERFORM workflow._wake('maintenance');
+END
+$$;
+COMMENT ON FUNCTION workflow._end_pause_of_many(timestamptz, text, text, bigint[]) IS
+  'Inner: counts a pause that has ended for the reviews that are given, and leaves the others to a worker';
+
+-- Counts pauses that have ended for so many reviews, whose items nobody holds, as if
+-- they ended now.  That a pause is uncounted is locked before it is read what else
+-- stops the clock: what ends meanwhile is then added as uncounted after this.
+CREATE FUNCTION workflow._count_pauses(most int, OUT counted int, OUT are_left boolean) LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  ids bigint[] := ARRAY(SELECT u.review_id FROM workflow.uncounted_pause AS u ORDER BY u.review_id LIMIT most);
+  part record;
+BEGIN
+  counted := 0;
+  are_left := cardinality(ids) > 0;
+  IF NOT are_left THEN
+    RETURN;
+  END IF;
+  ids := ARRAY(SELECT r.review_id
+               FROM (SELECT i.item_id FROM workflow.item AS i
+                     WHERE i.item_id IN (SELECT r.item_id FROM workflow.review AS r WHERE r.review_id = ANY (ids))
+                     ORDER BY i.item_id FOR UPDATE SKIP LOCKED) AS held
+               JOIN workflow.review AS r USING (item_id) WHERE r.review_id = ANY (ids));
+  PERFORM FROM workflow.uncounted_pause AS u WHERE u.review_id = ANY (ids) ORDER BY u.review_id FOR UPDATE;
+  FOR part IN
+    SELECT u.began_at, array_agg(u.review_id) AS ids FROM workflow.uncounted_pause AS u WHERE u.review_id = ANY (ids) GROUP BY u.began_at
+  LOOP
+    DELETE FROM workflow.uncounted_pause AS u WHERE u.review_id = ANY (part.ids);
+    PERFORM workflow._start_review_clocks(part.began_at, part.ids);
+    counted := counted + cardinality(part.ids);
+  END LOOP;
+  are_left := EXISTS (SELECT FROM workflow.uncounted_pause);
+END
+$$;
+COMMENT ON FUNCTION workflow._count_pauses(int) IS
+  'Inner: counts ended pauses for some of the reviews that stand because that has not been done';
 
 -- ------------------------------------------------------- of one review alone
 

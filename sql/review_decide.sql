@@ -338,6 +338,8 @@ BEGIN
           old.assignee, old.claimed_at, old.claim_until)
   RETURNING review_id INTO asked;
   UPDATE workflow.review AS r SET closed_at = workflow._now(), replaced_by = asked WHERE r.review_id = old.review_id;
+  INSERT INTO workflow.uncounted_pause (review_id, began_at)
+  SELECT asked, u.began_at FROM workflow.uncounted_pause AS u WHERE u.review_id = old.review_id;
   RETURN asked;
 END
 $$;

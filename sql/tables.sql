@@ -941,6 +941,13 @@ CREATE TABLE workflow.review_vote (
 COMMENT ON TABLE workflow.review_vote IS 'Who decided what in reviews that more than one person has to approve';
 COMMENT ON COLUMN workflow.review_vote.voter_oid IS 'The role that voter named when it decided: by another name it has still decided, and another one of that name has not';
 
+CREATE TABLE workflow.uncounted_pause (
+  review_id bigint PRIMARY KEY,
+  began_at  timestamptz NOT NULL
+);
+COMMENT ON TABLE workflow.uncounted_pause IS 'Open reviews whose pause has ended and is not yet counted: their clocks stand until a worker has';
+COMMENT ON COLUMN workflow.uncounted_pause.began_at IS 'Since when the clock stands because of that';
+
 CREATE TABLE workflow.item_author (
   item_id    bigint NOT NULL,
   author     text NOT NULL,

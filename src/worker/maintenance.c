@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 #include "worker/alerts.h"
+#include "worker/clocks.h"
 #include "worker/dispatch.h"
 #include "worker/fold.h"
 #include "worker/mains.h"
@@ -254,6 +255,7 @@ run_round(Supervisor *self, uint32 missed)
 	int			nended;
 	int			nreclaimed;
 	int			nredriven;
+	int			nstarted;
 
 	do
 	{
@@ -262,9 +264,10 @@ run_round(Supervisor *self, uint32 missed)
 		nreclaimed = wf_dispatch_reclaim(self->by, &self->put_off);
 		nended = wf_dispatch_ends(self->by, &self->put_off);	/* it adds to that */
 		nredriven = wf_redrive_some(self->by);
-		if (nredriven > 0 && !provide(self))	/* a batch may be long */
+		nstarted = wf_clocks_start(self->by, &self->put_off);
+		if ((nredriven > 0 || nstarted > 0) && !provide(self))	/* a batch may be long */
 			return false;
-	} while (nfired > 0 || nended > 0 || nreclaimed > 0 || nredriven > 0);
+	} while (nfired > 0 || nended > 0 || nreclaimed > 0 || nredriven > 0 || nstarted > 0);
 	wf_retention_run();
 	wf_fold_run();
 	wf_alerts_run(self->by, missed);
@@ -278,7 +281,7 @@ run_round(Supervisor *self, uint32 missed)
 		!start_worker(self, WF_WORKER_SQL))
 		self->put_off = true;	/* the others do the work meanwhile */
 
-	return nfired == 0 && nended == 0 && nreclaimed == 0 && nredriven == 0;
+	return nfired == 0 && nended == 0 && nreclaimed == 0 && nredriven == 0 && nstarted == 0;
 }
 
 static long

@@ -29,6 +29,7 @@
 #include "utils/timestamp.h"
 #include "worker/alerts.h"
 #include "worker/calls_internal.h"
+#include "worker/clocks.h"
 #include "worker/fold.h"
 #include "worker/mocked.h"
 #include "worker/redrive.h"
@@ -168,6 +169,8 @@ take_turn(Run *run)
 		n += how_many(wf_dispatch_timers(&run->by));
 	if (!time_is_over(run))
 		n += how_many(wf_redrive_some(&run->by));
+	if (!time_is_over(run))
+		n += how_many(wf_clocks_start(&run->by, &put_off));
 	if (!time_is_over(run))
 		n += how_many(wf_dispatch_sql(&run->by, &run->pace));
 	if (n > 0)
