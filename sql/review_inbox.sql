@@ -83,7 +83,11 @@ SELECT r.review_id AS id, r.item_id, r.workflow, r.key, r.state, r.queue,
             WHEN r.item_paused_at IS NOT NULL THEN format('item paused by %s: %s', r.item_paused_by, coalesce(r.item_pause_reason, 'no reason given'))
             WHEN r.workflow_paused_at IS NOT NULL THEN format('workflow paused by %s: %s', r.workflow_paused_by, coalesce(r.workflow_pause_reason, 'no reason given'))
             WHEN r.queue_paused_at IS NULL THEN 'a pause has ended, a worker has yet to count it'
-            ELSE format('queue paused by %s: %s', r.queue_paused_by, coalesce(r.queue_pause_reason, 'no reason given')) END AS stands_because
+            ELSE format('queue paused by %s: %s', r.queue_paused_by, coalesce(r.queue_pause_reason, 'no reason given')) END AS stands_because,
+       CASE WHEN r.spec ? 'schema' THEN (SELECT jsonb_agg(jsonb_build_object('path', e.path, 'message', e.message))
+                                         FROM workflow.schema_errors(r.spec -> 'schema', p.proposed) AS e) END AS problems,
+       (SELECT count(*) FROM workflow.journal AS j
+        WHERE j.item_id = r.item_id AND j.action = 'release review' AND j.subject = 'review:' || r.review_id) AS given_back
 FROM workflow._open_review AS r,
 LATERAL (SELECT CASE WHEN num_nonnulls(r.paused_at, r.item_paused_at, r.workflow_paused_at, r.queue_paused_at, r.uncounted_since) > 0
                      THEN greatest(r.opened_at, least(r.paused_at, r.item_paused_at, r.workflow_paused_at, r.queue_paused_at, r.uncounted_since)) END AS stands_since) AS c,
@@ -116,6 +120,8 @@ COMMENT ON COLUMN workflow.review_inbox.votes IS 'Who has decided in this review
 COMMENT ON COLUMN workflow.review_inbox.approvals IS 'How many people have to decide so, where it is more than one';
 COMMENT ON COLUMN workflow.review_inbox.earlier IS 'Reviews of the item that were decided before';
 COMMENT ON COLUMN workflow.review_inbox.may_decide IS 'Whether the role that reads may decide it';
+COMMENT ON COLUMN workflow.review_inbox.problems IS 'Why the proposal does not match the review''s schema; null: it does, or there is none';
+COMMENT ON COLUMN workflow.review_inbox.given_back IS 'How often somebody has released it';
 COMMENT ON COLUMN workflow.review_inbox.stands_since IS 'Since when its clock stands; null: it runs';
 
 -- ------------------------------------------------------------------ history

@@ -77,5 +77,13 @@ SELECT workflow._patched('{"b": 7}', '$', '[2]');
 \x on
 SELECT id, key, status, decision, decided_by, reason, reason_code, patch, step, lead_time, was_overdue FROM workflow.reviews ORDER BY id;
 \x off
+-- a proposal that the schema does not allow says why; who gives it back leaves a trace
+SELECT count(workflow.submit('crm', '{"confidence": 0.5, "source": "web", "fields": {"proposed": {"industry": "shops"}}}', key => 'c'));
+SET ROLE regress_ann;
+SELECT problems, given_back FROM workflow.review_inbox WHERE key = 'c';
+SELECT workflow.claim_review('desk') AS c \gset
+SELECT workflow.release_review(:c);
+SELECT problems, given_back FROM workflow.review_inbox WHERE key = 'c';
+RESET ROLE;
 DROP OWNED BY regress_ann;
 DROP ROLE regress_ann;
