@@ -52,6 +52,7 @@ SET enable_sort = off;
 SELECT * FROM plan('SELECT id, changes FROM workflow.review_inbox LIMIT 50');
 SELECT * FROM plan('SELECT id, changes FROM workflow.review_inbox WHERE may_decide ORDER BY due_at LIMIT 50');
 SELECT * FROM plan('SELECT id, changes FROM workflow.review_inbox WHERE queue = ''desk'' AND may_decide ORDER BY due_at, id LIMIT 50');
+SELECT * FROM plan('SELECT * FROM workflow._ticking_review WHERE due_at > now() ORDER BY due_at, review_id LIMIT 200');
 RESET enable_seqscan;
 RESET enable_bitmapscan;
 RESET enable_sort;

@@ -38,6 +38,19 @@ SELECT action, actor, reason, detail FROM workflow.journal ORDER BY journal_id;
 SELECT state, seq FROM workflow.item;
 ROLLBACK;
 
+-- whoever was handed it, or claimed it shortly before, has it no longer
+BEGIN;
+SELECT count(workflow.submit('slow', '{}', n::text)) FROM generate_series(1, 2) AS n;
+SELECT workflow.delegate(min(id), 'lead'), workflow.delegate(max(id), 'director') FROM workflow.review_inbox;
+SET LOCAL pg_workflow.clock = '2030-01-01 03:30';
+SELECT workflow.release_review(max(id)) FROM workflow.review_inbox;
+SELECT workflow.claim_review('desk') = max(id) AS claimed FROM workflow.review_inbox;
+SELECT assignee = current_user AS is_mine, assignee = 'lead' AS is_leads FROM workflow.review_inbox ORDER BY id;
+SET LOCAL pg_workflow.clock = '2030-01-01 04:00';
+CALL workflow.run();
+SELECT assignee, claimed_at, claim_until, owner FROM workflow.review_inbox ORDER BY id;
+ROLLBACK;
+
 -- only where the definition says so does an event follow, as the engine's
 BEGIN;
 SELECT item_id FROM workflow.submit('lenient', '{}') \gset

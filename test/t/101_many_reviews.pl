@@ -1,6 +1,6 @@
 # The end of a pause of a queue with more reviews than go on at once: a worker comes
 # to the others, passes by those that somebody holds, and goes on with them later; what
-# is left when the server ends is not lost.
+# is left when the server ends is not lost.  And whom an escalation reaches is told.
 
 use strict;
 use warnings FATAL => 'all';
@@ -53,6 +53,14 @@ query('ALTER SYSTEM RESET pg_workflow.workers');
 query('SELECT pg_reload_conf()');
 wait_for("SELECT ($stand) = 0", 'until somebody works');
 is(query("SELECT bool_and(due_at = opened_at + interval '1 hour' + paused_for) FROM workflow.reviews"), 't', 'and none has lost its time');
+
+# each step of an escalation is told to whose it is
+query(q(SELECT workflow.define('{"workflow": "steps", "owner": "me", "initial": "ASK",
+	"queues": {"steps": {"owner": "clerks", "sla": "3 seconds", "escalate_to": ["lead", "director"]}},
+	"states": {"ASK": {"review": {"queue": "steps", "decisions": ["yes", "no"], "on_overdue": "escalate"},
+	                   "on": {"yes": "DONE", "no": "DONE"}}, "DONE": {"final": "success"}}}')));
+query(q(SELECT workflow.submit('steps', '{}', '1')));
+wait_for("SELECT count(*) = 1 FROM workflow.alerts WHERE kind = 'review_escalated' AND owner = 'director' AND cleared_at IS NULL", 'whose it is now is told');
 
 $node->stop;
 done_testing();
