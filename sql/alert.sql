@@ -1,7 +1,7 @@
 --
 -- alert: alerts are opened for what is wrong, and cleared when it is over.
 --
--- The maintenance worker and run() look; whoever comes second finds the lock
+-- The maintenance worker and run() look; whoever comes second finds the turn
 -- taken.  Every change is a notification in the transaction that makes it.
 --
 
@@ -222,6 +222,10 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._next_alert_look() IS 'Inner: when to look for what is wrong again; null: when something happens';
 
+CREATE FUNCTION workflow._try_alert_turn() RETURNS boolean
+LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wf_inner_try_alert_turn';
+COMMENT ON FUNCTION workflow._try_alert_turn() IS 'Inner: takes the turn of looking for alerts until the transaction ends, unless somebody else has it';
+
 -- Whole tables are never read, however cheap that looks for a limit.
 -- next_at: when to look again, if nothing happens; notice: how long what happens may stay unseen.
 CREATE FUNCTION workflow._look_for_alerts(OUT next_at timestamptz, OUT notice interval) LANGUAGE plpgsql
@@ -231,7 +235,7 @@ DECLARE
   wrong workflow._alert_condition[];
 BEGIN
   SELECT min(workflow._warn_after(q.sla)) INTO notice FROM workflow.queue AS q;
-  IF NOT pg_try_advisory_xact_lock('workflow.alert'::regclass::oid::int, 0) THEN
+  IF NOT workflow._try_alert_turn() THEN
     next_at := workflow._now() + interval '5 seconds';    -- somebody else looks
     RETURN;
   END IF;

@@ -10,14 +10,13 @@
 #include "access/xact.h"
 #include "base/config.h"
 #include "base/plan.h"
+#include "base/turn.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "statistics/statistics.h"
-#include "storage/lock.h"
 #include "utils/timestamp.h"
 
 /* Tells this lock from the advisory locks of users, of groups and of queues. */
-#define TURN_LOCK_CLASS 5
 
 /* Old rows of the history are looked for so often. */
 #define FORGET_US (10 * USECS_PER_MINUTE)
@@ -92,19 +91,6 @@ wf_statistics_next_fold(void)
 	return next_fold;
 }
 
-/*
- * One at a time, until the transaction ends.
- */
-static bool
-try_turn(void)
-{
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, TURN_LOCK_CLASS);
-
-	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
-}
-
 bool
 wf_statistics_fold(void)
 {
@@ -115,7 +101,7 @@ wf_statistics_fold(void)
 	/* a snapshot from before somebody else's fold would not do */
 	if (IsolationUsesXactSnapshot())
 		return false;
-	if (!try_turn())
+	if (!wf_try_turn(WF_TURN_FOLD, 0, 0))
 		return false;
 	if (!is_any())
 		return true;
