@@ -299,9 +299,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
-  PERFORM workflow._require_given(owner IS NOT NULL, 'owner');
+  IF owner IS NULL OR owner !~ '\S' OR endpoint IS NOT NULL AND path IS NULL THEN
+    RAISE EXCEPTION '%', CASE WHEN owner IS NULL THEN 'argument "owner" must not be null'
+                              WHEN owner !~ '\S' THEN 'an owner cannot be blank' ELSE 'argument "path" must not be null' END
+      USING ERRCODE = CASE WHEN owner !~ '\S' THEN 'invalid_parameter_value' ELSE 'null_value_not_allowed' END,
+            DETAIL = 'A route is that of an owner of alerts, or of * for everybody else; it goes to a path of an endpoint.',
+            HINT = format('SELECT workflow.alert_to(%L, %L, ''/hooks/alerts''); is an example.',
+                          CASE WHEN owner ~ '\S' THEN owner ELSE '*' END, endpoint);
+  END IF;
   IF endpoint IS NOT NULL THEN
-    PERFORM workflow._require_given(path IS NOT NULL, 'path');
     PERFORM workflow._check_path(path);
     PERFORM workflow._require_endpoint(endpoint);
     IF NOT has_server_privilege(caller, endpoint, 'USAGE') THEN
