@@ -65,14 +65,24 @@ $$;
 COMMENT ON FUNCTION workflow._tell_alert(workflow.alert, text) IS 'Inner: tells, at commit, whoever listens to workflow_alert what has changed';
 
 -- Of an alert that is not about a queue, the path is that of a queue with the same owner: the one with the shortest SLA.
+-- A review is escalated itself, and its alert follows.
 CREATE FUNCTION workflow._alert_path(alert_subject text, alert_owner text, OUT escalate_to text[], OUT sla interval) LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT q.escalate_to, q.sla FROM workflow.queue AS q
-  WHERE 'queue:' || q.queue = alert_subject OR alert_subject NOT LIKE 'queue:%' AND q.owner = alert_owner
+  WHERE 'queue:' || q.queue = alert_subject OR alert_subject !~ '^(queue|review):' AND q.owner = alert_owner
   ORDER BY q.sla, q.queue LIMIT 1
 $$;
 COMMENT ON FUNCTION workflow._alert_path(text, text) IS 'Inner: who gets an alert after its owner, and how long each has it';
+
+-- When the next in the path gets an alert that now begins to be somebody's; null: it stays.
+CREATE FUNCTION workflow._escalates_at(alert_subject text, alert_owner text, step int) RETURNS timestamptz LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN cardinality(p.escalate_to) > step THEN workflow._time_after(workflow._now(), p.sla) END
+  FROM workflow._alert_path(alert_subject, alert_owner) AS p
+$$;
+COMMENT ON FUNCTION workflow._escalates_at(text, text, int) IS 'Inner: when an alert that is at a step of its path from now on goes to the next';
 
 -- What the active version says of the queue, else of the workflow; else the heading of the kind.
 CREATE FUNCTION workflow._alert_runbook(alert_kind text, alert_subject text) RETURNS text LANGUAGE sql STABLE
@@ -101,7 +111,9 @@ BEGIN
   FOR opened IN
     UPDATE workflow.alert AS a
     SET cleared_at = NULL, gone_at = NULL, reopened = a.reopened + 1, last_seen_at = workflow._now(),
-        severity = w.severity, detail = w.detail, hint = w.hint
+        severity = w.severity, detail = w.detail, hint = w.hint, subject_owner = w.owner,
+        owner = CASE WHEN a.step = 0 THEN w.owner ELSE a.owner END,
+        escalates_at = CASE WHEN a.acknowledged_at IS NULL THEN workflow._escalates_at(w.subject, w.owner, a.step) END
     FROM unnest(wrong) AS w
     WHERE a.alert_id = (SELECT o.alert_id FROM workflow.alert AS o
                         WHERE o.kind = w.kind AND o.subject = w.subject AND o.cleared_at > workflow._now() - interval '15 minutes'
@@ -114,8 +126,8 @@ BEGIN
   FOR opened IN
     INSERT INTO workflow.alert (kind, subject, severity, owner, subject_owner, detail, hint, runbook, opened_at, last_seen_at, escalates_at)
     SELECT DISTINCT ON (w.kind, w.subject) w.kind, w.subject, w.severity, w.owner, w.owner, w.detail, w.hint, workflow._alert_runbook(w.kind, w.subject), workflow._now(), workflow._now(),
-           workflow._time_after(workflow._now(), p.sla)
-    FROM unnest(wrong) AS w, LATERAL workflow._alert_path(w.subject, w.owner) AS p
+           workflow._escalates_at(w.subject, w.owner, 0)
+    FROM unnest(wrong) AS w
     WHERE NOT EXISTS (SELECT FROM workflow.alert AS o WHERE o.kind = w.kind AND o.subject = w.subject AND o.cleared_at IS NULL)
     ORDER BY w.kind, w.subject
     ON CONFLICT (kind, subject) WHERE cleared_at IS NULL DO NOTHING
@@ -170,8 +182,10 @@ BEGIN
   FOR gone IN
     UPDATE workflow.alert AS a
     SET gone_at = coalesce(a.gone_at, workflow._now()),
-        cleared_at = CASE WHEN coalesce(a.gone_at, workflow._now()) + workflow._clear_after(a.reopened) <= workflow._now() THEN workflow._now() END
-    WHERE a.cleared_at IS NULL
+        cleared_at = CASE WHEN o.is_over THEN workflow._now() END, escalates_at = CASE WHEN NOT o.is_over THEN a.escalates_at END
+    FROM workflow.alert AS before,
+         LATERAL (SELECT coalesce(before.gone_at, workflow._now()) + workflow._clear_after(before.reopened) <= workflow._now()) AS o (is_over)
+    WHERE a.cleared_at IS NULL AND before.alert_id = a.alert_id
       AND NOT EXISTS (SELECT FROM unnest(wrong) AS w WHERE w.kind = a.kind AND w.subject = a.subject)
       AND (a.gone_at IS NULL OR a.gone_at + workflow._clear_after(a.reopened) <= workflow._now())
     RETURNING a.*
@@ -193,14 +207,14 @@ DECLARE
   moved workflow.alert;
 BEGIN
   FOR late IN
-    SELECT a.*, p.escalate_to[a.step + 1] AS next_owner, a.step + 1 < cardinality(p.escalate_to) AS has_more, p.sla
+    SELECT a.*, p.escalate_to[a.step + 1] AS next_owner, workflow._escalates_at(a.subject, a.subject_owner, a.step + 1) AS next_at
     FROM workflow.alert AS a, LATERAL workflow._alert_path(a.subject, a.subject_owner) AS p
     WHERE a.cleared_at IS NULL AND a.gone_at IS NULL AND a.acknowledged_at IS NULL AND a.escalates_at <= workflow._now()
     FOR UPDATE OF a
   LOOP
     UPDATE workflow.alert AS a
     SET step = CASE WHEN late.next_owner IS NULL THEN a.step ELSE a.step + 1 END, owner = coalesce(late.next_owner, a.owner),
-        escalates_at = CASE WHEN late.has_more THEN workflow._time_after(workflow._now(), late.sla) END
+        escalates_at = late.next_at
     WHERE a.alert_id = late.alert_id RETURNING a.* INTO moved;
     CONTINUE WHEN late.next_owner IS NULL;    -- the path has become shorter
     PERFORM workflow._note('pg_workflow', 'escalate_alert', NULL, 'alert:' || late.alert_id, late.kind || ' of ' || late.subject,
@@ -274,7 +288,7 @@ BEGIN
             HINT = 'There is nothing left to acknowledge.';
   END IF;
   UPDATE workflow.alert AS a
-  SET acknowledged_by = caller, acknowledged_at = workflow._now(), note = _acknowledge_alert.note
+  SET acknowledged_by = caller, acknowledged_at = workflow._now(), note = _acknowledge_alert.note, escalates_at = NULL
   WHERE a.alert_id = id RETURNING a.* INTO present;
   PERFORM workflow._note(caller, 'acknowledge_alert', NULL, 'alert:' || id, note,
                          jsonb_build_object('kind', present.kind, 'subject', present.subject));

@@ -86,6 +86,34 @@ CALL workflow.run();
 SELECT kind, subject, owner, step FROM workflow.alerts WHERE subject = 'endpoint:out';
 UPDATE workflow.endpoint SET breaker = 'closed';
 
+-- one that is over is nobody's next; one that comes back has its owner's time again, and keeps whom it had reached
+SELECT workflow.create_queue('post', owner => 'posties', sla => '10 minutes', escalate_to => '{sorter,master}');
+CREATE VIEW of_post AS
+SELECT owner, step, reopened, cleared_at IS NOT NULL AS cleared,
+       round(extract(epoch FROM escalates_at - now()) / 60) AS escalates_at_minute
+FROM workflow.alerts WHERE subject = 'queue:post' AND kind = 'sla_breach';
+RESET pg_workflow.clock;
+SELECT workflow.enqueue('post', '"parcel"', key => 'parcel') > 0 AS enqueued;
+SET pg_workflow.clock = '+11 minutes';
+SELECT FROM workflow._look_for_alerts();
+TABLE of_post;
+SELECT count(*) FROM workflow.claim('post', 'me', 1, '10 hours');
+SELECT FROM workflow._look_for_alerts();
+TABLE of_post;
+SET pg_workflow.clock = '+20 minutes';
+SELECT workflow.release(job_id, token) FROM workflow.job WHERE key = 'parcel';
+SELECT FROM workflow._look_for_alerts();
+TABLE of_post;
+SET pg_workflow.clock = '+22 minutes';
+SELECT FROM workflow._look_for_alerts();
+TABLE of_post;
+SET pg_workflow.clock = '+31 minutes';
+SELECT FROM workflow._look_for_alerts();
+TABLE of_post;
+SELECT workflow.acknowledge_alert(id) FROM workflow.alerts WHERE subject = 'queue:post' AND cleared_at IS NULL;
+TABLE of_post;
+SELECT count(*) FROM workflow.claim('post', 'me', 1, '10 hours');
+
 -- a job that is not due is not late, and one that waits for a retry is not either
 RESET pg_workflow.clock;
 SELECT workflow.enqueue('graves', '"later"', run_at => now() + interval '40 days') > 0 AS enqueued;
