@@ -5,10 +5,6 @@
 -- taken.  Every change is a notification in the transaction that makes it.
 --
 
-CREATE TYPE workflow._alert_condition AS (
-  kind text, subject text, severity text, owner text, detail text, hint text);
-COMMENT ON TYPE workflow._alert_condition IS 'Inner: something that is wrong now';
-
 -- ------------------------------------------------------------------- changes
 
 -- What is told of a change; as a notification it has to be shorter than 8000 bytes.
@@ -173,11 +169,14 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._clear_after(int) IS 'Inner: for how long a condition must have been gone for its alert to be cleared';
 
+-- Of what cannot be seen nobody knows whether it is over.
 CREATE FUNCTION workflow._clear_alerts(wrong workflow._alert_condition[]) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   gone workflow.alert;
+  unseen text[] := ARRAY(SELECT unnest(p.kinds) FROM workflow._alert_parts() AS p JOIN unnest(wrong) AS w
+                         ON w.kind = 'look_failed' AND w.subject = 'look:' || p.part);
 BEGIN
   FOR gone IN
     UPDATE workflow.alert AS a
@@ -185,7 +184,7 @@ BEGIN
         cleared_at = CASE WHEN o.is_over THEN workflow._now() END, escalates_at = CASE WHEN NOT o.is_over THEN a.escalates_at END
     FROM workflow.alert AS before,
          LATERAL (SELECT coalesce(before.gone_at, workflow._now()) + workflow._clear_after(before.reopened) <= workflow._now()) AS o (is_over)
-    WHERE a.cleared_at IS NULL AND before.alert_id = a.alert_id
+    WHERE a.cleared_at IS NULL AND a.kind <> ALL (unseen) AND before.alert_id = a.alert_id
       AND NOT EXISTS (SELECT FROM unnest(wrong) AS w WHERE w.kind = a.kind AND w.subject = a.subject)
       AND (a.gone_at IS NULL OR a.gone_at + workflow._clear_after(a.reopened) <= workflow._now())
     RETURNING a.*
@@ -229,12 +228,12 @@ COMMENT ON FUNCTION workflow._escalate_alerts() IS 'Inner: hands alerts that nob
 CREATE FUNCTION workflow._next_alert_look() RETURNS timestamptz LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT least(workflow._next_condition(), o.look, o.escalation)
+  SELECT least(o.look, o.escalation)
   FROM (SELECT min(CASE WHEN a.acknowledged_at IS NULL AND a.gone_at IS NULL AND a.escalates_at > workflow._now() THEN a.escalates_at END),
                min(workflow._now() + greatest(interval '5 seconds', least(interval '1 minute', (workflow._now() - a.opened_at) / 12)))
         FROM workflow.alert AS a WHERE a.cleared_at IS NULL) AS o (escalation, look)
 $$;
-COMMENT ON FUNCTION workflow._next_alert_look() IS 'Inner: when to look for what is wrong again; null: when something happens';
+COMMENT ON FUNCTION workflow._next_alert_look() IS 'Inner: when to look at the open alerts again; null: there are none';
 
 CREATE FUNCTION workflow._try_alert_turn() RETURNS boolean
 LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wf_inner_try_alert_turn';
@@ -246,22 +245,27 @@ CREATE FUNCTION workflow._look_for_alerts(OUT next_at timestamptz, OUT notice in
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
-  wrong workflow._alert_condition[];
+  wrong workflow._alert_condition[] := '{}';
 BEGIN
   SELECT min(workflow._warn_after(q.sla)) INTO notice FROM workflow.queue AS q;
   IF NOT workflow._try_alert_turn() THEN
     next_at := workflow._now() + interval '5 seconds';    -- somebody else looks
     RETURN;
   END IF;
-  PERFORM workflow._look_at_gates();
-  wrong := ARRAY(SELECT ROW(c.*)::workflow._alert_condition FROM workflow._alert_conditions() AS c);
+  BEGIN
+    next_at := workflow._next_condition();    -- before anything is looked at: what becomes late meanwhile is seen
+  EXCEPTION WHEN OTHERS THEN
+    next_at := workflow._now() + interval '1 minute';
+    wrong := ARRAY[workflow._look_failed('next', '_next_condition', format('%s (%s)', sqlerrm, sqlstate))];
+  END;
+  wrong := wrong || workflow._alert_conditions();
   IF wrong <> '{}' OR EXISTS (SELECT FROM workflow.alert AS a WHERE a.cleared_at IS NULL) THEN
     PERFORM workflow._refresh_alerts(wrong);
     PERFORM workflow._open_alerts(wrong);
     PERFORM workflow._clear_alerts(wrong);
     PERFORM workflow._escalate_alerts();
   END IF;
-  next_at := workflow._next_alert_look();
+  next_at := least(next_at, workflow._next_alert_look());
 END
 $$;
 COMMENT ON FUNCTION workflow._look_for_alerts() IS 'Inner: opens, clears and escalates alerts';
@@ -358,7 +362,7 @@ SELECT a.alert_id AS id, a.kind, a.subject, a.severity, a.owner, a.detail, a.hin
 FROM workflow.alert AS a
 ORDER BY a.cleared_at IS NOT NULL, a.severity, coalesce(a.cleared_at, a.opened_at) DESC, a.alert_id;
 COMMENT ON VIEW workflow.alerts IS 'What is wrong and whose it is, the open ones first; and what was';
-COMMENT ON COLUMN workflow.alerts.subject IS 'What is wrong: queue:name, state:workflow/state, endpoint:name, workflow:name, review:id, database:name, sequence:name';
+COMMENT ON COLUMN workflow.alerts.subject IS 'What is wrong: queue:name, state:workflow/state, endpoint:name, workflow:name, review:id, database:name, sequence:name, look:part';
 COMMENT ON COLUMN workflow.alerts.severity IS 'page (somebody is called at any time) or ticket';
 COMMENT ON COLUMN workflow.alerts.owner IS 'Whose it is now: of the subject, or a later step of the escalation path';
 COMMENT ON COLUMN workflow.alerts.reopened IS 'How often it came back soon after it was cleared';

@@ -8,6 +8,10 @@
 -- _look_for_alerts() lets them take no other way.
 --
 
+CREATE TYPE workflow._alert_condition AS (
+  kind text, subject text, severity text, owner text, detail text, hint text);
+COMMENT ON TYPE workflow._alert_condition IS 'Inner: something that is wrong now';
+
 -- Every kind, whether somebody is called for it at any time (page), and where it says what to do.
 CREATE FUNCTION workflow._alert_kinds() RETURNS TABLE (kind text, severity text, runbook text) LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
@@ -19,7 +23,8 @@ AS $$
                ('breaker_open', 'page'), ('outcomes_held', 'page'), ('outcomes_unknown', 'ticket'), ('effects_blocked', 'page'),
                ('effects_off', 'ticket'), ('gate_drift', 'ticket'), ('gate_overruled', 'ticket'), ('budget_spent', 'page'),
                ('review_warning', 'ticket'), ('review_overdue', 'ticket'), ('review_escalated', 'ticket'),
-               ('xmin_held', 'ticket'), ('retention_lag', 'ticket'), ('sequence_headroom', 'ticket')) AS k (kind, severity)
+               ('xmin_held', 'ticket'), ('retention_lag', 'ticket'), ('sequence_headroom', 'ticket'),
+               ('look_failed', 'page')) AS k (kind, severity)
 $$;
 COMMENT ON FUNCTION workflow._alert_kinds() IS 'Inner: the kinds of alerts, how urgent each is and where its runbook is';
 
@@ -257,6 +262,7 @@ CREATE FUNCTION workflow._conditions_of_gates()
 RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+  SELECT workflow._look_at_gates();
   SELECT 'gate_drift', format('state:%s/%s', l.workflow, l.state), workflow._severity_of('gate_drift'), w.owner,
          format('tier "%s" gets %s percent of the last day''s decisions, %s percent in the seven days before', l.tier,
                 round(l.share * 100), round(l.share_before * 100)),
@@ -498,29 +504,52 @@ COMMENT ON FUNCTION workflow._conditions_of_sequences() IS 'Inner: sequences tha
 
 -- ----------------------------------------------------------------------- all
 
--- Every part that has conditions of its own has a line here.
-CREATE FUNCTION workflow._alert_conditions()
-RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+-- Every part that has conditions of its own has a line here, with the kinds that _conditions_of_<part>() tells of.
+CREATE FUNCTION workflow._alert_parts() RETURNS TABLE (part text, kinds text[]) LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT * FROM workflow._conditions_of_queues()
-  UNION ALL SELECT * FROM workflow._conditions_of_states()
-  UNION ALL SELECT * FROM workflow._conditions_of_failing()
-  UNION ALL SELECT * FROM workflow._conditions_of_dead_letters()
-  UNION ALL SELECT * FROM workflow._conditions_of_workers()
-  UNION ALL SELECT * FROM workflow._conditions_of_timers()
-  UNION ALL SELECT * FROM workflow._conditions_of_outcomes()
-  UNION ALL SELECT * FROM workflow._conditions_of_breakers()
-  UNION ALL SELECT * FROM workflow._conditions_of_sending()
-  UNION ALL SELECT * FROM workflow._conditions_of_gates()
-  UNION ALL SELECT * FROM workflow._conditions_of_verdicts()
-  UNION ALL SELECT * FROM workflow._conditions_of_models()
-  UNION ALL SELECT * FROM workflow._conditions_of_review()
-  UNION ALL SELECT * FROM workflow._conditions_of_snapshots()
-  UNION ALL SELECT * FROM workflow._conditions_of_retention()
-  UNION ALL SELECT * FROM workflow._conditions_of_sequences()
+  VALUES ('queues', '{sla_breach,sla_warning}'::text[]), ('states', '{sla_breach,sla_warning}'), ('failing', '{failing}'),
+         ('dead_letters', '{dead_letters_unattended,dead_letters_growing}'), ('workers', '{worker_missing,leases_expired}'),
+         ('timers', '{timers_overdue}'), ('outcomes', '{outcomes_held,outcomes_unknown,effects_blocked}'),
+         ('breakers', '{breaker_open}'), ('sending', '{effects_off}'), ('gates', '{gate_drift}'), ('verdicts', '{gate_overruled}'),
+         ('models', '{budget_spent}'), ('review', '{review_warning,review_overdue,review_escalated}'), ('snapshots', '{xmin_held}'),
+         ('retention', '{retention_lag}'), ('sequences', '{sequence_headroom}')
 $$;
-COMMENT ON FUNCTION workflow._alert_conditions() IS 'Inner: everything that is wrong now, a row for each';
+COMMENT ON FUNCTION workflow._alert_parts() IS 'Inner: the parts of a look, and which kinds of alerts each knows of';
+
+CREATE FUNCTION workflow._look_failed(part text, what text, problem text) RETURNS workflow._alert_condition LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT ROW('look_failed', 'look:' || part, workflow._severity_of('look_failed'), workflow._database_owner(), left(problem, 1000),
+             format('SELECT * FROM workflow.%I(); fails in the same way.', what)
+             || coalesce((SELECT ' Until that is mended it opens and clears no ' || array_to_string(p.kinds, ', ') || '.'
+                          FROM workflow._alert_parts() AS p WHERE p.part = _look_failed.part), ''))::workflow._alert_condition
+$$;
+COMMENT ON FUNCTION workflow._look_failed(text, text, text) IS 'Inner: that a part of what may be wrong cannot be seen';
+
+-- Each part by itself: one that fails hides nothing but its own kinds.
+CREATE FUNCTION workflow._alert_conditions() RETURNS workflow._alert_condition[] LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  name  text;
+  part  text;
+  found workflow._alert_condition[];
+  wrong workflow._alert_condition[] := '{}';
+BEGIN
+  FOR part IN SELECT p.part FROM workflow._alert_parts() AS p LOOP
+    name := '_conditions_of_' || part;
+    BEGIN
+      EXECUTE format('SELECT ARRAY(SELECT ROW(c.*)::workflow._alert_condition FROM workflow.%I() AS c)', name) INTO found;
+    EXCEPTION WHEN OTHERS THEN
+      found := ARRAY[workflow._look_failed(part, name, format('%s (%s)', sqlerrm, sqlstate))];
+    END;
+    wrong := wrong || found;
+  END LOOP;
+  RETURN wrong;
+END
+$$;
+COMMENT ON FUNCTION workflow._alert_conditions() IS 'Inner: everything that is wrong now, and what cannot be seen';
 
 -- When the next of them may begin to hold by time alone; null: not unless something happens.
 CREATE FUNCTION workflow._next_condition() RETURNS timestamptz LANGUAGE sql VOLATILE

@@ -6,8 +6,8 @@
  * take locks of the classes 1 and 2 only, so that no role can keep a turn from
  * others but by doing what it is for.
  */
-#ifndef WF_TURN_H
-#define WF_TURN_H
+#ifndef WF_BASE_TURN_H
+#define WF_BASE_TURN_H
 
 typedef enum WfTurn
 {
