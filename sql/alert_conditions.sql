@@ -304,19 +304,49 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_workers() IS 'Inner: work that is due and has no worker, and leases that nobody ends';
 
+-- By workflow, so that many timers of one do not hide those of another.
+CREATE FUNCTION workflow._failed_timers() RETURNS SETOF workflow.timer LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  WITH RECURSIVE held (workflow) AS (
+    (SELECT t.workflow FROM workflow.timer AS t WHERE t.error_message IS NOT NULL AND t.paused_due_at IS NULL ORDER BY t.workflow LIMIT 1)
+    UNION ALL
+    SELECT n.workflow FROM held AS h,
+      LATERAL (SELECT t.workflow FROM workflow.timer AS t
+               WHERE t.error_message IS NOT NULL AND t.paused_due_at IS NULL AND t.workflow > h.workflow ORDER BY t.workflow LIMIT 1) AS n)
+  SELECT failed.* FROM held AS h,
+    LATERAL (SELECT * FROM workflow.timer AS t
+             WHERE t.error_message IS NOT NULL AND t.paused_due_at IS NULL AND t.workflow = h.workflow LIMIT 100) AS failed
+$$;
+COMMENT ON FUNCTION workflow._failed_timers() IS 'Inner: timers that could not fire, of each workflow the first hundred';
+
+-- They are fired in the order in which they are due: the first of all, and some of the time since, as many behind one another may be of one workflow.
+CREATE FUNCTION workflow._overdue_timers() RETURNS SETOF workflow.timer LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  WITH span AS MATERIALIZED (
+    SELECT l.latest, greatest(o.due_at, l.latest - interval '1 month') AS oldest
+    FROM (SELECT workflow._now() - interval '1 minute') AS l (latest),
+         LATERAL (SELECT t.due_at FROM workflow.timer AS t WHERE t.due_at < l.latest ORDER BY t.due_at LIMIT 1) AS o)
+  SELECT DISTINCT late.*
+  FROM span AS s, generate_series(0, 20) AS n,
+    LATERAL (SELECT * FROM workflow.timer AS t
+             WHERE t.due_at >= CASE WHEN n = 0 THEN '-infinity' ELSE s.oldest + (s.latest - s.oldest) * (n / 20.0) END
+               AND t.due_at < s.latest AND t.error_message IS NULL
+             ORDER BY t.due_at LIMIT CASE WHEN n = 0 THEN 100 ELSE 10 END) AS late
+$$;
+COMMENT ON FUNCTION workflow._overdue_timers() IS 'Inner: timers that are late though nothing keeps them from firing: the first hundred, and some of the others';
+
 -- A timer that could not fire is tried each minute, and is not overdue then.
 CREATE FUNCTION workflow._conditions_of_timers()
 RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT 'timers_overdue', 'workflow:' || i.workflow, workflow._severity_of('timers_overdue'), w.owner,
-         format('%s late or could not fire; one of item %s: %s', workflow._counted(count(*), 'timer'), min(i.item_id),
+         format('%s late or could not fire; one of item %s: %s', workflow._counted(count(*), 'timer', 100), min(i.item_id),
                 coalesce(min(t.error_message), 'due since ' || min(t.due_at))),
          format('SELECT last_error FROM workflow.where_is(%s); mend what it says.', min(i.item_id))
-  FROM ((SELECT f.item_id, f.due_at, f.error_message FROM workflow.timer AS f WHERE f.error_message IS NOT NULL LIMIT 100)
-        UNION ALL
-        (SELECT d.item_id, d.due_at, NULL FROM workflow.timer AS d
-         WHERE d.due_at < (SELECT workflow._now()) - interval '1 minute' AND d.error_message IS NULL ORDER BY d.due_at LIMIT 100)) AS t
+  FROM (SELECT * FROM workflow._failed_timers() UNION ALL SELECT * FROM workflow._overdue_timers()) AS t
   JOIN workflow.item AS i ON i.item_id = t.item_id AND i.paused_at IS NULL
   JOIN workflow.workflow AS w ON w.workflow = i.workflow AND w.paused_at IS NULL
   GROUP BY i.workflow, w.owner

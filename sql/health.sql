@@ -150,7 +150,7 @@ BEGIN
                           workflow._in_number(t.n, 'timer could not fire and is', 'timers could not fire and are'), t.item_id, (SELECT o.error_message FROM workflow.timer AS o
                                            WHERE o.item_id = t.item_id AND o.error_message IS NOT NULL LIMIT 1)) END,
          CASE WHEN t.n > 0 THEN format('SELECT last_error FROM workflow.where_is(%s);  -- mend what it says.', t.item_id) END
-  FROM (SELECT count(*), min(f.item_id) FROM workflow.timer AS f WHERE f.error_message IS NOT NULL) AS t (n, item_id)
+  FROM (SELECT count(*), min(f.item_id) FROM workflow.timer AS f WHERE f.error_message IS NOT NULL AND f.paused_due_at IS NULL) AS t (n, item_id)
   UNION ALL
   SELECT 'timers_overdue', t.n = 0, 'warning',
          CASE WHEN t.n = 0 THEN 'None is overdue.'
