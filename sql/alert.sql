@@ -80,18 +80,46 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._escalates_at(text, text, int) IS 'Inner: when an alert that is at a step of its path from now on goes to the next';
 
+-- What the subject of an alert belongs to: the queue where it waits, and the workflow.
+CREATE FUNCTION workflow._alert_place(alert_subject text, OUT queue text, OUT workflow text) LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  kind text := split_part(alert_subject, ':', 1);
+  name text := substr(alert_subject, length(kind) + 2);
+BEGIN
+  IF kind = 'queue' THEN
+    queue := name;
+    workflow := (SELECT substr(q.defined_by, 10) FROM workflow.queue AS q WHERE q.queue = name AND q.defined_by LIKE 'workflow:%');
+  ELSIF kind = 'review' THEN
+    SELECT r.queue, i.workflow INTO queue, workflow
+    FROM workflow.review AS r JOIN workflow.item AS i USING (item_id) WHERE r.review_id = name::bigint;
+  ELSIF kind = 'state' THEN
+    workflow := (SELECT w.workflow FROM workflow.workflow AS w WHERE starts_with(name, w.workflow || '/') ORDER BY length(w.workflow) DESC LIMIT 1);
+    queue := (SELECT s.queue FROM workflow.workflow AS w, workflow._graph_states(w.workflow, w.active_version) AS s
+              WHERE w.workflow = _alert_place.workflow AND s.state = substr(name, length(w.workflow) + 2));
+  ELSIF kind = 'workflow' THEN
+    workflow := name;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._alert_place(text) IS 'Inner: the queue and the workflow that the subject of an alert belongs to, where there are';
+
 -- What the active version says of the queue, else of the workflow; else the heading of the kind.
 CREATE FUNCTION workflow._alert_runbook(alert_kind text, alert_subject text) RETURNS text LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT coalesce(
-    (SELECT coalesce(d.document::jsonb #>> ARRAY['queues', q.queue, 'runbook'], d.document ->> 'runbook')
-     FROM workflow.workflow AS w
+    (SELECT d.document::jsonb #>> ARRAY['queues', p.queue, 'runbook']
+     FROM workflow.queue AS q JOIN workflow.workflow AS w ON q.defined_by = 'workflow:' || w.workflow
      JOIN workflow.definition AS d ON d.workflow = w.workflow AND d.version = w.active_version
-     LEFT JOIN workflow.queue AS q ON 'queue:' || q.queue = alert_subject AND q.defined_by = 'workflow:' || w.workflow
-     WHERE q.queue IS NOT NULL OR alert_subject = 'workflow:' || w.workflow OR starts_with(alert_subject, format('state:%s/', w.workflow))
-     ORDER BY length(w.workflow) DESC LIMIT 1),
+     WHERE q.queue = p.queue),
+    (SELECT d.document ->> 'runbook'
+     FROM workflow.workflow AS w JOIN workflow.definition AS d ON d.workflow = w.workflow AND d.version = w.active_version
+     WHERE w.workflow = p.workflow),
     (SELECT k.runbook FROM workflow._alert_kinds() AS k WHERE k.kind = alert_kind))
+  FROM workflow._alert_place(alert_subject) AS p
 $$;
 COMMENT ON FUNCTION workflow._alert_runbook(text, text) IS 'Inner: where it says what to do about an alert';
 
@@ -247,7 +275,7 @@ AS $$
 DECLARE
   wrong workflow._alert_condition[] := '{}';
 BEGIN
-  SELECT min(workflow._warn_after(q.sla)) INTO notice FROM workflow.queue AS q;
+  SELECT min(workflow._warn_after(q.sla, q.warn)) INTO notice FROM workflow.queue AS q;
   IF NOT workflow._try_alert_turn() THEN
     next_at := workflow._now() + interval '5 seconds';    -- somebody else looks
     RETURN;

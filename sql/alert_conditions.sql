@@ -50,10 +50,10 @@ COMMENT ON FUNCTION workflow._counted(bigint, text, bigint) IS 'Inner: a number 
 -- -------------------------------------------------------------------- queues
 
 -- How long a job may be ready until its owner is warned.
-CREATE FUNCTION workflow._warn_after(sla interval) RETURNS interval LANGUAGE sql IMMUTABLE
+CREATE FUNCTION workflow._warn_after(sla interval, warn interval) RETURNS interval LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT sla * 0.8 $$;
-COMMENT ON FUNCTION workflow._warn_after(interval) IS 'Inner: after which part of an SLA its owner is warned';
+AS $$ SELECT coalesce(sla - warn, sla * 0.8) $$;
+COMMENT ON FUNCTION workflow._warn_after(interval, interval) IS 'Inner: how long work may wait until its owner is warned; null: a fifth of the SLA before its end';
 
 -- The age is that of the oldest job that could be claimed: one that waits for its time, for a retry or for an endpoint does not count.
 CREATE FUNCTION workflow._queue_ages()
@@ -62,7 +62,7 @@ LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT q.queue, q.owner, f.ready, f.oldest_ready_at,
-         workflow._time_after(f.oldest_ready_at, workflow._warn_after(q.sla)), workflow._time_after(f.oldest_ready_at, q.sla), q.paused_by
+         workflow._time_after(f.oldest_ready_at, workflow._warn_after(q.sla, q.warn)), workflow._time_after(f.oldest_ready_at, q.sla), q.paused_by
   FROM workflow._queue_figures(false) AS f JOIN workflow.queue AS q ON q.queue = f.queue
   WHERE f.ready > 0 AND isfinite(f.oldest_ready_at)
 $$;
@@ -454,7 +454,7 @@ CREATE FUNCTION workflow._watch() RETURNS trigger
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_watch';
 COMMENT ON FUNCTION workflow._watch() IS 'Inner: at commit, wakes the maintenance worker, unless it looks within a second';
 
-CREATE TRIGGER watch AFTER INSERT OR UPDATE OF owner, sla, paused_at ON workflow.queue
+CREATE TRIGGER watch AFTER INSERT OR UPDATE OF owner, sla, warn, paused_at ON workflow.queue
   FOR EACH STATEMENT EXECUTE FUNCTION workflow._watch();
 COMMENT ON TRIGGER watch ON workflow.queue IS 'What is late is so by the present SLAs';
 
@@ -585,7 +585,7 @@ COMMENT ON FUNCTION workflow._alert_conditions() IS 'Inner: everything that is w
 CREATE FUNCTION workflow._next_condition() RETURNS timestamptz LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  WITH shortest AS MATERIALIZED (SELECT min(workflow._warn_after(q.sla)) AS notice FROM workflow.queue AS q)
+  WITH shortest AS MATERIALIZED (SELECT min(workflow._warn_after(q.sla, q.warn)) AS notice FROM workflow.queue AS q)
   SELECT min(d.at) FROM (
     SELECT CASE WHEN a.warn_at > (SELECT workflow._now()) THEN a.warn_at ELSE a.breach_at END FROM workflow._queue_ages() AS a
     UNION ALL (SELECT s.warn_at FROM workflow.visit_sla AS s WHERE s.left_at IS NULL AND s.warn_at > (SELECT workflow._now()) ORDER BY s.warn_at LIMIT 1)

@@ -367,9 +367,11 @@ CREATE TABLE workflow.queue (
   fair         boolean NOT NULL DEFAULT false CHECK (NOT (fair AND aging IS NOT NULL)),
   fair_last    text COLLATE "C",
   rate_per_tenant boolean NOT NULL DEFAULT false CHECK (fair OR NOT rate_per_tenant),
+  warn         interval,
   CHECK ((rate_count IS NULL) = (rate_per IS NULL))
 );
 COMMENT ON TABLE workflow.queue IS 'Where activities wait: every queue has an owner, an SLA and an escalation path';
+COMMENT ON COLUMN workflow.queue.warn IS 'How long before its SLA ends the owner is warned; null: a fifth of the SLA';
 COMMENT ON COLUMN workflow.queue.defined_by IS 'workflow:name of the definition that made it, or role:name';
 COMMENT ON COLUMN workflow.queue.rate_next_at IS 'Theoretical arrival time of the rate limit (GCRA)';
 COMMENT ON COLUMN workflow.queue.queue_no IS 'What segments call the queue';
