@@ -125,6 +125,46 @@ COMMENT ON FUNCTION workflow._alert_runbook(text, text) IS 'Inner: where it says
 
 -- ---------------------------------------------------------------- evaluation
 
+-- One that came back is believed to be over after a minute, when it came back again after two, and so on up to an hour.
+CREATE FUNCTION workflow._clear_after(reopened int) RETURNS interval LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN reopened = 0 THEN interval '0' ELSE least(interval '1 minute' * 2 ^ least(reopened - 1, 10), interval '1 hour') END
+$$;
+COMMENT ON FUNCTION workflow._clear_after(int) IS 'Inner: for how long a condition must have been gone for its alert to be cleared';
+
+-- What differs from the alerts that are open.  A look changes at most so many in each way, pages first; what is left
+-- over is for the next, a second later.  Both sides may be many: they are hashed.
+CREATE FUNCTION workflow._alert_changes(
+  wrong workflow._alert_condition[], OUT fresh workflow._alert_condition[], OUT stale workflow._alert_condition[], OUT over bigint[], OUT is_cut boolean)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
+AS $$
+DECLARE
+  now timestamptz := workflow._now();
+  most int := 1000;
+  unseen text[] := ARRAY(SELECT unnest(p.kinds) FROM workflow._alert_parts() AS p JOIN unnest(wrong) AS w
+                         ON w.kind = 'look_failed' AND w.subject = 'look:' || p.part);    -- nobody knows whether that is over
+BEGIN
+  SELECT coalesce(array_agg(w ORDER BY w.severity) FILTER (WHERE a.alert_id IS NULL), '{}'),
+         coalesce(array_agg(w ORDER BY a.last_seen_at) FILTER (
+           WHERE a.severity <> w.severity OR a.gone_at IS NOT NULL OR a.step = 0 AND a.owner <> w.owner
+                 OR a.last_seen_at <= now - interval '1 minute'), '{}'),
+         coalesce(array_agg(a.alert_id ORDER BY a.severity) FILTER (
+           WHERE w.kind IS NULL AND a.kind <> ALL (unseen)
+             AND (a.gone_at IS NULL OR a.gone_at + workflow._clear_after(a.reopened) <= now)), '{}')
+  INTO fresh, stale, over
+  FROM (SELECT * FROM workflow.alert AS o WHERE o.cleared_at IS NULL) AS a
+  FULL JOIN unnest(wrong) AS w ON w.kind = a.kind AND w.subject = a.subject;
+  is_cut := greatest(cardinality(fresh), cardinality(stale), cardinality(over)) > most;
+  fresh := fresh[:most];
+  stale := stale[:most];
+  over := over[:most];
+END
+$$;
+COMMENT ON FUNCTION workflow._alert_changes(workflow._alert_condition[]) IS
+  'Inner: what is wrong and has no alert, what is to be seen anew of those that are open, and which are over';
+
 -- What comes back within a quarter of an hour after it was cleared is the same alert.
 CREATE FUNCTION workflow._open_alerts(wrong workflow._alert_condition[]) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -163,7 +203,7 @@ END
 $$;
 COMMENT ON FUNCTION workflow._open_alerts(workflow._alert_condition[]) IS 'Inner: opens an alert for each thing that is wrong and has none';
 
--- Rows are written when there is something new to see, or the last sight is a minute old.
+-- Rows are written when there is something new to see, or the last sight is a minute old (_alert_changes()).
 CREATE FUNCTION workflow._refresh_alerts(wrong workflow._alert_condition[]) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -176,8 +216,6 @@ BEGIN
         owner = CASE WHEN a.step = 0 THEN w.owner ELSE a.owner END, subject_owner = w.owner
     FROM unnest(wrong) AS w, workflow.alert AS before
     WHERE a.kind = w.kind AND a.subject = w.subject AND a.cleared_at IS NULL AND before.alert_id = a.alert_id
-      AND (a.severity <> w.severity OR a.gone_at IS NOT NULL OR a.step = 0 AND a.owner <> w.owner
-           OR a.last_seen_at <= workflow._now() - interval '1 minute')
     RETURNING a, CASE WHEN before.severity <> a.severity THEN 'severity'
                       WHEN before.owner <> a.owner THEN 'owner' END AS change
   LOOP
@@ -189,22 +227,11 @@ END
 $$;
 COMMENT ON FUNCTION workflow._refresh_alerts(workflow._alert_condition[]) IS 'Inner: what is still wrong, as it is now';
 
--- One that came back is believed to be over after a minute, when it came back again after two, and so on up to an hour.
-CREATE FUNCTION workflow._clear_after(reopened int) RETURNS interval LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT CASE WHEN reopened = 0 THEN interval '0' ELSE least(interval '1 minute' * 2 ^ least(reopened - 1, 10), interval '1 hour') END
-$$;
-COMMENT ON FUNCTION workflow._clear_after(int) IS 'Inner: for how long a condition must have been gone for its alert to be cleared';
-
--- Of what cannot be seen nobody knows whether it is over.
-CREATE FUNCTION workflow._clear_alerts(wrong workflow._alert_condition[]) RETURNS void LANGUAGE plpgsql
+CREATE FUNCTION workflow._clear_alerts(over bigint[]) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   gone workflow.alert;
-  unseen text[] := ARRAY(SELECT unnest(p.kinds) FROM workflow._alert_parts() AS p JOIN unnest(wrong) AS w
-                         ON w.kind = 'look_failed' AND w.subject = 'look:' || p.part);
 BEGIN
   FOR gone IN
     UPDATE workflow.alert AS a
@@ -212,9 +239,7 @@ BEGIN
         cleared_at = CASE WHEN o.is_over THEN workflow._now() END, escalates_at = CASE WHEN NOT o.is_over THEN a.escalates_at END
     FROM workflow.alert AS before,
          LATERAL (SELECT coalesce(before.gone_at, workflow._now()) + workflow._clear_after(before.reopened) <= workflow._now()) AS o (is_over)
-    WHERE a.cleared_at IS NULL AND a.kind <> ALL (unseen) AND before.alert_id = a.alert_id
-      AND NOT EXISTS (SELECT FROM unnest(wrong) AS w WHERE w.kind = a.kind AND w.subject = a.subject)
-      AND (a.gone_at IS NULL OR a.gone_at + workflow._clear_after(a.reopened) <= workflow._now())
+    WHERE a.alert_id = ANY (over) AND a.cleared_at IS NULL AND before.alert_id = a.alert_id
     RETURNING a.*
   LOOP
     IF gone.cleared_at IS NOT NULL THEN
@@ -223,22 +248,26 @@ BEGIN
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION workflow._clear_alerts(workflow._alert_condition[]) IS 'Inner: clears alerts of what is not wrong any more';
+COMMENT ON FUNCTION workflow._clear_alerts(bigint[]) IS 'Inner: clears alerts of what is not wrong any more, those that flap when that has lasted';
 
--- Who has acknowledged an alert has it.
-CREATE FUNCTION workflow._escalate_alerts() RETURNS void LANGUAGE plpgsql
+-- Who has acknowledged an alert has it.  Returns whether some are left over.
+CREATE FUNCTION workflow._escalate_alerts() RETURNS boolean LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   late record;
   moved workflow.alert;
+  n int := 0;
+  most int := 1000;
 BEGIN
   FOR late IN
     SELECT a.*, p.escalate_to[a.step + 1] AS next_owner, workflow._escalates_at(a.subject, a.subject_owner, a.step + 1) AS next_at
     FROM workflow.alert AS a, LATERAL workflow._alert_path(a.subject, a.subject_owner) AS p
-    WHERE a.cleared_at IS NULL AND a.gone_at IS NULL AND a.acknowledged_at IS NULL AND a.escalates_at <= workflow._now()
+    WHERE a.cleared_at IS NULL AND a.gone_at IS NULL AND a.acknowledged_at IS NULL AND a.escalates_at <= (SELECT workflow._now())
+    ORDER BY a.severity, a.escalates_at LIMIT most
     FOR UPDATE OF a
   LOOP
+    n := n + 1;
     UPDATE workflow.alert AS a
     SET step = CASE WHEN late.next_owner IS NULL THEN a.step ELSE a.step + 1 END, owner = coalesce(late.next_owner, a.owner),
         escalates_at = late.next_at
@@ -248,6 +277,7 @@ BEGIN
                            jsonb_build_object('step', moved.step, 'from', late.owner, 'to', moved.owner));
     PERFORM workflow._tell_alert(moved, 'escalated');
   END LOOP;
+  RETURN n = most;
 END
 $$;
 COMMENT ON FUNCTION workflow._escalate_alerts() IS 'Inner: hands alerts that nobody has acknowledged to the next in the path';
@@ -274,6 +304,7 @@ SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
   wrong workflow._alert_condition[] := '{}';
+  changes record;
 BEGIN
   SELECT min(workflow._warn_after(q.sla, q.warn)) INTO notice FROM workflow.queue AS q;
   IF NOT workflow._try_alert_turn() THEN
@@ -288,10 +319,13 @@ BEGIN
   END;
   wrong := wrong || workflow._alert_conditions();
   IF wrong <> '{}' OR EXISTS (SELECT FROM workflow.alert AS a WHERE a.cleared_at IS NULL) THEN
-    PERFORM workflow._refresh_alerts(wrong);
-    PERFORM workflow._open_alerts(wrong);
-    PERFORM workflow._clear_alerts(wrong);
-    PERFORM workflow._escalate_alerts();
+    SELECT * INTO STRICT changes FROM workflow._alert_changes(wrong);
+    PERFORM workflow._refresh_alerts(changes.stale);
+    PERFORM workflow._open_alerts(changes.fresh);
+    PERFORM workflow._clear_alerts(changes.over);
+    IF workflow._escalate_alerts() OR changes.is_cut THEN
+      next_at := workflow._now();
+    END IF;
   END IF;
   next_at := least(next_at, workflow._next_alert_look());
 END
