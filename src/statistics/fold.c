@@ -14,9 +14,11 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "statistics/statistics.h"
+#include "storage/lock.h"
 #include "utils/timestamp.h"
 
 /* Tells this lock from the advisory locks of users, of groups and of queues. */
+#define TURN_LOCK_CLASS WF_TURN_FOLD
 
 /* Old rows of the history are looked for so often. */
 #define FORGET_US (10 * USECS_PER_MINUTE)
@@ -91,6 +93,19 @@ wf_statistics_next_fold(void)
 	return next_fold;
 }
 
+/*
+ * One at a time, until the transaction ends.
+ */
+static bool
+try_turn(void)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, TURN_LOCK_CLASS);
+
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
 bool
 wf_statistics_fold(void)
 {
@@ -101,7 +116,7 @@ wf_statistics_fold(void)
 	/* a snapshot from before somebody else's fold would not do */
 	if (IsolationUsesXactSnapshot())
 		return false;
-	if (!wf_try_turn(WF_TURN_FOLD, 0, 0))
+	if (!try_turn())
 		return false;
 	if (!is_any())
 		return true;
