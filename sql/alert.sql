@@ -1,13 +1,9 @@
 --
 -- alert: alerts are opened for what is wrong, and cleared when it is over.
 --
--- The maintenance worker and run() look; whoever comes second finds the lock
+-- The maintenance worker and run() look; whoever comes second finds the turn
 -- taken.  Every change is a notification in the transaction that makes it.
 --
-
-CREATE TYPE workflow._alert_condition AS (
-  kind text, subject text, severity text, owner text, detail text, hint text);
-COMMENT ON TYPE workflow._alert_condition IS 'Inner: something that is wrong now';
 
 -- ------------------------------------------------------------------- changes
 
@@ -65,31 +61,109 @@ $$;
 COMMENT ON FUNCTION workflow._tell_alert(workflow.alert, text) IS 'Inner: tells, at commit, whoever listens to workflow_alert what has changed';
 
 -- Of an alert that is not about a queue, the path is that of a queue with the same owner: the one with the shortest SLA.
+-- A review is escalated itself, and its alert follows.
 CREATE FUNCTION workflow._alert_path(alert_subject text, alert_owner text, OUT escalate_to text[], OUT sla interval) LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT q.escalate_to, q.sla FROM workflow.queue AS q
-  WHERE 'queue:' || q.queue = alert_subject OR alert_subject NOT LIKE 'queue:%' AND q.owner = alert_owner
+  WHERE 'queue:' || q.queue = alert_subject OR alert_subject !~ '^(queue|review):' AND q.owner = alert_owner
   ORDER BY q.sla, q.queue LIMIT 1
 $$;
 COMMENT ON FUNCTION workflow._alert_path(text, text) IS 'Inner: who gets an alert after its owner, and how long each has it';
+
+-- When the next in the path gets an alert that now begins to be somebody's; null: it stays.
+CREATE FUNCTION workflow._escalates_at(alert_subject text, alert_owner text, step int) RETURNS timestamptz LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN cardinality(p.escalate_to) > step THEN workflow._time_after(workflow._now(), p.sla) END
+  FROM workflow._alert_path(alert_subject, alert_owner) AS p
+$$;
+COMMENT ON FUNCTION workflow._escalates_at(text, text, int) IS 'Inner: when an alert that is at a step of its path from now on goes to the next';
+
+-- What the subject of an alert belongs to: the queue where it waits, and the workflow.
+CREATE FUNCTION workflow._alert_place(alert_subject text, OUT queue text, OUT workflow text) LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  kind text := split_part(alert_subject, ':', 1);
+  name text := substr(alert_subject, length(kind) + 2);
+BEGIN
+  IF kind = 'queue' THEN
+    queue := name;
+    workflow := (SELECT substr(q.defined_by, 10) FROM workflow.queue AS q WHERE q.queue = name AND q.defined_by LIKE 'workflow:%');
+  ELSIF kind = 'review' THEN
+    SELECT r.queue, i.workflow INTO queue, workflow
+    FROM workflow.review AS r JOIN workflow.item AS i USING (item_id) WHERE r.review_id = name::bigint;
+  ELSIF kind = 'state' THEN
+    workflow := (SELECT w.workflow FROM workflow.workflow AS w WHERE starts_with(name, w.workflow || '/') ORDER BY length(w.workflow) DESC LIMIT 1);
+    queue := (SELECT s.queue FROM workflow.workflow AS w, workflow._graph_states(w.workflow, w.active_version) AS s
+              WHERE w.workflow = _alert_place.workflow AND s.state = substr(name, length(w.workflow) + 2));
+  ELSIF kind = 'workflow' THEN
+    workflow := name;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._alert_place(text) IS 'Inner: the queue and the workflow that the subject of an alert belongs to, where there are';
 
 -- What the active version says of the queue, else of the workflow; else the heading of the kind.
 CREATE FUNCTION workflow._alert_runbook(alert_kind text, alert_subject text) RETURNS text LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT coalesce(
-    (SELECT coalesce(d.document::jsonb #>> ARRAY['queues', q.queue, 'runbook'], d.document ->> 'runbook')
-     FROM workflow.workflow AS w
+    (SELECT d.document::jsonb #>> ARRAY['queues', p.queue, 'runbook']
+     FROM workflow.queue AS q JOIN workflow.workflow AS w ON q.defined_by = 'workflow:' || w.workflow
      JOIN workflow.definition AS d ON d.workflow = w.workflow AND d.version = w.active_version
-     LEFT JOIN workflow.queue AS q ON 'queue:' || q.queue = alert_subject AND q.defined_by = 'workflow:' || w.workflow
-     WHERE q.queue IS NOT NULL OR alert_subject = 'workflow:' || w.workflow OR starts_with(alert_subject, format('state:%s/', w.workflow))
-     ORDER BY length(w.workflow) DESC LIMIT 1),
+     WHERE q.queue = p.queue),
+    (SELECT d.document ->> 'runbook'
+     FROM workflow.workflow AS w JOIN workflow.definition AS d ON d.workflow = w.workflow AND d.version = w.active_version
+     WHERE w.workflow = p.workflow),
     (SELECT k.runbook FROM workflow._alert_kinds() AS k WHERE k.kind = alert_kind))
+  FROM workflow._alert_place(alert_subject) AS p
 $$;
 COMMENT ON FUNCTION workflow._alert_runbook(text, text) IS 'Inner: where it says what to do about an alert';
 
 -- ---------------------------------------------------------------- evaluation
+
+-- One that came back is believed to be over after a minute, when it came back again after two, and so on up to an hour.
+CREATE FUNCTION workflow._clear_after(reopened int) RETURNS interval LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN reopened = 0 THEN interval '0' ELSE least(interval '1 minute' * 2 ^ least(reopened - 1, 10), interval '1 hour') END
+$$;
+COMMENT ON FUNCTION workflow._clear_after(int) IS 'Inner: for how long a condition must have been gone for its alert to be cleared';
+
+-- What differs from the alerts that are open.  A look changes at most so many in each way, pages first; what is left
+-- over is for the next, a second later.  Both sides may be many: they are hashed.
+CREATE FUNCTION workflow._alert_changes(
+  wrong workflow._alert_condition[], OUT fresh workflow._alert_condition[], OUT stale workflow._alert_condition[], OUT over bigint[], OUT is_cut boolean)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
+AS $$
+DECLARE
+  now timestamptz := workflow._now();
+  most int := 1000;
+  unseen text[] := ARRAY(SELECT unnest(p.kinds) FROM workflow._alert_parts() AS p JOIN unnest(wrong) AS w
+                         ON w.kind = 'look_failed' AND w.subject = 'look:' || p.part);    -- nobody knows whether that is over
+BEGIN
+  SELECT coalesce(array_agg(w ORDER BY w.severity) FILTER (WHERE a.alert_id IS NULL), '{}'),
+         coalesce(array_agg(w ORDER BY a.last_seen_at) FILTER (
+           WHERE a.severity <> w.severity OR a.gone_at IS NOT NULL OR a.step = 0 AND a.owner <> w.owner
+                 OR a.last_seen_at <= now - interval '1 minute'), '{}'),
+         coalesce(array_agg(a.alert_id ORDER BY a.severity) FILTER (
+           WHERE w.kind IS NULL AND a.kind <> ALL (unseen)
+             AND (a.gone_at IS NULL OR a.gone_at + workflow._clear_after(a.reopened) <= now)), '{}')
+  INTO fresh, stale, over
+  FROM (SELECT * FROM workflow.alert AS o WHERE o.cleared_at IS NULL) AS a
+  FULL JOIN unnest(wrong) AS w ON w.kind = a.kind AND w.subject = a.subject;
+  is_cut := greatest(cardinality(fresh), cardinality(stale), cardinality(over)) > most;
+  fresh := fresh[:most];
+  stale := stale[:most];
+  over := over[:most];
+END
+$$;
+COMMENT ON FUNCTION workflow._alert_changes(workflow._alert_condition[]) IS
+  'Inner: what is wrong and has no alert, what is to be seen anew of those that are open, and which are over';
 
 -- What comes back within a quarter of an hour after it was cleared is the same alert.
 CREATE FUNCTION workflow._open_alerts(wrong workflow._alert_condition[]) RETURNS void LANGUAGE plpgsql
@@ -101,7 +175,9 @@ BEGIN
   FOR opened IN
     UPDATE workflow.alert AS a
     SET cleared_at = NULL, gone_at = NULL, reopened = a.reopened + 1, last_seen_at = workflow._now(),
-        severity = w.severity, detail = w.detail, hint = w.hint
+        severity = w.severity, detail = w.detail, hint = w.hint, subject_owner = w.owner,
+        owner = CASE WHEN a.step = 0 THEN w.owner ELSE a.owner END,
+        escalates_at = CASE WHEN a.acknowledged_at IS NULL THEN workflow._escalates_at(w.subject, w.owner, a.step) END
     FROM unnest(wrong) AS w
     WHERE a.alert_id = (SELECT o.alert_id FROM workflow.alert AS o
                         WHERE o.kind = w.kind AND o.subject = w.subject AND o.cleared_at > workflow._now() - interval '15 minutes'
@@ -114,8 +190,8 @@ BEGIN
   FOR opened IN
     INSERT INTO workflow.alert (kind, subject, severity, owner, subject_owner, detail, hint, runbook, opened_at, last_seen_at, escalates_at)
     SELECT DISTINCT ON (w.kind, w.subject) w.kind, w.subject, w.severity, w.owner, w.owner, w.detail, w.hint, workflow._alert_runbook(w.kind, w.subject), workflow._now(), workflow._now(),
-           workflow._time_after(workflow._now(), p.sla)
-    FROM unnest(wrong) AS w, LATERAL workflow._alert_path(w.subject, w.owner) AS p
+           workflow._escalates_at(w.subject, w.owner, 0)
+    FROM unnest(wrong) AS w
     WHERE NOT EXISTS (SELECT FROM workflow.alert AS o WHERE o.kind = w.kind AND o.subject = w.subject AND o.cleared_at IS NULL)
     ORDER BY w.kind, w.subject
     ON CONFLICT (kind, subject) WHERE cleared_at IS NULL DO NOTHING
@@ -127,7 +203,7 @@ END
 $$;
 COMMENT ON FUNCTION workflow._open_alerts(workflow._alert_condition[]) IS 'Inner: opens an alert for each thing that is wrong and has none';
 
--- Rows are written when there is something new to see, or the last sight is a minute old.
+-- Rows are written when there is something new to see, or the last sight is a minute old (_alert_changes()).
 CREATE FUNCTION workflow._refresh_alerts(wrong workflow._alert_condition[]) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -140,8 +216,6 @@ BEGIN
         owner = CASE WHEN a.step = 0 THEN w.owner ELSE a.owner END, subject_owner = w.owner
     FROM unnest(wrong) AS w, workflow.alert AS before
     WHERE a.kind = w.kind AND a.subject = w.subject AND a.cleared_at IS NULL AND before.alert_id = a.alert_id
-      AND (a.severity <> w.severity OR a.gone_at IS NOT NULL OR a.step = 0 AND a.owner <> w.owner
-           OR a.last_seen_at <= workflow._now() - interval '1 minute')
     RETURNING a, CASE WHEN before.severity <> a.severity THEN 'severity'
                       WHEN before.owner <> a.owner THEN 'owner' END AS change
   LOOP
@@ -153,15 +227,7 @@ END
 $$;
 COMMENT ON FUNCTION workflow._refresh_alerts(workflow._alert_condition[]) IS 'Inner: what is still wrong, as it is now';
 
--- One that came back is believed to be over after a minute, when it came back again after two, and so on up to an hour.
-CREATE FUNCTION workflow._clear_after(reopened int) RETURNS interval LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-  SELECT CASE WHEN reopened = 0 THEN interval '0' ELSE least(interval '1 minute' * 2 ^ least(reopened - 1, 10), interval '1 hour') END
-$$;
-COMMENT ON FUNCTION workflow._clear_after(int) IS 'Inner: for how long a condition must have been gone for its alert to be cleared';
-
-CREATE FUNCTION workflow._clear_alerts(wrong workflow._alert_condition[]) RETURNS void LANGUAGE plpgsql
+CREATE FUNCTION workflow._clear_alerts(over bigint[]) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -170,10 +236,10 @@ BEGIN
   FOR gone IN
     UPDATE workflow.alert AS a
     SET gone_at = coalesce(a.gone_at, workflow._now()),
-        cleared_at = CASE WHEN coalesce(a.gone_at, workflow._now()) + workflow._clear_after(a.reopened) <= workflow._now() THEN workflow._now() END
-    WHERE a.cleared_at IS NULL
-      AND NOT EXISTS (SELECT FROM unnest(wrong) AS w WHERE w.kind = a.kind AND w.subject = a.subject)
-      AND (a.gone_at IS NULL OR a.gone_at + workflow._clear_after(a.reopened) <= workflow._now())
+        cleared_at = CASE WHEN o.is_over THEN workflow._now() END, escalates_at = CASE WHEN NOT o.is_over THEN a.escalates_at END
+    FROM workflow.alert AS before,
+         LATERAL (SELECT coalesce(before.gone_at, workflow._now()) + workflow._clear_after(before.reopened) <= workflow._now()) AS o (is_over)
+    WHERE a.alert_id = ANY (over) AND a.cleared_at IS NULL AND before.alert_id = a.alert_id
     RETURNING a.*
   LOOP
     IF gone.cleared_at IS NOT NULL THEN
@@ -182,31 +248,36 @@ BEGIN
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION workflow._clear_alerts(workflow._alert_condition[]) IS 'Inner: clears alerts of what is not wrong any more';
+COMMENT ON FUNCTION workflow._clear_alerts(bigint[]) IS 'Inner: clears alerts of what is not wrong any more, those that flap when that has lasted';
 
--- Who has acknowledged an alert has it.
-CREATE FUNCTION workflow._escalate_alerts() RETURNS void LANGUAGE plpgsql
+-- Who has acknowledged an alert has it.  Returns whether some are left over.
+CREATE FUNCTION workflow._escalate_alerts() RETURNS boolean LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   late record;
   moved workflow.alert;
+  n int := 0;
+  most int := 1000;
 BEGIN
   FOR late IN
-    SELECT a.*, p.escalate_to[a.step + 1] AS next_owner, a.step + 1 < cardinality(p.escalate_to) AS has_more, p.sla
+    SELECT a.*, p.escalate_to[a.step + 1] AS next_owner, workflow._escalates_at(a.subject, a.subject_owner, a.step + 1) AS next_at
     FROM workflow.alert AS a, LATERAL workflow._alert_path(a.subject, a.subject_owner) AS p
-    WHERE a.cleared_at IS NULL AND a.gone_at IS NULL AND a.acknowledged_at IS NULL AND a.escalates_at <= workflow._now()
+    WHERE a.cleared_at IS NULL AND a.gone_at IS NULL AND a.acknowledged_at IS NULL AND a.escalates_at <= (SELECT workflow._now())
+    ORDER BY a.severity, a.escalates_at LIMIT most
     FOR UPDATE OF a
   LOOP
+    n := n + 1;
     UPDATE workflow.alert AS a
     SET step = CASE WHEN late.next_owner IS NULL THEN a.step ELSE a.step + 1 END, owner = coalesce(late.next_owner, a.owner),
-        escalates_at = CASE WHEN late.has_more THEN workflow._time_after(workflow._now(), late.sla) END
+        escalates_at = late.next_at
     WHERE a.alert_id = late.alert_id RETURNING a.* INTO moved;
     CONTINUE WHEN late.next_owner IS NULL;    -- the path has become shorter
     PERFORM workflow._note('pg_workflow', 'escalate_alert', NULL, 'alert:' || late.alert_id, late.kind || ' of ' || late.subject,
                            jsonb_build_object('step', moved.step, 'from', late.owner, 'to', moved.owner));
     PERFORM workflow._tell_alert(moved, 'escalated');
   END LOOP;
+  RETURN n = most;
 END
 $$;
 COMMENT ON FUNCTION workflow._escalate_alerts() IS 'Inner: hands alerts that nobody has acknowledged to the next in the path';
@@ -215,12 +286,16 @@ COMMENT ON FUNCTION workflow._escalate_alerts() IS 'Inner: hands alerts that nob
 CREATE FUNCTION workflow._next_alert_look() RETURNS timestamptz LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT least(workflow._next_condition(), o.look, o.escalation)
+  SELECT least(o.look, o.escalation)
   FROM (SELECT min(CASE WHEN a.acknowledged_at IS NULL AND a.gone_at IS NULL AND a.escalates_at > workflow._now() THEN a.escalates_at END),
                min(workflow._now() + greatest(interval '5 seconds', least(interval '1 minute', (workflow._now() - a.opened_at) / 12)))
         FROM workflow.alert AS a WHERE a.cleared_at IS NULL) AS o (escalation, look)
 $$;
-COMMENT ON FUNCTION workflow._next_alert_look() IS 'Inner: when to look for what is wrong again; null: when something happens';
+COMMENT ON FUNCTION workflow._next_alert_look() IS 'Inner: when to look at the open alerts again; null: there are none';
+
+CREATE FUNCTION workflow._try_alert_turn() RETURNS boolean
+LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wf_inner_try_alert_turn';
+COMMENT ON FUNCTION workflow._try_alert_turn() IS 'Inner: takes the turn of looking for alerts until the transaction ends, unless somebody else has it';
 
 -- Whole tables are never read, however cheap that looks for a limit.
 -- next_at: when to look again, if nothing happens; notice: how long what happens may stay unseen.
@@ -228,22 +303,31 @@ CREATE FUNCTION workflow._look_for_alerts(OUT next_at timestamptz, OUT notice in
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
-  wrong workflow._alert_condition[];
+  wrong workflow._alert_condition[] := '{}';
+  changes record;
 BEGIN
-  SELECT min(workflow._warn_after(q.sla)) INTO notice FROM workflow.queue AS q;
-  IF NOT pg_try_advisory_xact_lock('workflow.alert'::regclass::oid::int, 0) THEN
+  SELECT min(workflow._warn_after(q.sla, q.warn)) INTO notice FROM workflow.queue AS q;
+  IF NOT workflow._try_alert_turn() THEN
     next_at := workflow._now() + interval '5 seconds';    -- somebody else looks
     RETURN;
   END IF;
-  PERFORM workflow._look_at_gates();
-  wrong := ARRAY(SELECT ROW(c.*)::workflow._alert_condition FROM workflow._alert_conditions() AS c);
+  BEGIN
+    next_at := workflow._next_condition();    -- before anything is looked at: what becomes late meanwhile is seen
+  EXCEPTION WHEN OTHERS THEN
+    next_at := workflow._now() + interval '1 minute';
+    wrong := ARRAY[workflow._look_failed('next', '_next_condition', format('%s (%s)', sqlerrm, sqlstate))];
+  END;
+  wrong := wrong || workflow._alert_conditions();
   IF wrong <> '{}' OR EXISTS (SELECT FROM workflow.alert AS a WHERE a.cleared_at IS NULL) THEN
-    PERFORM workflow._refresh_alerts(wrong);
-    PERFORM workflow._open_alerts(wrong);
-    PERFORM workflow._clear_alerts(wrong);
-    PERFORM workflow._escalate_alerts();
+    SELECT * INTO STRICT changes FROM workflow._alert_changes(wrong);
+    PERFORM workflow._refresh_alerts(changes.stale);
+    PERFORM workflow._open_alerts(changes.fresh);
+    PERFORM workflow._clear_alerts(changes.over);
+    IF workflow._escalate_alerts() OR changes.is_cut THEN
+      next_at := workflow._now();
+    END IF;
   END IF;
-  next_at := workflow._next_alert_look();
+  next_at := least(next_at, workflow._next_alert_look());
 END
 $$;
 COMMENT ON FUNCTION workflow._look_for_alerts() IS 'Inner: opens, clears and escalates alerts';
@@ -270,7 +354,7 @@ BEGIN
             HINT = 'There is nothing left to acknowledge.';
   END IF;
   UPDATE workflow.alert AS a
-  SET acknowledged_by = caller, acknowledged_at = workflow._now(), note = _acknowledge_alert.note
+  SET acknowledged_by = caller, acknowledged_at = workflow._now(), note = _acknowledge_alert.note, escalates_at = NULL
   WHERE a.alert_id = id RETURNING a.* INTO present;
   PERFORM workflow._note(caller, 'acknowledge_alert', NULL, 'alert:' || id, note,
                          jsonb_build_object('kind', present.kind, 'subject', present.subject));
@@ -295,9 +379,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
-  PERFORM workflow._require_given(owner IS NOT NULL, 'owner');
+  IF owner IS NULL OR owner !~ '\S' OR endpoint IS NOT NULL AND path IS NULL THEN
+    RAISE EXCEPTION '%', CASE WHEN owner IS NULL THEN 'argument "owner" must not be null'
+                              WHEN owner !~ '\S' THEN 'an owner cannot be blank' ELSE 'argument "path" must not be null' END
+      USING ERRCODE = CASE WHEN owner !~ '\S' THEN 'invalid_parameter_value' ELSE 'null_value_not_allowed' END,
+            DETAIL = 'A route is that of an owner of alerts, or of * for everybody else; it goes to a path of an endpoint.',
+            HINT = format('SELECT workflow.alert_to(%L, %L, ''/hooks/alerts''); is an example.',
+                          CASE WHEN owner ~ '\S' THEN owner ELSE '*' END, endpoint);
+  END IF;
   IF endpoint IS NOT NULL THEN
-    PERFORM workflow._require_given(path IS NOT NULL, 'path');
     PERFORM workflow._check_path(path);
     PERFORM workflow._require_endpoint(endpoint);
     IF NOT has_server_privilege(caller, endpoint, 'USAGE') THEN
@@ -334,7 +424,7 @@ SELECT a.alert_id AS id, a.kind, a.subject, a.severity, a.owner, a.detail, a.hin
 FROM workflow.alert AS a
 ORDER BY a.cleared_at IS NOT NULL, a.severity, coalesce(a.cleared_at, a.opened_at) DESC, a.alert_id;
 COMMENT ON VIEW workflow.alerts IS 'What is wrong and whose it is, the open ones first; and what was';
-COMMENT ON COLUMN workflow.alerts.subject IS 'What is wrong: queue:name, state:workflow/state, endpoint:name, workflow:name, review:id, database:name, sequence:name';
+COMMENT ON COLUMN workflow.alerts.subject IS 'What is wrong: queue:name, state:workflow/state, endpoint:name, workflow:name, review:id, database:name, sequence:name, look:part';
 COMMENT ON COLUMN workflow.alerts.severity IS 'page (somebody is called at any time) or ticket';
 COMMENT ON COLUMN workflow.alerts.owner IS 'Whose it is now: of the subject, or a later step of the escalation path';
 COMMENT ON COLUMN workflow.alerts.reopened IS 'How often it came back soon after it was cleared';

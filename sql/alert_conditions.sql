@@ -4,9 +4,14 @@
 -- Each function returns a row for each thing that is wrong at this moment, by
 -- figures, by indexes or up to a limit: they run every few seconds while
 -- something is wrong.  Times are those of workflow._now(), in a subquery: so
--- they are read once and indexes are of use.  They are planned anew each time;
--- _look_for_alerts() lets them take no other way.
+-- they are read once and indexes are of use.  They are PL/pgSQL, which keeps
+-- plans: to plan them took as long as to run them.  _look_for_alerts() lets
+-- them take no other way than by indexes.
 --
+
+CREATE TYPE workflow._alert_condition AS (
+  kind text, subject text, severity text, owner text, detail text, hint text);
+COMMENT ON TYPE workflow._alert_condition IS 'Inner: something that is wrong now';
 
 -- Every kind, whether somebody is called for it at any time (page), and where it says what to do.
 CREATE FUNCTION workflow._alert_kinds() RETURNS TABLE (kind text, severity text, runbook text) LANGUAGE sql IMMUTABLE
@@ -19,7 +24,8 @@ AS $$
                ('breaker_open', 'page'), ('outcomes_held', 'page'), ('outcomes_unknown', 'ticket'), ('effects_blocked', 'page'),
                ('effects_off', 'ticket'), ('gate_drift', 'ticket'), ('gate_overruled', 'ticket'), ('budget_spent', 'page'),
                ('review_warning', 'ticket'), ('review_overdue', 'ticket'), ('review_escalated', 'ticket'),
-               ('xmin_held', 'ticket'), ('retention_lag', 'ticket'), ('sequence_headroom', 'ticket')) AS k (kind, severity)
+               ('xmin_held', 'ticket'), ('retention_lag', 'ticket'), ('sequence_headroom', 'ticket'),
+               ('look_failed', 'page')) AS k (kind, severity)
 $$;
 COMMENT ON FUNCTION workflow._alert_kinds() IS 'Inner: the kinds of alerts, how urgent each is and where its runbook is';
 
@@ -45,28 +51,35 @@ COMMENT ON FUNCTION workflow._counted(bigint, text, bigint) IS 'Inner: a number 
 -- -------------------------------------------------------------------- queues
 
 -- How long a job may be ready until its owner is warned.
-CREATE FUNCTION workflow._warn_after(sla interval) RETURNS interval LANGUAGE sql IMMUTABLE
+CREATE FUNCTION workflow._warn_after(sla interval, warn interval) RETURNS interval LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT sla * 0.8 $$;
-COMMENT ON FUNCTION workflow._warn_after(interval) IS 'Inner: after which part of an SLA its owner is warned';
+AS $$ SELECT coalesce(sla - warn, sla * 0.8) $$;
+COMMENT ON FUNCTION workflow._warn_after(interval, interval) IS 'Inner: how long work may wait until its owner is warned; null: a fifth of the SLA before its end';
 
 -- The age is that of the oldest job that could be claimed: one that waits for its time, for a retry or for an endpoint does not count.
 CREATE FUNCTION workflow._queue_ages()
 RETURNS TABLE (queue text, owner text, ready bigint, oldest_at timestamptz, warn_at timestamptz, breach_at timestamptz, paused_by text)
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT q.queue, q.owner, f.ready, f.oldest_ready_at,
-         workflow._time_after(f.oldest_ready_at, workflow._warn_after(q.sla)), workflow._time_after(f.oldest_ready_at, q.sla), q.paused_by
+         workflow._time_after(f.oldest_ready_at, workflow._warn_after(q.sla, q.warn)), workflow._time_after(f.oldest_ready_at, q.sla), q.paused_by
   FROM workflow._queue_figures(false) AS f JOIN workflow.queue AS q ON q.queue = f.queue
-  WHERE f.ready > 0 AND isfinite(f.oldest_ready_at)
+  WHERE f.ready > 0 AND isfinite(f.oldest_ready_at);
+END
 $$;
 COMMENT ON FUNCTION workflow._queue_ages() IS 'Inner: queues with work that could start, and when that is late';
 
 CREATE FUNCTION workflow._conditions_of_queues()
-RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT k.kind, 'queue:' || a.queue, CASE WHEN a.paused_by IS NULL THEN workflow._severity_of(k.kind) ELSE 'ticket' END, a.owner,
          format('%s ready, the oldest since %s; %s', workflow._counted(a.ready, 'job'), a.oldest_at,
                 CASE k.kind WHEN 'sla_breach' THEN 'the SLA ended at ' ELSE 'the SLA ends at ' END || a.breach_at)
@@ -75,7 +88,8 @@ AS $$
               ELSE format('SELECT * FROM workflow.queue_stats WHERE queue = %L; then start more of those who claim from it.', a.queue) END
   FROM workflow._queue_ages() AS a,
        LATERAL (SELECT CASE WHEN a.breach_at <= (SELECT workflow._now()) THEN 'sla_breach' ELSE 'sla_warning' END) AS k (kind)
-  WHERE a.warn_at <= (SELECT workflow._now())
+  WHERE a.warn_at <= (SELECT workflow._now());
+END
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_queues() IS 'Inner: queues whose oldest job that could be claimed is late, or nearly so';
 
@@ -84,9 +98,12 @@ COMMENT ON FUNCTION workflow._conditions_of_queues() IS 'Inner: queues whose old
 -- Of each queue that has any: the oldest, and how many came in the last quarter of an hour.
 CREATE FUNCTION workflow._dead_letter_ages()
 RETURNS TABLE (queue text, owner text, oldest_at timestamptz, due_at timestamptz, example bigint, lately bigint)
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT q.queue, q.owner, o.at, workflow._time_after(o.at, q.sla), o.job_id,
          (SELECT count(*) FROM (
             SELECT FROM workflow.job AS j
@@ -96,14 +113,18 @@ AS $$
   FROM workflow.queue AS q,
        LATERAL (SELECT j.job_id, coalesce(j.failed_at, j.created_at) AS at FROM workflow.job AS j
                 WHERE (j.status = 'dead' OR j.kind = 'exception') AND coalesce(j.dead_letter, j.queue) = q.queue
-                ORDER BY coalesce(j.failed_at, j.created_at) LIMIT 1) AS o
+                ORDER BY coalesce(j.failed_at, j.created_at) LIMIT 1) AS o;
+END
 $$;
 COMMENT ON FUNCTION workflow._dead_letter_ages() IS 'Inner: queues with dead letters: since when the oldest waits, until when it may, how many are new';
 
 CREATE FUNCTION workflow._conditions_of_dead_letters()
-RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   WITH ages AS MATERIALIZED (SELECT * FROM workflow._dead_letter_ages())
   SELECT k.kind, 'queue:' || a.queue, workflow._severity_of(k.kind), a.owner,
          CASE k.kind WHEN 'dead_letters_growing'
@@ -113,7 +134,8 @@ AS $$
                 'then replay or give up each.', a.queue)
   FROM ages AS a,
        LATERAL (VALUES ('dead_letters_unattended', a.due_at <= (SELECT workflow._now())), ('dead_letters_growing', a.lately >= 10)) AS k (kind, holds)
-  WHERE k.holds
+  WHERE k.holds;
+END
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_dead_letters() IS
   'Inner: queues with dead letters that nobody has seen to in time, or with ten and more new ones in a quarter of an hour';
@@ -123,9 +145,12 @@ COMMENT ON FUNCTION workflow._conditions_of_dead_letters() IS
 -- Of each queue the ten jobs that have failed most often, with what their policy says.
 CREATE FUNCTION workflow._failing_jobs()
 RETURNS TABLE (subject text, owner text, job_id bigint, item_id bigint, failures int, alert_after int, error text)
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT CASE WHEN i.item_id IS NULL THEN 'queue:' || q.queue ELSE format('state:%s/%s', i.workflow, j.state) END,
          coalesce(p.policy ->> 'owner', q.owner), j.job_id, j.item_id,
          j.attempt - CASE WHEN j.status = 'running' THEN 1 ELSE 0 END, (p.policy ->> 'alert_after')::numeric::int,
@@ -135,31 +160,38 @@ AS $$
                 WHERE o.queue = q.queue AND o.error_class IS NOT NULL AND o.status <> 'dead' AND o.attempt > 0
                 ORDER BY o.attempt DESC LIMIT 10) AS j
   LEFT JOIN workflow.item AS i ON i.item_id = j.item_id,
-       LATERAL (SELECT coalesce((SELECT s.retry FROM workflow._graph_states(i.workflow, i.version) AS s WHERE s.state = j.state),
-                                q.retry)) AS p (policy)
+       LATERAL (SELECT coalesce(workflow._state_retry(i.workflow, i.version, j.state), q.retry)) AS p (policy);
+END
 $$;
 COMMENT ON FUNCTION workflow._failing_jobs() IS 'Inner: the jobs that have failed most often, with how often their policy takes that quietly';
 
 CREATE FUNCTION workflow._conditions_of_failing()
-RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT 'failing', f.subject, workflow._severity_of('failing'), min(f.owner),
          format('%s failed %s times or more; job %s%s: %s', workflow._counted(count(*), 'activity', 10), min(f.alert_after), min(f.job_id),
                 ' of item ' || (array_agg(f.item_id ORDER BY f.job_id))[1], (array_agg(f.error ORDER BY f.job_id))[1]),
          format('SELECT * FROM workflow.attempts WHERE job_id = %s; it is tried again, up to max_attempts.', min(f.job_id))
   FROM workflow._failing_jobs() AS f
   WHERE f.alert_after > 0 AND f.failures >= f.alert_after
-  GROUP BY f.subject
+  GROUP BY f.subject;
+END
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_failing() IS 'Inner: states and queues with jobs that have failed as often as alert_after says';
 
 -- -------------------------------------------------------------------- states
 
--- By state, so that many items in one do not hide those of another.
-CREATE FUNCTION workflow._late_visits() RETURNS SETOF workflow.visit_sla LANGUAGE sql VOLATILE
+-- By state, so that many items in one do not hide those of another; said so that no index serves but the one by state.
+CREATE FUNCTION workflow._late_visits() RETURNS SETOF workflow.visit_sla LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   WITH RECURSIVE held (workflow, state) AS (
     (SELECT s.workflow, s.state FROM workflow.visit_sla AS s WHERE s.left_at IS NULL ORDER BY s.workflow, s.state LIMIT 1)
     UNION ALL
@@ -168,17 +200,22 @@ AS $$
                WHERE s.left_at IS NULL AND (s.workflow, s.state) > (h.workflow, h.state) ORDER BY s.workflow, s.state LIMIT 1) AS n)
   SELECT late.* FROM held AS h,
     LATERAL (SELECT * FROM workflow.visit_sla AS s
-             WHERE s.left_at IS NULL AND s.workflow = h.workflow AND s.state = h.state AND s.warn_at <= (SELECT workflow._now())
-             ORDER BY s.warn_at LIMIT 1000) AS late
+             WHERE s.left_at IS NULL AND (s.workflow, s.state, s.warn_at) >= (h.workflow, h.state, '-infinity')
+               AND (s.workflow, s.state, s.warn_at) <= (h.workflow, h.state, (SELECT workflow._now()))
+             ORDER BY s.workflow, s.state, s.warn_at LIMIT 100) AS late;
+END
 $$;
-COMMENT ON FUNCTION workflow._late_visits() IS 'Inner: visits that are late, or nearly so, of each state the first thousand';
+COMMENT ON FUNCTION workflow._late_visits() IS 'Inner: visits that are late, or nearly so, of each state the first hundred';
 
 CREATE FUNCTION workflow._conditions_of_states()
-RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT k.kind, format('state:%s/%s', v.workflow, v.state), workflow._severity_of(k.kind), w.owner,
-         format('%s in the state for too long, item %s since %s; its SLA %s %s', workflow._counted(v.late + v.warned, 'item', 1000), v.example,
+         format('%s in the state for too long, item %s since %s; its SLA %s %s', workflow._counted(v.late + v.warned, 'item', 100), v.example,
                 v.entered_at, CASE WHEN v.late > 0 THEN 'ended at' ELSE 'ends at' END, v.due_at),
          format('SELECT waiting_on, waiting_detail FROM workflow.where_is(%s);', v.example)
   FROM (SELECT o.workflow, o.state, count(*) FILTER (WHERE o.due_at <= (SELECT workflow._now())) AS late,
@@ -188,7 +225,8 @@ AS $$
         FROM workflow._late_visits() AS o
         GROUP BY o.workflow, o.state) AS v
   JOIN workflow.workflow AS w ON w.workflow = v.workflow,
-       LATERAL (SELECT CASE WHEN v.late > 0 THEN 'sla_breach' ELSE 'sla_warning' END) AS k (kind)
+       LATERAL (SELECT CASE WHEN v.late > 0 THEN 'sla_breach' ELSE 'sla_warning' END) AS k (kind);
+END
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_states() IS 'Inner: states with items that have been there for longer than their SLA, or nearly so';
 
@@ -254,15 +292,20 @@ $$;
 COMMENT ON FUNCTION workflow._look_at_gates() IS 'Inner: compares what gates decide with what they decided before';
 
 CREATE FUNCTION workflow._conditions_of_gates()
-RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM workflow._look_at_gates();
+  RETURN QUERY
   SELECT 'gate_drift', format('state:%s/%s', l.workflow, l.state), workflow._severity_of('gate_drift'), w.owner,
          format('tier "%s" gets %s percent of the last day''s decisions, %s percent in the seven days before', l.tier,
                 round(l.share * 100), round(l.share_before * 100)),
          format('SELECT date_trunc(''day'', decided_at) AS day, version, tier, count(*) FROM workflow.gate_decision WHERE state = %L GROUP BY 1, 2, 3 ORDER BY 1;', l.state)
   FROM workflow.gate_look AS l JOIN workflow.workflow AS w ON w.workflow = l.workflow
-  WHERE l.decisions >= 50 AND l.decisions_before >= 50 AND abs(l.share - l.share_before) >= 0.2
+  WHERE l.decisions >= 50 AND l.decisions_before >= 50 AND abs(l.share - l.share_before) >= 0.2;
+END
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_gates() IS
   'Inner: gates of which a tier gets a share that differs by a fifth of all decisions from the days before';
@@ -271,9 +314,12 @@ COMMENT ON FUNCTION workflow._conditions_of_gates() IS
 
 -- A worker that has been asked for but is not there yet has half a minute.
 CREATE FUNCTION workflow._conditions_of_workers()
-RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT 'worker_missing', 'queue:' || q.queue, workflow._severity_of('worker_missing'), q.owner,
          format('%s jobs are due since %s, and no %s worker runs', d.kind, d.run_at, d.runner),
          'SELECT * FROM workflow.health() WHERE NOT ok; says why; CALL workflow.run(); does the work meanwhile.'
@@ -294,26 +340,69 @@ AS $$
                   WHERE o.queue = q.queue AND o.status = 'running' AND o.lease_until < (SELECT workflow._now()) - interval '1 minute'
                   ORDER BY o.lease_until LIMIT 100) AS j
                 WHERE workflow._lease_end(j.job_id, j.token, j.lease_until) < (SELECT workflow._now()) - interval '1 minute'
-                ORDER BY j.lease_until LIMIT 1) AS l
+                ORDER BY j.lease_until LIMIT 1) AS l;
+END
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_workers() IS 'Inner: work that is due and has no worker, and leases that nobody ends';
 
--- A timer that could not fire is tried each minute, and is not overdue then.
-CREATE FUNCTION workflow._conditions_of_timers()
-RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+-- By workflow, so that many timers of one do not hide those of another.
+CREATE FUNCTION workflow._failed_timers() RETURNS SETOF workflow.timer LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  WITH RECURSIVE held (workflow) AS (
+    (SELECT t.workflow FROM workflow.timer AS t WHERE t.error_message IS NOT NULL AND t.paused_due_at IS NULL ORDER BY t.workflow LIMIT 1)
+    UNION ALL
+    SELECT n.workflow FROM held AS h,
+      LATERAL (SELECT t.workflow FROM workflow.timer AS t
+               WHERE t.error_message IS NOT NULL AND t.paused_due_at IS NULL AND t.workflow > h.workflow ORDER BY t.workflow LIMIT 1) AS n)
+  SELECT failed.* FROM held AS h,
+    LATERAL (SELECT * FROM workflow.timer AS t
+             WHERE t.error_message IS NOT NULL AND t.paused_due_at IS NULL AND t.workflow = h.workflow LIMIT 100) AS failed;
+END
+$$;
+COMMENT ON FUNCTION workflow._failed_timers() IS 'Inner: timers that could not fire, of each workflow the first hundred';
+
+-- They are fired in the order in which they are due: the first of all, and some of the time since, as many behind one another may be of one workflow.
+CREATE FUNCTION workflow._overdue_timers() RETURNS SETOF workflow.timer LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  WITH span AS MATERIALIZED (
+    SELECT l.latest, greatest(o.due_at, l.latest - interval '1 month') AS oldest
+    FROM (SELECT workflow._now() - interval '1 minute') AS l (latest),
+         LATERAL (SELECT t.due_at FROM workflow.timer AS t WHERE t.due_at < l.latest ORDER BY t.due_at LIMIT 1) AS o)
+  SELECT DISTINCT late.*
+  FROM span AS s, generate_series(0, 20) AS n,
+    LATERAL (SELECT * FROM workflow.timer AS t
+             WHERE t.due_at >= CASE WHEN n = 0 THEN '-infinity' ELSE s.oldest + (s.latest - s.oldest) * (n / 20.0) END
+               AND t.due_at < s.latest AND t.error_message IS NULL
+             ORDER BY t.due_at LIMIT CASE WHEN n = 0 THEN 100 ELSE 10 END) AS late;
+END
+$$;
+COMMENT ON FUNCTION workflow._overdue_timers() IS 'Inner: timers that are late though nothing keeps them from firing: the first hundred, and some of the others';
+
+-- A timer that could not fire is tried each minute, and is not overdue then.
+CREATE FUNCTION workflow._conditions_of_timers()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT 'timers_overdue', 'workflow:' || i.workflow, workflow._severity_of('timers_overdue'), w.owner,
-         format('%s late or could not fire; one of item %s: %s', workflow._counted(count(*), 'timer'), min(i.item_id),
+         format('%s late or could not fire; one of item %s: %s', workflow._counted(count(*), 'timer', 100), min(i.item_id),
                 coalesce(min(t.error_message), 'due since ' || min(t.due_at))),
          format('SELECT last_error FROM workflow.where_is(%s); mend what it says.', min(i.item_id))
-  FROM ((SELECT f.item_id, f.due_at, f.error_message FROM workflow.timer AS f WHERE f.error_message IS NOT NULL LIMIT 100)
-        UNION ALL
-        (SELECT d.item_id, d.due_at, NULL FROM workflow.timer AS d
-         WHERE d.due_at < (SELECT workflow._now()) - interval '1 minute' AND d.error_message IS NULL ORDER BY d.due_at LIMIT 100)) AS t
+  FROM (SELECT * FROM workflow._failed_timers() UNION ALL SELECT * FROM workflow._overdue_timers()) AS t
   JOIN workflow.item AS i ON i.item_id = t.item_id AND i.paused_at IS NULL
   JOIN workflow.workflow AS w ON w.workflow = i.workflow AND w.paused_at IS NULL
-  GROUP BY i.workflow, w.owner
+  GROUP BY i.workflow, w.owner;
+END
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_timers() IS 'Inner: workflows with timers that do not fire';
 
@@ -341,9 +430,12 @@ COMMENT ON FUNCTION workflow._sending_problem() IS 'Inner: why nothing is sent; 
 -- One that is unknown is looked up or sent again by itself; after five minutes a person is told.
 CREATE FUNCTION workflow._unsettled_outcomes()
 RETURNS TABLE (endpoint workflow.endpoint, state text, n bigint, example bigint, oldest_unknown_at timestamptz)
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT p, 'held', e.* FROM workflow.endpoint AS p,
        LATERAL (SELECT count(*) AS n, min(o.effect_id), min(o.unknown_at)
                 FROM (SELECT u.effect_id, u.unknown_at FROM workflow.effect AS u
@@ -360,14 +452,18 @@ AS $$
        LATERAL (SELECT count(*) AS n, min(o.effect_id), min(o.unknown_at)
                 FROM (SELECT u.effect_id, u.unknown_at FROM workflow.effect AS u
                       WHERE u.endpoint_id = p.endpoint_id AND u.state = 'blocked' LIMIT 1000) AS o) AS e
-  WHERE e.n > 0
+  WHERE e.n > 0;
+END
 $$;
 COMMENT ON FUNCTION workflow._unsettled_outcomes() IS 'Inner: by endpoint, effects that are held, blocked or of unknown outcome';
 
 CREATE FUNCTION workflow._conditions_of_outcomes()
-RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT k.kind, 'endpoint:' || (u.endpoint).endpoint, workflow._severity_of(k.kind), workflow._endpoint_owner(u.endpoint),
          format('%s %s, one is %s', workflow._counted(u.n, 'effect', 1000), k.what, u.example), format(k.hint, (u.endpoint).endpoint)
   FROM workflow._unsettled_outcomes() AS u
@@ -380,14 +476,18 @@ AS $$
     AS k (state, kind, what, hint) ON k.state = u.state
   WHERE CASE u.state WHEN 'unknown' THEN coalesce(u.oldest_unknown_at, '-infinity') < (SELECT workflow._now()) - interval '5 minutes'
                      WHEN 'blocked' THEN workflow._sending_problem() IS NULL
-                     ELSE true END
+                     ELSE true END;
+END
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_outcomes() IS 'Inner: endpoints with effects that wait for a person';
 
 CREATE FUNCTION workflow._conditions_of_breakers()
-RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT 'breaker_open', 'endpoint:' || p.endpoint, workflow._severity_of('breaker_open'), workflow._endpoint_owner(p),
          format('no call begins since %s: %s; jobs wait, uncharged', coalesce(j.at, p.breaker_since), p.breaker_reason),
          format('Calls begin by themselves when one has gone well. SELECT workflow.resume_endpoint(%L, ''why''); lets one go now.', p.endpoint)
@@ -395,21 +495,26 @@ AS $$
   LEFT JOIN LATERAL (SELECT n.at FROM workflow.journal AS n
                      WHERE n.subject = 'endpoint:' || p.endpoint AND n.action = 'breaker_open' ORDER BY n.at DESC LIMIT 1) AS j ON true
   WHERE p.breaker <> 'closed'
-    AND EXISTS (SELECT FROM pg_foreign_server AS s WHERE s.srvname = p.endpoint OR s.oid = p.server_oid)
+    AND EXISTS (SELECT FROM pg_foreign_server AS s WHERE s.srvname = p.endpoint OR s.oid = p.server_oid);
+END
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_breakers() IS 'Inner: endpoints that take no calls because they failed';
 
 -- Where nothing waits to be sent there is nothing to tell.
 CREATE FUNCTION workflow._conditions_of_sending()
-RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT 'effects_off', 'database:' || current_database(), workflow._severity_of('effects_off'), workflow._database_owner(),
          'effects wait and nothing is sent: ' || split_part(s.problem, ': ', 1),
          CASE WHEN s.problem LIKE '%: SELECT %' THEN split_part(s.problem, ': ', 2) || ';'
               ELSE 'ALTER SYSTEM RESET pg_workflow.effects; SELECT pg_reload_conf(); when this server may send.' END
   FROM workflow._sending_problem() AS s (problem)
-  WHERE s.problem IS NOT NULL AND EXISTS (SELECT FROM workflow.effect AS e WHERE e.state IN ('pending', 'blocked'))
+  WHERE s.problem IS NOT NULL AND EXISTS (SELECT FROM workflow.effect AS e WHERE e.state IN ('pending', 'blocked'));
+END
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_sending() IS 'Inner: whether effects wait that this database may not send';
 
@@ -418,7 +523,7 @@ CREATE FUNCTION workflow._watch() RETURNS trigger
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_watch';
 COMMENT ON FUNCTION workflow._watch() IS 'Inner: at commit, wakes the maintenance worker, unless it looks within a second';
 
-CREATE TRIGGER watch AFTER INSERT OR UPDATE OF owner, sla, paused_at ON workflow.queue
+CREATE TRIGGER watch AFTER INSERT OR UPDATE OF owner, sla, warn, paused_at ON workflow.queue
   FOR EACH STATEMENT EXECUTE FUNCTION workflow._watch();
 COMMENT ON TRIGGER watch ON workflow.queue IS 'What is late is so by the present SLAs';
 
@@ -443,9 +548,12 @@ COMMENT ON TRIGGER watch ON workflow.review IS 'Alerts follow the escalation of 
 
 -- Whoever holds the oldest snapshot keeps vacuum from the rows that queues leave behind.
 CREATE FUNCTION workflow._conditions_of_snapshots()
-RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT 'xmin_held', 'database:' || current_database(), workflow._severity_of('xmin_held'), workflow._database_owner(),
          workflow._in_a_row(array_agg(h.what ORDER BY h.what)), min(h.hint)
   FROM (SELECT format('session %s of %s is in a transaction since %s', a.pid, a.usename, a.xact_start),
@@ -461,15 +569,19 @@ AS $$
         SELECT format('replication slot %s holds back %s transactions', s.slot_name, greatest(age(s.xmin), age(s.catalog_xmin))),
                format('SELECT pg_drop_replication_slot(%L); if nobody needs it any more.', s.slot_name)
         FROM pg_replication_slots AS s WHERE greatest(age(s.xmin), age(s.catalog_xmin)) > 10000000) AS h (what, hint)
-  HAVING count(*) > 0
+  HAVING count(*) > 0;
+END
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_snapshots() IS 'Inner: who keeps vacuum from removing what is dead, for more than an hour';
 
 -- What belongs to a living item stays, however old: of the oldest hundred those that do not.
 CREATE FUNCTION workflow._conditions_of_retention()
-RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT 'retention_lag', 'database:' || current_database(), workflow._severity_of('retention_lag'), workflow._database_owner(),
          format('effect %s finished at %s and still has what it carried; pg_workflow.effect_retention is %s', o.effect_id, o.finished_at, r.kept),
          'SELECT workflow.purge_effects(''1 month''); removes what is older now; a maintenance worker does it by itself.'
@@ -479,54 +591,82 @@ AS $$
                       WHERE f.finished_at < (SELECT workflow._now()) - r.kept - greatest(r.kept / 8, interval '2 days') AND f.purged_at IS NULL
                       ORDER BY f.finished_at LIMIT 100) AS e
                 WHERE NOT EXISTS (SELECT FROM workflow.item AS i WHERE i.item_id = e.item_id AND i.outcome IS NULL)
-                ORDER BY e.finished_at LIMIT 1) AS o
+                ORDER BY e.finished_at LIMIT 1) AS o;
+END
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_retention() IS 'Inner: whether something is kept for longer than the settings say';
 
 CREATE FUNCTION workflow._conditions_of_sequences()
-RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT 'sequence_headroom', 'sequence:' || c.relname, workflow._severity_of('sequence_headroom'), workflow._database_owner(),
          format('%s percent of its numbers are used, %s of %s', round(100.0 * v.last / s.seqmax), v.last, s.seqmax),
          'Plan for a new identity column of a wider type before it ends.'
   FROM pg_sequence AS s JOIN pg_class AS c ON c.oid = s.seqrelid,
        LATERAL (SELECT pg_sequence_last_value(s.seqrelid::regclass)) AS v (last)
-  WHERE c.relnamespace = 'workflow'::regnamespace AND v.last > s.seqmax * 0.8
+  WHERE c.relnamespace = 'workflow'::regnamespace AND v.last > s.seqmax * 0.8;
+END
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_sequences() IS 'Inner: sequences that come to their end';
 
 -- ----------------------------------------------------------------------- all
 
--- Every part that has conditions of its own has a line here.
-CREATE FUNCTION workflow._alert_conditions()
-RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE sql VOLATILE
+-- Every part that has conditions of its own has a line here, with the kinds that _conditions_of_<part>() tells of.
+CREATE FUNCTION workflow._alert_parts() RETURNS TABLE (part text, kinds text[]) LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT * FROM workflow._conditions_of_queues()
-  UNION ALL SELECT * FROM workflow._conditions_of_states()
-  UNION ALL SELECT * FROM workflow._conditions_of_failing()
-  UNION ALL SELECT * FROM workflow._conditions_of_dead_letters()
-  UNION ALL SELECT * FROM workflow._conditions_of_workers()
-  UNION ALL SELECT * FROM workflow._conditions_of_timers()
-  UNION ALL SELECT * FROM workflow._conditions_of_outcomes()
-  UNION ALL SELECT * FROM workflow._conditions_of_breakers()
-  UNION ALL SELECT * FROM workflow._conditions_of_sending()
-  UNION ALL SELECT * FROM workflow._conditions_of_gates()
-  UNION ALL SELECT * FROM workflow._conditions_of_verdicts()
-  UNION ALL SELECT * FROM workflow._conditions_of_models()
-  UNION ALL SELECT * FROM workflow._conditions_of_review()
-  UNION ALL SELECT * FROM workflow._conditions_of_snapshots()
-  UNION ALL SELECT * FROM workflow._conditions_of_retention()
-  UNION ALL SELECT * FROM workflow._conditions_of_sequences()
+  VALUES ('queues', '{sla_breach,sla_warning}'::text[]), ('states', '{sla_breach,sla_warning}'), ('failing', '{failing}'),
+         ('dead_letters', '{dead_letters_unattended,dead_letters_growing}'), ('workers', '{worker_missing,leases_expired}'),
+         ('timers', '{timers_overdue}'), ('outcomes', '{outcomes_held,outcomes_unknown,effects_blocked}'),
+         ('breakers', '{breaker_open}'), ('sending', '{effects_off}'), ('gates', '{gate_drift}'), ('verdicts', '{gate_overruled}'),
+         ('models', '{budget_spent}'), ('review', '{review_warning,review_overdue,review_escalated}'), ('snapshots', '{xmin_held}'),
+         ('retention', '{retention_lag}'), ('sequences', '{sequence_headroom}')
 $$;
-COMMENT ON FUNCTION workflow._alert_conditions() IS 'Inner: everything that is wrong now, a row for each';
+COMMENT ON FUNCTION workflow._alert_parts() IS 'Inner: the parts of a look, and which kinds of alerts each knows of';
+
+CREATE FUNCTION workflow._look_failed(part text, what text, problem text) RETURNS workflow._alert_condition LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT ROW('look_failed', 'look:' || part, workflow._severity_of('look_failed'), workflow._database_owner(), left(problem, 1000),
+             format('SELECT * FROM workflow.%I(); fails in the same way.', what)
+             || coalesce((SELECT ' Until that is mended it opens and clears no ' || array_to_string(p.kinds, ', ') || '.'
+                          FROM workflow._alert_parts() AS p WHERE p.part = _look_failed.part), ''))::workflow._alert_condition
+$$;
+COMMENT ON FUNCTION workflow._look_failed(text, text, text) IS 'Inner: that a part of what may be wrong cannot be seen';
+
+-- Each part by itself: one that fails hides nothing but its own kinds.
+CREATE FUNCTION workflow._alert_conditions() RETURNS workflow._alert_condition[] LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  name  text;
+  part  text;
+  found workflow._alert_condition[];
+  wrong workflow._alert_condition[] := '{}';
+BEGIN
+  FOR part IN SELECT p.part FROM workflow._alert_parts() AS p LOOP
+    name := '_conditions_of_' || part;
+    BEGIN
+      EXECUTE format('SELECT ARRAY(SELECT ROW(c.*)::workflow._alert_condition FROM workflow.%I() AS c)', name) INTO found;
+    EXCEPTION WHEN OTHERS THEN
+      found := ARRAY[workflow._look_failed(part, name, format('%s (%s)', sqlerrm, sqlstate))];
+    END;
+    wrong := wrong || found;
+  END LOOP;
+  RETURN wrong;
+END
+$$;
+COMMENT ON FUNCTION workflow._alert_conditions() IS 'Inner: everything that is wrong now, and what cannot be seen';
 
 -- When the next of them may begin to hold by time alone; null: not unless something happens.
 CREATE FUNCTION workflow._next_condition() RETURNS timestamptz LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  WITH shortest AS MATERIALIZED (SELECT min(workflow._warn_after(q.sla)) AS notice FROM workflow.queue AS q)
+  WITH shortest AS MATERIALIZED (SELECT min(workflow._warn_after(q.sla, q.warn)) AS notice FROM workflow.queue AS q)
   SELECT min(d.at) FROM (
     SELECT CASE WHEN a.warn_at > (SELECT workflow._now()) THEN a.warn_at ELSE a.breach_at END FROM workflow._queue_ages() AS a
     UNION ALL (SELECT s.warn_at FROM workflow.visit_sla AS s WHERE s.left_at IS NULL AND s.warn_at > (SELECT workflow._now()) ORDER BY s.warn_at LIMIT 1)

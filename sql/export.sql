@@ -37,6 +37,7 @@ BEGIN ATOMIC
     ('pg_workflow_effects', 'gauge', 'Effects that are being sent, whose outcome is unknown, or that are held or blocked.'),
     ('pg_workflow_effect_attempts_total', 'counter', 'Attempts of effects, by result and class of error.'),
     ('pg_workflow_webhooks_unfed', 'gauge', 'Webhooks that did not fit and were kept; at most 10000 are counted.'),
+    ('pg_workflow_alerts', 'gauge', 'Open alerts, by kind, severity and owner.'),
     ('pg_workflow_workers', 'gauge', 'Background workers of this database; resting ones take turns with other databases.');
 END;
 COMMENT ON FUNCTION workflow._metric_kinds() IS 'Inner: what each metric is and means';
@@ -177,6 +178,21 @@ CREATE VIEW workflow._metrics_of_rest AS
   FROM (VALUES ('maintenance', 'running'), ('maintenance', 'resting'), ('sql', 'running'), ('http', 'running')) AS k (kind, state);
 COMMENT ON VIEW workflow._metrics_of_rest IS 'Inner: metrics of timers, webhooks and workers';
 
+-- Of a severity of which none is open there is a 0 that is nobody's.
+CREATE VIEW workflow._metrics_of_alerts AS
+  WITH few AS (
+    SELECT a.kind, a.severity, a.owner, pg_catalog.count(*) AS n
+    FROM workflow.alert AS a WHERE a.cleared_at IS NULL GROUP BY a.kind, a.severity, a.owner
+  )
+  SELECT 'pg_workflow_alerts' AS metric, pg_catalog.jsonb_build_object('kind', f.kind, 'severity', f.severity, 'owner', f.owner) AS labels,
+         f.n::double precision AS value
+  FROM few AS f
+  UNION ALL
+  SELECT 'pg_workflow_alerts', pg_catalog.jsonb_build_object('kind', '', 'severity', s.severity, 'owner', ''), 0
+  FROM (VALUES ('page'), ('ticket')) AS s (severity)
+  WHERE s.severity NOT IN (SELECT f.severity FROM few AS f);
+COMMENT ON VIEW workflow._metrics_of_alerts IS 'Inner: metrics of alerts';
+
 CREATE VIEW workflow.metrics AS
   SELECT m.metric, k.type, k.help, m.labels, m.value, m.about
   FROM (SELECT s.*, 'states' AS about FROM workflow._metrics_of_states AS s
@@ -184,12 +200,13 @@ CREATE VIEW workflow.metrics AS
         UNION ALL SELECT q.*, 'queues' FROM workflow._metrics_of_queues AS q
         UNION ALL SELECT p.*, 'people' FROM workflow._metrics_of_people AS p
         UNION ALL SELECT e.*, 'endpoints' FROM workflow._metrics_of_endpoints AS e
+        UNION ALL SELECT a.*, 'alerts' FROM workflow._metrics_of_alerts AS a
         UNION ALL SELECT r.*, 'rest' FROM workflow._metrics_of_rest AS r) AS m
   JOIN workflow._metric_kinds() AS k ON k.metric = m.metric;
 COMMENT ON VIEW workflow.metrics IS
   'Figures for exporters: counters and gauges with labels of few values, in seconds';
 
-COMMENT ON COLUMN workflow.metrics.about IS 'states, workflows, queues, people, endpoints or rest: who asks for one of them does not have the others looked up';
+COMMENT ON COLUMN workflow.metrics.about IS 'states, workflows, queues, people, endpoints, alerts or rest: who asks for one of them does not have the others looked up';
 
 CREATE FUNCTION workflow._escape_label(value text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(value, E'\\', E'\\\\'), '"', E'\\"'), E'\n', E'\\n');

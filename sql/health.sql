@@ -14,6 +14,11 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._in_a_row(text[]) IS 'Inner: the first of many facts, in one sentence';
 
+CREATE FUNCTION workflow._in_number(n bigint, one text, many text) RETURNS text LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT n || ' ' || CASE WHEN n = 1 THEN one ELSE many END $$;
+COMMENT ON FUNCTION workflow._in_number(bigint, text, text) IS 'Inner: a number of things with what is said of one, or of many';
+
 -- A literal behind "--": a line break in it would end the comment.
 CREATE FUNCTION workflow._literal_in_line(value text) RETURNS text LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
@@ -121,14 +126,14 @@ DECLARE
 BEGIN
   RETURN QUERY
   SELECT 'leases', l.n = 0, 'warning',
-         format('%s leases ended more than a minute ago and were not given back.', l.n),
+         workflow._in_number(l.n, 'lease ended more than a minute ago and was', 'leases ended more than a minute ago and were') || ' not given back.',
          CASE WHEN l.n > 0 THEN 'SELECT workflow.start_workers();  -- the maintenance worker gives them back.' END
   FROM (SELECT count(*) FROM workflow.job AS j
         WHERE j.status = 'running' AND j.lease_until < long_ago
           AND workflow._lease_end(j.job_id, j.token, j.lease_until) < long_ago) AS l (n)
   UNION ALL
   SELECT 'overdue_work', d.n = 0, 'warning',
-         format('%s jobs for background workers have been due for more than a minute.', d.n),
+         workflow._in_number(d.n, 'job for background workers has', 'jobs for background workers have') || ' been due for more than a minute.',
          CASE WHEN d.n = 0 THEN NULL
               WHEN EXISTS (SELECT FROM workflow.list_workers() AS w WHERE w.kind = 'maintenance')
               THEN 'SELECT * FROM workflow.workers;  -- shows what the workers do, workflow.queues which limits hold them back.'
@@ -141,15 +146,15 @@ BEGIN
   UNION ALL
   SELECT 'timers', t.n = 0, 'error',
          CASE WHEN t.n = 0 THEN 'All could fire.'
-              ELSE format('%s timers could not fire and are tried each minute; one of item %s: %s',
-                          t.n, t.item_id, (SELECT o.error_message FROM workflow.timer AS o
+              ELSE format('%s tried each minute; one of item %s: %s',
+                          workflow._in_number(t.n, 'timer could not fire and is', 'timers could not fire and are'), t.item_id, (SELECT o.error_message FROM workflow.timer AS o
                                            WHERE o.item_id = t.item_id AND o.error_message IS NOT NULL LIMIT 1)) END,
          CASE WHEN t.n > 0 THEN format('SELECT last_error FROM workflow.where_is(%s);  -- mend what it says.', t.item_id) END
-  FROM (SELECT count(*), min(f.item_id) FROM workflow.timer AS f WHERE f.error_message IS NOT NULL) AS t (n, item_id)
+  FROM (SELECT count(*), min(f.item_id) FROM workflow.timer AS f WHERE f.error_message IS NOT NULL AND f.paused_due_at IS NULL) AS t (n, item_id)
   UNION ALL
   SELECT 'timers_overdue', t.n = 0, 'warning',
          CASE WHEN t.n = 0 THEN 'None is overdue.'
-              ELSE format('%s timers have been due for more than a minute, the first since %s.', t.n, t.due_at) END,
+              ELSE format('%s been due for more than a minute, the first since %s.', workflow._in_number(t.n, 'timer has', 'timers have'), t.due_at) END,
          CASE WHEN t.n > 0 THEN 'SELECT workflow.start_workers();  -- the maintenance worker fires them, or CALL workflow.run();' END
   FROM (SELECT count(*), min(o.due_at) FROM (
           SELECT f.due_at FROM workflow.timer AS f WHERE f.due_at < long_ago AND f.error_message IS NULL
@@ -166,7 +171,7 @@ BEGIN
   FROM workflow.queue AS q WHERE btrim(q.owner) = '' OR cardinality(q.escalate_to) = 0
   UNION ALL
   SELECT 'webhooks_unfed', w.n = 0, 'warning',
-         format('%s webhooks did not fit and were kept.', w.n),
+         workflow._in_number(w.n, 'webhook did not fit and was', 'webhooks did not fit and were') || ' kept.',
          CASE WHEN w.n > 0 THEN 'SELECT inbox_id, problem FROM workflow.webhooks WHERE status = ''unfed'';  -- then workflow.feed(inbox_id) when it fits, or workflow.dismiss_webhook(inbox_id, ''reason'') when it never will.' END
   FROM (SELECT count(*) FROM workflow.inbox AS i WHERE i.status = 'unfed') AS w (n);
 END
@@ -180,7 +185,7 @@ AS $$
 BEGIN
   RETURN QUERY
   SELECT 'effects_' || s.state, coalesce(e.n, 0) = 0, s.severity,
-         format('%s effects are %s.', coalesce(e.n, 0), s.state),
+         format('%s %s.', workflow._in_number(coalesce(e.n, 0), 'effect is', 'effects are'), s.state),
          CASE WHEN e.n > 0 THEN s.hint END
   FROM (VALUES
           ('held', 'error', 'SELECT effect_id, endpoint, key, reason FROM workflow.effects WHERE state = ''held'';  -- then SELECT workflow.resolve(effect_id, ''applied'' or ''not_applied'', ''how you know''); each.'),
@@ -199,7 +204,7 @@ BEGIN
                  THEN workflow._cluster_problem() END) AS c (problem)
   UNION ALL
   SELECT 'effects_in_doubt', count(*) = 0, 'warning',
-         format('%s effects may have been applied, and nobody has come to do them again.', count(*)),
+         format('%s may have been applied, and nobody has come to do %s again.', workflow._in_number(count(*), 'effect', 'effects'), CASE WHEN count(*) = 1 THEN 'it' ELSE 'them' END),
          CASE WHEN count(*) > 0 THEN
            format('SELECT * FROM workflow.effects WHERE state = ''pending'' AND kind = ''guard'';  -- workflow.begin_effect() with the same key does it again, SELECT workflow.resolve(%s, ''applied'' or ''not_applied'', ''how you know''); ends it.', min(e.effect_id)) END
   FROM workflow.effect AS e
@@ -242,8 +247,8 @@ BEGIN
   SELECT 'breakers', count(*) = 0, CASE WHEN max(s.waiting) > 0 THEN 'error' ELSE 'warning' END,
          CASE WHEN count(*) = 0 THEN 'All are closed.'
               ELSE workflow._in_a_row(array_agg(
-                format('%s is %s since %s (%s)%s; %s effects wait', s.endpoint, replace(s.breaker, '_', ' '), s.since, s.why,
-                       ', last error ' || s.last_error, s.waiting) ORDER BY s.waiting DESC, s.endpoint)) END,
+                format('%s is %s since %s (%s)%s; %s', s.endpoint, replace(s.breaker, '_', ' '), s.since, s.why,
+                       ', last error ' || s.last_error, workflow._in_number(s.waiting, 'effect waits', 'effects wait')) ORDER BY s.waiting DESC, s.endpoint)) END,
          CASE WHEN count(*) > 0 THEN
            format('SELECT workflow.resume_endpoint(%L, ''why'');  -- lets one call go now. Calls begin by themselves when one has gone well; the next one goes to see %s.',
                   (array_agg(s.endpoint ORDER BY s.waiting DESC, s.endpoint))[1],
@@ -255,7 +260,7 @@ BEGIN
               ELSE workflow._in_a_row(array_agg(
                 CASE WHEN s.paused_at IS NOT NULL THEN format('%s was paused by %s at %s', s.endpoint, s.paused_by, s.paused_at)
                      ELSE format('%s asked for a pause until %s', s.endpoint, s.asked_until) END
-                || format('; %s effects wait', s.waiting) ORDER BY s.waiting DESC, s.endpoint)) END,
+                || '; ' || workflow._in_number(s.waiting, 'effect waits', 'effects wait') ORDER BY s.waiting DESC, s.endpoint)) END,
          CASE WHEN count(*) > 0 THEN
            format('SELECT workflow.resume_endpoint(%L, ''why'');  -- when calls may begin again.', (array_agg(s.endpoint ORDER BY s.waiting DESC, s.endpoint))[1]) END
   FROM stopped AS s
@@ -264,7 +269,7 @@ BEGIN
   UNION ALL
   SELECT 'retry_budget', count(*) = 0, 'warning',
          CASE WHEN count(*) = 0 THEN 'No job waits for it.'
-              ELSE workflow._in_a_row(array_agg(format('%s: %s jobs wait to be tried again', b.endpoint, b.n) ORDER BY b.n DESC, b.endpoint)) END,
+              ELSE workflow._in_a_row(array_agg(format('%s: %s to be tried again', b.endpoint, workflow._in_number(b.n, 'job waits', 'jobs wait')) ORDER BY b.n DESC, b.endpoint)) END,
          CASE WHEN count(*) > 0 THEN
            format('SELECT error_class, reason FROM workflow.effects WHERE endpoint = %L AND state = ''pending'' LIMIT 10;  -- Its calls fail more often than they go well.',
                   (array_agg(b.endpoint ORDER BY b.n DESC, b.endpoint))[1]) END

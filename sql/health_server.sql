@@ -215,6 +215,25 @@ END
 $$;
 COMMENT ON FUNCTION workflow._health_routes() IS 'Inner: the part of health() that looks at where alerts are sent';
 
+-- What is wrong is told by alerts, not here; that they are too many to be read is.
+CREATE FUNCTION workflow._health_alerts()
+RETURNS TABLE ("check" text, ok bool, severity text, detail text, hint text) LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+  SELECT 'alerts', n.total < 100, 'warning',
+         CASE WHEN n.total < 100 THEN 'They are few enough to be read.'
+              ELSE format('%s open, %s of them of kind %s: something may be behind them all.',
+                          CASE WHEN n.total < 10000 THEN n.total || ' alerts are' ELSE '10000 or more alerts are' END, n.of_most, n.most) END,
+         CASE WHEN n.total >= 100 THEN
+           'SELECT kind, owner, count(*), min(opened_at), min(hint) FROM workflow.alerts WHERE cleared_at IS NULL GROUP BY kind, owner ORDER BY min(opened_at);  -- what came first is the likeliest cause.' END
+  FROM (SELECT coalesce(sum(k.n), 0) AS total, (array_agg(k.kind ORDER BY k.n DESC))[1] AS most, max(k.n) AS of_most
+        FROM (SELECT a.kind, count(*) AS n FROM (SELECT o.kind FROM workflow.alert AS o WHERE o.cleared_at IS NULL LIMIT 10000) AS a GROUP BY a.kind) AS k) AS n;
+END
+$$;
+COMMENT ON FUNCTION workflow._health_alerts() IS 'Inner: the part of health() that looks at how many alerts are open';
+
 -- ------------------------------------------------------------------- storage
 
 -- A run of the retention comes late by a 24th of it, at most a day; an hour more is late.  Effects of items under way
@@ -378,6 +397,7 @@ BEGIN
         UNION ALL SELECT * FROM workflow._health_declared()
         UNION ALL SELECT * FROM workflow._health_triggers()
         UNION ALL SELECT * FROM workflow._health_secrets()
+        UNION ALL SELECT * FROM workflow._health_alerts()
         UNION ALL SELECT * FROM workflow._health_routes()
         UNION ALL SELECT * FROM workflow._health_transactions()
         UNION ALL SELECT * FROM workflow._health_storage()

@@ -185,7 +185,7 @@ CREATE FUNCTION workflow._queue_columns() RETURNS text[] LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT '{owner,sla,escalate_to,rate_count,rate_per,rate_per_tenant,max_running,max_length,on_full,priority,lease,retry,
-           dead_letter_retention,key_window,aging,fair}'::text[]
+           dead_letter_retention,key_window,aging,fair,warn}'::text[]
 $$;
 COMMENT ON FUNCTION workflow._queue_columns() IS
   'Inner: the columns of workflow.queue that are its options; rate_limit is three of them';
@@ -226,6 +226,8 @@ AS $$
     WHEN wanted.rate_per_tenant AND NOT wanted.fair
       THEN format('queue "%s" has a rate limit for each tenant, so it has to be fair', wanted.queue)
     WHEN wanted.aging < interval '1 second' THEN format('aging of queue "%s" must be at least a second', wanted.queue)
+    WHEN wanted.warn <= interval '0' THEN format('warn of queue "%s" must be longer than zero', wanted.queue)
+    WHEN wanted.warn >= wanted.sla THEN format('warn of queue "%s" must be shorter than its SLA', wanted.queue)
     WHEN wanted.key_window <= interval '0' THEN format('key_window of queue "%s" must be longer than zero', wanted.queue)
     WHEN greatest(wanted.sla, wanted.lease, wanted.dead_letter_retention, wanted.rate_per, wanted.key_window, wanted.aging) > interval '10000 years'
       THEN format('a time of queue "%s" is longer than ten thousand years', wanted.queue)
@@ -354,11 +356,11 @@ BEGIN
   PERFORM workflow._check_queue(wanted);
   INSERT INTO workflow.queue (queue, owner, sla, escalate_to, rate_count, rate_per, max_running, max_length,
                               priority, lease, retry, dead_letter_retention, defined_by, on_full, key_window, aging, fair,
-                              rate_per_tenant)
+                              rate_per_tenant, warn)
   VALUES (wanted.queue, wanted.owner, wanted.sla, wanted.escalate_to, wanted.rate_count, wanted.rate_per,
           wanted.max_running, wanted.max_length, wanted.priority, wanted.lease, wanted.retry,
           wanted.dead_letter_retention, wanted.defined_by, wanted.on_full, wanted.key_window, wanted.aging, wanted.fair,
-          wanted.rate_per_tenant)
+          wanted.rate_per_tenant, wanted.warn)
   ON CONFLICT (queue) DO NOTHING;
   IF FOUND THEN
     RETURN true;
@@ -383,15 +385,15 @@ CREATE FUNCTION workflow.create_queue(name text, owner text, sla interval, escal
                                       lease interval DEFAULT NULL, retry jsonb DEFAULT NULL,
                                       dead_letter_retention interval DEFAULT NULL, on_full text DEFAULT 'refuse',
                                       key_window interval DEFAULT NULL, aging interval DEFAULT NULL,
-                                      fair boolean DEFAULT false) RETURNS void
+                                      fair boolean DEFAULT false, warn interval DEFAULT NULL) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
-COMMENT ON FUNCTION workflow.create_queue(text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval, interval, boolean) IS
+COMMENT ON FUNCTION workflow.create_queue(text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval, interval, boolean, interval) IS
   'Makes a queue; the same definition again changes nothing, another one is an error that says who defined it';
 
 CREATE FUNCTION workflow._create_queue(caller text, name text, owner text, sla interval, escalate_to text[],
                                        rate_limit jsonb, max_running int, max_length int, priority int,
                                        lease interval, retry jsonb, dead_letter_retention interval, on_full text,
-                                       key_window interval, aging interval, fair boolean) RETURNS void
+                                       key_window interval, aging interval, fair boolean, warn interval) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -416,11 +418,12 @@ BEGIN
   wanted.key_window := key_window;
   wanted.aging := aging;
   wanted.fair := fair;
+  wanted.warn := warn;
   wanted.defined_by := 'role:' || caller;
   PERFORM workflow._put_queue(wanted);
 END
 $$;
-COMMENT ON FUNCTION workflow._create_queue(text, text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval, interval, boolean) IS
+COMMENT ON FUNCTION workflow._create_queue(text, text, text, interval, text[], jsonb, int, int, int, interval, jsonb, interval, text, interval, interval, boolean, interval) IS
   'Inner: create_queue()';
 
 -- Stores the options of a queue that is there; sessions, claims that wait and the jobs follow.
@@ -435,7 +438,7 @@ BEGIN
       max_running = wanted.max_running, max_length = wanted.max_length, on_full = wanted.on_full,
       priority = wanted.priority, lease = wanted.lease, retry = wanted.retry,
       dead_letter_retention = wanted.dead_letter_retention, key_window = wanted.key_window,
-      aging = wanted.aging, fair = wanted.fair
+      aging = wanted.aging, fair = wanted.fair, warn = wanted.warn
   WHERE q.queue = wanted.queue;
   PERFORM workflow._wake_queue(wanted.queue);
 END
@@ -726,7 +729,8 @@ SELECT q.queue,
        q.key_window,
        q.aging,
        q.fair,
-       q.rate_per_tenant
+       q.rate_per_tenant,
+       q.warn
 FROM workflow.queue AS q
 JOIN workflow._queue_figures(false) AS f ON f.queue = q.queue;
 COMMENT ON VIEW workflow.queues IS 'Each queue with its owner, what it holds, and whether its oldest job that could start is past the SLA';

@@ -32,14 +32,15 @@ COMMENT ON FUNCTION workflow._watch_by(timestamptz) IS
   'Inner: at commit, wakes the maintenance worker if it would look for what is late after that';
 
 -- How long a review may take, when it is time to say so, and how long a claim
--- holds: its state says it, else its queue's SLA, a fifth of that before it is
--- due, and an hour.
+-- holds: its state says it, else its queue's SLA and warn, or a fifth of the SLA
+-- before it is due, and an hour.
 CREATE FUNCTION workflow._review_times(spec jsonb, OUT sla interval, OUT warn interval, OUT claim_for interval)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT t.sla, coalesce((spec ->> 'warn')::interval, t.sla * 0.2), coalesce((spec ->> 'claim_for')::interval, interval '1 hour')
-  FROM (SELECT coalesce((spec ->> 'sla')::interval, (SELECT q.sla FROM workflow.queue AS q WHERE q.queue = spec ->> 'queue')) AS sla) AS t
+  SELECT t.sla, coalesce((spec ->> 'warn')::interval, t.warn, t.sla * 0.2), coalesce((spec ->> 'claim_for')::interval, interval '1 hour')
+  FROM (SELECT coalesce((spec ->> 'sla')::interval, max(q.sla)) AS sla, CASE WHEN spec ->> 'sla' IS NULL THEN max(q.warn) END AS warn
+        FROM workflow.queue AS q WHERE q.queue = spec ->> 'queue') AS t
 $$;
 COMMENT ON FUNCTION workflow._review_times(jsonb) IS
   'Inner: the SLA of a review, how long before its end people are warned, and how long a claim holds';

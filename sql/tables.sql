@@ -228,14 +228,16 @@ CREATE TABLE workflow.timer (
   error_class   text,
   error_message text,
   paused_due_at timestamptz,
+  workflow      text COLLATE "C",
   PRIMARY KEY (item_id, seq, kind)
 );
 CREATE INDEX timer_due ON workflow.timer (due_at);
-CREATE INDEX timer_failed ON workflow.timer (item_id) WHERE error_message IS NOT NULL;
+CREATE INDEX timer_failed ON workflow.timer (workflow) WHERE error_message IS NOT NULL AND paused_due_at IS NULL;
 CREATE INDEX timer_paused ON workflow.timer (item_id) WHERE paused_due_at IS NOT NULL;
 COMMENT ON TABLE workflow.timer IS 'Deadlines of items: an event to raise at a time, while the visit lasts';
 COMMENT ON COLUMN workflow.timer.error_message IS 'Why it could not fire when it was due; it is tried again at due_at';
 COMMENT ON COLUMN workflow.timer.paused_due_at IS 'When it was due, of one that was found due while its item or workflow is paused; due_at is infinity until that goes on';
+COMMENT ON COLUMN workflow.timer.workflow IS 'Of one that could not fire: that of its item; so many of one workflow hide none of another';
 COMMENT ON COLUMN workflow.timer.seq IS 'Visit of the state that the timer belongs to';
 
 CREATE TABLE workflow.gate_decision (
@@ -367,9 +369,11 @@ CREATE TABLE workflow.queue (
   fair         boolean NOT NULL DEFAULT false CHECK (NOT (fair AND aging IS NOT NULL)),
   fair_last    text COLLATE "C",
   rate_per_tenant boolean NOT NULL DEFAULT false CHECK (fair OR NOT rate_per_tenant),
+  warn         interval,
   CHECK ((rate_count IS NULL) = (rate_per IS NULL))
 );
 COMMENT ON TABLE workflow.queue IS 'Where activities wait: every queue has an owner, an SLA and an escalation path';
+COMMENT ON COLUMN workflow.queue.warn IS 'How long before its SLA ends the owner is warned; null: a fifth of the SLA';
 COMMENT ON COLUMN workflow.queue.defined_by IS 'workflow:name of the definition that made it, or role:name';
 COMMENT ON COLUMN workflow.queue.rate_next_at IS 'Theoretical arrival time of the rate limit (GCRA)';
 COMMENT ON COLUMN workflow.queue.queue_no IS 'What segments call the queue';

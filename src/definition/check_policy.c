@@ -209,6 +209,7 @@ static const WfField queue_fields[] = {
 	{"key_window", WF_TEXT, NULL, wf_check_interval},
 	{"aging", WF_TEXT, NULL, wf_check_interval},
 	{"fair", WF_BOOL, NULL, NULL},
+	{"warn", WF_TEXT, NULL, wf_check_interval},
 	{"runbook", WF_TEXT, NULL, NULL},
 	{"description", WF_TEXT, NULL, NULL},
 	{NULL}

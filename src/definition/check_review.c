@@ -165,9 +165,34 @@ is_of_type(const JsonbValue *value, int types)
 		(wf_jsonb_value_is_object(value) && (types & WF_OBJECT));
 }
 
+/*
+ * People are warned before a review is due: after its SLA, or that of its queue.
+ */
+static void
+check_warn(WfCheck *check, JsonbValue *review)
+{
+	char	   *queue = wf_jsonb_value_text(wf_jsonb_value_get(review, "queue"));
+	char	   *sla = wf_jsonb_value_text(wf_jsonb_value_get(review, "sla"));
+	char	   *warn = wf_jsonb_value_text(wf_jsonb_value_get(review, "warn"));
+	int64		sla_us = 0;
+	int64		warn_us;
+
+	if (warn == NULL || !wf_interval_from_text(warn, &warn_us))
+		return;
+	if (sla != NULL)
+		(void) wf_interval_from_text(sla, &sla_us);
+	else if (queue != NULL)
+		sla_us = wf_check_queue_sla(check, queue);
+	if (sla_us > 0 && warn_us >= sla_us)
+		wf_check_error(check, "bad_interval", "write how long before it is due people are warned",
+					   "has to be shorter than the SLA%s", sla == NULL ? " of the queue" : "");
+}
+
 void
 wf_check_review(WfCheck *check, JsonbValue *value)
 {
+	int			mark;
+
 	JsonbValue *decisions = wf_jsonb_value_get(value, "decisions");
 
 	wf_check_object(check, value, review_fields);
@@ -180,6 +205,9 @@ wf_check_review(WfCheck *check, JsonbValue *value)
 			referring[i].check(check, decisions, member);
 		wf_check_leave(check, mark);
 	}
+	mark = wf_check_enter(check, "warn");
+	check_warn(check, value);
+	wf_check_leave(check, mark);
 	if (wf_jsonb_value_get(value, "schema") != NULL && wf_jsonb_value_get(value, "editable") == NULL)
 		wf_check_error(check, "missing_key", "name the value that a person may change and \"schema\" judges",
 					   "\"editable\" is missing");

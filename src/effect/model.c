@@ -14,16 +14,15 @@
 #include "base/clock.h"
 #include "base/jsonb.h"
 #include "base/plan.h"
+#include "base/turn.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "effect/model.h"
 #include "miscadmin.h"
-#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 /* Tells these locks from the advisory locks of users, groups, turns and folds. */
-#define BUDGET_LOCK_CLASS 6
 
 static WfPlan record_plan = {
 	.name = "record answer of model",
@@ -213,14 +212,10 @@ Datum
 wf_inner_try_budget(PG_FUNCTION_ARGS)
 {
 	text	   *workflow = PG_GETARG_TEXT_PP(0);
-	LOCKTAG		tag;
+	uint32		hash = hash_bytes((const unsigned char *) VARDATA_ANY(workflow),
+								  VARSIZE_ANY_EXHDR(workflow));
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0,
-						 hash_bytes((const unsigned char *) VARDATA_ANY(workflow),
-									VARSIZE_ANY_EXHDR(workflow)),
-						 BUDGET_LOCK_CLASS);
-
-	PG_RETURN_BOOL(LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL);
+	PG_RETURN_BOOL(wf_try_turn(WF_TURN_BUDGET, 0, hash));
 }
 
 /*

@@ -337,7 +337,8 @@ put_off(const DueTimer *timer, const ErrorData *error)
 		.nargs = 6,
 		.argtypes = {INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID},
 		.sql = "UPDATE workflow.timer SET due_at = $4, "
-		"error_class = workflow._classify_sqlstate($5), error_message = $6 "
+		"error_class = workflow._classify_sqlstate($5), error_message = $6, "
+		"workflow = (SELECT i.workflow FROM workflow.item AS i WHERE i.item_id = $1) "
 		"WHERE item_id = $1 AND seq = $2 AND kind = $3",
 	};
 	Datum		values[6];

@@ -20,6 +20,7 @@
 
 #include "access/xact.h"
 #include "base/sqlstate.h"
+#include "base/turn.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "lane/figure.h"
@@ -39,7 +40,6 @@
 #define LONG_LOOK 1000
 
 /* Tells these locks from the advisory locks of users and from those of groups. */
-#define TURN_LOCK_CLASS 4
 
 /* What made room without a word (a hand, an item that left) is seen so soon. */
 #define LOOK_EVERY_US USECS_PER_SEC
@@ -183,7 +183,7 @@ turn_of(const Room *room)
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0,
 						 hash_bytes((const unsigned char *) room->queue, strlen(room->queue)),
-						 TURN_LOCK_CLASS);
+						 WF_TURN_ROOM);
 
 	return tag;
 }

@@ -16,6 +16,7 @@
 #include "access/xact.h"
 #include "base/clock.h"
 #include "base/rows.h"
+#include "base/turn.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -28,7 +29,6 @@
 #include "utils/timestamp.h"
 
 /* Tells the locks of groups from the advisory locks of users (1 and 2). */
-#define GROUP_LOCK_CLASS 3
 
 static WfPlan judge_plan = {
 	.name = "claim_judge_groups",
@@ -142,14 +142,11 @@ wf_claim_sort(List *jobs)
 static bool
 try_lock_group(const WfJob *job)
 {
-	LOCKTAG		tag;
 	uint32		queue = hash_bytes((const unsigned char *) job->queue, strlen(job->queue));
 	uint32		group = hash_bytes((const unsigned char *) job->group_key,
 								   strlen(job->group_key));
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, queue, group, GROUP_LOCK_CLASS);
-
-	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+	return wf_try_turn(WF_TURN_GROUP, queue, group);
 }
 
 static Datum

@@ -10,6 +10,7 @@
 #include "access/xact.h"
 #include "base/config.h"
 #include "base/plan.h"
+#include "base/turn.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -18,7 +19,7 @@
 #include "utils/timestamp.h"
 
 /* Tells this lock from the advisory locks of users, of groups and of queues. */
-#define TURN_LOCK_CLASS 5
+#define TURN_LOCK_CLASS WF_TURN_FOLD
 
 /* Old rows of the history are looked for so often. */
 #define FORGET_US (10 * USECS_PER_MINUTE)

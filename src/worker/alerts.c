@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/plan.h"
+#include "base/turn.h"
 #include "base/wake.h"
 #include "fmgr.h"
 #include "utils/timestamp.h"
@@ -161,6 +162,17 @@ wf_alerts_look(const WfDispatcher *by)
 	ended_at = GetCurrentTimestamp();
 	if (ended_at - began_at > DEAR_US)
 		not_before = ended_at + (ended_at - began_at) * PAUSE_FACTOR;
+}
+
+PG_FUNCTION_INFO_V1(wf_inner_try_alert_turn);
+
+/*
+ * _try_alert_turn() returns boolean
+ */
+Datum
+wf_inner_try_alert_turn(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(wf_try_turn(WF_TURN_ALERTS, 0, 0));
 }
 
 PG_FUNCTION_INFO_V1(wf_watch);

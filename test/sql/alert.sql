@@ -86,6 +86,51 @@ CALL workflow.run();
 SELECT kind, subject, owner, step FROM workflow.alerts WHERE subject = 'endpoint:out';
 UPDATE workflow.endpoint SET breaker = 'closed';
 
+-- one that is over is nobody's next; one that comes back has its owner's time again, and keeps whom it had reached
+SELECT workflow.create_queue('post', owner => 'posties', sla => '10 minutes', escalate_to => '{sorter,master}');
+CREATE VIEW of_post AS
+SELECT owner, step, reopened, cleared_at IS NOT NULL AS cleared,
+       round(extract(epoch FROM escalates_at - now()) / 60) AS escalates_at_minute
+FROM workflow.alerts WHERE subject = 'queue:post' AND kind = 'sla_breach';
+RESET pg_workflow.clock;
+SELECT workflow.enqueue('post', '"parcel"', key => 'parcel') > 0 AS enqueued;
+SET pg_workflow.clock = '+11 minutes';
+SELECT FROM workflow._look_for_alerts();
+TABLE of_post;
+SELECT count(*) FROM workflow.claim('post', 'me', 1, '10 hours');
+SELECT FROM workflow._look_for_alerts();
+TABLE of_post;
+SET pg_workflow.clock = '+20 minutes';
+SELECT workflow.release(job_id, token) FROM workflow.job WHERE key = 'parcel';
+SELECT FROM workflow._look_for_alerts();
+TABLE of_post;
+SET pg_workflow.clock = '+22 minutes';
+SELECT FROM workflow._look_for_alerts();
+TABLE of_post;
+SET pg_workflow.clock = '+31 minutes';
+SELECT FROM workflow._look_for_alerts();
+TABLE of_post;
+SELECT workflow.acknowledge_alert(id) FROM workflow.alerts WHERE subject = 'queue:post' AND cleared_at IS NULL;
+TABLE of_post;
+SELECT count(*) FROM workflow.claim('post', 'me', 1, '10 hours');
+
+-- an owner who wants to be warned earlier, or later
+SELECT workflow.create_queue('early', owner => 'birds', sla => '10 minutes', escalate_to => '{b}', warn => '9 minutes');
+RESET pg_workflow.clock;
+SELECT workflow.enqueue('early', '"worm"', key => 'worm') > 0 AS enqueued;
+SELECT workflow._next_condition() - clock_timestamp() BETWEEN '40 seconds' AND '60 seconds' AS looks_then;
+SET pg_workflow.clock = '+61 seconds';
+SELECT FROM workflow._look_for_alerts();
+SELECT kind FROM seen WHERE subject = 'queue:early';
+SELECT workflow.alter_queue('early', '{"warn": "1 minute"}');
+SELECT FROM workflow._look_for_alerts();
+SELECT kind, cleared FROM seen WHERE subject = 'queue:early';
+SELECT workflow.alter_queue('early', '{"warn": null}');
+SET pg_workflow.clock = '+8 minutes 1 second';
+SELECT FROM workflow._look_for_alerts();
+SELECT kind, cleared, reopened FROM seen WHERE subject = 'queue:early';
+SELECT count(*) FROM workflow.claim('early', 'me', 1, '10 hours');
+
 -- a job that is not due is not late, and one that waits for a retry is not either
 RESET pg_workflow.clock;
 SELECT workflow.enqueue('graves', '"later"', run_at => now() + interval '40 days') > 0 AS enqueued;
@@ -100,7 +145,12 @@ SELECT version FROM workflow.define('{"workflow": "r", "owner": "me", "initial":
              "other": {"owner": "me", "sla": "1 hour", "escalate_to": ["you"]}},
   "states": {"S": {"task": {"queue": "desk"}, "on": {"ok": "T"}}, "T": {"task": {"queue": "other"}, "on": {"ok": "E"}}, "E": {"final": "success"}}}');
 SELECT s AS subject, workflow._alert_runbook('sla_breach', s) AS runbook
-FROM unnest('{queue:desk,queue:other,queue:mail,state:r/S,workflow:r,endpoint:out}'::text[]) AS s;
+FROM unnest('{queue:desk,queue:other,queue:mail,state:r/S,state:r/T,state:r/S:tier,workflow:r,endpoint:out,review:0,database:x}'::text[]) AS s;
+-- so it is of a review
+SELECT version FROM workflow.define('{"workflow": "asked", "owner": "me", "initial": "S", "runbook": "https://wiki.example/asked",
+  "states": {"S": {"review": {"queue": "desk", "decisions": ["yes"]}, "on": {"yes": "E"}}, "E": {"final": "success"}}}');
+SELECT state FROM workflow.submit('asked', '{}');
+SELECT workflow._alert_runbook('review_overdue', 'review:' || review_id) AS runbook FROM workflow.review;
 
 -- history is not changed by hand
 DELETE FROM workflow.alert;

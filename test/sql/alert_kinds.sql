@@ -100,6 +100,7 @@ SELECT * FROM look('+0 seconds');
 SELECT kind, regexp_replace(regexp_replace(detail, 'one is \d+', 'one is N'), '\w+ \w+ \d+ [\d:.]+ \d{4} \w+', 'TIME') AS detail, hint FROM workflow.alerts WHERE subject = 'endpoint:pay' ORDER BY kind COLLATE "C";
 UPDATE workflow.endpoint SET breaker = 'closed';
 UPDATE workflow.effect SET state = 'blocked';
+SELECT detail FROM workflow.health() WHERE "check" LIKE 'effects\_%' AND NOT ok;
 SELECT * FROM look('+59 minutes');
 UPDATE workflow.effect SET state = 'unknown', unknown_at = now();
 SELECT * FROM look('+1 minute');

@@ -42,6 +42,10 @@ RESET pg_workflow.clock;
 SELECT workflow.pause_workflow('many', 'for now');
 SELECT kind, subject = 'review:211' AS that_one, owner FROM look('+2 hours') WHERE kind LIKE 'review%';
 
+-- its chain is that of the review: the alert has none of its own
+SELECT count(*) FROM look('+4 hours');
+SELECT owner, step, escalates_at FROM workflow.alerts WHERE subject = 'review:211';
+
 -- a chain that somebody has cut short leaves an escalated review with its queue's owner
 UPDATE workflow.review SET step = 1 WHERE review_id = 211;
 UPDATE workflow.queue SET escalate_to = '{}' WHERE queue = 'desk';

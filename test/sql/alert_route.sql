@@ -14,7 +14,12 @@ SELECT workflow.grant_role('alert_route_operator', 'operator');
 SET ROLE alert_route_operator;
 SELECT workflow.alert_to('ops', 'chat', '/ops');
 RESET ROLE;
+-- and an owner that alerts may have
+SELECT workflow.alert_to(NULL, 'chat', '/ops');
+SELECT workflow.alert_to('', 'chat', '/ops');
+SELECT workflow.alert_to(E' \t', NULL, NULL);
 -- and a path that can be sent
+SELECT workflow.alert_to('ops', 'chat', NULL);
 SELECT workflow.alert_to('ops', 'chat', 'ops');
 SELECT workflow.alert_to('ops', 'chat', '/ops/../all');
 SELECT workflow.alert_to('ops', 'chat', '/ops');

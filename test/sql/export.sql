@@ -34,6 +34,14 @@ WHERE labels ->> 'queue' = 'packing' AND metric NOT LIKE '%seconds' AND metric N
 SELECT labels ->> 'percentile' AS percentile, value >= 0 AS known FROM workflow.metrics
 WHERE metric = 'pg_workflow_state_time_seconds' AND labels ->> 'state' = 'NEW' ORDER BY 1;
 
+-- what is wrong, and whose it is
+SELECT labels, value FROM workflow.metrics WHERE about = 'alerts' ORDER BY 1;
+SET pg_workflow.clock = '+2 hours';
+SELECT FROM workflow._look_for_alerts();
+RESET pg_workflow.clock;
+SELECT labels, value FROM workflow.metrics WHERE about = 'alerts' ORDER BY 1;
+SELECT l FROM regexp_split_to_table(workflow.prometheus(), '\n') AS l WHERE l LIKE 'pg_workflow_alerts%';
+
 -- folding changes nothing of that
 CREATE TEMP TABLE before AS SELECT metric, labels, value FROM workflow.metrics WHERE metric LIKE '%total' OR metric = 'pg_workflow_items';
 CALL workflow.run();

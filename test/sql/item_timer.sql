@@ -103,7 +103,7 @@ SET LOCAL client_min_messages = error;
 CALL workflow.run();
 SELECT key, state FROM workflow.item ORDER BY item_id;
 SELECT waiting_on, next_action_at, last_error_class, last_error FROM workflow.where_is(:item_id);
-SELECT ok, severity, detail = format('1 timers could not fire and are tried each minute; one of item %s: not this one', :item_id) AS says_so
+SELECT ok, severity, detail = format('1 timer could not fire and is tried each minute; one of item %s: not this one', :item_id) AS says_so
 FROM workflow.health() WHERE "check" = 'timers';
 DROP TRIGGER refuse ON workflow.item;
 SET LOCAL pg_workflow.clock = '2030-01-01 02:01';

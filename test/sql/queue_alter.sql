@@ -28,6 +28,8 @@ SELECT workflow.alter_queue('mail', '{"queue_no": 3}');
 SELECT workflow.alter_queue('mail', '{"owner": null}');
 SELECT workflow.alter_queue('mail', '{"aging": "1 minute", "fair": true}');
 SELECT workflow.alter_queue('mail', '{"aging": "soon"}');
+SELECT workflow.alter_queue('mail', '{"warn": "10 minutes"}');
+SELECT workflow.alter_queue('mail', '{"warn": "0"}');
 SELECT workflow.alter_queue('mail', '{"max_running": "many"}');
 SELECT workflow.alter_queue('mail', '{"escalate_to": "boss"}');
 SELECT workflow.alter_queue('mail', '{"rate_limit": 5}');
@@ -72,7 +74,8 @@ CREATE FUNCTION define_with(options jsonb) RETURNS text LANGUAGE sql AS $$
 CREATE TABLE example (option text, value jsonb);
 INSERT INTO example VALUES ('owner', '"me"'), ('sla', '"2 hours"'), ('escalate_to', '["cfo"]'), ('rate_limit', '{"count": 1, "per": "1 second"}'),
   ('max_running', '3'), ('max_length', '5'), ('priority', '2'), ('lease', '"1 hour"'), ('retry', '{"max_attempts": 3}'),
-  ('dead_letter_retention', '"1 day"'), ('on_full', '"refuse"'), ('key_window', '"1 day"'), ('aging', '"1 minute"'), ('fair', 'true');
+  ('dead_letter_retention', '"1 day"'), ('on_full', '"refuse"'), ('key_window', '"1 day"'), ('aging', '"1 minute"'), ('fair', 'true'),
+  ('warn', '"30 minutes"');
 SELECT a.name AS option, define_with(jsonb_build_object(a.name, e.value)) IS NOT NULL AS ok
 FROM pg_proc AS p, unnest(p.proargnames) WITH ORDINALITY AS a (name, place) LEFT JOIN example AS e ON e.option = a.name
 WHERE p.oid = 'workflow.create_queue'::regproc AND a.place > 1 ORDER BY a.place;

@@ -90,12 +90,13 @@ sql('DROP DATABASE copy');
 sql('CREATE DATABASE watcher');
 sql(q{SELECT workflow.enqueue('graves', '"waits"')});
 sub commits { return sql(q{SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = 'postgres'}, 'watcher') }
+# longer than the notice of the queue that wants to be told soonest
 my $before = '';
 for (1 .. 60)
 {
 	last if $before eq commits();
 	$before = commits();
-	sql('SELECT pg_sleep(4)', 'watcher');
+	sql('SELECT pg_sleep(8)', 'watcher');
 }
 for (1 .. 20)
 {
