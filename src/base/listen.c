@@ -143,6 +143,71 @@ wf_wake_sleep(TimestampTz until, uint32 wait_event)
 	wf_wake_sleep_until(DT_NOEND);
 }
 
+static bool
+watches(const Slot *slot)
+{
+	return slot->in_use && slot->topic == WF_WAKE_MAINTENANCE && slot->database == MyDatabaseId;
+}
+
+/*
+ * The slot of the maintenance worker of this database, of which there is one at most;
+ * -1: none listens.  Looks without the lock, first where it was the last time: most
+ * commits ask.
+ */
+int
+wf_wake_watcher(void)
+{
+	static int	last = 0;
+	WakeBlock  *all = wf_wake_block();
+
+	if (watches(&all->slots[last]))
+		return last;
+	if (pg_atomic_read_u32(&all->listeners[WF_WAKE_MAINTENANCE]) == 0)
+		return -1;
+	for (int i = 0; i < all->used_slots; i++)
+		if (watches(&all->slots[i]))
+			return last = i;
+
+	return -1;
+}
+
+bool
+wf_wake_is_watched(void)
+{
+	return wf_wake_watcher() >= 0;
+}
+
+/*
+ * Claims have been committed whose rows the maintenance worker has to write by then:
+ * wakes it if it would sleep for longer.  That is all it is told, so "woken" stays
+ * as it is.  Called at the end of transactions: neither allocates nor raises.
+ */
+void
+wf_wake_for_claims(TimestampTz by)
+{
+	int			watcher = wf_wake_watcher();
+	Slot	   *slot = &block->slots[Max(watcher, 0)];
+
+	if (watcher < 0 || (TimestampTz) pg_atomic_read_u64(&slot->until) <= by)
+		return;
+	LWLockAcquire(&block->lock, LW_SHARED);
+	if (watches(slot))
+	{
+		pg_atomic_fetch_or_u32(&slot->missed, WF_MISSED_CLAIMS);
+		SetLatch(&ProcGlobal->allProcs[watcher].procLatch);
+	}
+	LWLockRelease(&block->lock);
+}
+
+/*
+ * Whether one of us has woken this process since it asked last.
+ */
+bool
+wf_wake_take_woken(void)
+{
+	return pg_atomic_exchange_u32(&wf_wake_block()->slots[wf_my_proc_number()].woken, 0) != 0;
+}
+
 static void
 unlisten_at_exit(int code, Datum arg)
 {

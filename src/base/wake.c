@@ -226,18 +226,15 @@ wake_watcher(void)
 	TimestampTz soon = Max(pending_watch, now + WATCH_US);
 	bool		rests = pg_atomic_read_u32(&block->nrests) > 0;
 
-	if (!rests && pg_atomic_read_u32(&block->listeners[WF_WAKE_MAINTENANCE]) == 0)
-		return;
-	for (int i = 0; i < block->used_slots; i++)
-	{
-		Slot	   *slot = &block->slots[i];
-		uint32		bits;
+	int			watcher = wf_wake_watcher();
 
-		if (!slot->in_use || slot->topic != WF_WAKE_MAINTENANCE)
-			continue;
-		bits = what_is_new(slot, now);
+	if (watcher >= 0)
+	{
+		Slot	   *slot = &block->slots[watcher];
+		uint32		bits = what_is_new(slot, now);
+
 		if (bits != 0)
-			tell_watcher(slot, i, bits, (bits & WF_MISSED_NEWS) != 0 ||
+			tell_watcher(slot, watcher, bits, (bits & WF_MISSED_NEWS) != 0 ||
 						 (TimestampTz) pg_atomic_read_u64(&slot->until) > soon);
 	}
 	if (rests && (wf_rest_wake_for_news(block, now) ||

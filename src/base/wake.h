@@ -30,6 +30,7 @@ typedef enum WfAging
 #define WF_AGINGS (WF_AGING_REDRIVE + 1)
 
 /* Beside topics, what the maintenance worker is told that it has missed. */
+#define WF_MISSED_CLAIMS	(1U << 29)	/* see wf_wake_for_claims() */
 #define WF_MISSED_NEWS		(1U << 30)	/* work, see wf_wake_news_until() */
 #define WF_MISSED_TROUBLE	(1U << 31)	/* something has gone wrong, or right
 										 * again */
@@ -54,6 +55,9 @@ extern void wf_wake_listen(WfWakeTopic topic, const char *queue);
 extern void wf_wake_sleep_until(TimestampTz until);
 extern void wf_wake_news_until(TimestampTz until, TimestampTz look_at);
 extern void wf_wake_sleep(TimestampTz until, uint32 wait_event);
+extern bool wf_wake_is_watched(void);
+extern void wf_wake_for_claims(TimestampTz by);
+extern bool wf_wake_take_woken(void);
 extern void wf_wake_unlisten(void);
 
 /*

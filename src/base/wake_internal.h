@@ -50,6 +50,7 @@ typedef struct WakeBlock
 extern WakeBlock *wf_wake_block(void);
 extern uint32 wf_wake_hash(const char *queue);
 extern void wf_wake_slot(int number);
+extern int	wf_wake_watcher(void);
 extern bool wf_wake_slot_listens(const Slot *slot, WfWakeTopic topic, uint32 queue_hash,
 								 Oid database);
 

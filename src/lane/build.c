@@ -6,6 +6,8 @@
  * workflow.job names it.  A living job that a claim names is claimed: until
  * the lease ends, or as long as the session lives that the claim is bound to.
  *
+ * Of claims whose rows are not written yet (later.c) memory tells.
+ *
  * What there is no memory for goes into the table, with its claim, in the present
  * transaction.  Should that be rolled back, the store is built anew.
  */
@@ -189,6 +191,7 @@ push_jobs(Build *build)
 	list_sort(build->sorted, by_job_id);
 	foreach(cell, build->sorted)
 		push_job(build, lfirst(cell));
+	build->store->built_until = build->sorted == NIL ? 0 : ((Found *) llast(build->sorted))->job_id;
 }
 
 /*
@@ -226,6 +229,10 @@ restore_claimed(Build *build, Found *found, const WfSegmentRow *row, WfClaimNo *
 	}
 	wf_slot_set(wf_lane_at(wf_slot_lane(found->slot)), found->slot, WF_SLOT_CLAIMED, *claim);
 	wf_claim_at(*claim)->open++;
+	if (row->segment != 0)
+		return;
+	wf_claim_at(*claim)->later_slot = found->slot;
+	wf_claim_at(*claim)->later_job = found->job_id;
 }
 
 static void
@@ -375,11 +382,13 @@ wf_store_build(WfStore *store)
 
 	build.jobs = hash_create("jobs of segments", 1024, &control,
 							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	wf_store_wipe(store);
 	for (int segment = 1; segment <= WF_LANE_SEGMENTS; segment++)
 		wf_segment_scan(segment, &store->file[segment - 1], collect, &build);
 	if (build.first_job != 0)
 		forget_those_that_left(&build);
+	/* nothing that may fail comes between, but for want of memory */
+	build.claims = list_concat(build.claims, wf_later_rows(store));
+	wf_store_wipe(store);
 	push_jobs(&build);
 	restore_claims(&build);
 	if (build.is_cramped)

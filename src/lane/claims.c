@@ -99,7 +99,8 @@ wf_claim_restore(WfStore *store, const WfSegmentRow *row)
 	entry->is_restored = true;
 	pg_atomic_fetch_add_u32(&store->restored, 1);
 	strlcpy(entry->worker, row->worker, sizeof(entry->worker));
-	pg_atomic_fetch_add_u64(&store->alive[row->segment - 1], 1);
+	if (row->segment != 0)
+		pg_atomic_fetch_add_u64(&store->alive[row->segment - 1], 1);
 	store->next_lease_end = Min(store->next_lease_end,
 								row->lease_until == 0 ? WF_LANE_NOW : row->lease_until);
 

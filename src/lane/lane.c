@@ -221,22 +221,6 @@ read_taken(WfSegmentUse *use, WfLaneJob *jobs, int count)
 	return kept;
 }
 
-static void
-record_claim(WfSegmentUse *use, WfLane *lane, WfClaimNo claim, const WfLaneJob *jobs, int count)
-{
-	WfStore    *store = wf_store_at(lane->store);
-	WfLaneClaim *entry = wf_claim_at(claim);
-	int			segment = store->current_segment;
-	int64	   *job_ids = palloc(sizeof(int64) * count);
-
-	for (int i = 0; i < count; i++)
-		job_ids[i] = jobs[i].job_id;
-	pg_atomic_fetch_add_u64(&store->alive[segment - 1], 1);
-	entry->segment = segment;
-	wf_segment_store_claim(use, segment, lane->queue_no, entry, job_ids, count);
-	pfree(job_ids);
-}
-
 int
 wf_lane_claim(WfLaneNo lane_no, const WfLaneAsk *ask, WfLaneJob *jobs, uint8 *secret)
 {
@@ -256,7 +240,7 @@ wf_lane_claim(WfLaneNo lane_no, const WfLaneAsk *ask, WfLaneJob *jobs, uint8 *se
 	if (count == 0)
 		wf_claim_give(store, claim);
 	else if ((count = read_taken(&use, jobs, count)) > 0)
-		record_claim(&use, lane, claim, jobs, count);
+		wf_claim_record(&use, lane, claim, ask, jobs, count);
 	wf_segment_leave(&use);
 	if (count > 0 && ask->lease_until != 0)
 		wf_store_lower_lease_end(store, ask->lease_until);

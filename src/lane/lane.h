@@ -75,6 +75,7 @@ typedef struct WfLaneAsk
 	TimestampTz before;			/* only jobs stored until then */
 	TimestampTz now;
 	TimestampTz lease_until;	/* 0: bound to the session */
+	bool		may_be_lost;	/* with the server, should it go down at once */
 } WfLaneAsk;
 
 /* Longest name of a worker that a lane has room for, in bytes. */
@@ -184,6 +185,13 @@ extern void wf_lane_set_move_hook(void (*hook) (WfLaneEnd *ends, int count));
  * empty one is left to turn to.
  */
 extern int	wf_lane_end_stragglers(int limit, WfLaneEnd *ends);
+
+/*
+ * Writes what of the claims is in memory only, where that was so for a moment;
+ * returns when to do so again, infinity when a commit will tell.  For the
+ * maintenance worker, in a transaction of its own.
+ */
+extern TimestampTz wf_lane_write_claims(void);
 
 /* Reads the payloads of jobs that leave. */
 extern void wf_lane_read(WfLaneEnd *ends, int count);

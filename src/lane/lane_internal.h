@@ -120,6 +120,9 @@ typedef struct WfLaneClaim
 	int			session_pid;
 	uint32		open;			/* jobs that have not ended; 0: not in use */
 	uint32		next_free;		/* WfClaimNo */
+	WfSlotNo	later_slot;
+	int64		later_job;		/* whose claim's row is written later, if it
+								 * is still open then; 0: at once */
 	uint8		segment;		/* of its row; 0: not written yet */
 	bool		is_restored;	/* from before the lanes were built: its
 								 * tokens may name other places */
@@ -214,6 +217,7 @@ typedef struct WfStore
 	bool		is_empty[WF_LANE_SEGMENTS]; /* and to be turned to */
 	TimestampTz idle_since[WF_LANE_SEGMENTS];	/* for who truncates; 0: not */
 	TransactionId idle_before[WF_LANE_SEGMENTS];	/* the next one then */
+	int64		built_until;	/* the last job that it was built with */
 	WfFigureRoot figures;
 } WfStore;
 
@@ -240,7 +244,7 @@ extern void wf_store_build(WfStore *store);
 typedef struct WfSegmentRow
 {
 	ItemPointerData tid;
-	int			segment;
+	int			segment;		/* 0: it is not written yet */
 	int			queue_no;
 	TimestampTz at;
 	int64		job_id;			/* 0: a claim */
@@ -332,6 +336,13 @@ extern void wf_claim_give(WfStore *store, WfClaimNo claim);
 
 extern WfClaimNo wf_claim_restore(WfStore *store, const WfSegmentRow *row);
 extern void wf_claim_wipe(WfStore *store);
+
+/* later.c */
+extern void wf_claim_record(WfSegmentUse *use, WfLane *lane, WfClaimNo claim,
+							const WfLaneAsk *ask, const WfLaneJob *jobs, int count);
+extern void wf_later_write_own(WfSegmentUse *use, WfSlotNo slot);
+extern void wf_later_end(WfStore *store, bool is_commit);
+extern struct List *wf_later_rows(WfStore *store);
 
 /* moved.c */
 extern WfSlotNo wf_slot_of_token(WfStore *store, WfSlotNo told, int64 job_id,

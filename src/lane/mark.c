@@ -145,11 +145,33 @@ wf_lane_move_into_table(WfLaneEnd *ends, int count)
 		move_hook(ends, count);
 }
 
+/*
+ * A transaction that writes something has its claims on disk with that.
+ */
+static void
+before_commit(void)
+{
+	WfSegmentUse use = {0};
+
+	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		return;
+	for (int i = 0; i < n_marks; i++)
+	{
+		WfSlotNo	slot = marks[i].slot;
+
+		if (marks[i].is == WF_SLOT_TAKEN && slot != 0 && wf_slot_at(slot)->state == WF_SLOT_TAKEN)
+			wf_later_write_own(&use, slot);
+	}
+	wf_segment_leave(&use);
+}
+
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
 	if (marked_store == NULL)
 		return;
+	if (event == XACT_EVENT_PRE_COMMIT)
+		before_commit();
 	if (event == XACT_EVENT_PRE_PREPARE)
 		before_prepare();
 	if (event == XACT_EVENT_PREPARE)
@@ -157,6 +179,7 @@ on_transaction_end(XactEvent event, void *arg)
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
 		return;
 	apply_from(0, event == XACT_EVENT_COMMIT);
+	wf_later_end(marked_store, event == XACT_EVENT_COMMIT);
 	wf_store_leave(marked_store);
 	marked_store = NULL;
 	marks = NULL;

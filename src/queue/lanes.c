@@ -184,7 +184,8 @@ take(WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
 	uint8		secret[WF_LANE_SECRET];
 	WfLaneAsk	ask = {.worker = claim->worker,.limit = limit,.before = before,
 		.now = claim->now,
-	.lease_until = claim->lease_us > 0 ? claim->now + claim->lease_us : 0};
+		.lease_until = claim->lease_us > 0 ? claim->now + claim->lease_us : 0,
+	.may_be_lost = claim->lease_us == 0 && !claim->runs_once};
 	WfLaneJob  *found = palloc(sizeof(WfLaneJob) * limit);
 	bool		is_first_write = XactLastRecEnd == InvalidXLogRecPtr;
 	int			count = wf_lane_claim(lane, &ask, found, secret);
@@ -194,7 +195,7 @@ take(WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
 	if (count > 0)
 	{
 		wf_claim_note_taken(WF_WAKE_TASK);
-		note_claim(is_first_write && ask.lease_until == 0 && !claim->runs_once);
+		note_claim(is_first_write && ask.may_be_lost);
 		wf_pace_started(claim->queue, claim->now, found, count);
 	}
 
@@ -458,6 +459,14 @@ wf_lanes_look_at_once(WfClaim *claim, bool *is_done)
 	*is_done = !claim->is_cramped;
 
 	return jobs;
+}
+
+TimestampTz
+wf_queue_write_claims(void)
+{
+	TimestampTz again = wf_lane_write_claims();
+
+	return TIMESTAMP_IS_NOEND(again) ? 0 : again;
 }
 
 TimestampTz

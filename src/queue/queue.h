@@ -236,6 +236,12 @@ extern void wf_queue_bury(const WfJob *job, Jsonb *policy,
 extern TimestampTz wf_queue_next_lease_end(void);
 
 /*
+ * Writes the rows of claims that were left for later; returns when to do so again,
+ * 0 when a commit will tell.
+ */
+extern TimestampTz wf_queue_write_claims(void);
+
+/*
  * Gives back the space of jobs that have ended; returns when to look again, 0
  * when only new work gives a reason.
  */

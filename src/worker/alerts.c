@@ -116,6 +116,17 @@ wf_alerts_begin(bool woken_by_work)
 	is_news = woken_by_work;
 }
 
+/*
+ * It looks as soon as it may, whatever comes until then: nothing of that is news.
+ */
+static void
+put_off(void)
+{
+	plan_of_look.next = allowed_at;
+	news_until = DT_NOBEGIN;
+	wf_wake_news_until(DT_NOBEGIN, DT_NOBEGIN);
+}
+
 void
 wf_alerts_run(const WfDispatcher *by, uint32 missed)
 {
@@ -132,7 +143,7 @@ wf_alerts_run(const WfDispatcher *by, uint32 missed)
 	if (now >= allowed_at)
 		look_and_plan(by);
 	else
-		plan_of_look.next = allowed_at;
+		put_off();
 }
 
 TimestampTz

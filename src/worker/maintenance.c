@@ -28,6 +28,7 @@
 #include "utils/wait_event.h"
 #include "worker/alerts.h"
 #include "worker/clocks.h"
+#include "worker/claims.h"
 #include "worker/dispatch.h"
 #include "worker/fold.h"
 #include "worker/mains.h"
@@ -56,6 +57,7 @@ typedef struct Supervisor
 	TimestampTz sql_due;
 	TimestampTz http_due;
 	TimestampTz next_due;		/* of everything else */
+	TimestampTz round_due;		/* all but claims */
 } Supervisor;
 
 static WfPlan prepared_plan = {
@@ -245,6 +247,29 @@ provide(Supervisor *self)
 }
 
 /*
+ * Whether claims are the only reason to look.  All else is looked at within a second
+ * after them, for there are wake-ups that leave no trace.
+ */
+static bool
+is_for_claims(const Supervisor *self, uint32 missed)
+{
+	bool		is_woken = wf_wake_take_woken();
+
+	return wf_claims_note(missed) && !is_woken && (missed & ~WF_MISSED_CLAIMS) == 0 &&
+		self->failures == 0 && self->round_due > GetCurrentTimestamp();
+}
+
+static bool
+see_to_claims(Supervisor *self)
+{
+	if (!wf_claims_are_due())
+		return true;
+	self->round_due = Min(self->round_due, GetCurrentTimestamp() + USECS_PER_SEC);
+
+	return wf_claims_write();
+}
+
+/*
  * Whether everything that was asked of a round worked.
  */
 static bool
@@ -260,6 +285,8 @@ run_round(Supervisor *self, uint32 missed)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (!wf_claims_keep_up())
+			return false;
 		nfired = wf_dispatch_timers(self->by);
 		nreclaimed = wf_dispatch_reclaim(self->by, &self->put_off);
 		nended = wf_dispatch_ends(self->by, &self->put_off);	/* it adds to that */
@@ -268,6 +295,8 @@ run_round(Supervisor *self, uint32 missed)
 		if ((nredriven > 0 || nstarted > 0) && !provide(self))	/* a batch may be long */
 			return false;
 	} while (nfired > 0 || nended > 0 || nreclaimed > 0 || nredriven > 0 || nstarted > 0);
+	if (!wf_claims_write())
+		return false;
 	wf_retention_run();
 	wf_fold_run();
 	wf_alerts_run(self->by, missed);
@@ -339,6 +368,15 @@ time_after(long milliseconds)
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
 }
 
+/*
+ * How long neither claims nor anything else is due, in milliseconds; -1: until woken.
+ */
+static long
+until_due(const Supervisor *self)
+{
+	return wf_ms_until(earlier(wf_claims_next(), TIMESTAMP_IS_NOEND(self->round_due) ? 0 : self->round_due), -1);
+}
+
 static void
 look_for_prepared_relation(void *argument)
 {
@@ -403,7 +441,7 @@ supervise(Supervisor *self)
 	{
 		uint32		missed = wf_wake_take_missed();
 		bool		rests = wf_share_is_asked_to_rest();
-		bool		ok;
+		bool		ok = true;
 		long		pause;
 
 		if (rests)
@@ -413,9 +451,15 @@ supervise(Supervisor *self)
 			self->has_prepared = true;
 		if (!wf_worker_extension_exists())
 			leave(self);
-		ok = run_round(self, missed);
+		if (!rests && is_for_claims(self, missed))
+			ok = see_to_claims(self);
+		else
+		{
+			ok = run_round(self, missed);
+			self->round_due = time_after(ok ? time_to_sleep(self) : 0);
+		}
 		self->failures = ok ? 0 : self->failures + 1;
-		pause = ok ? time_to_sleep(self) : back_off_ms(self->failures);
+		pause = ok ? until_due(self) : back_off_ms(self->failures);
 		if (rests)
 		{
 			wf_rest_news_until(self->database, wf_alerts_news_until());
