@@ -7,6 +7,17 @@
 # pass one that is held open (fewer in less than five minutes).  No job is lost, none
 # is done twice or claimed by two at once, and the figures are what a look at all jobs
 # finds.
+#
+# What its last checks are worth was seen with libraries that are broken on purpose, for
+# thirty seconds each:
+# - a claim that lets go of the lane between finding its jobs and taking them: "nor was
+#   any before the claim of another one had ended" finds four;
+# - that, a little later each 300th time, and completions that ask for no secret: "none
+#   was claimed by two at once" finds them, too;
+# - claims of the table without FOR UPDATE SKIP LOCKED: the clients end by WF004 within
+#   seconds, and "no work is done";
+# - a commit that forgets one of 977 jobs which it stores in a lane: "no job is lost"
+#   misses 102.
 
 use strict;
 use warnings FATAL => 'all';
