@@ -169,7 +169,10 @@ sub end_a_client
 	my ($code, $pid) = $node->psql('postgres',
 		"SELECT pid FROM pg_stat_activity WHERE application_name = 'pgbench' ORDER BY random() LIMIT 1");
 	return if !$pid;
-	$signal ? kill($signal, $pid) : $node->psql('postgres', "SELECT pg_terminate_backend($pid)");
+	$node->psql('postgres', "SELECT pg_terminate_backend($pid)") if !$signal;
+	return if !$signal || !kill($signal, $pid);
+	# the server goes down with it; what comes next needs it again
+	$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)") or BAIL_OUT('the server stays down');
 	return;
 }
 
