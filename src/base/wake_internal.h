@@ -29,7 +29,9 @@ typedef struct Slot
 } Slot;
 
 #define QUEUE_COUNTS 256
+#ifndef MAX_RESTS				/* a test is built with fewer */
 #define MAX_RESTS 256
+#endif
 
 typedef struct WakeBlock
 {

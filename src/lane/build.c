@@ -17,9 +17,11 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "base/plan.h"
+#include "base/table.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "lane_internal.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -368,8 +370,48 @@ move_rest(Build *build)
 	MemoryContextSwitchTo(previous);
 }
 
+/* --------------------------------------------------------------------- all */
+
+/* A mode that locks of reindexing are in the way of, too. */
+#define BUILD_LOCK RowExclusiveLock
+
+static Oid
+table_to_lock(int n)
+{
+	static WfTable others[] = {{"attempt"}, {"job"}};
+
+	if (n < lengthof(others))
+		return wf_table_oid(&others[n]);
+
+	return n < lengthof(others) + WF_LANE_SEGMENTS ?
+		wf_segment_oid(n - lengthof(others) + 1) : InvalidOid;
+}
+
 /*
- * The caller has the store for itself.
+ * Locks all that a store is built from, and the table that takes what does not
+ * fit.  Who builds must wait for nobody: those who wait for him are not seen by the
+ * server's search for deadlocks, and may be whom he would wait for.
+ */
+void
+wf_store_lock_tables(void)
+{
+	Oid			table;
+
+	for (int n = 0; OidIsValid(table = table_to_lock(n)); n++)
+		LockRelationOid(table, BUILD_LOCK);
+}
+
+void
+wf_store_unlock_tables(void)
+{
+	Oid			table;
+
+	for (int n = 0; OidIsValid(table = table_to_lock(n)); n++)
+		UnlockRelationOid(table, BUILD_LOCK);
+}
+
+/*
+ * The caller has the store for itself, and the tables locked.
  */
 void
 wf_store_build(WfStore *store)

@@ -237,6 +237,8 @@ extern WfLaneNo wf_store_lane(WfStore *store, int queue_no);
 extern WfLaneNo wf_store_next_lane(WfStore *store, WfLaneNo lane);
 
 /* build.c */
+extern void wf_store_lock_tables(void);
+extern void wf_store_unlock_tables(void);
 extern void wf_store_wipe(WfStore *store);
 extern void wf_store_build(WfStore *store);
 

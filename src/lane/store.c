@@ -157,13 +157,15 @@ build(WfStore *store)
 typedef enum Entry
 {
 	ENTRY_INSIDE,
-	ENTRY_BUILD,				/* it is for the caller to build */
+	ENTRY_LOCK,					/* the tables, for it may be for the caller to
+								 * build */
+	ENTRY_BUILD,				/* it is */
 	ENTRY_WAIT,					/* somebody is building */
 	ENTRY_NONE,					/* stale, and somebody is still inside */
 } Entry;
 
 static Entry
-try_to_enter(WfStore *store)
+try_to_enter(WfStore *store, bool has_locks)
 {
 	Entry		entry = ENTRY_WAIT;
 
@@ -175,7 +177,7 @@ try_to_enter(WfStore *store)
 	}
 	else if (store->state == WF_STORE_STALE)
 	{
-		entry = store->n_open == 0 ? ENTRY_BUILD : ENTRY_NONE;
+		entry = store->n_open > 0 ? ENTRY_NONE : has_locks ? ENTRY_BUILD : ENTRY_LOCK;
 		if (entry == ENTRY_BUILD)
 		{
 			store->state = WF_STORE_BUILDING;
@@ -198,6 +200,7 @@ wf_store_enter(void)
 {
 	static uint32 wait_event = 0;
 	WfStore    *store = wf_mark_store();
+	bool		has_locks = false;
 	Entry		entry;
 
 	if (store != NULL)
@@ -206,15 +209,20 @@ wf_store_enter(void)
 	if (store == NULL || is_building)	/* and a trigger of the user asks */
 		return NULL;
 
-	while ((entry = try_to_enter(store)) == ENTRY_WAIT || entry == ENTRY_BUILD)
+	while ((entry = try_to_enter(store, has_locks)) != ENTRY_INSIDE && entry != ENTRY_NONE)
 	{
-		if (entry == ENTRY_BUILD)
+		if (entry == ENTRY_LOCK)
+			wf_store_lock_tables();
+		else if (entry == ENTRY_BUILD)
 			build(store);
 		else
 			(void) ConditionVariableTimedSleep(&store->changed, BUILD_LOOK_MS,
 											   wf_wait_event("PgWorkflowLanes", &wait_event));
+		has_locks = has_locks || entry == ENTRY_LOCK;
 	}
 	ConditionVariableCancelSleep();
+	if (has_locks)
+		wf_store_unlock_tables();
 	if (entry == ENTRY_NONE)
 		return NULL;
 	wf_mark_reserve(store, 0);

@@ -33,12 +33,13 @@ static WfPlan head_plan = {
 	.name = "table_head",
 	.expected = SPI_OK_SELECT,
 	.by_index = true,
-	.nargs = 3,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
+	.nargs = 5,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
 	.sql =
 	"SELECT j.priority, j.run_at FROM workflow.job AS j "
 	"WHERE j.kind = 'task' AND j.queue = $1 AND j.status = 'ready' AND NOT j.behind AND j.run_at <= $2 "
 	"  AND ($3 IS NULL OR (j.priority, j.run_at) > (0, $3)) "
+	"  AND (j.priority, j.run_at) >= ($4, $5) "
 	"ORDER BY j.priority, j.run_at, j.job_id LIMIT 1",
 };
 
@@ -220,14 +221,20 @@ typedef struct TableHead
  * beyond: behind the place of a lane's job that was stored then; 0: of all.
  */
 static TableHead
-search_table_head(const WfClaim *claim, TimestampTz beyond)
+search_table_head(const WfClaim *claim, const WfReady *ready, TimestampTz beyond)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(claim->queue), TimestampTzGetDatum(claim->now),
-		TimestampTzGetDatum(beyond)
-	};
-	TableHead	head = {.is_there = wf_plan_execute(&head_plan, values, beyond == 0 ? "  n" : NULL) > 0};
+	TableHead	head = {0};
+	WfReadyFirst from;
+	Datum		values[5];
 
+	if (!wf_ready_first(ready, claim->now, &from))
+		return head;
+	values[0] = CStringGetTextDatum(claim->queue);
+	values[1] = TimestampTzGetDatum(claim->now);
+	values[2] = TimestampTzGetDatum(beyond);
+	values[3] = Int32GetDatum(from.priority);
+	values[4] = TimestampTzGetDatum(from.run_at);
+	head.is_there = wf_plan_execute(&head_plan, values, beyond == 0 ? "  n  " : NULL) > 0;
 	if (head.is_there)
 	{
 		head.priority = wf_result_int4(0, 1);
@@ -249,7 +256,7 @@ table_head(const WfClaim *claim, TimestampTz beyond)
 
 	wf_ready_look(claim->queue, claim->kind, &ready);
 	if (!ready.is_known)
-		return search_table_head(claim, beyond);
+		return search_table_head(claim, &ready, beyond);
 	for (int i = 0; i < ready.n && !head.is_there; i++)
 	{
 		WfReadyFirst *first = &ready.firsts[i];

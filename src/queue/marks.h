@@ -8,7 +8,8 @@
  *
  * A track is one range of an index, named by its kind and queue; a shelf is
  * the part of it with one number (a priority), in which rows stand in the order of
- * their positions (times).  A mark is kept for each shelf.
+ * their positions (times).  A mark is kept for each shelf.  Of a track with too many
+ * shelves for that, the least number is kept that has anything.
  *
  *	  The promise: every row that a transaction to come could want stands at
  *	  its mark or behind it, or its writer has yet to end.
@@ -25,7 +26,7 @@
 #include "utils/snapshot.h"
 
 /* Most shelves of a track that are told apart. */
-#define WF_MARK_SHELVES 16
+#define WF_MARK_SHELVES 64
 
 /* The mark of a shelf on which there is nothing. */
 #define WF_MARK_NONE PG_INT64_MAX
@@ -69,6 +70,11 @@ typedef struct WfMarks
 	bool		has_groups;		/* perhaps; with is_known */
 	int			n;				/* more than there is room for: too many */
 	WfShelf		shelves[WF_MARK_SHELVES];	/* in the order of their numbers */
+
+	/* where there are too many: before which number no shelf has anything */
+	bool		is_wide;		/* that is kept */
+	int64		least;			/* WF_MARK_NONE: nothing has */
+	bool		is_least_told;
 
 	/* for wf_marks_tell() */
 	uint64		generation;

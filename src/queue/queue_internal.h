@@ -95,7 +95,7 @@ typedef struct WfQueueFacts
 	uint32		lane;			/* WfLaneNo, where it was last; 0: not asked */
 } WfQueueFacts;
 
-#define WF_READY_PRIORITIES 32
+#define WF_READY_PRIORITIES 128
 
 typedef struct WfReadyFirst
 {
@@ -110,6 +110,8 @@ typedef struct WfReadyFirst
 typedef struct WfReady
 {
 	bool		is_known;		/* else they have to be looked for */
+	int64		least;			/* where they have to: from this priority on;
+								 * WF_MARK_NONE: nothing is ready */
 	bool		has_groups;		/* perhaps */
 	int			n;
 	WfReadyFirst firsts[WF_READY_PRIORITIES];	/* by priority */

@@ -5,7 +5,8 @@
  * The shelves of the low-water marks (marks.h) are the priorities, the positions
  * the times from which jobs may run: the order of the index job_ready.  A look
  * walks, for each priority, from its mark to the first row, and raises the mark
- * to there.
+ * to there.  Where there are too many priorities, it walks from the least that has had
+ * a row.
  */
 #include "postgres.h"
 
@@ -100,9 +101,32 @@ find_priorities(WfLook *look, WfMarks *marks)
 	marks->has_groups = has_groups(name);
 }
 
+/*
+ * Finds the least priority that there is.
+ */
+static void
+find_least(WfLook *look, WfMarks *marks)
+{
+	int32		priority;
+	TimestampTz run_at;
+
+	if (marks->least == WF_MARK_NONE)
+		return;
+	wf_look_key(look, READY_PRIORITY, BTGreaterEqualStrategyNumber, F_INT4GE,
+				Int32GetDatum((int32) Max(marks->least, PG_INT32_MIN)));
+	marks->least = wf_look_first(look, READY_PRIORITY, look->snapshot, READY_RUN_AT, &run_at,
+								 READY_PRIORITY, &priority) ? priority : WF_MARK_NONE;
+	marks->is_least_told = true;
+}
+
 static void
 find_firsts(WfLook *look, WfMarks *marks)
 {
+	if (!marks->is_known && !marks->is_worth_telling)
+	{
+		find_least(look, marks);
+		return;
+	}
 	if (!marks->is_known)
 	{
 		find_priorities(look, marks);
@@ -156,17 +180,20 @@ collect(const WfMarks *marks, WfReady *ready)
 	const WfMarkNote *own;
 	int			next = 0;
 
-	ready->is_known = marks->n <= WF_MARK_SHELVES;
+	ready->is_known = (marks->is_known || marks->is_worth_telling) && marks->n <= WF_MARK_SHELVES;
+	ready->least = marks->is_wide ? marks->least : PG_INT32_MIN;
 	ready->has_groups = marks->has_groups;
 	ready->n = 0;
 	for (int i = 0; ready->is_known && i < marks->n; i++)
 		if (marks->shelves[i].found != WF_MARK_NONE)
 			(void) add_first(ready, marks->shelves[i].number, marks->shelves[i].found);
-	while (ready->is_known && (own = wf_marks_own(&marks->key, &next)) != NULL)
+	while ((own = wf_marks_own(&marks->key, &next)) != NULL)
 	{
 		ready->has_groups |= own->is_grouped;
-		ready->is_known = add_first(ready, own->shelf, own->position);
+		ready->least = Min(ready->least, own->shelf);
+		ready->is_known = ready->is_known && add_first(ready, own->shelf, own->position);
 	}
+	ready->least = Max(ready->least, PG_INT32_MIN);
 }
 
 /*
@@ -179,7 +206,8 @@ is_empty(const WfMarks *marks)
 		if (marks->shelves[i].from != WF_MARK_NONE)
 			return false;
 
-	return marks->is_known;
+	return marks->is_known ||
+		(!marks->is_worth_telling && marks->is_wide && marks->least == WF_MARK_NONE);
 }
 
 void
@@ -190,8 +218,9 @@ wf_ready_look(const char *queue, const char *kind, WfReady *ready)
 	WfLook		look;
 
 	ready->is_known = false;
+	ready->least = PG_INT32_MIN;
 	if (IsolationIsSerializable() || !wf_marks_ask(&key, &marks) ||
-		!(marks.is_known || marks.is_worth_telling))
+		!(marks.is_known || marks.is_worth_telling || marks.is_wide))
 		return;
 	if (!is_empty(&marks))
 	{
@@ -206,18 +235,20 @@ wf_ready_look(const char *queue, const char *kind, WfReady *ready)
 
 /*
  * The ranges of job_ready in which jobs may be found that are due, in their
- * order; all of it when nothing is known.
+ * order; one, perhaps all of it, when the first ones are not known.
  */
 int
 wf_ready_spans(const WfReady *ready, TimestampTz now, WfReadySpan *spans)
 {
 	int			n = 0;
 
+	if (!ready->is_known && ready->least == WF_MARK_NONE)
+		return 0;
 	if (!ready->is_known)
 	{
 		spans[0] = (WfReadySpan)
 		{
-			PG_INT32_MIN, DT_NOBEGIN, PG_INT32_MAX, DT_NOEND
+			(int32) ready->least, DT_NOBEGIN, PG_INT32_MAX, DT_NOEND
 		};
 		return 1;
 	}
@@ -252,7 +283,8 @@ wf_ready_has_groups(const WfReady *ready, const char *queue)
 }
 
 /*
- * The first of all that are due; false when none is.
+ * The first of all that are due, or a place before it where it is not known; false
+ * when none is due.
  */
 bool
 wf_ready_first(const WfReady *ready, TimestampTz now, WfReadyFirst *first)

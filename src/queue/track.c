@@ -6,6 +6,9 @@
  * last few, so that who has asked in one of them and tells now is bounded by
  * all that was lowered since.  If there were more, what he tells is ignored,
  * and epochs last longer from then on.
+ *
+ * The least number of a track with too many shelves goes by the same rules, and is
+ * kept on from then on, also while the shelves are known: nobody has to find it twice.
  */
 #include "postgres.h"
 
@@ -60,6 +63,24 @@ add_shelf(Track *track, int32 number)
 	return &shelves[at];
 }
 
+static void
+keep_least(Track *track)
+{
+	track->is_wide = true;
+	track->least.from = PG_INT64_MIN;
+	for (int i = 0; i < EPOCHS; i++)
+		track->least.lowered[i] = WF_MARK_NONE;
+}
+
+static void
+lower_shelf(Shelf *shelf, uint64 epoch, int64 position)
+{
+	int64	   *lowered = &shelf->lowered[epoch % EPOCHS];
+
+	*lowered = Min(*lowered, position);
+	shelf->from = Min(shelf->from, position);
+}
+
 /*
  * There are more shelves than can be told apart; who has asked before tells in
  * vain.
@@ -67,6 +88,8 @@ add_shelf(Track *track, int32 number)
 static void
 give_up(Track *track)
 {
+	if (!track->is_wide)
+		keep_least(track);
 	track->life++;
 	track->is_known = false;
 	track->n = 0;
@@ -80,19 +103,18 @@ void
 wf_track_lower(Track *track, const WfMarkNote *note)
 {
 	Shelf	   *shelf = find_shelf(track, note->shelf);
-	int64	   *lowered;
 
 	if (note->is_grouped)
 		track->has_groups = true;
+	track->is_lowered = true;
+	if (track->is_wide)
+		lower_shelf(&track->least, track->epoch, note->shelf);
 	if (shelf == NULL && (shelf = add_shelf(track, note->shelf)) == NULL)
 	{
 		give_up(track);
 		return;
 	}
-	lowered = &shelf->lowered[track->epoch % EPOCHS];
-	*lowered = Min(*lowered, note->position);
-	shelf->from = Min(shelf->from, note->position);
-	track->is_lowered = true;
+	lower_shelf(shelf, track->epoch, note->position);
 }
 
 static void
@@ -105,6 +127,7 @@ begin_epoch(Track *track, TimestampTz now)
 	track->is_lowered = false;
 	for (int i = 0; i < track->n; i++)
 		track->shelves[i].lowered[track->epoch % EPOCHS] = WF_MARK_NONE;
+	track->least.lowered[track->epoch % EPOCHS] = WF_MARK_NONE;
 }
 
 /*
@@ -127,6 +150,9 @@ wf_track_ask(Track *track, TimestampTz now, WfMarks *marks)
 		marks->shelves[i].from = marks->shelves[i].found = track->shelves[i].from;
 		marks->shelves[i].is_told = false;
 	}
+	marks->is_wide = track->is_wide;
+	marks->least = track->least.from;
+	marks->is_least_told = false;
 }
 
 static int64
@@ -141,13 +167,22 @@ lowered_since(const Track *track, const Shelf *shelf, uint64 epoch)
 }
 
 static void
-raise_mark(Track *track, const WfShelf *told, uint64 epoch)
+raise_mark(const Track *track, Shelf *shelf, int64 found, uint64 epoch)
 {
-	Shelf	   *shelf = find_shelf(track, told->number);
-
 	if (shelf != NULL)
-		shelf->from = Max(shelf->from,
-						  Min(told->found, lowered_since(track, shelf, epoch)));
+		shelf->from = Max(shelf->from, Min(found, lowered_since(track, shelf, epoch)));
+}
+
+static void
+raise_marks(Track *track, const WfMarks *marks)
+{
+	for (int i = 0; i < marks->n; i++)
+	{
+		const WfShelf *told = &marks->shelves[i];
+
+		if (told->is_told)
+			raise_mark(track, find_shelf(track, told->number), told->found, marks->epoch);
+	}
 }
 
 /*
@@ -181,21 +216,20 @@ set_marks(Track *track, const WfMarks *marks)
 void
 wf_track_tell(Track *track, const WfMarks *marks)
 {
-	if (track->generation != marks->generation || track->life != marks->life)
+	if (track->generation != marks->generation ||
+		(track->life != marks->life && !marks->is_least_told))
 		return;
 	if (track->epoch - marks->epoch >= EPOCHS)
 	{
 		track->epoch_us = Min(Max(2 * track->epoch_us, 1000), LONGEST_EPOCH_US);
 		return;
 	}
-	if (marks->n > WF_MARK_SHELVES)
+	if (marks->is_least_told)
+		raise_mark(track, &track->least, marks->least, marks->epoch);
+	else if (marks->n > WF_MARK_SHELVES)
 		give_up(track);
 	else if (track->is_known)
-	{
-		for (int i = 0; i < marks->n; i++)
-			if (marks->shelves[i].is_told)
-				raise_mark(track, &marks->shelves[i], marks->epoch);
-	}
+		raise_marks(track, marks);
 	else if (!marks->is_known)
 		set_marks(track, marks);
 	if (track->epoch_us > 0)

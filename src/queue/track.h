@@ -32,6 +32,9 @@ typedef struct Track
 	int64		epoch_us;		/* a shorter one is not ended */
 	int			n;
 	Shelf		shelves[WF_MARK_SHELVES];
+	bool		is_wide;		/* it had more shelves once; from then on: */
+	Shelf		least;			/* the least number of a shelf that has a row,
+								 * as a position */
 } Track;
 
 /* None of these allocates or raises. */

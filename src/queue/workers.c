@@ -39,11 +39,12 @@ static WfPlan head_plan = {
 	.name = "claim_kind_head",
 	.expected = SPI_OK_SELECT,
 	.by_index = true,
-	.nargs = 3,
-	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	.nargs = 5,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
 	.sql =
 	"SELECT j.priority - j.aged, j.run_at FROM workflow.job AS j "
 	"WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND NOT j.behind AND j.run_at <= $3 "
+	"  AND (j.priority, j.run_at) >= ($4, $5) "
 	"ORDER BY j.priority, j.run_at, j.job_id LIMIT 1",
 };
 
@@ -124,13 +125,17 @@ find_queues(const char *kind, const char *worker, TimestampTz now)
 	return heads;
 }
 
+/*
+ * from: nothing that is due stands before it.
+ */
 static bool
-search_first(Head *head)
+search_first(Head *head, const WfReadyFirst *from)
 {
 	const WfClaim *claim = &head->claim;
 	Datum		values[] = {
 		CStringGetTextDatum(claim->kind), CStringGetTextDatum(claim->queue),
-		TimestampTzGetDatum(claim->now)
+		TimestampTzGetDatum(claim->now), Int32GetDatum(from->priority),
+		TimestampTzGetDatum(from->run_at)
 	};
 
 	if (wf_plan_execute(&head_plan, values, NULL) == 0)
@@ -151,12 +156,11 @@ find_first(Head *head)
 	WfReady		ready;
 
 	wf_heads_mend(head->claim.queue);
-	if (head->has_aging)
-		return search_first(head);
 	wf_ready_look(head->claim.queue, head->claim.kind, &ready);
+	if (!wf_ready_first(&ready, head->claim.now, &head->first))
+		return false;
 
-	return ready.is_known ? wf_ready_first(&ready, head->claim.now, &head->first) :
-		search_first(head);
+	return (ready.is_known && !head->has_aging) || search_first(head, &head->first);
 }
 
 static int

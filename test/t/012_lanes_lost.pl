@@ -30,6 +30,16 @@ is(sql(q{SELECT ready, running FROM workflow.queues}), '0|1', 'a lease that was 
 sql("SELECT workflow.complete($job, $token)");
 is(sql(q{SELECT ready, running FROM workflow.queues}), '0|0', 'and its holder completes the job');
 
+# A claim that is bound to its session does not wait for the disk: the server may
+# forget it, and then it was never made.
+my $bound = $node->background_psql('postgres');
+$bound->query_safe(q{SELECT workflow.enqueue('work', '"bound"'); SELECT pg_switch_wal()});
+is($bound->query_safe(q{SELECT payload FROM workflow.claim('work', 'w')}), '"bound"', 'a claim without a lease');
+$node->stop('immediate');
+$bound->{run}->finish;
+$node->start;
+is(sql(q{WITH c AS (SELECT * FROM workflow.claim('work', 'w')) SELECT attempt, workflow.complete(job_id, token) FROM c}), '1|', 'is not charged, when the server forgets it');
+
 # A heartbeat writes nothing, and is for the jobs that it names.  After a crash
 # the lease is the one that was claimed.
 sub wal_records

@@ -16,7 +16,7 @@ $node->append_conf('postgresql.conf', 'autovacuum = off');
 $node->start;
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 my $retry = q{'{"max_attempts": 9, "backoff": {"initial": "1 ms", "max": "1 ms", "jitter": "none"}}'};
-sql(q{CREATE EXTENSION pg_workflow});
+sql(q{CREATE EXTENSION pg_workflow; CREATE SEQUENCE rank});
 
 # How a job comes, by the name of its queue.
 my %comes = (
@@ -24,6 +24,9 @@ my %comes = (
 	delayed  => q{workflow.enqueue('delayed', '1', run_at => clock_timestamp() - interval '1 ms')},
 	urgent   => q{workflow.enqueue('urgent', '1', priority => n % 3 - 1)},
 	limited  => q{workflow.enqueue('limited', '1')},
+	scored   => q{workflow.enqueue('scored', '1', priority => n % 50)},
+	ranked   => q{workflow.enqueue('ranked', '1', priority => nextval('rank')::int)},
+	aged     => q{workflow.enqueue('aged', '1', run_at => now() - (300000 - nextval('rank')) * interval '1 s')},
 	leased   => q{workflow.enqueue('leased', '1', key => 'key ' || n)},
 	grouped  => q{workflow.enqueue('grouped', '1', group_key => 'group ' || n % 10)},
 	retried  => q{workflow.enqueue('retried', '1')});
@@ -32,7 +35,7 @@ my %claim = (leased => q{workflow.claim('leased', 'w', %d, '1 hour')});
 sub make_queues
 {
 	sql(qq{SELECT workflow.create_queue(q, 'tester', '1 hour', '{boss}', retry => $retry,
-		     max_running => CASE q WHEN 'limited' THEN 20000 END)
+		     max_running => CASE q WHEN 'limited' THEN 20000 END, aging => CASE q WHEN 'aged' THEN interval '1 s' END)
 		   FROM unnest('{$_[0]}'::text[]) AS q});
 }
 

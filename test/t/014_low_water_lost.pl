@@ -80,10 +80,18 @@ foreach my $how ('TERM', 'KILL')
 }
 
 # More priorities than are told apart, and then fewer again.
-sql(q{SELECT workflow.enqueue('mail', to_jsonb(n), priority => n) FROM generate_series(1, 40) AS n});
-is(join(',', map { done() } 1 .. 40), join(',', 1 .. 40), 'jobs of forty priorities are claimed in their order');
-sql(q{SELECT workflow.enqueue('mail', to_jsonb(n), priority => -n) FROM generate_series(1, 40) AS n});
-is(join(',', map { done() } 1 .. 40), join(',', reverse 1 .. 40), 'and so are others');
+sub store { return sql("SELECT workflow.enqueue('mail', to_jsonb(n), priority => $_[0]) FROM generate_series($_[1], $_[2]) AS n") }
+store('n', 1, 90);
+is(join(',', map { done() } 1 .. 90), join(',', 1 .. 90), 'jobs of ninety priorities are claimed in their order');
+store('-n', 1, 90);
+is(join(',', map { done() } 1 .. 10), join(',', reverse 81 .. 90), 'and so are others');
+sql(q{BEGIN; SELECT workflow.enqueue('mail', '"urgent"', priority => -2147483648); PREPARE TRANSACTION 'store'});
+is(done(), 80, 'meanwhile one is stored that comes before all');
+sql(q{COMMIT PREPARED 'store'; SELECT workflow.enqueue('mail', '"late"', priority => 2147483647)});
+is(join(',', map { done() } 1 .. 81), join(',', '"urgent"', reverse(1 .. 79), '"late"'), 'and is claimed when it is there, before the others');
+is(done(), '', 'and nothing is left');
+is(sql(q{BEGIN; SELECT workflow.enqueue('mail', to_jsonb(n), priority => n) FROM generate_series(1, 200) AS n;
+	SELECT 'got ' || payload::text FROM workflow.claim('mail', 'w', 1); ROLLBACK}) =~ /^got (.*)$/m ? $1 : '', '1', 'what a transaction has stored itself is claimed in order, too');
 pass_others();
 
 # More queues than there is room for.
@@ -168,14 +176,21 @@ INSERT INTO done SELECT unnest(:numbers::bigint[]);
 \endif
 COMMIT;
 END
-$node->command_ok([ 'pgbench', '-n', '-M', 'simple', '-c', '12', '-j', '2', '-t', '150', '-f', $script, $node->connstr('postgres') ],
-	'clients store, claim and complete');
-ok( $node->poll_query_until(
-		'postgres', q{
-	WITH claimed AS (SELECT * FROM workflow.claim('mail', 'w', 100)),
-	     done AS (INSERT INTO done SELECT payload::bigint FROM claimed RETURNING n)
-	SELECT (SELECT count(workflow.complete(job_id, token)) FROM claimed) = 0 AND NOT EXISTS (SELECT FROM workflow.job)}),
-	'claims find what is left');
-is(sql('SELECT count(*) FROM stored FULL JOIN done USING (n) WHERE stored.n IS NULL OR done.n IS NULL'), '0', 'each job was done once');
+# Jobs that are not due, of so many priorities that the others are not told apart.
+sub crowd { return sql("SELECT count(workflow.enqueue('mail', '0', run_at => now() + interval '1 day', priority => n)) FROM generate_series(2, $_[0]) AS n") }
+foreach my $crowd (1, 100)
+{
+	crowd($crowd);
+	$node->command_ok([ 'pgbench', '-n', '-M', 'simple', '-c', '12', '-j', '2', '-t', '150', '-f', $script, $node->connstr('postgres') ],
+		'clients store, claim and complete' . ($crowd > 1 ? ', in a crowd' : ''));
+	sql(q{SELECT workflow.cancel_jobs(ARRAY(SELECT job_id FROM workflow.jobs WHERE payload = '0'))});
+	ok( $node->poll_query_until(
+			'postgres', q{
+		WITH claimed AS (SELECT * FROM workflow.claim('mail', 'w', 100)),
+		     done AS (INSERT INTO done SELECT payload::bigint FROM claimed RETURNING n)
+		SELECT (SELECT count(workflow.complete(job_id, token)) FROM claimed) = 0 AND NOT EXISTS (SELECT FROM workflow.job)}),
+		'claims find what is left');
+	is(sql('SELECT count(*) FROM stored FULL JOIN done USING (n) WHERE stored.n IS NULL OR done.n IS NULL'), '0', 'each job was done once');
+}
 
 done_testing();

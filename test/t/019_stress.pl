@@ -7,6 +7,17 @@
 # pass one that is held open (fewer in less than five minutes).  No job is lost, none
 # is done twice or claimed by two at once, and the figures are what a look at all jobs
 # finds.
+#
+# What its last checks are worth was seen with libraries that are broken on purpose, for
+# thirty seconds each:
+# - a claim that lets go of the lane between finding its jobs and taking them: "nor was
+#   any before the claim of another one had ended" finds four;
+# - that, a little later each 300th time, and completions that ask for no secret: "none
+#   was claimed by two at once" finds them, too;
+# - claims of the table without FOR UPDATE SKIP LOCKED: the clients end by WF004 within
+#   seconds, and "no work is done";
+# - a commit that forgets one of 977 jobs which it stores in a lane: "no job is lost"
+#   misses 102.
 
 use strict;
 use warnings FATAL => 'all';
@@ -158,7 +169,10 @@ sub end_a_client
 	my ($code, $pid) = $node->psql('postgres',
 		"SELECT pid FROM pg_stat_activity WHERE application_name = 'pgbench' ORDER BY random() LIMIT 1");
 	return if !$pid;
-	$signal ? kill($signal, $pid) : $node->psql('postgres', "SELECT pg_terminate_backend($pid)");
+	$node->psql('postgres', "SELECT pg_terminate_backend($pid)") if !$signal;
+	return if !$signal || !kill($signal, $pid);
+	# the server goes down with it; what comes next needs it again
+	$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)") or BAIL_OUT('the server stays down');
 	return;
 }
 
