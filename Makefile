@@ -30,7 +30,7 @@ C_FILES     = $(sort $(wildcard src/*.c src/*/*.c))
 H_FILES     = $(sort $(wildcard src/*/*.h))
 OBJS        = $(C_FILES:.c=.o)
 PG_CPPFLAGS = -I$(srcdir)/src -DWF_VERSION='"$(EXTVERSION)"'
-PG_CFLAGS   = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
+PG_CFLAGS   = -Wall -Wextra -Werror -Wshadow=compatible-local -Wno-unused-parameter -Wno-sign-compare \
               -Wno-missing-field-initializers
 SHLIB_LINK  = -lcurl
 

@@ -184,15 +184,18 @@ check_warn(WfCheck *check, JsonbValue *review)
 	else if (queue != NULL)
 		sla_us = wf_check_queue_sla(check, queue);
 	if (sla_us > 0 && warn_us >= sla_us)
+	{
+		int			mark = wf_check_enter(check, "warn");
+
 		wf_check_error(check, "bad_interval", "write how long before it is due people are warned",
 					   "has to be shorter than the SLA%s", sla == NULL ? " of the queue" : "");
+		wf_check_leave(check, mark);
+	}
 }
 
 void
 wf_check_review(WfCheck *check, JsonbValue *value)
 {
-	int			mark;
-
 	JsonbValue *decisions = wf_jsonb_value_get(value, "decisions");
 
 	wf_check_object(check, value, review_fields);
@@ -205,9 +208,7 @@ wf_check_review(WfCheck *check, JsonbValue *value)
 			referring[i].check(check, decisions, member);
 		wf_check_leave(check, mark);
 	}
-	mark = wf_check_enter(check, "warn");
 	check_warn(check, value);
-	wf_check_leave(check, mark);
 	if (wf_jsonb_value_get(value, "schema") != NULL && wf_jsonb_value_get(value, "editable") == NULL)
 		wf_check_error(check, "missing_key", "name the value that a person may change and \"schema\" judges",
 					   "\"editable\" is missing");
