@@ -169,13 +169,13 @@ DELETE FROM workflow.gate_verdict;
 
 -- a tier that people overrule much more often than before is something to look at
 SET pg_workflow.clock = '2030-06-20 12:00';
-SELECT * FROM workflow._conditions_of_verdicts();
+SELECT * FROM workflow._conditions_of_verdicts() ORDER BY kind, subject;
 INSERT INTO workflow.gate_tally (workflow, version, state, day, bucket, tier, decision, verdict, edited, decided, total)
 SELECT 'judged', 1, 'GATE', v.day, 0.6, v.tier, v.verdict, v.verdict, false, v.n, v.n * 0.65
 FROM (VALUES ('ask', date '2030-06-01', 'agreed', 27), ('ask', '2030-06-02', 'overruled', 3), ('ask', '2030-06-13', 'agreed', 10), ('ask', '2030-06-14', 'agreed', 14),
              ('ask', '2030-06-20', 'overruled', 6), ('auto', '2030-06-01', 'agreed', 90), ('auto', '2030-06-19', 'agreed', 15), ('auto', '2030-06-19', 'overruled', 4),
              ('low', '2030-06-01', 'overruled', 15), ('low', '2030-06-01', 'agreed', 5), ('low', '2030-06-19', 'overruled', 20)) AS v (tier, day, verdict, n);
-SELECT * FROM workflow._conditions_of_verdicts();
+SELECT * FROM workflow._conditions_of_verdicts() ORDER BY kind, subject;
 -- fewer verdicts say nothing, nor does what is older than two months
 SET pg_workflow.clock = '2030-06-22 12:00';
 SELECT count(*) FROM workflow._conditions_of_verdicts();

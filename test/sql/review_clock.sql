@@ -31,19 +31,19 @@ SELECT workflow, assignee, claimed_at, claim_until FROM workflow.review_inbox;
 SELECT workflow.claim_review('desk');
 -- soon due, overdue, escalated: to whom it is said
 SET LOCAL pg_workflow.clock = '2030-01-01 00:50';
-SELECT * FROM workflow._conditions_of_review();
+SELECT * FROM workflow._conditions_of_review() ORDER BY kind, subject;
 SELECT workflow._next_condition_of_review();
 SET LOCAL pg_workflow.clock = '2030-01-01 04:00';
 SELECT workflow._next_condition_of_review();
-SELECT kind, subject, owner FROM workflow._conditions_of_review();
+SELECT kind, subject, owner FROM workflow._conditions_of_review() ORDER BY kind, subject;
 CALL workflow.run();
-SELECT kind, subject, severity, owner, detail FROM workflow._conditions_of_review();
+SELECT kind, subject, severity, owner, detail FROM workflow._conditions_of_review() ORDER BY kind, subject;
 -- an escalation ends a claim
 SELECT id, step, owner, overdue, assignee, next_step_at FROM workflow.review_inbox;
 SELECT workflow, status, decision, was_overdue, lead_time FROM workflow.reviews ORDER BY id;
 SET LOCAL pg_workflow.clock = '2030-01-01 08:00';
 CALL workflow.run();
-SELECT kind, owner FROM workflow._conditions_of_review();
+SELECT kind, owner FROM workflow._conditions_of_review() ORDER BY kind, subject;
 ROLLBACK;
 
 CREATE FUNCTION at(clock text, statement text) RETURNS text LANGUAGE plpgsql AS $$
@@ -68,7 +68,7 @@ SELECT at('00:59', 'SELECT workflow.pause(''w:k'', ''x'')');
 SELECT at('05:00', 'SELECT 1');
 CALL workflow.run();
 SELECT * FROM clocks;
-SELECT * FROM workflow._conditions_of_review();
+SELECT * FROM workflow._conditions_of_review() ORDER BY kind, subject;
 SELECT at('05:59', 'SELECT workflow.resume(''w:k'')');
 SELECT * FROM clocks;
 SELECT due_at::time, paused_due_at FROM workflow.timer;
@@ -102,7 +102,7 @@ SELECT at('02:00', 'SELECT workflow.pause_review(id, ''asked the customer'') FRO
 SELECT at('05:00', 'SELECT 1');
 CALL workflow.run();
 SELECT * FROM clocks;
-SELECT * FROM workflow._conditions_of_review();
+SELECT * FROM workflow._conditions_of_review() ORDER BY kind, subject;
 SELECT at('06:00', 'SELECT workflow.resume_review(id, ''he answered'') FROM workflow.review_inbox');
 SELECT * FROM clocks;
 -- and then it is overdue and goes up
