@@ -175,14 +175,31 @@ COMMENT ON FUNCTION workflow._edit_draft(text, text, text[], json, boolean) IS
 
 -- --------------------------------------------------------------------- begin
 
+CREATE FUNCTION workflow._require_options(options json) RETURNS void LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF json_typeof(options) <> 'object' THEN
+    RAISE EXCEPTION 'options have to be an object'
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('They are of type %s.', json_typeof(options)),
+            HINT = 'Write {"key": value, ...}; nothing was written.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_options(json) IS
+  'Inner: refuses options that are no object; null is fine';
+
 -- The members of options, in their order, none of them twice.
 CREATE FUNCTION workflow._options(options json, OUT key text, OUT value json) RETURNS SETOF record LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  twice text := (SELECT min(o.key) FROM (SELECT k.key FROM json_object_keys(coalesce(options, '{}')) AS k (key)
-                                         GROUP BY k.key HAVING count(*) > 1) AS o);
+  twice text;
 BEGIN
+  PERFORM workflow._require_options(options);
+  SELECT min(o.key) INTO twice
+  FROM (SELECT k.key FROM json_object_keys(coalesce(options, '{}')) AS k (key) GROUP BY k.key HAVING count(*) > 1) AS o;
   IF twice IS NOT NULL THEN
     RAISE EXCEPTION 'options say "%" twice', twice
       USING ERRCODE = 'WF006',
@@ -193,7 +210,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION workflow._options(json) IS
-  'Inner: the members of options, in their order; refuses one that is there twice';
+  'Inner: the members of options, in their order; refuses one that is there twice, and what is no object';
 
 CREATE FUNCTION workflow._first_document(name text, initial text, options json, from_version int) RETURNS json LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -383,6 +400,7 @@ DECLARE
   body json := coalesce(options, '{}');
 BEGIN
   PERFORM workflow._require_given(queue IS NOT NULL, 'queue');
+  PERFORM workflow._require_options(options);
   IF owner IS NOT NULL THEN
     body := workflow._json_put(body, '{owner}', to_json(owner));
   END IF;

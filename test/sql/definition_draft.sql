@@ -135,6 +135,11 @@ SELECT workflow.set_options('whole', '{"retry": {}}');
 SELECT workflow.set_options('whole', '{"workflow": "part"}');
 SELECT workflow.set_options('whole', NULL);
 SELECT workflow.set_options('hole', '{}');
+-- options that are no object are no options, wherever they are given
+SELECT workflow.set_options('whole', '[]');
+SELECT workflow.set_options('whole', 'null');
+SELECT workflow.new('listed', 'A', '[{"owner": "x"}]');
+SELECT workflow.add_queue('whole', 'listed', 'y', '1 hour', '{z}', '7');
 SELECT document FROM workflow.drafts WHERE workflow = 'whole';
 
 -- what would be found, and how it looks, before it is published; a function is looked for where publish() would
