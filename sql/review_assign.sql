@@ -51,9 +51,18 @@ $$;
 COMMENT ON FUNCTION workflow._assign_review(text, workflow.review, text, text) IS
   'Inner: assigns an open review, or gives it back to its queue';
 
-CREATE FUNCTION workflow._release_review(caller text, id bigint) RETURNS void LANGUAGE sql
+-- What nobody has is not given back, nor counted as that.
+CREATE FUNCTION workflow._release_review(caller text, id bigint) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT workflow._assign_review(caller, (workflow._lock_review(id)).open_review, NULL, 'release review') $$;
+AS $$
+DECLARE
+  review workflow.review := (workflow._lock_review(id)).open_review;
+BEGIN
+  IF review.assignee IS NOT NULL THEN
+    PERFORM workflow._assign_review(caller, review, NULL, 'release review');
+  END IF;
+END
+$$;
 COMMENT ON FUNCTION workflow._release_review(text, bigint) IS 'Inner: workflow.release_review()';
 
 CREATE FUNCTION workflow.release_review(id bigint) RETURNS void

@@ -83,6 +83,8 @@ SET ROLE regress_ann;
 SELECT problems, given_back FROM workflow.review_inbox WHERE key = 'c';
 SELECT workflow.claim_review('desk') AS c \gset
 SELECT workflow.release_review(:c);
+-- what nobody has is given back by nobody
+SELECT workflow.release_review(:c);
 SELECT problems, given_back FROM workflow.review_inbox WHERE key = 'c';
 RESET ROLE;
 DROP OWNED BY regress_ann;
