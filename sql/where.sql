@@ -87,7 +87,7 @@ BEGIN
   SELECT format('%s of %s taken back; %s: %s, key %s%s%s', count(*) FILTER (WHERE r.state = 'succeeded'), count(*),
                 revert.state, concat_ws(' ', revert.method, revert.path, 'to ' || target), revert.key, ' (' || revert.reason || ')',
                 CASE WHEN revert.state = 'held' THEN format('; %s is asked', owner)
-                     WHEN job.status = 'dead' THEN format('; dead letter: job %s in queue %s', job.job_id, queue.queue) END)
+                     WHEN job.status = 'dead' THEN format('; dead letter: job %s in queue %s, %s is asked', job.job_id, queue.queue, owner) END)
     INTO detail
   FROM workflow._reverts_of(item) AS r WHERE r.state <> 'cancelled';
 END
@@ -310,7 +310,11 @@ AS $$
 BEGIN
   RETURN CASE
     WHEN review.review_id IS NOT NULL THEN format('somebody decides: SELECT workflow.decide(%s, ...)', review.review_id)
+    WHEN job.status = 'dead' AND job.item_id IS NULL THEN format('SELECT workflow.replay_job(%s, ''why''); runs it again', job.job_id)
     WHEN job.status = 'dead' THEN format('SELECT workflow.replay(%s, ''why''); runs it again', item.item_id)
+    WHEN effect.kind = 'revert' AND effect.state IN ('failed', 'dead') THEN
+      format('SELECT workflow.revert(%s, ''why''%s); runs it again', effect.reverts,
+             (SELECT ', members => ' || quote_literal(array_agg(m.name)::text) FROM jsonb_array_elements_text(effect.spec -> 'members') AS m (name)))
     WHEN job.kind = 'exception' THEN format('SELECT workflow.replay(%s, ''why''); or workflow.send() of an event', item.item_id)
     WHEN waiting_on = 'blocked' AND effect.status IS NOT NULL THEN
       format('it goes on by itself when the secret changes; SELECT workflow.resolve(%s, ''not_applied'', ''topped up''); lets it go on', effect.effect_id)
@@ -326,8 +330,9 @@ BEGIN
     WHEN job.kind = 'sql' THEN 'a worker runs it'
     WHEN job.job_id IS NOT NULL THEN 'a worker sends it' END
     || CASE WHEN job.status = 'ready' AND greatest(job.attempt, effect.attempts) > 0
-            THEN format(', attempt %s of %s', greatest(job.attempt, effect.attempts) + 1,
-                        greatest(max_attempts, greatest(job.attempt, effect.attempts) + 1)) ELSE '' END;
+            THEN format(', attempt %s', greatest(job.attempt, effect.attempts) + 1)
+                 || CASE WHEN max_attempts IS NOT NULL
+                         THEN format(' of %s', greatest(max_attempts, greatest(job.attempt, effect.attempts) + 1)) ELSE '' END ELSE '' END;
 END
 $$;
 COMMENT ON FUNCTION workflow._next_step(text, workflow.item, workflow.job, workflow.effect, workflow.review, int) IS
@@ -546,6 +551,9 @@ BEGIN
            ELSE (SELECT own.retry FROM workflow.queue AS own WHERE own.queue = (s.j).queue) END);
   END IF;
   what_next := workflow._what_next(waiting_on, s.i, s.j, s.e, s.r, s.t, s.q, allowed_events, max_attempts);
+  IF waiting_on = 'event' AND back.detail IS NOT NULL THEN
+    what_next := concat_ws('; ', workflow._next_step(back.waiting_on, s.i, back.job, back.revert, s.r, NULL), what_next);
+  END IF;
   waiting_detail := workflow._waiting_besides(caller, waiting_on, waiting_detail, s.i, s.e, s.endpoint_owner, back.detail,
     CASE WHEN (s.j).kind = 'sql' THEN workflow._strangers(s.holders) ELSE s.holders END);
   SELECT * INTO pause FROM workflow._pause_words(s.i, s.flow);

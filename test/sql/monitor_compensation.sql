@@ -20,7 +20,7 @@ CREATE FUNCTION settle(what text, state text, reason text DEFAULT NULL) RETURNS 
   WHERE key = what;
   SELECT workflow._effect_settled(effect_id, 'tester') FROM workflow.effect WHERE key = what;
 $$;
-CREATE VIEW stands AS SELECT w.state, w.outcome, w.waiting_on, w.waiting_detail, w.queue, w.owner, w.last_error, w.sla_due_at IS NOT NULL AS has_sla
+CREATE VIEW stands AS SELECT w.state, w.outcome, w.waiting_on, w.waiting_detail, w.queue, w.owner, w.last_error, w.sla_due_at IS NOT NULL AS has_sla, w.what_next
   FROM workflow.where_is('trip:7') AS w;
 SELECT state FROM workflow.submit('trip', '{"id": 7}');
 SELECT settle('7:flight', 'succeeded'), settle('7:hotel', 'succeeded');
@@ -41,6 +41,20 @@ SELECT settle('revert:7:flight', 'blocked', 'role "me" has no USAGE');
 TABLE stands;
 SELECT settle('revert:7:flight', 'failed', 'HTTP 400: refused');
 TABLE stands;
+-- what is said to be next can be done, also where its dead letter is gone
+SELECT what_next AS advice FROM stands \gset
+SELECT split_part(:'advice', ';', 1) AS advice \gset
+BEGIN;
+:advice;
+TABLE stands;
+ROLLBACK;
+BEGIN;
+SELECT workflow.cancel_job(job_id, 'not this way') FROM workflow.dead_letters;
+SELECT what_next AS advice FROM stands \gset
+SELECT split_part(:'advice', ';', 1) AS advice \gset
+:advice;
+TABLE stands;
+ROLLBACK;
 SELECT settle('revert:7:flight', 'succeeded');
 TABLE stands;
 
