@@ -63,7 +63,11 @@ BEGIN
       USING ERRCODE = 'WF012',
             DETAIL = coalesce((SELECT 'Drafts that there are: ' || string_agg(d.workflow, ', ' ORDER BY d.workflow) || '.'
                                FROM workflow.draft AS d), 'There is no draft at all.'),
-            HINT = workflow._nearest('draft', name) || format('SELECT workflow.new(%L, ''FIRST_STATE'') begins one.', name);
+            HINT = workflow._nearest('draft', name)
+              || format(CASE WHEN EXISTS (SELECT FROM workflow.definition AS d WHERE d.workflow = name)
+                             THEN 'SELECT workflow.new(%1$L, from_version => %2$s) begins one with what the workflow is.'
+                             ELSE 'SELECT workflow.new(%1$L, ''FIRST_STATE'') begins one.' END,
+                        name, (SELECT max(d.version) FROM workflow.definition AS d WHERE d.workflow = name));
   END IF;
   RETURN found_draft;
 END

@@ -152,6 +152,8 @@ BEGIN
             DETAIL = why,
             HINT = CASE WHEN is_other AND workflow._acts_for(caller, assignee)
                         THEN format('SELECT votes, approvals FROM workflow.review_inbox WHERE id = %s;', review.review_id)
+                        WHEN assignee IS NULL
+                        THEN format('Somebody else has to: SELECT queue, owner FROM workflow.review_inbox WHERE id = %s; says whom to ask.', review.review_id)
                         ELSE format('SELECT workflow.release_review(%s) gives it back to its queue.', review.review_id) END;
   END IF;
 END

@@ -119,6 +119,8 @@ SELECT workflow.new('lent', 'A', '{"key": ["$.id"]}');
 SELECT workflow.add_state('lent', 'A', '{"on": {"end": "B"}}'), workflow.add_state('lent', 'B', '{"final": "done"}');
 RESET ROLE;
 SELECT * FROM workflow.publish('lent');
+-- of a workflow that there is, a draft begins with what it is
+SELECT workflow.add_state('lent', 'C', '{"final": "done"}');
 SELECT definer FROM workflow.definition WHERE workflow = 'lent';
 
 -- what a draft says of the workflow as a whole, changed in its place

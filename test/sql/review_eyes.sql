@@ -29,8 +29,8 @@ SET ROLE review_eyes_ann;
 SELECT workflow.patch('loans:1', '{"terms": {"sum": 100000}}', 'a typo');
 SELECT id AS patched, proposed, may_decide, why_not FROM workflow.review_inbox WHERE key = '1' \gset
 \echo :may_decide :why_not
-\set VERBOSITY terse
 SELECT workflow.decide(:patched, 'approve');
+\set VERBOSITY terse
 SELECT workflow.delegate(:patched, 'review_eyes_bob');
 SELECT workflow.claim_review('desk') AS claimed \gset
 SELECT :claimed = :patched AS claimed, workflow.release_review(:claimed);
