@@ -157,6 +157,7 @@ $$;
 COMMENT ON FUNCTION workflow._timeline_work(bigint) IS
   'Inner: attempts, effects and model answers of an item';
 
+-- A review that replaces one keeps the time of that, which its SLA counts from: it is there since that was closed.
 CREATE FUNCTION workflow._timeline_reviews(item bigint)
 RETURNS TABLE (at timestamptz, seq int, rank int, what text, detail text, actor text, reason text, data jsonb)
 LANGUAGE plpgsql STABLE
@@ -165,9 +166,12 @@ AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
-    SELECT r.opened_at, r.seq, 2, 'review opened',
-           format('review %s in queue %s', r.review_id, r.queue), NULL, NULL, r.shown
-    FROM workflow.review AS r WHERE r.item_id = item
+    SELECT coalesce(old.closed_at, r.opened_at), r.seq, 2, 'review opened',
+           format('review %s in queue %s', r.review_id, r.queue) || coalesce(', in place of review ' || old.review_id, ''),
+           NULL, NULL, r.shown
+    FROM workflow.review AS r
+      LEFT JOIN workflow.review AS old ON old.replaced_by = r.review_id AND old.item_id = item
+    WHERE r.item_id = item
     UNION ALL
     SELECT r.claimed_at, r.seq, 2, 'review claimed', format('review %s', r.review_id), r.assignee, NULL, NULL
     FROM workflow.review AS r WHERE r.item_id = item AND r.claimed_at IS NOT NULL

@@ -48,5 +48,11 @@ SELECT seq, state FROM workflow.decide(3, 'approve', patch => '{"sum": 90}');
 RESET ROLE;
 SELECT workflow.patch('loans:2', '{"terms": {"months": 6}}', 'as was said');
 SELECT id, proposed, votes FROM workflow.review_inbox;
+
+-- the other question comes after the patch that has led to it
+RESET pg_workflow.clock;
+SELECT state FROM workflow.submit('loans', '{"id": 3, "who": "z", "terms": {"sum": 100}}');
+SELECT workflow.patch('loans:3', '{"terms": {"sum": 200}}', 'a typo');
+SELECT what, regexp_replace(detail, '\d+', 'N', 'g') AS detail, reason FROM workflow.timeline('loans:3');
 DROP OWNED BY repair_review_ann, repair_review_bob;
 DROP ROLE repair_review_ann, repair_review_bob;
