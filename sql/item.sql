@@ -716,8 +716,10 @@ CREATE FUNCTION workflow._replay_job(caller text, job_id bigint, reason text) RE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  is_replayed boolean := workflow._replay_alone(caller, job_id, reason);
+  is_replayed boolean;
 BEGIN
+  PERFORM workflow._require_given(job_id IS NOT NULL, 'job_id');
+  is_replayed := workflow._replay_alone(caller, job_id, reason);
   IF is_replayed IS NULL THEN
     RAISE EXCEPTION 'job % does not exist', job_id
       USING ERRCODE = 'WF012',

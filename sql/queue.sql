@@ -462,6 +462,7 @@ DECLARE
                      WHERE c NOT LIKE 'rate\_%' OR c = 'rate_limit');
   unknown text;
 BEGIN
+  PERFORM workflow._require_given(name IS NOT NULL, 'name');
   PERFORM workflow._require_given(options IS NOT NULL, 'options');
   PERFORM workflow._require_queue(name);
   IF jsonb_typeof(options) = 'object' THEN
@@ -472,7 +473,9 @@ BEGIN
                               ELSE format('a queue has no option "%s"', unknown) END
       USING ERRCODE = 'invalid_parameter_value',
             DETAIL = format('The options are: %s.', array_to_string(known, ', ')),
-            HINT = format('SELECT workflow.alter_queue(%L, ''{"max_running": 5, "lease": null}''); is an example.', name);
+            HINT = (SELECT coalesce(initcap(left(d.hint, 1)) || substr(d.hint, 2) || ' ', '')
+                    FROM workflow._did_you_mean(coalesce(unknown, ''), known) AS d (hint))
+              || format('SELECT workflow.alter_queue(%L, ''{"max_running": 5, "lease": null}''); is an example.', name);
   END IF;
   SELECT * INTO present FROM workflow.queue AS q WHERE q.queue = name;
   wanted := workflow._queue_with(present, options);

@@ -432,10 +432,11 @@ DECLARE
   batch workflow.redrive;
   ncancelled int;
 BEGIN
+  PERFORM workflow._require_given(redrive_id IS NOT NULL, 'redrive_id');
   PERFORM workflow._require_reason(reason);
   SELECT r.* INTO batch FROM workflow.redrive AS r WHERE r.redrive_id = _cancel_redrive.redrive_id FOR UPDATE;
   IF NOT FOUND THEN
-    RAISE EXCEPTION 'redrive % does not exist', coalesce(redrive_id::text, 'null')
+    RAISE EXCEPTION 'redrive % does not exist', redrive_id
       USING ERRCODE = 'WF012',
             DETAIL = 'workflow.redrive() returns the id of a batch unless it is a dry run.',
             HINT = 'SELECT * FROM workflow.redrives shows the batches.';

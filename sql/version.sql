@@ -220,11 +220,13 @@ AS $$
 DECLARE
   document json;
 BEGIN
+  PERFORM workflow._require_given(name IS NOT NULL, 'workflow');
   IF version IS NOT NULL THEN
     RETURN (SELECT d.document FROM workflow._definition(name, version) AS d);
   END IF;
   SELECT d.document INTO document FROM workflow.draft AS d WHERE d.workflow = name;
   IF document IS NULL THEN
+    PERFORM workflow._definition(name, NULL);    -- raises WF012 when there is no such workflow at all
     RAISE EXCEPTION 'there is no draft of workflow "%"', name
       USING ERRCODE = 'WF012',
             DETAIL = 'Without a version, the draft is meant.',

@@ -74,6 +74,8 @@ SELECT kind, place, what, before, after FROM workflow.diff('s', 1, 2);
 SELECT place, live_items, meaning FROM workflow.diff('s', 1, 2);
 SELECT * FROM workflow.diff('w', 1, 1);
 SELECT * FROM workflow.diff('w', 1);
+SELECT * FROM workflow.diff(NULL);
+SELECT * FROM workflow.diff('ww');
 SELECT * FROM workflow.diff('w', 1, 7);
 -- how many live is not found by a look at all items, however many there are
 CREATE FUNCTION reads_items(query text) RETURNS boolean LANGUAGE plpgsql AS $$

@@ -70,6 +70,7 @@ SELECT item_id AS working FROM workflow.submit('w', '{"id": 3}') \gset
 SELECT FROM workflow.send(:working, 'work');
 SELECT job_id AS of_item FROM workflow.job WHERE item_id = :working \gset
 SELECT raised(format($$SELECT workflow.replay_job(%s, 'why')$$, :of_item));
+SELECT raised($$SELECT workflow.replay_job(NULL, 'why')$$);
 SELECT raised(format($$SELECT workflow.cancel_job(%s, 'why')$$, :of_item));
 SELECT FROM workflow.create_queue('alone', owner => 'me', sla => '1 hour', escalate_to => ARRAY['boss']);
 SELECT FROM workflow.enqueue('alone', '{}');

@@ -22,6 +22,8 @@ SELECT actor, action, subject, reason, detail FROM workflow.journal ORDER BY jou
 -- what is wrong is refused
 SELECT workflow.alter_queue('none', '{}');
 SELECT workflow.alter_queue('mail', NULL);
+SELECT workflow.alter_queue(NULL, '{}');
+SELECT workflow.alter_queue('mail', '{"warm": "1 minute"}');
 SELECT workflow.alter_queue('mail', '[]');
 SELECT workflow.alter_queue('mail', '{"maxlength": 3}');
 SELECT workflow.alter_queue('mail', '{"queue_no": 3}');

@@ -109,6 +109,7 @@ SELECT workflow.cancel_redrive(:batch, NULL);
 SELECT workflow.cancel_redrive(:batch, 'the host is down again');
 SELECT status, matched, done, skipped, skipped_why, ended_by = current_user AS by_me, end_reason FROM workflow.redrives WHERE redrive_id = :batch;
 SELECT workflow.cancel_redrive(999, 'no such');
+SELECT workflow.cancel_redrive(NULL, 'none');
 \set VERBOSITY terse
 SELECT workflow.cancel_redrive(:batch, 'twice');
 \set VERBOSITY default
