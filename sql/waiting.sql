@@ -217,6 +217,9 @@ BEGIN
       coalesce(CASE WHEN review.claimed_at IS NULL THEN ', delegated to ' ELSE ', claimed by ' END || assignee
                  || coalesce(' at ' || review.claimed_at, ''),
                ' waits to be decided')),
+    (SELECT string_agg(format('%s of %s say "%s"', v.votes, workflow._approvals(review.spec, v.decision), v.decision), ', ' ORDER BY v.decision)
+     FROM (SELECT w.decision, count(*) AS votes FROM workflow.review_vote AS w
+           WHERE review.spec ? 'approvals' AND w.review_id = review.review_id GROUP BY w.decision) AS v),
     format('opened at %s, due at %s', review.opened_at, review.due_at),
     'its clock stands since ' || stands_since || CASE WHEN review.paused_at IS NOT NULL THEN coalesce(': ' || review.pause_reason, '') ELSE '' END,
     CASE WHEN review.step > 0 THEN format('escalated to %s (step %s of %s)',
@@ -226,7 +229,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION workflow._review_words(workflow.review, workflow.queue) IS
-  'Inner: since when a review is open, who has claimed it or is asked, and who may not decide';
+  'Inner: since when a review is open, how many have decided, who has claimed it or is asked, and who may not decide';
 
 -- --------------------------------------------------------------------- all of it
 

@@ -31,6 +31,9 @@ SET ROLE regress_bob;
 SELECT workflow.claim_review('desk');
 SELECT * FROM workflow.decide(1, 'approve', 'known', expected_seq => 1);
 SELECT id, assignee, votes, approvals, may_decide, why_not FROM workflow.review_inbox WHERE id = 1;
+-- and where it is says how many are still needed
+SELECT waiting_detail FROM workflow.where_is('loans:1');
+SELECT waiting_detail FROM workflow.where_is('loans:2');
 -- one person, one vote, whatever it would be now
 SELECT workflow.decide(1, 'approve');
 SELECT workflow.decide(1, 'reject', 'too_risky');
