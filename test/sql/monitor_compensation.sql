@@ -67,3 +67,22 @@ SELECT settle('8:flight', 'succeeded');
 SELECT workflow.revert((SELECT effect_id FROM workflow.effects WHERE key = '8:flight'), 'wrong day') IS NOT NULL AS reverted;
 SELECT key, verdict, regexp_replace(regexp_replace(why, 'at .* \d{4} \w+', 'at TIME'), 'effect \d+', 'effect N') AS why
 FROM workflow.if_run_again('trip:8') WHERE kind = 'http';
+
+-- single members that could not be taken back are named
+SELECT version FROM workflow.define(jsonb_set(replace(workflow.document('trip')::text, '"trip"', '"part"')::jsonb, '{states,FLIGHT,http}',
+  '{"endpoint": "crm", "queue": "out", "method": "PATCH", "path": "/seats", "key": ["$.id", "seat"], "body": {"row": 1, "a,b": 2},
+    "before": {"method": "GET", "path": "/seats"}, "revert": {"method": "PATCH", "path": "/seats", "body": "$.before.body"}}')::json);
+SELECT state FROM workflow.submit('part', '{"id": 9}');
+UPDATE workflow.effect SET previous = '{"status": 200, "body": {"row": 3, "a,b": 4}}' WHERE key = '9:seat';
+SELECT settle('9:seat', 'succeeded'), settle('9:hotel', 'succeeded');
+SELECT state FROM workflow.send('part:9', 'over');
+SELECT workflow.revert(effect_id, 'wrong', members => '{"a,b"}') AS revert FROM workflow.effects WHERE key = '9:seat' \gset
+UPDATE workflow.effect SET attempts = 1 WHERE effect_id = :revert;
+SELECT what_next FROM workflow.where_is('part:9');
+SELECT settle(key, 'failed', 'HTTP 400: refused') FROM workflow.effects WHERE effect_id = :revert;
+SELECT workflow.cancel_job(job_id, 'not this way') FROM workflow.dead_letters;
+SELECT regexp_replace(what_next, 'revert\(\d+', 'revert(N') AS what_next, split_part(what_next, ';', 1) AS advice FROM workflow.where_is('part:9') \gset
+\echo :what_next
+SELECT count(*) AS reverts FROM (:advice) AS again;
+SELECT key, state FROM workflow.effects WHERE effect_id = :revert;
+SELECT waiting_on FROM workflow.where_is('part:9');
