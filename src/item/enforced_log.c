@@ -72,7 +72,8 @@ typedef struct Statement
 	struct Statement *outer;
 	uint64		number;
 	SubTransactionId subtransaction;
-	Oid			table;			/* the only one that it writes, or invalid */
+	Oid			table;			/* the only one that it writes, by updates
+								 * alone, or invalid */
 	MemoryContext memory;		/* NULL until it is needed */
 	int			n;
 	Entry	   *entries;
@@ -276,8 +277,8 @@ wf_enforced_statement(void)
 }
 
 /*
- * Whether the AFTER triggers that fire are those of a statement that writes that
- * table and no other one, and all within one subtransaction.
+ * Whether the AFTER triggers that fire are those of a statement that updates that
+ * table and does nothing else, and all within one subtransaction.
  */
 bool
 wf_enforced_statement_is_of(Oid table)
@@ -324,10 +325,14 @@ finish_query(void *query)
 		standard_ExecutorFinish(query);
 }
 
+/*
+ * The only table that a statement writes, and that by updates alone: what it
+ * inserts or deletes has triggers of its own.
+ */
 static Oid
 only_table(const PlannedStmt *planned)
 {
-	if (list_length(planned->resultRelations) != 1)
+	if (planned->commandType != CMD_UPDATE || list_length(planned->resultRelations) != 1)
 		return InvalidOid;
 
 	return rt_fetch(linitial_int(planned->resultRelations), planned->rtable)->relid;

@@ -214,7 +214,7 @@ wf_item_log_flush(void)
 /*
  * Whether code of others may run between a row of an UPDATE of items and the
  * end of that statement, or that end goes by unnoticed: that of a trigger of the
- * table, of a foreign key, or of another table that the same statement writes.
+ * table, of a foreign key, or of whatever else the same statement writes.
  */
 static bool
 is_watched(const TriggerData *judge)

@@ -58,6 +58,22 @@ FROM workflow.item AS i JOIN copy AS c USING (item_id) ORDER BY i.item_id;
 SELECT v.problem, count(*) FROM workflow.item AS i, workflow.verify(i.item_id) AS v WHERE NOT v.ok GROUP BY v.problem;
 DROP TABLE copy;
 
+-- statements that insert items, too, whose trigger survives an error
+CREATE TRIGGER survive AFTER INSERT ON workflow.item FOR EACH ROW EXECUTE FUNCTION survive();
+INSERT INTO workflow.item AS o (workflow, version, key, state, since, received_at, seq, submitted_by, route, input, data)
+SELECT i.workflow, i.version, k.key, i.state, i.since, i.received_at, 1, i.submitted_by, i.route, i.input, i.data
+FROM workflow.item AS i, unnest(ARRAY['3', '101']) AS k (key) WHERE i.key = '4' ORDER BY length(k.key)
+ON CONFLICT (workflow, key) DO UPDATE SET state = 'A';
+MERGE INTO workflow.item AS o
+USING (SELECT i.*, k.key AS other FROM workflow.item AS i, unnest(ARRAY['4', '102']) AS k (key) WHERE i.key = '4' ORDER BY length(k.key) OFFSET 0) AS i
+ON o.workflow = i.workflow AND o.key = i.other
+WHEN MATCHED THEN UPDATE SET state = 'A'
+WHEN NOT MATCHED THEN INSERT (workflow, version, key, state, since, received_at, seq, submitted_by, route, input, data)
+VALUES (i.workflow, i.version, i.other, i.state, i.since, i.received_at, 1, i.submitted_by, i.route, i.input, i.data);
+SELECT i.key, i.seq, i.state, (SELECT max(t.seq) FROM workflow.transition AS t WHERE t.item_id = i.item_id) AS logged
+FROM workflow.item AS i WHERE i.key IN ('3', '4', '101', '102') ORDER BY length(i.key), i.key;
+DROP TRIGGER survive ON workflow.item;
+
 -- a publication that could not tell what has changed
 SET client_min_messages = error;    -- the server's wal_level is lower
 CREATE PUBLICATION half FOR TABLE workflow.item WHERE (state = 'A');
