@@ -9,9 +9,9 @@
  * its row: a fifth of a second later, when an asynchronous commit would have
  * reached the disk.  Who builds the lanes anew takes such claims over.
  *
- * A row is written at once where there is no maintenance worker, and for a job that
- * was there when the lanes were built: it may be the one that brought the
- * server down.
+ * A row is written at once, or before the commit, where there is no maintenance
+ * worker, and for a job that was there when the lanes were built: it may be the
+ * one that brought the server down.
  */
 #include "postgres.h"
 
@@ -100,8 +100,9 @@ waits(const WfLaneClaim *entry)
 }
 
 /*
- * The transaction, which has claimed the job of a slot, is about to commit other
- * things, too: the claim is on disk with them.
+ * The transaction, which has claimed the job of a slot, is about to commit, and
+ * nobody would write its claim later, or it commits other things, too: the claim is
+ * on disk with them.
  */
 void
 wf_later_write_own(WfSegmentUse *use, WfSlotNo slot)
@@ -113,6 +114,17 @@ wf_later_write_own(WfSegmentUse *use, WfSlotNo slot)
 }
 
 /* ------------------------------------------------------------------- writing */
+
+/*
+ * Whether the transaction that claimed is still under way; it tells when it has
+ * committed.  Looks without the lane's lock: the slot of an open claim stays where it
+ * is.  (0: the claim has ended just now.)
+ */
+static bool
+is_uncertain(const Later *later)
+{
+	return later->slot == 0 || wf_slot_at(later->slot)->state == WF_SLOT_TAKEN;
+}
 
 /*
  * Copies what has to be written now; *next: when the next one has to be.
@@ -135,7 +147,7 @@ collect(WfStore *store, Later *later, TimestampTz *next)
 
 			if (!waits(entry))
 				continue;
-			if (entry->claimed_at + LATER_US > now || count == WRITE_LIMIT)
+			if (count == WRITE_LIMIT || entry->claimed_at + LATER_US > now)
 			{
 				*next = Min(*next, entry->claimed_at + LATER_US);
 				continue;
@@ -143,7 +155,9 @@ collect(WfStore *store, Later *later, TimestampTz *next)
 			later[count].claim = page_no * WF_CLAIMS_IN_PAGE + i;
 			later[count].job_id = entry->later_job;
 			pg_read_barrier();
-			later[count++].slot = entry->later_slot;
+			later[count].slot = entry->later_slot;
+			if (!is_uncertain(&later[count]))
+				count++;
 		}
 	}
 	LWLockRelease(&store->claim_lock);

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/wake.h"
 #include "lane_internal.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -146,14 +147,15 @@ wf_lane_move_into_table(WfLaneEnd *ends, int count)
 }
 
 /*
- * A transaction that writes something has its claims on disk with that.
+ * A transaction that writes something has its claims on disk with that; so has
+ * one whose claims nobody would write any more.
  */
 static void
 before_commit(void)
 {
 	WfSegmentUse use = {0};
 
-	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()))
+	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()) && wf_wake_is_watched())
 		return;
 	for (int i = 0; i < n_marks; i++)
 	{
