@@ -77,8 +77,8 @@ set_state(WfStore *store, WfStoreState state)
 
 /*
  * Frees what a store holds that nobody will enter any more: that of a dropped
- * database, or of an installation that was dropped here.  Should the dropping
- * be rolled back, the store is built anew.
+ * database, or of an installation that was dropped here.  Who may have dropped it
+ * himself, and not for good, leaves that to others: no table tells all of its claims.
  */
 static void
 free_if_gone(WfPage *page)
@@ -86,7 +86,8 @@ free_if_gone(WfPage *page)
 	WfStore    *store = (WfStore *) page;
 	bool		is_free;
 
-	if (store->database == MyDatabaseId ? store->table == wanted_table :
+	if (store->database == MyDatabaseId ?
+		store->table == wanted_table || TransactionIdIsValid(GetTopTransactionIdIfAny()) :
 		SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(store->database)))
 		return;
 	wf_figure_root_wipe(store); /* who changes jobs has a lock on them */
@@ -285,9 +286,7 @@ wf_store_distrust(WfStore *store, int64 job_id)
 			 errhint("Try again: its place will be looked up.")));
 }
 
-/*
- * Called at the end of a transaction that is inside.
- */
+/* Called at the end of a transaction that is inside. */
 void
 wf_store_leave(WfStore *store)
 {

@@ -38,13 +38,22 @@ cmp_ok(sql($commits) - $before, '<', 100, 'which takes few transactions');
 $holder->query_safe('COMMIT');
 ok($node->poll_query_until('postgres', "SELECT ($rows) = 303"), 'all are written when they are certain');
 
+# The extension is not dropped, after all.
+my $claim = q{SELECT job_id FROM workflow.claim('mail', 'holder')};
+my $job = $holder->query_safe($claim);
+sql(q{BEGIN; DROP EXTENSION pg_workflow; CREATE EXTENSION pg_workflow;
+	SELECT workflow.create_queue('mail', 'ops', '1 hour', '{lead}'); SELECT workflow.enqueue('mail', '1'); ROLLBACK});
+is(sql("SELECT worker FROM workflow.jobs WHERE job_id = $job"), 'holder', 'a claim outlives an extension that was not dropped');
+isnt($other->query_safe($claim), $job, 'others are given other jobs');
+ok($node->poll_query_until('postgres', "SELECT ($rows) = 305"), 'their claims are written');
+
 # The worker leaves between a claim and its commit.
 is($holder->query_safe("BEGIN; $one"), '1', 'a claim that somebody would write');
 sql('ALTER SYSTEM SET pg_workflow.workers = off');
 sql('SELECT pg_reload_conf()');
 ok($node->poll_query_until('postgres', "SELECT ($maintenance) = 0"), 'workers are turned off');
 $holder->query_safe('COMMIT');
-is(sql($rows), '304', 'its row is there when it commits');
+is(sql($rows), '306', 'its row is there when it commits');
 
 $holder->quit;
 $other->quit;
