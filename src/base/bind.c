@@ -15,6 +15,22 @@
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
+static HeapTuple
+bind(const TriggerData *trigger, const char *name_column, const char *oid_column)
+{
+	HeapTuple	tuple = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+	trigger->tg_newtuple : trigger->tg_trigtuple;
+	TupleDesc	description = RelationGetDescr(trigger->tg_relation);
+	int			target = SPI_fnumber(description, oid_column);
+	bool		isnull;
+	Datum		name = heap_getattr(tuple, SPI_fnumber(description, name_column), description, &isnull);
+	Oid			role = isnull ? InvalidOid : get_role_oid(TextDatumGetCString(name), true);
+	Datum		value = ObjectIdGetDatum(role);
+	bool		is_gone = !OidIsValid(role);
+
+	return heap_modify_tuple_by_cols(tuple, description, 1, &target, &value, &is_gone);
+}
+
 PG_FUNCTION_INFO_V1(wf_bind_role);
 
 /*
@@ -25,17 +41,12 @@ Datum
 wf_bind_role(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	HeapTuple	tuple = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
-	trigger->tg_newtuple : trigger->tg_trigtuple;
-	TupleDesc	description = RelationGetDescr(trigger->tg_relation);
-	int			name_column = SPI_fnumber(description, trigger->tg_trigger->tgargs[0]);
-	int			oid_column = SPI_fnumber(description, trigger->tg_trigger->tgargs[1]);
-	bool		isnull;
-	Datum		name = heap_getattr(tuple, name_column, description, &isnull);
-	Oid			role = isnull ? InvalidOid : get_role_oid(TextDatumGetCString(name), true);
-	Datum		value = ObjectIdGetDatum(role);
-	bool		is_gone = !OidIsValid(role);
 
-	return PointerGetDatum(heap_modify_tuple_by_cols(tuple, description, 1, &oid_column,
-													 &value, &is_gone));
+	if (!CALLED_AS_TRIGGER(fcinfo) || trigger->tg_trigger->tgnargs != 2)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("the function is a trigger, and takes two columns")));
+
+	return PointerGetDatum(bind(trigger, trigger->tg_trigger->tgargs[0],
+								trigger->tg_trigger->tgargs[1]));
 }
