@@ -5,7 +5,8 @@
  * Who an item is, where it came from and what it was given stay as they are;
  * what follows from a move is set by moves, a pause by pause() and resume().
  * Data and priority of a living item may be changed: the journal keeps what
- * was there.  Labels are free.
+ * was there.  Labels are free.  What the server computes from other columns no hand
+ * changes.
  *
  * Values are compared byte by byte: 1 and 1.0 are equal, but make two keys.
  */
@@ -153,7 +154,7 @@ wf_item_judge_columns(const TriggerData *trigger, const WfItem *old, bool is_mov
 		Form_pg_attribute column = TupleDescAttr(desc, i);
 		Rule		rule = rule_of(i);
 
-		if (rule == FREE || column->attisdropped ||
+		if (rule == FREE || column->attisdropped || column->attgenerated != '\0' ||
 			!is_changed(column, trigger->tg_trigslot, trigger->tg_newslot))
 			continue;
 		if (!may_change(rule, old, is_move))

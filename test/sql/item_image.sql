@@ -100,6 +100,16 @@ ALTER TABLE workflow.item ADD COLUMN note text DEFAULT 'none';
 UPDATE workflow.item SET state = 'A' WHERE item_id = 12;
 UPDATE workflow.item SET state = 'AN' WHERE item_id = 12;
 
+-- and one that the server computes from the state
+ALTER TABLE workflow.item ADD COLUMN visit text GENERATED ALWAYS AS (state || ' ' || seq::text) STORED;
+BEGIN;
+UPDATE workflow.item SET state = 'SEVENTY' WHERE item_id = 12;
+SELECT visit = state || ' ' || seq AS computed FROM workflow.item WHERE item_id = 12;
+SELECT left(state, 8) AS state, seq FROM workflow.send(12::bigint, 'next');
+SELECT visit = state || ' ' || seq AS computed FROM workflow.item WHERE item_id = 12;
+ROLLBACK;
+ALTER TABLE workflow.item DROP COLUMN visit;
+
 -- the actor is who the role is called at that moment
 CREATE ROLE image_one SUPERUSER;
 SET ROLE image_one;
