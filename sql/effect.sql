@@ -1131,13 +1131,14 @@ $$;
 COMMENT ON FUNCTION workflow._to_compensate(bigint) IS
   'Inner: the effects of an item that a compensation has to take back, in its order';
 
--- Also where there never was anything to take back.
+-- Also where there never was anything to take back.  What a revert that went wrong has not taken back is left, unless
+-- another one has: of the whole, after a part of it.
 CREATE FUNCTION workflow._is_compensated(item bigint) RETURNS boolean LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RETURN NOT EXISTS (SELECT FROM workflow.effect AS r
-                     WHERE r.item_id = item AND r.kind = 'revert' AND r.state NOT IN ('succeeded', 'cancelled'))
+                     WHERE r.item_id = item AND r.kind = 'revert' AND r.state NOT IN ('succeeded', 'failed', 'dead', 'cancelled'))
      AND NOT EXISTS (SELECT FROM workflow._in_doubt(item))
      AND NOT EXISTS (SELECT FROM workflow._to_compensate(item));
 END

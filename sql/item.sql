@@ -46,7 +46,7 @@ COMMENT ON TRIGGER workflow_placed_again ON workflow.timer IS 'Who looks for tim
 ALTER TABLE workflow.timer ENABLE ALWAYS TRIGGER "~workflow_placed";
 ALTER TABLE workflow.timer ENABLE ALWAYS TRIGGER workflow_placed_again;
 
--- A revert that has succeeded may be the last one, and a call that was not applied after all the last doubt.  The item is
+-- A revert that has ended may be the last one, and a call that was not applied after all the last doubt.  The item is
 -- not asked for here: the timer belongs to no visit, and to this effect alone, so that nobody waits for who records
 -- another one (src/item/compensated.c).
 CREATE FUNCTION workflow._tell_compensated() RETURNS trigger LANGUAGE plpgsql
@@ -57,7 +57,7 @@ BEGIN
   SELECT i.item_id, -(NEW.effect_id & 2147483647)::int, 'compensated', least(workflow._now(), clock_timestamp()), 'compensated'
   FROM workflow.item AS i WHERE i.item_id = NEW.item_id AND i.outcome IS NULL
     AND EXISTS (SELECT FROM workflow._graph_transitions(i.workflow, i.version) AS t WHERE t.event = 'compensated')
-  ON CONFLICT ON CONSTRAINT timer_pkey DO NOTHING;
+  ON CONFLICT ON CONSTRAINT timer_pkey DO UPDATE SET event = excluded.event;    -- waits for who fires it
   IF FOUND THEN
     PERFORM workflow._wake('maintenance');
   END IF;
@@ -69,8 +69,8 @@ COMMENT ON FUNCTION workflow._tell_compensated() IS
 
 CREATE TRIGGER tell_compensated AFTER UPDATE OF state ON workflow.effect FOR EACH ROW
   WHEN (new.item_id IS NOT NULL AND new.state <> old.state
-        AND CASE new.kind WHEN 'revert' THEN new.state = 'succeeded'
-                 ELSE new.state IN ('failed', 'dead', 'cancelled') AND new.spec ? 'revert' END)
+        AND CASE WHEN new.state IN ('failed', 'dead', 'cancelled') THEN new.kind = 'revert' OR new.spec ? 'revert'
+                 ELSE new.state = 'succeeded' AND new.kind = 'revert' END)
   EXECUTE FUNCTION workflow._tell_compensated();
 COMMENT ON TRIGGER tell_compensated ON workflow.effect IS 'An item that waits for a compensation goes on when it has ended';
 

@@ -156,6 +156,24 @@ CALL workflow.run();
 TABLE steps;
 ROLLBACK;
 
+-- a part that could not be taken back alone was taken back with the whole
+SELECT version FROM workflow.define('{"workflow": "part", "owner": "me", "key": ["$.id"], "initial": "SET",
+  "retry": {"default": {"owner": "me", "max_attempts": 1}}, "queues": {"out": {"owner": "me", "sla": "1 hour", "escalate_to": ["you"]}},
+  "states": {"SET": {"http": {"endpoint": "crm", "queue": "out", "method": "PATCH", "path": "/a", "body": {"x": 1, "y": 1}, "key": ["$.id", "set"],
+                              "revert": {"method": "PATCH", "path": "/a", "body": {"x": 0, "y": 0}}}, "on": {"ok": "BACK"}},
+             "BACK": {"on": {"compensated": "DONE"}}, "DONE": {"final": "done"}}, "any": {"on": {"error": "DONE"}}}');
+BEGIN;
+SELECT workflow.mock('crm', '[{"body": {}}, {"status": 400}, {"body": {}}]');
+SELECT state FROM workflow.submit('part', '{"id": "p"}');
+CALL workflow.run();
+SELECT workflow.revert((SELECT effect_id FROM workflow.effects WHERE key = 'p:set'), 'x was right', members => '{x}') > 0 AS reverts;
+CALL workflow.run();
+SELECT cardinality(workflow.compensate('part:p', 'all of it')) AS reverts;
+CALL workflow.run();
+SELECT key, state FROM workflow.effects ORDER BY key;
+TABLE steps;
+ROLLBACK;
+
 -- the check: a name that is nearly it, and a workflow in which nothing can be taken back
 SELECT severity, code, path, hint FROM workflow._document_faults(replace(workflow.document('trip', 1)::text, '"compensated"', '"compensate"')::json, 'postgres', '{}')
   AS f (severity, code, state, path, problem, hint, consequence) WHERE severity <> 'notice';
