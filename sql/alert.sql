@@ -397,6 +397,7 @@ BEGIN
               HINT = format('GRANT USAGE ON FOREIGN SERVER %I TO %I;', endpoint, caller);
     END IF;
   END IF;
+  PERFORM workflow._ensure_cluster();    -- before there is an effect
   INSERT INTO workflow.alert_route AS r (owner, endpoint, path, created_by, created_at)
   VALUES (owner, endpoint, path, caller, workflow._now())
   ON CONFLICT ON CONSTRAINT alert_route_pkey DO UPDATE

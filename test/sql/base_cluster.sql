@@ -5,6 +5,13 @@ CREATE EXTENSION pg_workflow;
 SET client_min_messages = error;
 \set SHOW_CONTEXT never
 CREATE SERVER crm FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://crm.example.com', dedup 'key');
+
+-- a database that may come to send an alert has a name before that: nobody could give it one later
+BEGIN;
+SELECT workflow.alert_to('*', 'crm', '/alerts');
+SELECT how FROM workflow.cluster;
+ROLLBACK;
+
 SELECT workflow.define('{"workflow": "order", "owner": "shop", "initial": "OPEN", "key": ["$.id"],
   "states": {"OPEN": {"on": {"paid": "PAID"}}, "PAID": {"final": "paid"}}}');
 SELECT workflow.call('crm', 'POST', '/orders', '{"id": 1}', key => 'order:1') > 0 AS is_called;
