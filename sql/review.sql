@@ -84,9 +84,10 @@ CREATE FUNCTION workflow._close_reviews(item bigint, seq int) RETURNS void LANGU
 SET search_path = pg_catalog, pg_temp
 AS $$
   UPDATE workflow.review AS r
-  SET closed_at = workflow._now(),
-      paused_for = r.paused_for + coalesce(workflow._now() - workflow._review_stands_since(r), '0')
-  WHERE r.item_id = item AND r.seq = _close_reviews.seq AND r.closed_at IS NULL
+  SET closed_at = workflow._now(), due_at = workflow._time_after(r.due_at, p.stood), paused_for = r.paused_for + p.stood
+  FROM workflow.review AS before,
+       LATERAL (SELECT coalesce(workflow._now() - workflow._review_stands_since(before), '0')) AS p (stood)
+  WHERE before.review_id = r.review_id AND r.item_id = item AND r.seq = _close_reviews.seq AND r.closed_at IS NULL
 $$;
 COMMENT ON FUNCTION workflow._close_reviews(bigint, int) IS
   'Inner: the item has left the review state';

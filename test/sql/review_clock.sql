@@ -130,6 +130,14 @@ SELECT at('01:10', 'SELECT d.state FROM workflow.review_inbox, workflow.decide(i
 SELECT status, paused_for, lead_time, handling_time, due_at::time FROM workflow.reviews;
 ROLLBACK;
 
+-- what was decided while it stood was not late by that time
+BEGIN;
+SELECT begun();
+SELECT at('01:00', 'SELECT workflow.pause_queue(''desk'')');
+SELECT at('06:00', 'SELECT d.state FROM workflow.review_inbox, workflow.decide(id, ''yes'') AS d');
+SELECT status, was_overdue, paused_for, lead_time, due_at::time FROM workflow.reviews;
+ROLLBACK;
+
 -- one that is opened or left in a pause
 BEGIN;
 SELECT at('00:00', 'SELECT workflow.pause_queue(''desk'')');
