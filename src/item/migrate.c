@@ -176,7 +176,11 @@ carry_over(const WfItem *old, const WfItem *new, const WfActiveMove *active)
 	values[3] = CStringGetTextDatum(new->state);
 	wf_plan_execute(&timer_plan, values, NULL);
 	if (!active->migration->is_timed)
+	{
 		change_deadline(new, active->from, active->to);
+		if (active->to->awaits_compensation)
+			wf_item_await_compensation(new);
+	}
 	wf_item_end_sla(old, active->from);
 	wf_item_begin_sla(new, active->to, new->since);
 	if (!wf_item_state_has_job(active->from))

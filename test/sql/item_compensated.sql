@@ -174,6 +174,20 @@ SELECT key, state FROM workflow.effects ORDER BY key;
 TABLE steps;
 ROLLBACK;
 
+-- who waited in another way, and is migrated to a version that has the event, does not wait for ever
+SELECT version FROM workflow.define(replace(workflow.document('trip', 1)::text, '"compensated": "OFF", ', '')::json);
+SELECT workflow.activate('trip', 3);
+BEGIN;
+CALL begin_trip();
+CALL workflow.run();
+SELECT cardinality(workflow.compensate('trip:7', 'no time')) AS reverts;
+CALL workflow.run();
+SELECT state FROM workflow.send('trip:7', 'call_off');
+SELECT state, target, verdict, items FROM workflow.migrate('trip', 3, 1, dry_run => false);
+CALL workflow.run();
+TABLE steps;
+ROLLBACK;
+
 -- the check: a name that is nearly it, and a workflow in which nothing can be taken back
 SELECT severity, code, path, hint FROM workflow._document_faults(replace(workflow.document('trip', 1)::text, '"compensated"', '"compensate"')::json, 'postgres', '{}')
   AS f (severity, code, state, path, problem, hint, consequence) WHERE severity <> 'notice';
