@@ -22,8 +22,6 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* Tells these locks from the advisory locks of users, groups, turns and folds. */
-
 static WfPlan record_plan = {
 	.name = "record answer of model",
 	.expected = SPI_OK_SELECT,

@@ -39,8 +39,6 @@
 /* To count all jobs is worth it where so many of one queue had to be. */
 #define LONG_LOOK 1000
 
-/* Tells these locks from the advisory locks of users and from those of groups. */
-
 /* What made room without a word (a hand, an item that left) is seen so soon. */
 #define LOOK_EVERY_US USECS_PER_SEC
 

@@ -28,8 +28,6 @@
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
-/* Tells the locks of groups from the advisory locks of users (1 and 2). */
-
 static WfPlan judge_plan = {
 	.name = "claim_judge_groups",
 	.expected = SPI_OK_SELECT,
