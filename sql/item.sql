@@ -47,17 +47,17 @@ ALTER TABLE workflow.timer ENABLE ALWAYS TRIGGER "~workflow_placed";
 ALTER TABLE workflow.timer ENABLE ALWAYS TRIGGER workflow_placed_again;
 
 -- A revert that has ended may be the last one, and a call that was not applied after all the last doubt.  The item is
--- not asked for here: the timer belongs to no visit, and to this effect alone, so that nobody waits for who records
--- another one (src/item/compensated.c).
+-- not asked for here: the timer belongs to no visit, and to this transaction alone, so that nobody waits for who records
+-- another one, and no news is taken for older ones that are just being looked at (src/item/compensated.c).
 CREATE FUNCTION workflow._tell_compensated() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   INSERT INTO workflow.timer (item_id, seq, kind, due_at, event)
-  SELECT i.item_id, -(NEW.effect_id & 2147483647)::int, 'compensated', least(workflow._now(), clock_timestamp()), 'compensated'
+  SELECT i.item_id, -(pg_current_xact_id()::text::bigint & 2147483647)::int, 'compensated', least(workflow._now(), clock_timestamp()), 'compensated'
   FROM workflow.item AS i WHERE i.item_id = NEW.item_id AND i.outcome IS NULL
     AND EXISTS (SELECT FROM workflow._graph_transitions(i.workflow, i.version) AS t WHERE t.event = 'compensated')
-  ON CONFLICT ON CONSTRAINT timer_pkey DO UPDATE SET event = excluded.event;    -- waits for who fires it
+  ON CONFLICT ON CONSTRAINT timer_pkey DO NOTHING;
   IF FOUND THEN
     PERFORM workflow._wake('maintenance');
   END IF;

@@ -7,7 +7,8 @@
  * (trigger tell_compensated); so does who enters a state that handles the event.
  * When a timer fires, under the lock of the item, the ledger is asked.  Either
  * what has happened is committed by then, or its own timer comes later: no end
- * is missed, and one that is seen twice finds the item gone on.
+ * is missed; and the event takes away what else has told of the same end, and a
+ * visit that is left its own timer, so that it comes once.
  */
 #include "postgres.h"
 
@@ -42,6 +43,28 @@ is_compensated(const WfItem *item)
 }
 
 /*
+ * All that others have told of the end by now is told with this event.
+ */
+static void
+drop_news(const WfItem *item)
+{
+	static WfPlan plan = {
+		.name = "drop news of compensation",
+		.expected = SPI_OK_DELETE,
+		.passes = "timer",
+		.nargs = 1,
+		.argtypes = {INT8OID},
+		.sql = "DELETE FROM workflow.timer AS t USING ("
+		"  SELECT o.seq FROM workflow.timer AS o WHERE o.item_id = $1 AND o.seq <= 0 AND o.kind = 'compensated' "
+		"  FOR UPDATE SKIP LOCKED) AS told "
+		"WHERE t.item_id = $1 AND t.seq = told.seq AND t.kind = 'compensated'",
+	};
+	Datum		value = Int64GetDatum(item->item_id);
+
+	wf_plan_execute(&plan, &value, NULL);
+}
+
+/*
  * A timer of a locked item has fired: it may be that all is taken back.
  */
 void
@@ -52,6 +75,7 @@ wf_item_end_compensation(const WfItem *item, const char *actor)
 
 	if (wf_state_transition(state, WF_EVENT_COMPENSATED) == NULL || !is_compensated(item))
 		return;
+	drop_news(item);
 	move.event = WF_EVENT_COMPENSATED;
 	move.kind = "engine";
 	move.actor = actor;

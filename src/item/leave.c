@@ -46,7 +46,7 @@ has_effect(const WfState *state)
 static bool
 may_have_timers(const WfItem *item, const WfState *state)
 {
-	return state->timeout_us > 0 || state->kind == WF_ACTIVITY_WAIT ||
+	return state->timeout_us > 0 || state->awaits_compensation || state->kind == WF_ACTIVITY_WAIT ||
 		state->kind == WF_ACTIVITY_REVIEW || state->kind == WF_ACTIVITY_SPAWN ||
 		(item->is_unmoved &&
 		 (item->seq != WF_FIRST_SEQ || !wf_item_job_carries_start(state)));

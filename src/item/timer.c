@@ -197,7 +197,10 @@ hold_guards(const WfItem *item)
 	return true;
 }
 
-static void
+/*
+ * Returns false when it is not there any more.
+ */
+static bool
 delete_timer(const DueTimer *timer)
 {
 	static WfPlan plan = {
@@ -213,7 +216,8 @@ delete_timer(const DueTimer *timer)
 	values[0] = Int64GetDatum(timer->item_id);
 	values[1] = Int32GetDatum(timer->seq);
 	values[2] = CStringGetTextDatum(timer->kind);
-	wf_plan_execute(&plan, values, NULL);
+
+	return wf_plan_execute(&plan, values, NULL) > 0;
 }
 
 /*
@@ -287,7 +291,8 @@ fire_locked(const WfItem *item, const DueTimer *timer)
 {
 	bool		is_close = strcmp(timer->kind, WF_TIMER_CLOSE) == 0;
 	bool		is_compensated = strcmp(timer->kind, WF_TIMER_COMPENSATED) == 0;
-	bool		is_over = item->seq != timer->seq && !is_close && !is_compensated;
+	bool		is_of_visit = !is_close && !(is_compensated && timer->seq <= 0);
+	bool		is_over = is_of_visit && item->seq != timer->seq;
 
 	if (!is_over && strcmp(timer->kind, "timeout") == 0 && must_wait(item, timer))
 		return;
@@ -296,8 +301,7 @@ fire_locked(const WfItem *item, const DueTimer *timer)
 		change_due(timer, wf_now() + RETRY_DELAY_US);
 		return;
 	}
-	delete_timer(timer);
-	if (is_over)
+	if (!delete_timer(timer) || is_over)
 		return;
 
 	if (strcmp(timer->kind, "start") == 0)

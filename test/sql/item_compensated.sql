@@ -174,16 +174,38 @@ SELECT key, state FROM workflow.effects ORDER BY key;
 TABLE steps;
 ROLLBACK;
 
+-- it comes once: not again to where it has led, be it that it was sent, or that several have told of the end
+SELECT version FROM workflow.define(replace(replace(workflow.document('trip', 2)::text, '"compensated": "OFF"', '"compensated": "ASIDE"'), '"Waits', '"It waits')::json);
+SELECT workflow.activate('trip', 3);
+BEGIN;
+SELECT FROM workflow.submit('trip', '{"id": 7}');
+SELECT state FROM workflow.send('trip:7', 'call_off');
+SELECT state FROM workflow.send('trip:7', 'compensated');
+CALL workflow.run();
+TABLE steps;
+SELECT count(*) AS timers FROM workflow.timer;
+ROLLBACK;
+BEGIN;
+CALL begin_trip();
+CALL workflow.run();
+SELECT cardinality(workflow.compensate('trip:7', 'no time')) AS reverts;
+SELECT state FROM workflow.send('trip:7', 'call_off');
+UPDATE workflow.effect SET state = 'succeeded', finished_at = now() WHERE kind = 'revert';
+CALL workflow.run();
+TABLE steps;
+SELECT count(*) AS timers FROM workflow.timer;
+ROLLBACK;
+
 -- who waited in another way, and is migrated to a version that has the event, does not wait for ever
 SELECT version FROM workflow.define(replace(workflow.document('trip', 1)::text, '"compensated": "OFF", ', '')::json);
-SELECT workflow.activate('trip', 3);
+SELECT workflow.activate('trip', 4);
 BEGIN;
 CALL begin_trip();
 CALL workflow.run();
 SELECT cardinality(workflow.compensate('trip:7', 'no time')) AS reverts;
 CALL workflow.run();
 SELECT state FROM workflow.send('trip:7', 'call_off');
-SELECT state, target, verdict, items FROM workflow.migrate('trip', 3, 1, dry_run => false);
+SELECT state, target, verdict, items FROM workflow.migrate('trip', 4, 1, dry_run => false);
 CALL workflow.run();
 TABLE steps;
 ROLLBACK;
