@@ -54,10 +54,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   INSERT INTO workflow.timer (item_id, seq, kind, due_at, event)
-  SELECT i.item_id, -(pg_current_xact_id()::text::bigint & 2147483647)::int, 'compensated', least(workflow._now(), clock_timestamp()), 'compensated'
+  SELECT i.item_id, -(pg_current_xact_id()::text::bigint & 2147483647)::int, 'compensated', least(workflow._now(), clock_timestamp()),
+         CASE NEW.kind WHEN 'revert' THEN 'compensated' ELSE 'settled' END
   FROM workflow.item AS i WHERE i.item_id = NEW.item_id AND i.outcome IS NULL
     AND EXISTS (SELECT FROM workflow._graph_transitions(i.workflow, i.version) AS t WHERE t.event = 'compensated')
-  ON CONFLICT ON CONSTRAINT timer_pkey DO NOTHING;
+  ON CONFLICT ON CONSTRAINT timer_pkey DO UPDATE SET event = least(timer.event, excluded.event);    -- of this transaction: both, if there were both
   IF FOUND THEN
     PERFORM workflow._wake('maintenance');
   END IF;

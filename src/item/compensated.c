@@ -65,15 +65,18 @@ drop_news(const WfItem *item)
 }
 
 /*
- * A timer of a locked item has fired: it may be that all is taken back.
+ * A timer of a locked item has fired: it may be that all is taken back.  Where the
+ * state does not wait for that by itself, a revert has to have ended: that a step
+ * has failed takes nothing back.
  */
 void
-wf_item_end_compensation(const WfItem *item, const char *actor)
+wf_item_end_compensation(const WfItem *item, bool is_of_revert, const char *actor)
 {
 	const WfState *state = wf_item_state(wf_graph(item->workflow, item->version), item->state);
 	WfMove		move = {0};
 
-	if (wf_state_transition(state, WF_EVENT_COMPENSATED) == NULL || !is_compensated(item))
+	if (wf_state_transition(state, WF_EVENT_COMPENSATED) == NULL ||
+		!(is_of_revert || state->awaits_compensation) || !is_compensated(item))
 		return;
 	drop_news(item);
 	move.event = WF_EVENT_COMPENSATED;

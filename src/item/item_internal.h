@@ -266,7 +266,7 @@ extern void wf_item_revive_timeout(const WfItem *item);
 /* compensated.c */
 #define WF_TIMER_COMPENSATED "compensated"	/* whether all is taken back */
 extern void wf_item_await_compensation(const WfItem *item);
-extern void wf_item_end_compensation(const WfItem *item, const char *actor);
+extern void wf_item_end_compensation(const WfItem *item, bool is_of_revert, const char *actor);
 
 /* timer_pause.c */
 extern bool wf_item_drop_lost_timer(int64 item_id);

@@ -311,7 +311,7 @@ fire_locked(const WfItem *item, const DueTimer *timer)
 	else if (is_close)
 		wf_item_close_children(timer->item_id, timer->seq);
 	else if (is_compensated)
-		wf_item_end_compensation(item, timer->actor);
+		wf_item_end_compensation(item, strcmp(timer->event, WF_EVENT_COMPENSATED) == 0, timer->actor);
 	else if (strcmp(timer->kind, WF_TIMER_SPAWN) == 0)
 		wf_item_go_on_spawning(item, timer->actor);
 	else

@@ -174,6 +174,21 @@ SELECT key, state FROM workflow.effects ORDER BY key;
 TABLE steps;
 ROLLBACK;
 
+-- nor to one whose step failed, or was never sent: nothing of it was taken back
+BEGIN;
+SELECT workflow.mock('crm', '[{"method": "POST", "status": 400}]');
+CALL begin_trip();
+CALL workflow.run();
+SELECT state FROM workflow.where_is('trip:7');
+SELECT key, state FROM workflow.effects ORDER BY key;
+ROLLBACK;
+BEGIN;
+CALL begin_trip();
+SELECT state FROM workflow.send('trip:7', 'leave');
+CALL workflow.run();
+SELECT state FROM workflow.where_is('trip:7');
+ROLLBACK;
+
 -- it comes once: not again to where it has led, be it that it was sent, or that several have told of the end
 SELECT version FROM workflow.define(replace(replace(workflow.document('trip', 2)::text, '"compensated": "OFF"', '"compensated": "ASIDE"'), '"Waits', '"It waits')::json);
 SELECT workflow.activate('trip', 3);
