@@ -225,6 +225,25 @@ CALL workflow.run();
 TABLE steps;
 ROLLBACK;
 
+-- the end is told of once, too, where all of its news are found together
+SELECT workflow.activate('trip', 3);
+CREATE FUNCTION settle(what text) RETURNS void LANGUAGE sql AS $$
+  UPDATE workflow.effect SET state = 'succeeded', finished_at = now(), response = '{"status": 200}' WHERE key = what;
+  SELECT workflow._effect_settled(effect_id, 'tester') FROM workflow.effect WHERE key = what;
+$$;
+SELECT FROM workflow.submit('trip', '{"id": 8}');
+SELECT FROM workflow.send('trip:8', 'go');
+SELECT settle('8:flight');
+SELECT settle('8:hotel');
+SELECT cardinality(workflow.compensate('trip:8', 'no time')) AS reverts;
+SELECT state FROM workflow.send('trip:8', 'call_off');
+SELECT settle('revert:8:hotel');
+SELECT settle('revert:8:flight');
+SELECT count(*) AS timers FROM workflow.timer;
+CALL workflow.run('1 minute');
+SELECT count(*) AS timers FROM workflow.timer;
+TABLE steps;
+
 -- the check: a name that is nearly it, and a workflow in which nothing can be taken back
 SELECT severity, code, path, hint FROM workflow._document_faults(replace(workflow.document('trip', 1)::text, '"compensated"', '"compensate"')::json, 'postgres', '{}')
   AS f (severity, code, state, path, problem, hint, consequence) WHERE severity <> 'notice';
