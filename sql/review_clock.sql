@@ -118,19 +118,18 @@ CREATE FUNCTION workflow._count_pauses(most int, OUT counted int, OUT are_left b
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  ids bigint[] := ARRAY(SELECT u.review_id FROM workflow.uncounted_pause AS u ORDER BY u.review_id LIMIT most);
+  ids bigint[];
   part record;
 BEGIN
   counted := 0;
-  are_left := cardinality(ids) > 0;
+  are_left := EXISTS (SELECT FROM workflow.uncounted_pause);
   IF NOT are_left THEN
     RETURN;
   END IF;
-  ids := ARRAY(SELECT r.review_id
-               FROM (SELECT i.item_id FROM workflow.item AS i
-                     WHERE i.item_id IN (SELECT r.item_id FROM workflow.review AS r WHERE r.review_id = ANY (ids))
-                     ORDER BY i.item_id FOR UPDATE SKIP LOCKED) AS held
-               JOIN workflow.review AS r USING (item_id) WHERE r.review_id = ANY (ids));
+  ids := ARRAY(SELECT held.review_id
+               FROM (SELECT u.review_id FROM workflow.uncounted_pause AS u
+                     JOIN workflow.review AS r ON r.review_id = u.review_id JOIN workflow.item AS i ON i.item_id = r.item_id
+                     ORDER BY u.review_id LIMIT most FOR UPDATE OF i SKIP LOCKED) AS held);
   PERFORM FROM workflow.uncounted_pause AS u WHERE u.review_id = ANY (ids) ORDER BY u.review_id FOR UPDATE;
   FOR part IN
     SELECT u.began_at, array_agg(u.review_id) AS ids FROM workflow.uncounted_pause AS u WHERE u.review_id = ANY (ids) GROUP BY u.began_at
