@@ -330,6 +330,14 @@ SELECT state, data -> 'answer' AS answer FROM workflow.item;
 SELECT attempt, input_tokens, output FROM workflow.model_outputs ORDER BY model_output_id;
 ROLLBACK;
 
+-- of the answers to a question that states with other schemas were given, the newest that fits is used again: it has been paid for
+BEGIN;
+INSERT INTO workflow.model_output (effect_id, output, created_at, fingerprint, reading, reusable)
+SELECT 0, a.output, now(), 'question', '', true FROM (VALUES ('{"n": 1}'::jsonb), ('{"n": 2}'), ('"none"')) AS a (output);
+SELECT s.schema, (workflow._reusable_output(jsonb_build_object('schema', s.schema), 'question', now())).output
+FROM (VALUES ('{"type": "object"}'::jsonb), ('{"type": "string"}'), ('{"type": "array"}')) AS s (schema);
+ROLLBACK;
+
 -- whatever else is answered is read without an error
 SELECT a.answer, m.is_whole, f.text, f.input_tokens
 FROM (VALUES ('5'::jsonb), ('"x"'), ('[1]'), ('null'), ('{"usage": "lots", "content": 5, "choices": {}, "output": [7], "status": 1}'),
