@@ -296,7 +296,7 @@ fire_locked(const WfItem *item, const DueTimer *timer)
 
 	if (!is_over && strcmp(timer->kind, "timeout") == 0 && must_wait(item, timer))
 		return;
-	if (!wf_item_may_touch_children(item, timer->seq, timer->kind))
+	if (!wf_item_may_touch_children(item, is_compensated ? item->seq : timer->seq, timer->kind))
 	{
 		change_due(timer, wf_now() + RETRY_DELAY_US);
 		return;
