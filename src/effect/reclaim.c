@@ -30,6 +30,18 @@ static WfPlan lost_effects_plan = {
 	"AND e.effect_id <> ALL ($3) LIMIT $2::int8 FOR UPDATE OF e SKIP LOCKED",
 };
 
+/* As wf_job_policy() says of the job of an effect. */
+static WfPlan policy_plan = {
+	.name = "policy of lost effect",
+	.expected = SPI_OK_SELECT,
+	.by_index = true,
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.sql = "SELECT coalesce(workflow._state_retry(i.workflow, i.version, j.state), q.retry) "
+	"FROM workflow.job AS j JOIN workflow.queue AS q ON q.queue = j.queue "
+	"LEFT JOIN workflow.item AS i ON i.item_id = j.item_id WHERE j.effect_id = $1",
+};
+
 static WfPlan blocked_causes_plan = {
 	.name = "blocked causes",
 	.expected = SPI_OK_SELECT,
@@ -93,6 +105,20 @@ effect_ids(void)
 /* Effects that refused to be settled, or to go on. */
 static WfAside refused = {0};
 
+static Jsonb *
+policy_of(int64 effect_id)
+{
+	Datum		value = Int64GetDatum(effect_id);
+	Datum		policy;
+	bool		isnull;
+
+	if (wf_plan_execute(&policy_plan, &value, NULL) == 0)
+		return NULL;
+	policy = wf_result_datum(0, 1, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbPCopy(policy);
+}
+
 static void
 settle_lost(int64 effect_id)
 {
@@ -109,7 +135,7 @@ settle_lost(int64 effect_id)
 		news.finding = WF_FINDING_INCONCLUSIVE;
 		wf_lookup_judge(news.finding, effect, endpoint, &news.verdict);
 	}
-	news.policy = wf_jsonb_get_jsonb(effect->spec, "retry");
+	news.policy = policy_of(effect_id);
 
 	(void) wf_effect_settle(effect, endpoint, &news);
 }

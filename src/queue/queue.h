@@ -266,6 +266,9 @@ typedef struct WfAttempt
 
 extern void wf_queue_record_attempt(const WfAttempt *attempt);
 
+/* The policy object of a job: that of its state, else of its queue; NULL: the default one. */
+extern Jsonb *wf_job_policy(const WfJob *job);
+
 /* Called when the library is loaded. */
 extern void wf_queue_init(void);
 

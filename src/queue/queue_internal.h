@@ -343,7 +343,6 @@ extern void wf_claim_bind_session(void);
 extern bool wf_job_give_back(const WfJob *job, const char *why);
 
 /* hooks.c */
-extern Jsonb *wf_job_policy(const WfJob *job);
 extern bool wf_job_is_paused(int64 item_id);
 extern bool wf_job_tell_spent(const WfJob *job, const char *error_class,
 							  const char *message);

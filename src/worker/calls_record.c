@@ -81,6 +81,21 @@ choose(WfCalls *calls, WfCall **chosen)
 	return n;
 }
 
+/*
+ * Many calls without an item are of one queue: it is asked once for them.
+ */
+static Jsonb *
+policy_of(const WfJob *job, const WfJob **asked, Jsonb **answer)
+{
+	if (job->item_id != 0)
+		return wf_job_policy(job);
+	if (*asked == NULL || strcmp((*asked)->queue, job->queue) != 0)
+		*answer = wf_job_policy(job);
+	*asked = job;
+
+	return *answer;
+}
+
 static void
 record_batch(void *argument)
 {
@@ -89,6 +104,8 @@ record_batch(void *argument)
 	int			n = choose(calls, chosen);
 	WfRecording *recordings = palloc0(sizeof(WfRecording) * n);
 	WfExchange *exchanges = palloc(sizeof(WfExchange) * n);
+	const WfJob *asked = NULL;
+	Jsonb	   *answer = NULL;
 
 	wf_require_flushed_commit();
 	wf_tell_limit_waits();
@@ -104,7 +121,7 @@ record_batch(void *argument)
 		recordings[i].effect_id = call->effect_id;
 		recordings[i].token = call->token;
 		recordings[i].exchange = &exchanges[i];
-		recordings[i].policy = call->is_bare ? NULL : wf_item_job_policy(&call->job);
+		recordings[i].policy = call->is_bare ? NULL : policy_of(&call->job, &asked, &answer);
 	}
 	wf_effect_record_many(recordings, n);
 	for (int i = 0; i < n; i++)

@@ -118,7 +118,7 @@ record(void *argument)
 	recording.effect_id = call->job.effect_id;
 	recording.token = call->wire->token;
 	recording.exchange = &exchange;
-	recording.policy = wf_item_job_policy(&call->job);
+	recording.policy = wf_job_policy(&call->job);
 	wf_effect_record_many(&recording, 1);
 	call->disposition = recording.disposition;
 }

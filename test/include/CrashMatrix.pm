@@ -135,8 +135,8 @@ sub define
 		  PERFORM workflow.call(e, CASE WHEN e LIKE 'upsert%' THEN 'PUT' ELSE 'POST' END, '/do/' || k, key => k)
 		  FROM unnest('{@{[join ',', sort keys %endpoint]}}'::text[]) AS e, generate_series(1, $calls) AS n,
 		       LATERAL (SELECT round || e || '-c' || n) AS key (k);
-		  UPDATE workflow.effect SET spec = jsonb_set(spec, '{retry}', '$retry') WHERE key LIKE round || '%' AND item_id IS NULL;
 		END \$\$;
+		SELECT workflow.create_queue('calls', 'tester', '1 hour', '{boss}', retry => '$retry');
 		SELECT workflow.stop_workers();};
 	$self->{node}->safe_psql('postgres', 'CREATE DATABASE pattern');
 	$self->{node}->safe_psql('pattern', $sql);
