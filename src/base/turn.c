@@ -8,12 +8,24 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 
-bool
-wf_try_turn(WfTurn turn, uint32 of, uint32 part)
+static bool
+take(WfTurn turn, uint32 of, uint32 part, bool waits)
 {
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, of, part, turn);
 
-	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+	return LockAcquire(&tag, ExclusiveLock, false, !waits) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+bool
+wf_try_turn(WfTurn turn, uint32 of, uint32 part)
+{
+	return take(turn, of, part, false);
+}
+
+void
+wf_await_turn(WfTurn turn, uint32 of, uint32 part)
+{
+	(void) take(turn, of, part, true);
 }

@@ -23,4 +23,9 @@ typedef enum WfTurn
  */
 extern bool wf_try_turn(WfTurn turn, uint32 of, uint32 part);
 
+/*
+ * The same, when whoever has it is through.
+ */
+extern void wf_await_turn(WfTurn turn, uint32 of, uint32 part);
+
 #endif

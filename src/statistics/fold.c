@@ -13,13 +13,8 @@
 #include "base/turn.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "statistics/statistics.h"
-#include "storage/lock.h"
 #include "utils/timestamp.h"
-
-/* Tells this lock from the advisory locks of users, of groups and of queues. */
-#define TURN_LOCK_CLASS WF_TURN_FOLD
 
 /* Old rows of the history are looked for so often. */
 #define FORGET_US (10 * USECS_PER_MINUTE)
@@ -94,19 +89,6 @@ wf_statistics_next_fold(void)
 	return next_fold;
 }
 
-/*
- * One at a time, until the transaction ends.
- */
-static bool
-take_turn(bool waits)
-{
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, TURN_LOCK_CLASS);
-
-	return LockAcquire(&tag, ExclusiveLock, false, !waits) != LOCKACQUIRE_NOT_AVAIL;
-}
-
 PG_FUNCTION_INFO_V1(wf_sql_take_fold_turn);
 
 /*
@@ -115,7 +97,7 @@ PG_FUNCTION_INFO_V1(wf_sql_take_fold_turn);
 Datum
 wf_sql_take_fold_turn(PG_FUNCTION_ARGS)
 {
-	(void) take_turn(true);
+	wf_await_turn(WF_TURN_FOLD, 0, 0);
 
 	PG_RETURN_VOID();
 }
@@ -130,7 +112,7 @@ wf_statistics_fold(void)
 	/* a snapshot from before somebody else's fold would not do */
 	if (IsolationUsesXactSnapshot())
 		return false;
-	if (!take_turn(false))
+	if (!wf_try_turn(WF_TURN_FOLD, 0, 0))
 	{
 		next_fold = now + WF_FOLD_US;
 		return false;
