@@ -34,5 +34,5 @@ SELECT array_agg(workflow.enqueue('work', to_jsonb(n))) IS NOT NULL FROM generat
 CREATE TABLE back AS SELECT * FROM workflow.claim('work', 'w', 2);
 SELECT payload, workflow.release(job_id, token) FROM back WHERE payload = '2';
 SELECT payload, workflow.fail(job_id, token, 'timeout') FROM back WHERE payload = '1';
-SELECT pg_sleep(0.01);
+DO $$ BEGIN WHILE EXISTS (SELECT FROM workflow.job WHERE run_at > clock_timestamp()) LOOP PERFORM pg_sleep(0.001); END LOOP; END $$;
 SELECT string_agg(payload::text, ' ') FROM workflow.claim('work', 'w', 4);
