@@ -24,7 +24,7 @@ BEGIN
     SELECT string_agg(CASE WHEN h.pid = 0 THEN 'a prepared transaction, see pg_prepared_xacts'
              ELSE format('pid %s (%s)%s', h.pid, concat_ws(', ',
                     CASE WHEN a.backend_type <> 'client backend' THEN a.backend_type ELSE pg_get_userbyid(a.usesysid) END,
-                    nullif(a.application_name, ''),
+                    nullif(nullif(a.application_name, ''), a.backend_type),    -- a worker's name is its type
                     CASE WHEN sees_all OR pg_has_role(caller, a.usesysid, 'USAGE')
                          THEN concat(a.state || ' ', 'since ' || a.xact_start, ': ' || nullif(left(regexp_replace(a.query, '\s+', ' ', 'g'), 80), '')) END),
                     ', which waits for pid ' || nullif(array_to_string(pg_blocking_pids(h.pid), ', '), '')) END, '; ' ORDER BY h.pid)
