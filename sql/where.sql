@@ -316,6 +316,8 @@ BEGIN
       format('SELECT workflow.revert(%s, ''why''%s); runs it again', effect.reverts,
              (SELECT ', members => ' || quote_literal(array_agg(m.name)::text) FROM jsonb_array_elements_text(effect.spec -> 'members') AS m (name)))
     WHEN job.kind = 'exception' THEN format('SELECT workflow.replay(%s, ''why''); or workflow.send() of an event', item.item_id)
+    WHEN waiting_on = 'exception' AND job.job_id IS NULL
+      THEN format('SELECT workflow.replay(%s, ''why''); starts again those that failed', item.item_id)
     WHEN waiting_on = 'blocked' AND effect.status IS NOT NULL THEN
       format('it goes on by itself when the secret changes; SELECT workflow.resolve(%s, ''not_applied'', ''topped up''); lets it go on', effect.effect_id)
     WHEN waiting_on = 'blocked' THEN 'it goes on by itself when that has changed'
