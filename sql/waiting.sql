@@ -245,6 +245,17 @@ $$;
 COMMENT ON FUNCTION workflow._state_max_attempts(text, int, text, jsonb) IS
   'Inner: max_attempts of a state''s retry policy';
 
+-- Of a call each send is one attempt; what its receiver puts off (429) is none.
+CREATE FUNCTION workflow._charged(job workflow.job, effect workflow.effect) RETURNS int LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN greatest(job.attempt, effect.charged + (effect.state = 'sending')::int);
+END
+$$;
+COMMENT ON FUNCTION workflow._charged(workflow.job, workflow.effect) IS
+  'Inner: attempts that count against the retry policy, with the one that runs';
+
 -- What a job waits for that is to run later: a retry, or a start that was set.
 CREATE FUNCTION workflow._waiting_for_time(
   item workflow.item, job workflow.job, queue workflow.queue, effect workflow.effect, OUT waiting_on text, OUT detail text)
@@ -260,9 +271,9 @@ BEGIN
     RETURN;
   END IF;
   waiting_on := CASE WHEN 'rate_limited' IN (job.error_class, effect.error_class) THEN 'rate_limit' ELSE 'retry' END;
-  detail := format('attempt %s of %s of job %s runs at %s%s', greatest(job.attempt, effect.attempts, 0) + 1,
+  detail := format('attempt %s of %s of job %s runs at %s%s', coalesce(workflow._charged(job, effect), 0) + 1,
                    greatest(workflow._state_max_attempts(item.workflow, item.version, item.state, queue.retry),
-                            greatest(job.attempt, effect.attempts, 0) + 1),
+                            coalesce(workflow._charged(job, effect), 0) + 1),
                    job.job_id, job.run_at, ', after ' || error);
 END
 $$;
