@@ -218,8 +218,9 @@ BEGIN
                  || coalesce(' at ' || review.claimed_at, ''),
                ' waits to be decided')),
     (SELECT string_agg(format('%s of %s say "%s"', v.votes, workflow._approvals(review.spec, v.decision), v.decision), ', ' ORDER BY v.decision)
-     FROM (SELECT w.decision, count(*) AS votes FROM workflow.review_vote AS w
-           WHERE review.spec ? 'approvals' AND w.review_id = review.review_id GROUP BY w.decision) AS v),
+     FROM (SELECT d.decision, count(w.voter) AS votes FROM jsonb_array_elements_text(review.spec -> 'decisions') AS d (decision)
+           LEFT JOIN workflow.review_vote AS w ON w.review_id = review.review_id AND w.decision = d.decision
+           WHERE review.spec ? 'approvals' AND workflow._approvals(review.spec, d.decision) > 1 GROUP BY d.decision) AS v),
     format('opened at %s, due at %s', review.opened_at, review.due_at),
     'its clock stands since ' || stands_since || CASE WHEN review.paused_at IS NOT NULL THEN coalesce(': ' || review.pause_reason, '') ELSE '' END,
     CASE WHEN review.step > 0 THEN format('escalated to %s (step %s of %s)',
