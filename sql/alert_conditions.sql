@@ -85,7 +85,7 @@ BEGIN
                 CASE k.kind WHEN 'sla_breach' THEN 'the SLA ended at ' ELSE 'the SLA ends at ' END || a.breach_at)
          || coalesce('; the queue was paused by ' || a.paused_by, ''),
          CASE WHEN a.paused_by IS NOT NULL THEN format('SELECT workflow.resume_queue(%L, ''why'');', a.queue)
-              ELSE format('SELECT * FROM workflow.queue_stats WHERE queue = %L; then start more of those who claim from it.', a.queue) END
+              ELSE format('SELECT * FROM workflow.queue_stats WHERE queue = %L;  -- then start more of those who claim from it', a.queue) END
   FROM workflow._queue_ages() AS a,
        LATERAL (SELECT CASE WHEN a.breach_at <= (SELECT workflow._now()) THEN 'sla_breach' ELSE 'sla_warning' END) AS k (kind)
   WHERE a.warn_at <= (SELECT workflow._now());
@@ -130,8 +130,8 @@ BEGIN
          CASE k.kind WHEN 'dead_letters_growing'
               THEN format('%s in the last 15 minutes', workflow._counted(a.lately, 'dead letter', 100))
               ELSE format('the oldest dead letter, job %s, waits since %s; its SLA ended at %s', a.example, a.oldest_at, a.due_at) END,
-         format('SELECT error_class, count(*), min(error_message) FROM workflow.dead_letters WHERE queue = %L GROUP BY error_class; '
-                'then replay or give up each.', a.queue)
+         format('SELECT error_class, count(*), min(error_message) FROM workflow.dead_letters WHERE queue = %L GROUP BY error_class;'
+                '  -- then replay or give up each', a.queue)
   FROM ages AS a,
        LATERAL (VALUES ('dead_letters_unattended', a.due_at <= (SELECT workflow._now())), ('dead_letters_growing', a.lately >= 10)) AS k (kind, holds)
   WHERE k.holds;
@@ -175,7 +175,7 @@ BEGIN
   SELECT 'failing', f.subject, workflow._severity_of('failing'), min(f.owner),
          format('%s failed %s times or more; job %s%s: %s', workflow._counted(count(*), 'activity', 10), min(f.alert_after), min(f.job_id),
                 ' of item ' || (array_agg(f.item_id ORDER BY f.job_id))[1], (array_agg(f.error ORDER BY f.job_id))[1]),
-         format('SELECT * FROM workflow.attempts WHERE job_id = %s; it is tried again, up to max_attempts.', min(f.job_id))
+         format('SELECT * FROM workflow.attempts WHERE job_id = %s;  -- it is tried again, up to max_attempts', min(f.job_id))
   FROM workflow._failing_jobs() AS f
   WHERE f.alert_after > 0 AND f.failures >= f.alert_after
   GROUP BY f.subject;
@@ -322,7 +322,7 @@ BEGIN
   RETURN QUERY
   SELECT 'worker_missing', 'queue:' || q.queue, workflow._severity_of('worker_missing'), q.owner,
          format('%s jobs are due since %s, and no %s worker runs', d.kind, d.run_at, d.runner),
-         'SELECT * FROM workflow.health() WHERE NOT ok; says why; CALL workflow.run(); does the work meanwhile.'
+         'SELECT * FROM workflow.health() WHERE NOT ok;  -- says why; CALL workflow.run(); does the work meanwhile'
   FROM (VALUES ('sql', 'sql'), ('http', 'http'), ('model', 'http')) AS k (kind, runner),
        LATERAL (SELECT k.kind, k.runner, j.queue, j.run_at FROM workflow.job AS j
                 WHERE j.kind = k.kind AND j.status = 'ready' AND NOT j.behind
@@ -333,7 +333,7 @@ BEGIN
   UNION ALL
   SELECT 'leases_expired', 'queue:' || q.queue, workflow._severity_of('leases_expired'), q.owner,
          format('job %s runs since %s by %s; its lease ended at %s and was not given back', l.job_id, l.claimed_at, l.worker, l.lease_until),
-         'SELECT workflow.start_workers(); the maintenance worker gives it back, so does CALL workflow.run();'
+         'SELECT workflow.start_workers();  -- the maintenance worker gives it back, so does CALL workflow.run();'
   FROM workflow.queue AS q,
        LATERAL (SELECT j.* FROM (
                   SELECT * FROM workflow.job AS o
@@ -397,7 +397,7 @@ BEGIN
   SELECT 'timers_overdue', 'workflow:' || i.workflow, workflow._severity_of('timers_overdue'), w.owner,
          format('%s late or could not fire; one of item %s: %s', workflow._counted(count(*), 'timer', 100), min(i.item_id),
                 coalesce(min(t.error_message), 'due since ' || min(t.due_at))),
-         format('SELECT last_error FROM workflow.where_is(%s); mend what it says.', min(i.item_id))
+         format('SELECT last_error FROM workflow.where_is(%s);  -- mend what it says', min(i.item_id))
   FROM (SELECT * FROM workflow._failed_timers() UNION ALL SELECT * FROM workflow._overdue_timers()) AS t
   JOIN workflow.item AS i ON i.item_id = t.item_id AND i.paused_at IS NULL
   JOIN workflow.workflow AS w ON w.workflow = i.workflow AND w.paused_at IS NULL
@@ -468,11 +468,11 @@ BEGIN
          format('%s %s, one is %s', workflow._counted(u.n, 'effect', 1000), k.what, u.example), format(k.hint, (u.endpoint).endpoint)
   FROM workflow._unsettled_outcomes() AS u
   JOIN (VALUES ('held', 'outcomes_held', 'may have been applied and nobody can know',
-                'SELECT effect_id, key, reason FROM workflow.effects WHERE state = ''held'' AND endpoint = %L; then workflow.resolve() each.'),
+                'SELECT effect_id, key, reason FROM workflow.effects WHERE state = ''held'' AND endpoint = %L;  -- then workflow.resolve() each'),
                ('unknown', 'outcomes_unknown', 'may have been applied',
-                'They are looked up by themselves; SELECT effect_id, key, reason FROM workflow.effects WHERE state = ''unknown'' AND endpoint = %L;'),
+                'SELECT effect_id, key, reason FROM workflow.effects WHERE state = ''unknown'' AND endpoint = %L;  -- they are looked up by themselves'),
                ('blocked', 'effects_blocked', 'blocked, for want of a grant, a secret or a quota',
-                'SELECT DISTINCT reason FROM workflow.effects WHERE state = ''blocked'' AND endpoint = %L; they go on by themselves when it is mended here; after a quota was, workflow.resolve(effect_id, ''not_applied'', ''topped up'') each.'))
+                'SELECT DISTINCT reason FROM workflow.effects WHERE state = ''blocked'' AND endpoint = %L;  -- they go on by themselves when it is mended here; after a quota was, workflow.resolve(effect_id, ''not_applied'', ''topped up'') each'))
     AS k (state, kind, what, hint) ON k.state = u.state
   WHERE CASE u.state WHEN 'unknown' THEN coalesce(u.oldest_unknown_at, '-infinity') < (SELECT workflow._now()) - interval '5 minutes'
                      WHEN 'blocked' THEN workflow._sending_problem() IS NULL
@@ -490,7 +490,7 @@ BEGIN
   RETURN QUERY
   SELECT 'breaker_open', 'endpoint:' || p.endpoint, workflow._severity_of('breaker_open'), workflow._endpoint_owner(p),
          format('no call begins since %s: %s; jobs wait, uncharged', coalesce(j.at, p.breaker_since), p.breaker_reason),
-         format('Calls begin by themselves when one has gone well. SELECT workflow.resume_endpoint(%L, ''why''); lets one go now.', p.endpoint)
+         format('SELECT workflow.resume_endpoint(%L, ''why'');  -- lets one call go now; calls begin by themselves when one has gone well', p.endpoint)
   FROM workflow.endpoint AS p
   LEFT JOIN LATERAL (SELECT n.at FROM workflow.journal AS n
                      WHERE n.subject = 'endpoint:' || p.endpoint AND n.action = 'breaker_open' ORDER BY n.at DESC LIMIT 1) AS j ON true
@@ -511,7 +511,7 @@ BEGIN
   SELECT 'effects_off', 'database:' || current_database(), workflow._severity_of('effects_off'), workflow._database_owner(),
          'effects wait and nothing is sent: ' || split_part(s.problem, ': ', 1),
          CASE WHEN s.problem LIKE '%: SELECT %' THEN split_part(s.problem, ': ', 2) || ';'
-              ELSE 'ALTER SYSTEM RESET pg_workflow.effects; SELECT pg_reload_conf(); when this server may send.' END
+              ELSE 'ALTER SYSTEM RESET pg_workflow.effects; SELECT pg_reload_conf();  -- when this server may send' END
   FROM workflow._sending_problem() AS s (problem)
   WHERE s.problem IS NOT NULL AND EXISTS (SELECT FROM workflow.effect AS e WHERE e.state IN ('pending', 'blocked'));
 END
@@ -557,17 +557,17 @@ BEGIN
   SELECT 'xmin_held', 'database:' || current_database(), workflow._severity_of('xmin_held'), workflow._database_owner(),
          workflow._in_a_row(array_agg(h.what ORDER BY h.what)), min(h.hint)
   FROM (SELECT format('session %s of %s is in a transaction since %s', a.pid, a.usename, a.xact_start),
-               format('SELECT pg_terminate_backend(%s); ends it.', a.pid)
+               format('SELECT pg_terminate_backend(%s);  -- ends it', a.pid)
         FROM pg_stat_activity AS a
         WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND coalesce(a.backend_xmin, a.backend_xid) IS NOT NULL
           AND a.xact_start < (SELECT workflow._now()) - interval '1 hour'
         UNION ALL
         SELECT format('transaction %L is prepared since %s', p.gid, p.prepared),
-               format('COMMIT PREPARED %L; or ROLLBACK PREPARED.', p.gid)
+               format('SELECT * FROM pg_prepared_xacts WHERE gid = %1$L;  -- then COMMIT PREPARED %1$L; or ROLLBACK PREPARED %1$L;', p.gid)
         FROM pg_prepared_xacts AS p WHERE p.database = current_database() AND p.prepared < (SELECT workflow._now()) - interval '1 hour'
         UNION ALL
         SELECT format('replication slot %s holds back %s transactions', s.slot_name, greatest(age(s.xmin), age(s.catalog_xmin))),
-               format('SELECT pg_drop_replication_slot(%L); if nobody needs it any more.', s.slot_name)
+               format('SELECT * FROM pg_replication_slots WHERE slot_name = %1$L;  -- if nobody needs it any more, SELECT pg_drop_replication_slot(%1$L);', s.slot_name)
         FROM pg_replication_slots AS s WHERE greatest(age(s.xmin), age(s.catalog_xmin)) > 10000000) AS h (what, hint)
   HAVING count(*) > 0;
 END
@@ -584,7 +584,7 @@ BEGIN
   RETURN QUERY
   SELECT 'retention_lag', 'database:' || current_database(), workflow._severity_of('retention_lag'), workflow._database_owner(),
          format('effect %s finished at %s and still has what it carried; pg_workflow.effect_retention is %s', o.effect_id, o.finished_at, r.kept),
-         'SELECT workflow.purge_effects(''1 month''); removes what is older now; a maintenance worker does it by itself.'
+         'SELECT workflow.purge_effects(''1 month'');  -- removes what is older now; a maintenance worker does it by itself'
   FROM (SELECT CASE WHEN current_setting('pg_workflow.effect_retention') <> '-1' THEN current_setting('pg_workflow.effect_retention')::interval END) AS r (kept),
        LATERAL (SELECT e.effect_id, e.finished_at
                 FROM (SELECT f.effect_id, f.finished_at, f.item_id FROM workflow.effect AS f
@@ -605,7 +605,7 @@ BEGIN
   RETURN QUERY
   SELECT 'sequence_headroom', 'sequence:' || c.relname, workflow._severity_of('sequence_headroom'), workflow._database_owner(),
          format('%s percent of its numbers are used, %s of %s', round(100.0 * v.last / s.seqmax), v.last, s.seqmax),
-         'Plan for a new identity column of a wider type before it ends.'
+         format('SELECT * FROM pg_sequences WHERE schemaname = ''workflow'' AND sequencename = %L;  -- plan for a new identity column of a wider type before it ends', c.relname)
   FROM pg_sequence AS s JOIN pg_class AS c ON c.oid = s.seqrelid,
        LATERAL (SELECT pg_sequence_last_value(s.seqrelid::regclass)) AS v (last)
   WHERE c.relnamespace = 'workflow'::regnamespace AND v.last > s.seqmax * 0.8;
@@ -632,8 +632,8 @@ CREATE FUNCTION workflow._look_failed(part text, what text, problem text) RETURN
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT ROW('look_failed', 'look:' || part, workflow._severity_of('look_failed'), workflow._database_owner(), left(problem, 1000),
-             format('SELECT * FROM workflow.%I(); fails in the same way.', what)
-             || coalesce((SELECT ' Until that is mended it opens and clears no ' || array_to_string(p.kinds, ', ') || '.'
+             format('SELECT * FROM workflow.%I();  -- fails in the same way', what)
+             || coalesce((SELECT '; until that is mended it opens and clears no ' || array_to_string(p.kinds, ', ')
                           FROM workflow._alert_parts() AS p WHERE p.part = _look_failed.part), ''))::workflow._alert_condition
 $$;
 COMMENT ON FUNCTION workflow._look_failed(text, text, text) IS 'Inner: that a part of what may be wrong cannot be seen';

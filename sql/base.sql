@@ -19,6 +19,24 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'wf_bind_role';
 COMMENT ON FUNCTION workflow._bind_role() IS
   'Inner: notes which role the name in a column means, in another column';
 
+-- A ":" in a part of a key is escaped, the one between two parts is not.
+CREATE FUNCTION workflow._item_meant(of_workflow text, of_key text) RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF of_workflow ~ '^[0-9]*$' THEN
+    RETURN NULL;
+  ELSIF NOT EXISTS (SELECT FROM workflow.workflow AS w WHERE w.workflow = of_workflow) THEN
+    RETURN workflow._nearest('workflow', of_workflow);
+  END IF;
+  RETURN (SELECT format('Did you mean "%s:%s"? ', i.workflow, i.key) FROM workflow.item AS i
+          WHERE i.workflow = of_workflow AND i.key IN (replace(of_key, '\:', ':'), replace(replace(of_key, '\:', ':'), ':', '\:'))
+          ORDER BY i.item_id LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION workflow._item_meant(text, text) IS
+  'Inner: for a HINT: the item, or the workflow, that may have been meant by a name of none; null when nothing is near';
+
 -- The item that a text names, 'workflow:key' or an id in digits; WF012 when there is none.
 CREATE FUNCTION workflow._item_id(name text) RETURNS bigint LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -38,7 +56,8 @@ BEGIN
     RAISE EXCEPTION 'item "%" does not exist', name
       USING ERRCODE = 'WF012',
             DETAIL = 'An item is named by its id or by workflow:key.',
-            HINT = 'SELECT item_id, workflow, key FROM workflow.items shows the items.';
+            HINT = coalesce(workflow._item_meant(split_part(name, ':', 1), substr(name, strpos(name, ':') + 1)), '')
+                   || 'SELECT item_id, workflow, key FROM workflow.items shows the items.';
   END IF;
   RETURN found;
 END

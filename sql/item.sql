@@ -1126,7 +1126,7 @@ SELECT i.item_id, i.workflow, i.version, i.key,
                OR a.outcome = 'unknown' AND EXISTS (SELECT FROM workflow.attempt AS n
                                                     WHERE n.effect_id = a.effect_id AND n.attempt > a.attempt)))::int AS retry_count,
        CASE WHEN i.origin IS NOT NULL THEN
-         (SELECT coalesce(t.reason, t.event)
+         (SELECT coalesce(CASE WHEN t.kind = 'migrate' THEN t.data ->> 'message' END, t.reason, t.event)
           FROM workflow.transition AS t
           JOIN workflow.definition AS d ON d.workflow = i.workflow AND d.version = t.version
           WHERE t.item_id = i.item_id

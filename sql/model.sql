@@ -725,7 +725,8 @@ AS $$
          format('calls of models wait since %s: %s', b.refused_at, concat_ws(', ',
            CASE WHEN l.tokens IS NOT NULL THEN format('%s of %s tokens are spent', s.tokens, l.tokens) END,
            CASE WHEN l.cost IS NOT NULL THEN format('%s of %s %s are spent', s.cost, l.cost, l.currency) END)),
-         format('They go on at %s; SELECT workflow.define(...) with a larger "budget" lets them go on within five minutes',
+         format('SELECT * FROM workflow.model_budgets WHERE workflow = %L;  -- they go on at %s, or within five minutes when workflow.define() gives a larger "budget"',
+                b.workflow,
                 (b.day + 1)::timestamp AT TIME ZONE 'UTC')
   FROM workflow.model_budget AS b
   JOIN workflow.workflow AS w USING (workflow),

@@ -27,7 +27,13 @@ BEGIN
           UNION ALL
           SELECT o.* FROM workflow.event AS o WHERE o.item_id = item AND o.event_id IS NULL) AS v
     UNION ALL
-    SELECT n.at, NULL, 4, n.action, n.subject, n.actor, n.reason, n.detail
+    SELECT n.at, NULL, 4, n.action,
+           CASE WHEN n.subject LIKE 'review:%'
+                THEN replace(n.subject, ':', ' ')
+                     || coalesce(': ' || (n.detail ->> 'decision') || format(', %s of %s', n.detail ->> 'votes', n.detail ->> 'needed'), '')
+                     || coalesce(' to ' || (n.detail ->> 'to'), '') || coalesce(', step ' || (n.detail ->> 'step'), '')
+                ELSE n.subject END,
+           n.actor, n.reason, n.detail
     FROM workflow.journal AS n WHERE n.item_id = item;
 END
 $$;

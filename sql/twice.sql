@@ -89,6 +89,7 @@ BEGIN
     WHEN effect.state = 'dead' THEN 'attempts spent, proven not applied: ' || cause
     WHEN effect.state = 'cancelled' AND effect.first_sent_at IS NOT NULL AND NOT may_be_applied THEN 'cancelled, proven not applied: ' || cause
     WHEN effect.state = 'cancelled' AND NOT may_be_applied THEN 'cancelled before it was sent'
+    WHEN NOT may_be_applied AND effect.attempts > 0 AND effect.reason IS NOT NULL THEN 'not applied so far: ' || cause || '; it is sent again, under its key'
     WHEN NOT may_be_applied THEN 'reserved and not sent yet; it is sent once, under its key'
     ELSE 'the outcome is not known' || CASE
       WHEN verdict = 'would be looked up' THEN '; the endpoint is asked first whether it was applied'

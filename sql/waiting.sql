@@ -24,7 +24,7 @@ BEGIN
     SELECT string_agg(CASE WHEN h.pid = 0 THEN 'a prepared transaction, see pg_prepared_xacts'
              ELSE format('pid %s (%s)%s', h.pid, concat_ws(', ',
                     CASE WHEN a.backend_type <> 'client backend' THEN a.backend_type ELSE pg_get_userbyid(a.usesysid) END,
-                    nullif(a.application_name, ''),
+                    nullif(nullif(a.application_name, ''), a.backend_type),    -- a worker's name is its type
                     CASE WHEN sees_all OR pg_has_role(caller, a.usesysid, 'USAGE')
                          THEN concat(a.state || ' ', 'since ' || a.xact_start, ': ' || nullif(left(regexp_replace(a.query, '\s+', ' ', 'g'), 80), '')) END),
                     ', which waits for pid ' || nullif(array_to_string(pg_blocking_pids(h.pid), ', '), '')) END, '; ' ORDER BY h.pid)
@@ -218,8 +218,9 @@ BEGIN
                  || coalesce(' at ' || review.claimed_at, ''),
                ' waits to be decided')),
     (SELECT string_agg(format('%s of %s say "%s"', v.votes, workflow._approvals(review.spec, v.decision), v.decision), ', ' ORDER BY v.decision)
-     FROM (SELECT w.decision, count(*) AS votes FROM workflow.review_vote AS w
-           WHERE review.spec ? 'approvals' AND w.review_id = review.review_id GROUP BY w.decision) AS v),
+     FROM (SELECT d.decision, count(w.voter) AS votes FROM jsonb_array_elements_text(review.spec -> 'decisions') AS d (decision)
+           LEFT JOIN workflow.review_vote AS w ON w.review_id = review.review_id AND w.decision = d.decision
+           WHERE review.spec ? 'approvals' AND workflow._approvals(review.spec, d.decision) > 1 GROUP BY d.decision) AS v),
     format('opened at %s, due at %s', review.opened_at, review.due_at),
     'its clock stands since ' || stands_since || CASE WHEN review.paused_at IS NOT NULL THEN coalesce(': ' || review.pause_reason, '') ELSE '' END,
     CASE WHEN review.step > 0 THEN format('escalated to %s (step %s of %s)',
@@ -245,6 +246,17 @@ $$;
 COMMENT ON FUNCTION workflow._state_max_attempts(text, int, text, jsonb) IS
   'Inner: max_attempts of a state''s retry policy';
 
+-- Of a call each send is one attempt; what its receiver puts off (429) is none.
+CREATE FUNCTION workflow._charged(job workflow.job, effect workflow.effect) RETURNS int LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN greatest(job.attempt, effect.charged + (effect.state = 'sending')::int);
+END
+$$;
+COMMENT ON FUNCTION workflow._charged(workflow.job, workflow.effect) IS
+  'Inner: attempts that count against the retry policy, with the one that runs';
+
 -- What a job waits for that is to run later: a retry, or a start that was set.
 CREATE FUNCTION workflow._waiting_for_time(
   item workflow.item, job workflow.job, queue workflow.queue, effect workflow.effect, OUT waiting_on text, OUT detail text)
@@ -260,9 +272,9 @@ BEGIN
     RETURN;
   END IF;
   waiting_on := CASE WHEN 'rate_limited' IN (job.error_class, effect.error_class) THEN 'rate_limit' ELSE 'retry' END;
-  detail := format('attempt %s of %s of job %s runs at %s%s', greatest(job.attempt, effect.attempts, 0) + 1,
+  detail := format('attempt %s of %s of job %s runs at %s%s', coalesce(workflow._charged(job, effect), 0) + 1,
                    greatest(workflow._state_max_attempts(item.workflow, item.version, item.state, queue.retry),
-                            greatest(job.attempt, effect.attempts, 0) + 1),
+                            coalesce(workflow._charged(job, effect), 0) + 1),
                    job.job_id, job.run_at, ', after ' || error);
 END
 $$;

@@ -316,6 +316,8 @@ BEGIN
       format('SELECT workflow.revert(%s, ''why''%s); runs it again', effect.reverts,
              (SELECT ', members => ' || quote_literal(array_agg(m.name)::text) FROM jsonb_array_elements_text(effect.spec -> 'members') AS m (name)))
     WHEN job.kind = 'exception' THEN format('SELECT workflow.replay(%s, ''why''); or workflow.send() of an event', item.item_id)
+    WHEN waiting_on = 'exception' AND job.job_id IS NULL
+      THEN format('SELECT workflow.replay(%s, ''why''); starts again those that failed', item.item_id)
     WHEN waiting_on = 'blocked' AND effect.status IS NOT NULL THEN
       format('it goes on by itself when the secret changes; SELECT workflow.resolve(%s, ''not_applied'', ''topped up''); lets it go on', effect.effect_id)
     WHEN waiting_on = 'blocked' THEN 'it goes on by itself when that has changed'
@@ -329,10 +331,10 @@ BEGIN
     WHEN job.kind = 'task' THEN 'somebody claims it'
     WHEN job.kind = 'sql' THEN 'a worker runs it'
     WHEN job.job_id IS NOT NULL THEN 'a worker sends it' END
-    || CASE WHEN job.status = 'ready' AND greatest(job.attempt, effect.attempts) > 0
-            THEN format(', attempt %s', greatest(job.attempt, effect.attempts) + 1)
+    || CASE WHEN job.status = 'ready' AND workflow._charged(job, effect) > 0
+            THEN format(', attempt %s', workflow._charged(job, effect) + 1)
                  || CASE WHEN max_attempts IS NOT NULL
-                         THEN format(' of %s', greatest(max_attempts, greatest(job.attempt, effect.attempts) + 1)) ELSE '' END ELSE '' END;
+                         THEN format(' of %s', greatest(max_attempts, workflow._charged(job, effect) + 1)) ELSE '' END ELSE '' END;
 END
 $$;
 COMMENT ON FUNCTION workflow._next_step(text, workflow.item, workflow.job, workflow.effect, workflow.review, int) IS
@@ -503,7 +505,7 @@ BEGIN
   owner := coalesce(CASE WHEN (s.r).step > 0 THEN (s.q).escalate_to[least((s.r).step, cardinality((s.q).escalate_to))] END,
                     (s.q).owner, s.owner);
   allowed_events := workflow._allowed_events(item);
-  attempts := greatest((s.j).attempt, (s.e).attempts);
+  attempts := workflow._charged(s.j, s.e);
   SELECT l.error_class, l.message INTO last_error_class, last_error FROM workflow._last_error(s.i, s.j, s.e) AS l;
   IF (s.t).error_message IS NOT NULL THEN
     last_error_class := (s.t).error_class;
@@ -523,7 +525,7 @@ BEGIN
       waiting_detail := format('ended: %s, but %s', outcome, back.detail);
       queue := (back.queue).queue;
       owner := coalesce(back.owner, owner);
-      attempts := (back.revert).attempts;
+      attempts := workflow._charged(back.job, back.revert);
       last_error_class := (back.revert).error_class;
       last_error := (back.revert).reason;
       next_action_at := CASE WHEN (back.job).status = 'ready' THEN greatest((back.job).run_at, (back.revert).next_at) END;

@@ -31,7 +31,7 @@ check_error_handled(WfCheck *check, const WfState *state)
 	if (state->kind == WF_ACTIVITY_SPAWN)
 		wf_check_warning(check, "unhandled_error",
 						 "add \"error\" to \"on\", or to \"any\"",
-						 "when too many children have failed the item stays, until somebody cancels it or sends an event");
+						 "when too many children have failed the item stays, until somebody replays or cancels it, or sends an event");
 	else if (wf_state_is_attempted(state))
 		wf_check_warning(check, "unhandled_error",
 						 "add \"error\" to \"on\", or to \"any\"",

@@ -51,7 +51,7 @@ static const struct
 	{"no_final", "an item that gets here never ends"},
 	{"instant_cycle", "the transaction that enters it would go round for ever"},
 	{"unhandled_event", "the item cannot leave by the event: it stays, and what it did is a dead letter or an error of who caused it"},
-	{"unhandled_error", "after the last attempt the item stays where it is; a person has to replay or dismiss the dead letter"},
+	{"unhandled_error", "after the last attempt the item stays where it is, among the dead letters, until a person replays or cancels it"},
 	{"misspelled_event", "the event that is meant is not handled, and this one never comes"},
 	{"never_raised", "the way out is never taken"},
 	{"nothing_to_compensate", "the item goes on at once, and nothing was taken back"},

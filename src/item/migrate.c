@@ -292,6 +292,32 @@ migration_data(const WfItem *item, const WfMigration *migration)
 	return data;
 }
 
+/*
+ * Why an item is in an exception state: a migration to another one takes that
+ * along in its row of the log, where whoever asks looks.
+ */
+static Jsonb *
+with_cause(Jsonb *data, const WfItem *item)
+{
+	static WfPlan plan = {
+		.name = "cause of exception",
+		.expected = SPI_OK_SELECT,
+		.nargs = 2,
+		.argtypes = {INT8OID, INT4OID},
+		.sql = "SELECT coalesce(data ->> 'error_class', event), coalesce(data ->> 'message', reason, event) "
+		"FROM workflow.transition WHERE item_id = $1 AND seq = $2",
+	};
+	Datum		values[2];
+
+	values[0] = Int64GetDatum(item->item_id);
+	values[1] = Int32GetDatum(item->seq);
+	if (wf_plan_execute(&plan, values, NULL) == 0)
+		return data;
+	data = wf_jsonb_with(data, "error_class", wf_jsonb_from_text(wf_result_text(0, 1)));
+
+	return wf_jsonb_with(data, "message", wf_jsonb_from_text(wf_result_text(0, 2)));
+}
+
 static WfItem *
 migrate(const WfItem *item, const char *target, WfMove *move, WfMigration *migration)
 {
@@ -309,6 +335,8 @@ migrate(const WfItem *item, const char *target, WfMove *move, WfMigration *migra
 	move->event = "migrate";
 	move->kind = "migrate";
 	move->event_data = migration_data(item, migration);
+	if (mine.from->kind == WF_ACTIVITY_EXCEPTION && mine.to->kind == WF_ACTIVITY_EXCEPTION)
+		move->event_data = with_cause(move->event_data, item);
 	wf_item_update_as(&mine);
 
 	return mine.result;

@@ -152,6 +152,7 @@ SELECT v.seq, v.state, v.due_at - v.entered_at AS sla FROM workflow.visit_sla AS
 CALL workflow.run();
 SELECT count(*) FROM workflow.visit_sla AS v WHERE item_id = :item_id;
 
--- whoever has an alert of a kind has a runbook, and every alert was cleared
-SELECT kind, count(*), bool_and(cleared_at IS NOT NULL) AS cleared, bool_and(runbook = 'docs/operations.md#' || kind) AS has_runbook
+-- whoever has an alert of a kind has a runbook, and a hint that is a statement, and every alert was cleared
+SELECT kind, count(*), bool_and(cleared_at IS NOT NULL) AS cleared, bool_and(runbook = 'docs/operations.md#' || kind) AS has_runbook,
+       bool_and(split_part(hint, '  -- ', 1) ~ '^((SELECT|ALTER|CALL) [^;]+; ?)+$') AS can_be_pasted
 FROM workflow.alerts GROUP BY kind ORDER BY kind COLLATE "C";

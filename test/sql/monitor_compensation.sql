@@ -77,7 +77,7 @@ UPDATE workflow.effect SET previous = '{"status": 200, "body": {"row": 3, "a,b":
 SELECT settle('9:seat', 'succeeded'), settle('9:hotel', 'succeeded');
 SELECT state FROM workflow.send('part:9', 'over');
 SELECT workflow.revert(effect_id, 'wrong', members => '{"a,b"}') AS revert FROM workflow.effects WHERE key = '9:seat' \gset
-UPDATE workflow.effect SET attempts = 1 WHERE effect_id = :revert;
+UPDATE workflow.effect SET attempts = 1, charged = 1 WHERE effect_id = :revert;
 SELECT what_next FROM workflow.where_is('part:9');
 SELECT settle(key, 'failed', 'HTTP 400: refused') FROM workflow.effects WHERE effect_id = :revert;
 SELECT workflow.cancel_job(job_id, 'not this way') FROM workflow.dead_letters;

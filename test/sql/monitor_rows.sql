@@ -50,3 +50,13 @@ SELECT version FROM workflow.define('{
     "DONE": {"final": "done"}, "FAILED": {"final": "failed"}}}');
 SELECT state, verdict, items FROM workflow.migrate('pay', 1, 2, dry_run => false);
 SELECT seq, what, regexp_replace(detail, '[0-9]{2,}', 'N') AS detail FROM workflow.timeline('pay:1');
+
+-- the item that was meant: a ":" in a part of a key is escaped, the one between two parts is not
+SELECT state FROM workflow.submit('pay', '{"id": "a:b"}');
+SELECT state FROM workflow.submit('pay', '{"id": 2}', key => 'x:y');
+SELECT workflow.where_is('pay:a:b');
+SELECT workflow.where_is('pay:x\:y');
+SELECT workflow.where_is('invoise:1');
+SELECT workflow.where_is('pay:3');
+SELECT workflow.where_is('4711');
+SELECT workflow.where_is('');

@@ -137,6 +137,11 @@ FROM unnest('{probe,hold,resend}'::text[]) AS p (on_unknown), unnest('{pending,u
 SELECT a.verdict, a.why
 FROM workflow._if_effect_again(jsonb_populate_record(NULL::workflow.effect,
   jsonb_build_object('state', 'unknown', 'unknown_attempts', 1, 'first_sent_at', now() - interval '9.5 hours')), 'key', '10 hours') AS a;
+-- one that was sent and proven not applied waits for its next attempt
+SELECT state, verdict, why
+FROM (VALUES ('pending', 0, NULL), ('pending', 1, NULL), ('pending', 1, 'HTTP 429: too many requests'), ('claimed', 2, 'HTTP 503: unavailable'), ('sending', 2, 'HTTP 503: unavailable')) AS x (state, attempts, reason),
+     LATERAL workflow._if_effect_again(jsonb_populate_record(NULL::workflow.effect,
+       jsonb_build_object('kind', 'http', 'state', state, 'attempts', attempts, 'unknown_attempts', 0, 'reason', reason, 'first_sent_at', now())), 'key', '1 day', 'resend');
 
 -- what does not exist is an error, never an empty answer
 \set VERBOSITY sqlstate

@@ -35,6 +35,7 @@ SELECT owner, due_at FROM workflow.review_inbox;
 SELECT w.owner, w.queue FROM workflow.review_inbox AS r, workflow.where_is(r.item_id) AS w;
 SELECT count(*) AS timers FROM workflow.timer;
 SELECT action, actor, reason, detail FROM workflow.journal ORDER BY journal_id;
+SELECT t.what, t.detail FROM (SELECT min(n.item_id) AS item_id FROM workflow.journal AS n) AS n, workflow.timeline(n.item_id) AS t WHERE t.what = 'escalate';
 SELECT state, seq FROM workflow.item;
 ROLLBACK;
 

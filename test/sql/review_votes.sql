@@ -122,6 +122,7 @@ SELECT workflow.decide_many(ARRAY[:b, :a], 'no');
 RESET ROLE;
 SELECT key, state, data FROM workflow.items WHERE workflow = 'board' ORDER BY key;
 SELECT subject, actor, reason, detail FROM workflow.journal WHERE action = 'vote' ORDER BY journal_id;
+SELECT what, detail, actor, reason FROM workflow.timeline('board:b') WHERE what LIKE '%vote%' OR what LIKE 'review%';
 
 -- a vote goes on in another version, where the review is the same
 SELECT started('board', '{c}', '{}');

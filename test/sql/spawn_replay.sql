@@ -24,6 +24,7 @@ SELECT (workflow.send('line:o1/all_of:LINES:1:' || n, e)).state FROM (VALUES (0,
 CALL workflow.run();
 SELECT job_id, workflow, key, queue, owner, state, kind, error_class, error_message, failed_at IS NOT NULL AS failed, due_at, replay_count FROM workflow.dead_letters;
 SELECT waiting_on, waiting_detail, last_error_class, last_error FROM workflow.where_is('all_of:o1');
+SELECT what_next FROM workflow.where_is('all_of:o1');
 
 -- an array in another order would start others than those that failed
 SELECT workflow.replay('all_of:o1', 'shortened', '{"lines": [{"id": 1}]}');

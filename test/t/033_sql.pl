@@ -117,7 +117,9 @@ all_ended('prepared');
 is(outcomes('prepared'), '1 success', 'a prepared transaction brings its work');
 
 # a bad definer cannot hold up a shutdown
-define('stuck', 'PERFORM pg_sleep(600);');
+$node->safe_psql('postgres', q(SELECT workflow.define('{"workflow": "held", "owner": "me", "initial": "A",
+	"states": {"A": {"on": {"go": "B"}}, "B": {"final": "done"}}}'); SELECT workflow.submit('held', '{}', 'h')));
+define('stuck', q(PERFORM FROM workflow.item WHERE workflow = 'held' FOR UPDATE; PERFORM pg_sleep(600);));
 submit('stuck', 1);
 wait_for(
 	"count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_workflow sql' AND state = 'active' AND query = 'running sql activities' AND wait_event = 'PgSleep'",
@@ -125,6 +127,9 @@ wait_for(
 like($node->safe_psql('postgres', "SELECT w.waiting_detail FROM workflow.items AS i, workflow.where_is(i.item_id) AS w WHERE i.workflow = 'stuck'"),
 	qr/^job \d+ is ready in queue work; sql worker \d+ works on it, since [-0-9:. +]+$/,
 	'where_is tells who has it, though the claim does not show');
+like($node->safe_psql('postgres', "SELECT waiting_detail FROM workflow.where_is('held:h')"),
+	qr/locked by pid \d+ \(pg_workflow sql, active since [^:]+:[^:]+:[^:]+: running sql activities\)$/,
+	'and which worker holds an item');
 my $begin = time;
 $node->stop('fast');
 cmp_ok(time - $begin, '<', 5, 'a fast shutdown does not wait for it');
