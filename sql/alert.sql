@@ -407,7 +407,7 @@ END
 $$;
 COMMENT ON FUNCTION workflow._alert_to(text, text, text, text) IS 'Inner: alert_to()';
 
-CREATE FUNCTION workflow.alert_to(owner text, endpoint text, path text) RETURNS void
+CREATE FUNCTION workflow.alert_to(owner text, endpoint text DEFAULT NULL, path text DEFAULT NULL) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.alert_to(text, text, text) IS
   'Sends what happens to the alerts of an owner (* is everybody else) to an endpoint, as a durable POST for each change; a null endpoint ends that';

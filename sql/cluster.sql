@@ -72,8 +72,9 @@ AS $$
 DECLARE
   n bigint := 0;
 BEGIN
-  IF policy IS NULL OR policy NOT IN ('quarantine', 'resume') THEN
-    RAISE EXCEPTION 'policy "%" is not known', coalesce(policy, 'null')
+  PERFORM workflow._require_given(policy IS NOT NULL, 'policy');
+  IF policy NOT IN ('quarantine', 'resume') THEN
+    RAISE EXCEPTION 'policy "%" is not known', policy
       USING ERRCODE = 'invalid_parameter_value',
             DETAIL = 'It says what becomes of effects that the original may have sent.',
             HINT = 'quarantine looks them up or asks a person, where the receiver cannot tell; resume sends them.';

@@ -485,10 +485,11 @@ AS $$
 DECLARE
   purged bigint;
 BEGIN
-  IF older_than IS NULL OR older_than < interval '0' OR "limit" IS NULL OR "limit" < 1 THEN
+  PERFORM workflow._require_given("limit" IS NOT NULL, 'limit');
+  IF older_than < interval '0' OR "limit" < 1 THEN
     RAISE EXCEPTION 'older_than and limit must say how old, and how many at most'
       USING ERRCODE = '22023',
-            DETAIL = format('older_than is %s, limit is %s.', coalesce(older_than::text, 'null'), coalesce("limit"::text, 'null')),
+            DETAIL = format('older_than is %s, limit is %s.', older_than, "limit"),
             HINT = 'SELECT workflow.purge_effects(''30 days'');';
   END IF;
   purged := workflow._remove_bodies(clock_timestamp() - older_than, "limit");
@@ -548,7 +549,7 @@ END
 $$;
 COMMENT ON FUNCTION workflow._record_evidence(text, text, text, text, text) IS 'Inner: records evidence about an effect';
 
-CREATE FUNCTION workflow.record_evidence(endpoint text, key text, evidence text, reference text) RETURNS void
+CREATE FUNCTION workflow.record_evidence(endpoint text, key text, evidence text, reference text DEFAULT NULL) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.record_evidence(text, text, text, text) IS
   'Tells, from a webhook or a search, that an effect was applied or not_applied; settles it when its outcome is not known';
