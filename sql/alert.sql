@@ -17,6 +17,19 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._alert_message(workflow.alert, text) IS 'Inner: what is told of the change of an alert';
 
+-- Nobody waits for an alert that is a second late, and everybody misses one that was given up while its receiver was
+-- restarted, or the network was away for an hour: they are tried for about three hours.
+CREATE FUNCTION workflow._alert_calls_queue(endpoint text) RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN workflow._ensure_queue_of_calls('alert_calls', endpoint,
+    '{"max_attempts": 30, "backoff": {"initial": "5 seconds", "factor": 2, "max": "15 minutes", "jitter": "full"}}');
+END
+$$;
+COMMENT ON FUNCTION workflow._alert_calls_queue(text) IS
+  'Inner: the queue of the calls that tell of alerts, made on first use';
+
 -- The key is that of the change: whoever tells it again meets the same effect.  That an endpoint
 -- fails is not sent there.  What cannot be sent is in the server's log, and the alert is there all the same.
 CREATE FUNCTION workflow._send_alert(alert workflow.alert, change text) RETURNS void LANGUAGE plpgsql
@@ -40,7 +53,7 @@ BEGIN
                        'body', workflow._alert_message(alert, change) || jsonb_build_object('hint', alert.hint, 'runbook', alert.runbook)),
     NULL, NULL);
   IF sent.is_new THEN
-    PERFORM workflow._enqueue_effect(sent.effect_id, route.endpoint);
+    PERFORM workflow._enqueue_effect(sent.effect_id, route.endpoint, workflow._alert_calls_queue(route.endpoint));
   END IF;
 EXCEPTION WHEN OTHERS THEN
   RAISE LOG 'alert % of % cannot be sent to endpoint "%": %', alert.alert_id, alert.owner, route.endpoint, sqlerrm;
@@ -397,6 +410,9 @@ BEGIN
               HINT = format('GRANT USAGE ON FOREIGN SERVER %I TO %I;', endpoint, caller);
     END IF;
   END IF;
+  IF endpoint IS NULL AND NOT EXISTS (SELECT FROM workflow.alert_route AS r WHERE r.owner = _alert_to.owner AND r.endpoint IS NOT NULL) THEN
+    RETURN;
+  END IF;
   PERFORM workflow._ensure_cluster();    -- before there is an effect
   INSERT INTO workflow.alert_route AS r (owner, endpoint, path, created_by, created_at)
   VALUES (owner, endpoint, path, caller, workflow._now())
@@ -407,7 +423,7 @@ END
 $$;
 COMMENT ON FUNCTION workflow._alert_to(text, text, text, text) IS 'Inner: alert_to()';
 
-CREATE FUNCTION workflow.alert_to(owner text, endpoint text, path text) RETURNS void
+CREATE FUNCTION workflow.alert_to(owner text, endpoint text DEFAULT NULL, path text DEFAULT NULL) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.alert_to(text, text, text) IS
   'Sends what happens to the alerts of an owner (* is everybody else) to an endpoint, as a durable POST for each change; a null endpoint ends that';

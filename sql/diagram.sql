@@ -274,7 +274,8 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  IF format IS NULL OR format NOT IN ('mermaid', 'dot', 'svg') THEN
+  PERFORM workflow._require_given(format IS NOT NULL, 'format');
+  IF format NOT IN ('mermaid', 'dot', 'svg') THEN
     RAISE EXCEPTION 'diagram format "%" is not supported', format
       USING ERRCODE = 'feature_not_supported',
             DETAIL = 'Diagrams are written as mermaid, dot or svg.',

@@ -391,7 +391,7 @@ COMMENT ON FUNCTION workflow._add_transition(text, text, text, text, text, boole
 
 CREATE FUNCTION workflow.add_transition(
   workflow text, from_state text, event text, to_state text, replace boolean DEFAULT false) RETURNS void
-LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke_with_nulls';
 COMMENT ON FUNCTION workflow.add_transition(text, text, text, text, boolean) IS
   'Adds a transition to a state of a draft; with from_state null to every state that is not final and does not handle the event';
 

@@ -156,14 +156,14 @@ CREATE FUNCTION workflow._check_path(path text) RETURNS void
 LANGUAGE C IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'wf_inner_check_path';
 COMMENT ON FUNCTION workflow._check_path(text) IS 'Inner: raises what is wrong with a path that is kept for calls to come';
 
--- Calls without a workflow share one queue; whoever owns the endpoint owns it.
-CREATE FUNCTION workflow._calls_queue(endpoint text) RETURNS text LANGUAGE plpgsql
+-- Whoever owns the endpoint of the first call owns the queue.
+CREATE FUNCTION workflow._ensure_queue_of_calls(name text, endpoint text, retry jsonb) RETURNS text LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   responsible text;
 BEGIN
-  PERFORM 1 FROM workflow.queue AS q WHERE q.queue = 'calls';
+  PERFORM 1 FROM workflow.queue AS q WHERE q.queue = name;
   IF NOT FOUND THEN
     SELECT coalesce(
              (SELECT o.option_value FROM pg_options_to_table(s.srvoptions) AS o
@@ -172,11 +172,22 @@ BEGIN
     INTO responsible
     FROM pg_foreign_server AS s WHERE s.srvname = endpoint;
     responsible := coalesce(responsible, current_user);    -- the endpoint is gone
-    INSERT INTO workflow.queue (queue, owner, sla, escalate_to, defined_by)
-    VALUES ('calls', responsible, '1 hour', ARRAY[responsible], 'role:' || responsible)
+    INSERT INTO workflow.queue (queue, owner, sla, escalate_to, defined_by, retry)
+    VALUES (name, responsible, '1 hour', ARRAY[responsible], 'role:' || responsible, retry)
     ON CONFLICT DO NOTHING;
   END IF;
-  RETURN 'calls';
+  RETURN name;
+END
+$$;
+COMMENT ON FUNCTION workflow._ensure_queue_of_calls(text, text, jsonb) IS
+  'Inner: makes a queue of calls to an endpoint, with a retry policy, unless there is one of that name';
+
+-- Calls without a workflow share one queue.
+CREATE FUNCTION workflow._calls_queue(endpoint text) RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN workflow._ensure_queue_of_calls('calls', endpoint, NULL);
 END
 $$;
 COMMENT ON FUNCTION workflow._calls_queue(text) IS
@@ -186,6 +197,11 @@ CREATE FUNCTION workflow._enqueue_effect(effect_id bigint, endpoint text) RETURN
 LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_enqueue_effect';
 COMMENT ON FUNCTION workflow._enqueue_effect(bigint, text) IS
   'Inner: makes (or makes ready again) the job that sends an effect that stands alone';
+
+CREATE FUNCTION workflow._enqueue_effect(effect_id bigint, endpoint text, queue text) RETURNS void
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_inner_enqueue_effect';
+COMMENT ON FUNCTION workflow._enqueue_effect(bigint, text, text) IS
+  'Inner: the same, in a queue that there is';
 
 -- ------------------------------------------------------------------ evidence
 
@@ -485,10 +501,11 @@ AS $$
 DECLARE
   purged bigint;
 BEGIN
-  IF older_than IS NULL OR older_than < interval '0' OR "limit" IS NULL OR "limit" < 1 THEN
+  PERFORM workflow._require_given("limit" IS NOT NULL, 'limit');
+  IF older_than < interval '0' OR "limit" < 1 THEN
     RAISE EXCEPTION 'older_than and limit must say how old, and how many at most'
       USING ERRCODE = '22023',
-            DETAIL = format('older_than is %s, limit is %s.', coalesce(older_than::text, 'null'), coalesce("limit"::text, 'null')),
+            DETAIL = format('older_than is %s, limit is %s.', older_than, "limit"),
             HINT = 'SELECT workflow.purge_effects(''30 days'');';
   END IF;
   purged := workflow._remove_bodies(clock_timestamp() - older_than, "limit");
@@ -548,7 +565,7 @@ END
 $$;
 COMMENT ON FUNCTION workflow._record_evidence(text, text, text, text, text) IS 'Inner: records evidence about an effect';
 
-CREATE FUNCTION workflow.record_evidence(endpoint text, key text, evidence text, reference text) RETURNS void
+CREATE FUNCTION workflow.record_evidence(endpoint text, key text, evidence text, reference text DEFAULT NULL) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
 COMMENT ON FUNCTION workflow.record_evidence(text, text, text, text) IS
   'Tells, from a webhook or a search, that an effect was applied or not_applied; settles it when its outcome is not known';

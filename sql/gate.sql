@@ -245,7 +245,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._gate_calibration(text, interval) IS 'Inner: gate_calibration()';
 
-CREATE FUNCTION workflow.gate_calibration(since interval)
+CREATE FUNCTION workflow.gate_calibration(since interval DEFAULT NULL)
 RETURNS TABLE (workflow text, version int, state text, model_version text, tier text, diverted text,
                bucket numeric, bucket_to numeric, decided bigint, reviewed bigint, agreed bigint, overruled bigint,
                edited bigint, mean_value numeric, agreed_share numeric, edited_share numeric)
@@ -288,7 +288,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._override_stats(text, interval) IS 'Inner: override_stats()';
 
-CREATE FUNCTION workflow.override_stats(since interval)
+CREATE FUNCTION workflow.override_stats(since interval DEFAULT NULL)
 RETURNS TABLE (workflow text, state text, tier text, diverted text, decision text, reason_code text, verdict text,
                reviews bigint, edited bigint, tier_decided bigint, tier_reviewed bigint, share numeric, overruled_share numeric)
 LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'wf_invoke';

@@ -523,10 +523,12 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  sender  workflow.source := workflow._source(source);
+  sender  workflow.source;
   webhook workflow.inbox;
   stored  record;
 BEGIN
+  PERFORM workflow._require_given(source IS NOT NULL, 'source');
+  sender := workflow._source(source);
   webhook.source := sender.source;
   webhook.received_at := workflow._now();
   webhook.received_by := caller;
@@ -582,7 +584,7 @@ CREATE FUNCTION workflow.receive(
   source text, event_id text, headers jsonb, body text,
   OUT inbox_id bigint, OUT item_id bigint, OUT state text, OUT created boolean, OUT duplicate boolean,
   OUT same_body boolean, OUT problem text)
-LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke_with_nulls';
 COMMENT ON FUNCTION workflow.receive(text, text, jsonb, text) IS
   'Takes in a webhook: judges its signature, stores it once for its (source, event_id), and starts or moves its item';
 
@@ -590,7 +592,7 @@ CREATE FUNCTION workflow.receive(
   source text, event_id text, headers jsonb, body bytea,
   OUT inbox_id bigint, OUT item_id bigint, OUT state text, OUT created boolean, OUT duplicate boolean,
   OUT same_body boolean, OUT problem text)
-LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke';
+LANGUAGE C AS 'MODULE_PATHNAME', 'wf_invoke_with_nulls';
 COMMENT ON FUNCTION workflow.receive(text, text, jsonb, bytea) IS
   'The same, of a body in bytes';
 

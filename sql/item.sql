@@ -352,12 +352,46 @@ $$;
 COMMENT ON FUNCTION workflow._require_alive(workflow.item, text) IS
   'Inner: raises WF001 for an item that has ended';
 
+-- Whoever waits for the event "compensated" has begun nothing by that.
+CREATE FUNCTION workflow._left_to_compensate(item workflow.item) RETURNS int LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM workflow._state_roads(item.workflow, item.version, item.state) AS r
+                 WHERE r.event = 'compensated' AND NOT r.from_any) THEN
+    RETURN 0;
+  END IF;
+  RETURN (SELECT count(*) FROM workflow._to_compensate(item.item_id) AS e
+          WHERE NOT EXISTS (SELECT FROM workflow.effect AS r
+                            WHERE r.reverts = e.effect_id AND r.state NOT IN ('succeeded', 'cancelled')));
+END
+$$;
+COMMENT ON FUNCTION workflow._left_to_compensate(workflow.item) IS
+  'Inner: how many effects an item that waits for a compensation has which nobody has begun to take back';
+
+CREATE FUNCTION workflow._mention_compensation(it workflow.item) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  n int := workflow._left_to_compensate(it);
+BEGIN
+  IF n > 0 THEN
+    RAISE NOTICE 'item % waits in state "%" until what it has done is taken back', it.item_id, it.state
+      USING DETAIL = format('Nobody has begun to take back %s.', CASE n WHEN 1 THEN 'one effect' ELSE n || ' effects' END),
+            HINT = format('SELECT workflow.compensate(%s, ''why'');', it.item_id);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._mention_compensation(workflow.item) IS
+  'Inner: says how the compensation is begun that an item waits for';
+
 CREATE FUNCTION workflow._cancel(caller text, item bigint, reason text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   PERFORM workflow._require_alive(workflow._lock_item(item), 'cancelled');
   PERFORM workflow._move(item, 'cancel', 'cancel', caller, reason, NULL, NULL);
+  PERFORM workflow._mention_compensation(i) FROM workflow.item AS i WHERE i.item_id = item AND i.outcome IS NULL;
 END
 $$;
 COMMENT ON FUNCTION workflow._cancel(text, bigint, text) IS 'Inner: workflow.cancel()';

@@ -154,13 +154,15 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._collect_anthropic(jsonb) IS 'Inner: the message that a stream of the messages API comes to';
 
+-- Of several choices the first one counts.  Not every server that speaks this says [DONE] at the end: an answer that has its
+-- finish_reason is all there.  (One whose connection breaks off does not come here.)
 CREATE FUNCTION workflow._collect_openai(events jsonb, OUT body jsonb, OUT is_whole boolean) LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH chunk AS (
     SELECT e.place, e.value -> 'data' AS data, e.value #> '{data,choices,0,delta}' AS delta
     FROM jsonb_array_elements(events) WITH ORDINALITY AS e (value, place)
-    WHERE jsonb_typeof(e.value -> 'data') = 'object'),
+    WHERE jsonb_typeof(e.value -> 'data') = 'object' AND coalesce(e.value #>> '{data,choices,0,index}', '0') = '0'),
   part AS (
     SELECT c.place, t.value AS call, t.value ->> 'index' AS index
     FROM chunk AS c, jsonb_array_elements(CASE jsonb_typeof(c.delta -> 'tool_calls') WHEN 'array' THEN c.delta -> 'tool_calls' END) AS t (value)),
@@ -181,12 +183,12 @@ AS $$
            'choices', jsonb_build_array(jsonb_build_object('index', 0, 'finish_reason', s.finish_reason, 'message',
              jsonb_build_object('role', 'assistant', 'content', s.content, 'refusal', s.refusal)
              || coalesce((SELECT jsonb_build_object('tool_calls', jsonb_agg(l.value ORDER BY l.place)) FROM call AS l HAVING count(*) > 0), '{}')))),
-         EXISTS (SELECT FROM jsonb_array_elements(events) AS e (value) WHERE e.value -> 'data' = '"[DONE]"')
+         s.finish_reason IS NOT NULL OR EXISTS (SELECT FROM jsonb_array_elements(events) AS e (value) WHERE e.value -> 'data' = '"[DONE]"')
   FROM said AS s
 $$;
 COMMENT ON FUNCTION workflow._collect_openai(jsonb) IS 'Inner: the completion that a stream of the chat completions API comes to';
 
--- What a stream comes to; an answer that is none is as it is.  A stream that ends before its last event is not whole.
+-- What a stream comes to; an answer that is none is as it is.  A stream that ends before its end is told is not whole.
 CREATE FUNCTION workflow._model_answer(answer jsonb, OUT body jsonb, OUT is_whole boolean, OUT error jsonb)
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp

@@ -58,6 +58,82 @@ END
 $$;
 COMMENT ON FUNCTION workflow._require_condition(text, text, jsonb) IS 'Inner: refuses a condition of a filter that cannot be evaluated';
 
+-- The names that a filter gives: one, or one of several.
+CREATE FUNCTION workflow._filter_words(value jsonb) RETURNS SETOF text LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT e #>> '{}' FROM jsonb_path_query(value, '$[*]') AS e WHERE jsonb_typeof(e) = 'string'
+$$;
+COMMENT ON FUNCTION workflow._filter_words(jsonb) IS 'Inner: the names that a filter gives for a key';
+
+-- The states or events of all versions of the workflows that a filter names; of all workflows where it names none.
+CREATE FUNCTION workflow._filter_names(filter jsonb, what text) RETURNS text[] LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT ARRAY(
+    SELECT DISTINCT n.name COLLATE "C" FROM workflow.definition AS d, LATERAL (
+      SELECT s.state FROM workflow._graph_states(d.workflow, d.version) AS s WHERE what = 'state'
+      UNION ALL
+      SELECT t.event FROM workflow._graph_transitions(d.workflow, d.version) AS t WHERE what = 'event') AS n (name)
+    WHERE NOT filter ? 'workflow' OR d.workflow IN (SELECT w FROM workflow._filter_words(filter -> 'workflow') AS w) ORDER BY 1)
+$$;
+COMMENT ON FUNCTION workflow._filter_names(jsonb, text) IS 'Inner: the states, or events, of the workflows that a filter names';
+
+-- An item in an exception state has what led there as its class: an event, or what came with it.
+CREATE FUNCTION workflow._require_class(filter jsonb, class text) RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  classes text[] := workflow._error_classes();
+  events text[];
+BEGIN
+  IF class = ANY (classes) OR EXISTS (SELECT FROM workflow._dead_letter AS d WHERE d.error_class = class) THEN
+    RETURN;
+  END IF;
+  events := workflow._filter_names(filter, 'event');
+  IF class <> ALL (events) THEN
+    RAISE EXCEPTION 'nothing fails with class "%"', class
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('The classes are %s; of an item in an exception state, the event that led there.', array_to_string(classes, ', ')),
+            HINT = coalesce((SELECT initcap(left(h, 1)) || substr(h, 2) || ' ' FROM workflow._did_you_mean(class, classes || events) AS h), '')
+                   || 'SELECT error_class, count(*) FROM workflow.dead_letters GROUP BY 1; shows those there are.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_class(jsonb, text) IS 'Inner: refuses a class of a filter that nothing can have failed with';
+
+-- A name that nothing has would match nothing, and look as if there were nothing to do.
+CREATE FUNCTION workflow._require_names(filter jsonb) RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  named record;
+  states text[];
+BEGIN
+  FOR named IN SELECT f.key, w AS word FROM jsonb_each(filter) AS f, workflow._filter_words(f.value) AS w ORDER BY f.key = 'state', f.key LOOP
+    IF named.key IN ('queue', 'from_queue') THEN
+      PERFORM workflow._require_queue(named.word);
+    ELSIF named.key IN ('class', 'error_class') THEN
+      PERFORM workflow._require_class(filter, named.word);
+    ELSIF named.key = 'workflow' AND NOT EXISTS (SELECT FROM workflow.workflow AS w WHERE w.workflow = named.word) THEN
+      RAISE EXCEPTION 'workflow "%" does not exist', named.word
+        USING ERRCODE = 'WF012',
+              DETAIL = 'No version of it was ever defined.',
+              HINT = workflow._nearest('workflow', named.word) || 'SELECT DISTINCT workflow FROM workflow.versions shows which there are.';
+    ELSIF named.key = 'state' THEN
+      states := coalesce(states, workflow._filter_names(filter, 'state'));
+      IF named.word <> ALL (states) THEN
+        RAISE EXCEPTION 'there is no state "%"', named.word
+          USING ERRCODE = 'invalid_parameter_value',
+                DETAIL = CASE WHEN filter ? 'workflow' THEN format('No version of %s has one.', filter ->> 'workflow') ELSE 'No version of any workflow has one.' END,
+                HINT = workflow._name_hint(named.word, states);
+      END IF;
+    END IF;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION workflow._require_names(jsonb) IS 'Inner: refuses a filter that names a workflow, queue, state or class that there is not';
+
 CREATE FUNCTION workflow._require_filter(filter jsonb) RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -80,6 +156,7 @@ BEGIN
   END IF;
   PERFORM workflow._require_condition(c.name, c.expression, f.value)
   FROM jsonb_each(filter) AS f JOIN workflow._filter_columns() AS c ON c.name = f.key;
+  PERFORM workflow._require_names(filter);
 END
 $$;
 COMMENT ON FUNCTION workflow._require_filter(jsonb) IS 'Inner: refuses a filter that names what is not known, or says nothing of it';

@@ -18,3 +18,7 @@ CREATE FUNCTION workflow._check_retry_policy(policy jsonb) RETURNS void
 LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wf_retry_check_policy';
 COMMENT ON FUNCTION workflow._check_retry_policy(jsonb) IS
   'Inner: raises invalid_parameter_value for anything wrong with a policy, unknown keys included';
+
+CREATE FUNCTION workflow._error_classes() RETURNS text[]
+LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'wf_retry_error_classes';
+COMMENT ON FUNCTION workflow._error_classes() IS 'Inner: all error classes';

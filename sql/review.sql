@@ -124,7 +124,8 @@ COMMENT ON FUNCTION workflow._escalate_review(workflow.review, text) IS
 
 -- What the definition says of an overdue review: an event to raise (on_overdue,
 -- or the event "overdue" where the state handles it), else escalation. A timer
--- that comes too early, because the clock stood or stands, is set again.
+-- that comes too early, because the clock stood or stands, is set again.  Nor does
+-- time approve what nobody could.
 CREATE FUNCTION workflow._review_overdue(item bigint, seq int, actor text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -144,7 +145,9 @@ BEGIN
     RETURN;
   END IF;
   event := coalesce(nullif(late.spec ->> 'on_overdue', 'escalate'), 'overdue');
-  IF workflow._handles(item, event) THEN
+  IF workflow._handles(item, event)
+     AND NOT (event = 'approve'
+              AND workflow._proposal_problems(late.spec, (SELECT i.data FROM workflow.item AS i WHERE i.item_id = item)) IS NOT NULL) THEN
     PERFORM workflow._move(item, event, 'engine', actor, format('overdue since %s', late.due_at), NULL, NULL);
   ELSE
     PERFORM workflow._escalate_review(late, actor);

@@ -9,6 +9,8 @@ AS $$
 DECLARE
   now timestamptz := workflow._now();
   claimed bigint;
+  item bigint;
+  seq int;
 BEGIN
   PERFORM workflow._require_given(queue IS NOT NULL, 'queue');
   IF NOT EXISTS (SELECT FROM workflow.queue AS q WHERE q.queue = _claim_review.queue) THEN
@@ -26,7 +28,10 @@ BEGIN
   UPDATE workflow.review AS r
   SET assignee = caller, claimed_at = now,
       claim_until = workflow._time_after(now, (workflow._review_times(r.spec)).claim_for)
-  WHERE r.review_id = claimed;
+  WHERE r.review_id = claimed RETURNING r.item_id, r.seq INTO item, seq;
+  IF FOUND THEN    -- the review forgets it when it is given back, or somebody else claims it
+    PERFORM workflow._note(caller, 'claim review', item, 'review:' || claimed, NULL, jsonb_build_object('at', now, 'seq', seq));
+  END IF;
   RETURN claimed;
 END
 $$;

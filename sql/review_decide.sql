@@ -288,27 +288,45 @@ $$;
 COMMENT ON FUNCTION workflow._patched(jsonb, text, jsonb) IS
   'Inner: an item''s data with a reviewer''s patch merged over the editable value';
 
--- What a patch would make of the editable value has to match the review's schema.
-CREATE FUNCTION workflow._require_fitting(review workflow.review, data jsonb) RETURNS void LANGUAGE plpgsql
+-- Why the editable value in some data does not match the review's schema; null when it does, or there is none.
+CREATE FUNCTION workflow._proposal_problems(spec jsonb, data jsonb) RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF NOT spec ? 'schema' THEN
+    RETURN NULL;
+  END IF;
+  RETURN (SELECT string_agg(format('%s: %s', coalesce(nullif(e.path, ''), '(root)'), e.message), E'\n')
+          FROM workflow.schema_errors(spec -> 'schema', data #> coalesce(workflow._editable_path(spec ->> 'editable'), '{}')) AS e);
+END
+$$;
+COMMENT ON FUNCTION workflow._proposal_problems(jsonb, jsonb) IS
+  'Inner: the faults of what a review proposes, a line each; null when there are none';
+
+-- What a patch would make of the editable value has to match the review's schema, and so has what is approved;
+-- who decides otherwise may do so because it does not.
+CREATE FUNCTION workflow._require_fitting(review workflow.review, decision text, is_patched boolean, data jsonb) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  path text[] := coalesce(workflow._editable_path(review.spec ->> 'editable'), '{}');
   problems text;
 BEGIN
-  SELECT string_agg(format('%s: %s', coalesce(nullif(e.path, ''), '(root)'), e.message), E'\n') INTO problems
-  FROM workflow.schema_errors(review.spec -> 'schema', data #> path) AS e;
+  IF is_patched OR decision = 'approve' THEN
+    problems := workflow._proposal_problems(review.spec, data);
+  END IF;
   IF problems IS NOT NULL THEN
-    RAISE EXCEPTION 'the patch makes of the proposal of review % what its schema does not allow', review.review_id
+    RAISE EXCEPTION '%', format(CASE WHEN is_patched THEN 'the patch makes of the proposal of review %s what its schema does not allow'
+                                     ELSE 'the proposal of review %s is not what its schema allows' END, review.review_id)
       USING ERRCODE = 'WF011',
             DETAIL = problems,
-            HINT = format('Nothing is decided. Mend what is listed; the patch is merged over what '
-                          'SELECT proposed FROM workflow.review_inbox WHERE id = %s; shows.', review.review_id);
+            HINT = format('Nothing is decided. Mend what is listed%s; %s patch is merged over what '
+                          'SELECT proposed FROM workflow.review_inbox WHERE id = %s; shows.',
+                          CASE WHEN is_patched THEN '' ELSE ', or decide otherwise' END, CASE WHEN is_patched THEN 'the' ELSE 'a' END, review.review_id);
   END IF;
 END
 $$;
-COMMENT ON FUNCTION workflow._require_fitting(workflow.review, jsonb) IS
-  'Inner: raises WF011, with every error, when an edited value does not match the review''s schema';
+COMMENT ON FUNCTION workflow._require_fitting(workflow.review, text, boolean, jsonb) IS
+  'Inner: raises WF011, with every error, when an edited value, or what is approved, does not match the review''s schema';
 
 -- ---------------------------------------------------------------- approvals
 
@@ -459,9 +477,7 @@ BEGIN
   PERFORM workflow._require_permitted(caller, review, decision, reason);
   proposed := workflow._patched(item.data, review.spec ->> 'editable', review.edited);
   changed := workflow._patched(proposed, review.spec ->> 'editable', patch);
-  IF patch IS NOT NULL AND review.spec ? 'schema' THEN
-    PERFORM workflow._require_fitting(review, changed);
-  END IF;
+  PERFORM workflow._require_fitting(review, decision, patch IS NOT NULL, changed);
 
   SELECT count(*) + 1 INTO votes FROM workflow.review_vote AS v    -- who has seen another proposal did not approve this one
   WHERE v.review_id = id AND v.decision = _decide.decision AND changed = proposed;

@@ -775,7 +775,8 @@ CREATE TABLE workflow.cluster (
   how         text COLLATE "C" NOT NULL CHECK (how IN ('named', 'adopted', 'promoted')),
   policy      text COLLATE "C" CHECK (policy IN ('quarantine', 'resume')),
   actor       text,
-  reason      text
+  reason      text,
+  birthmark   uuid
 );
 COMMENT ON TABLE workflow.cluster IS 'Which database wrote the rows: a copy of it sends nothing before it was adopted';
 COMMENT ON COLUMN workflow.cluster.system_identifier IS 'Of the server, as pg_control_system() shows it';
@@ -783,6 +784,7 @@ COMMENT ON COLUMN workflow.cluster.database IS 'Its oid: a database that is made
 COMMENT ON COLUMN workflow.cluster.relation IS 'The oid of this table: a dump that is restored where it was taken has its own';
 COMMENT ON COLUMN workflow.cluster.timeline IS 'Of the write-ahead log: a promotion begins a new one';
 COMMENT ON COLUMN workflow.cluster.how IS 'named by the first call, adopted by adopt_cluster(), promoted: the server was a standby, or was recovered';
+COMMENT ON COLUMN workflow.cluster.birthmark IS 'Of the extension there: pg_upgrade and copies of files keep it, with the oids of roles; a restored dump has another one';
 COMMENT ON COLUMN workflow.cluster.policy IS 'What became of effects that were not finished: quarantine (not trusted to be unsent) or resume; null when named';
 
 -- ---------------------------------------------------------------------- mock

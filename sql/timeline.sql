@@ -34,7 +34,7 @@ BEGIN
                      || coalesce(' to ' || (n.detail ->> 'to'), '') || coalesce(', step ' || (n.detail ->> 'step'), '')
                 ELSE n.subject END,
            n.actor, n.reason, n.detail
-    FROM workflow.journal AS n WHERE n.item_id = item;
+    FROM workflow.journal AS n WHERE n.item_id = item AND n.action <> 'claim review';
 END
 $$;
 COMMENT ON FUNCTION workflow._timeline_moves(bigint) IS
@@ -179,8 +179,8 @@ BEGIN
       LEFT JOIN workflow.review AS old ON old.replaced_by = r.review_id AND old.item_id = item
     WHERE r.item_id = item
     UNION ALL
-    SELECT r.claimed_at, r.seq, 2, 'review claimed', format('review %s', r.review_id), r.assignee, NULL, NULL
-    FROM workflow.review AS r WHERE r.item_id = item AND r.claimed_at IS NOT NULL
+    SELECT (n.detail ->> 'at')::timestamptz, (n.detail ->> 'seq')::int, 2, 'review claimed', replace(n.subject, ':', ' '), n.actor, NULL, NULL
+    FROM workflow.journal AS n WHERE n.item_id = item AND n.action = 'claim review'
     UNION ALL
     SELECT r.decided_at, r.seq, 3, 'review decided', format('review %s: %s', r.review_id, r.decision),
            r.decided_by, r.reason, r.patch

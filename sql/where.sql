@@ -356,6 +356,20 @@ $$;
 COMMENT ON FUNCTION workflow._after_failure(workflow.item, workflow.job) IS
   'Inner: what becomes of a job that fails for good, where its state does not handle "error"';
 
+-- What begins the compensation that an item waits for; null where nothing is left to begin.
+CREATE FUNCTION workflow._compensation_step(item workflow.item) RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  n int := workflow._left_to_compensate(item);
+BEGIN
+  RETURN CASE WHEN n > 0 THEN format('SELECT workflow.compensate(%s, ''why''); takes back %s', item.item_id,
+                                     CASE n WHEN 1 THEN 'one effect' ELSE n || ' effects' END) END;
+END
+$$;
+COMMENT ON FUNCTION workflow._compensation_step(workflow.item) IS
+  'Inner: the call that begins the compensation that an item waits for; null when nothing is left to begin';
+
 -- What happens next to a living item, and where that leads.
 CREATE FUNCTION workflow._what_next(
   waiting_on text, item workflow.item, job workflow.job, effect workflow.effect, review workflow.review,
@@ -553,6 +567,9 @@ BEGIN
            ELSE (SELECT own.retry FROM workflow.queue AS own WHERE own.queue = (s.j).queue) END);
   END IF;
   what_next := workflow._what_next(waiting_on, s.i, s.j, s.e, s.r, s.t, s.q, allowed_events, max_attempts);
+  IF waiting_on = 'event' THEN
+    what_next := concat_ws('; ', workflow._compensation_step(s.i), what_next);
+  END IF;
   IF waiting_on = 'event' AND back.detail IS NOT NULL THEN
     what_next := concat_ws('; ', workflow._next_step(back.waiting_on, s.i, back.job, back.revert, s.r, NULL), what_next);
   END IF;

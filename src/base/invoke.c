@@ -29,6 +29,7 @@ typedef struct Inner
 	bool		returns_void;
 	bool		returns_row;	/* a composite or OUT parameters */
 	int			nargs;			/* of the public function */
+	int			nrequired;		/* the first so many have no default */
 	SPIPlanPtr	plan;
 } Inner;
 
@@ -89,6 +90,7 @@ prepare_inner(Inner *inner, Form_pg_proc public, bool by_key)
 			 NameStr(public->proname));
 
 	inner->nargs = public->pronargs;
+	inner->nrequired = public->pronargs - public->pronargdefaults;
 	inner->returns_void = public->prorettype == VOIDOID;
 	inner->returns_row = public->prorettype == RECORDOID ||
 		type_is_rowtype(public->prorettype);
@@ -113,6 +115,44 @@ find_inner(Oid function, bool by_key)
 	ReleaseSysCache(tuple);
 
 	return inner;
+}
+
+static char *
+argument_name(Oid function, int argument)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	char	  **names;
+	Datum		listed;
+	Datum		modes;
+	bool		isnull;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	listed = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proargnames, &isnull);
+	modes = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proargmodes, &isnull);
+	(void) get_func_input_arg_names(listed, isnull ? (Datum) 0 : modes, &names);
+	ReleaseSysCache(tuple);
+
+	return names[argument];
+}
+
+/*
+ * The words are those of workflow._require_given().
+ */
+static void
+require_arguments(FunctionCallInfo fcinfo, const Inner *inner)
+{
+	for (int i = 0; i < inner->nrequired; i++)
+		if (PG_ARGISNULL(i))
+		{
+			char	   *name = get_func_name(inner->function);
+
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"%s\" must not be null", argument_name(inner->function, i)),
+					 errdetail("workflow.%s() was called with null for it, or without it.", name),
+					 errhint("Give it a value; \\df workflow.%s shows the arguments.", name)));
+		}
 }
 
 static void
@@ -222,7 +262,7 @@ return_result(FunctionCallInfo fcinfo, const Inner *inner)
 }
 
 static Datum
-run_as_owner(FunctionCallInfo fcinfo, bool by_key)
+run_as_owner(FunctionCallInfo fcinfo, bool by_key, bool has_nulls)
 {
 	char	   *caller = wf_role_name(GetUserId());
 	WfCaller	saved;
@@ -234,9 +274,11 @@ run_as_owner(FunctionCallInfo fcinfo, bool by_key)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 
-	if (by_key)
-		item = resolve_item(PG_ARGISNULL(0) ? CStringGetTextDatum("") : PG_GETARG_DATUM(0));
 	inner = find_inner(fcinfo->flinfo->fn_oid, by_key);
+	if (!has_nulls)
+		require_arguments(fcinfo, inner);
+	if (by_key)
+		item = resolve_item(PG_GETARG_DATUM(0));
 	run_inner(inner, fcinfo, caller, item);
 	result = return_result(fcinfo, inner);
 
@@ -249,13 +291,19 @@ run_as_owner(FunctionCallInfo fcinfo, bool by_key)
 static Datum
 invoke(PG_FUNCTION_ARGS)
 {
-	return run_as_owner(fcinfo, false);
+	return run_as_owner(fcinfo, false, false);
 }
 
 static Datum
 invoke_by_key(PG_FUNCTION_ARGS)
 {
-	return run_as_owner(fcinfo, true);
+	return run_as_owner(fcinfo, true, false);
+}
+
+static Datum
+invoke_with_nulls(PG_FUNCTION_ARGS)
+{
+	return run_as_owner(fcinfo, false, true);
 }
 
 PG_FUNCTION_INFO_V1(wf_invoke);
@@ -272,4 +320,12 @@ Datum
 wf_invoke_by_key(PG_FUNCTION_ARGS)
 {
 	return wf_at_border(invoke_by_key, fcinfo);
+}
+
+PG_FUNCTION_INFO_V1(wf_invoke_with_nulls);
+
+Datum
+wf_invoke_with_nulls(PG_FUNCTION_ARGS)
+{
+	return wf_at_border(invoke_with_nulls, fcinfo);
 }

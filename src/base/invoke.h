@@ -12,6 +12,11 @@
  * 'wf_invoke_by_key', a first argument of type text that names an item
  * ('workflow:key' or an id) is turned into the item's id before.
  *
+ * An argument that has no default has to be given: null for one raises 22004
+ * before anything is done.  Where null has a meaning and a default cannot say
+ * so, because others follow that have none, 'wf_invoke_with_nulls' leaves that
+ * to the inner function.
+ *
  * The inner function is not granted to anybody.  Its lines are cut from the
  * CONTEXT of an error that it raises.
  */
@@ -22,5 +27,6 @@
 
 extern PGDLLEXPORT Datum wf_invoke(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum wf_invoke_by_key(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum wf_invoke_with_nulls(PG_FUNCTION_ARGS);
 
 #endif							/* WF_BASE_INVOKE_H */

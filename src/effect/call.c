@@ -136,7 +136,7 @@ WF_PUBLIC_FUNCTION(wf_call)
 	connect_as_owner(&caller);
 	wf_cluster_name();
 	if (wf_effect_reserve(&intent, &effect_id) == WF_RESERVED)
-		wf_effect_enqueue(effect_id, intent.endpoint);
+		wf_effect_enqueue(effect_id, intent.endpoint, NULL);
 	disconnect(&caller);
 
 	PG_RETURN_INT64(effect_id);
@@ -477,7 +477,7 @@ wf_inner_revive_effect(PG_FUNCTION_ARGS)
 PG_FUNCTION_INFO_V1(wf_inner_enqueue_effect);
 
 /*
- * _enqueue_effect(effect_id bigint, endpoint text)
+ * _enqueue_effect(effect_id bigint, endpoint text [, queue text])
  */
 Datum
 wf_inner_enqueue_effect(PG_FUNCTION_ARGS)
@@ -485,7 +485,8 @@ wf_inner_enqueue_effect(PG_FUNCTION_ARGS)
 	WfCaller	caller;
 
 	connect_as_owner(&caller);
-	wf_effect_enqueue(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	wf_effect_enqueue(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)),
+					  PG_NARGS() > 2 ? text_to_cstring(PG_GETARG_TEXT_PP(2)) : NULL);
 	disconnect(&caller);
 
 	PG_RETURN_VOID();

@@ -269,7 +269,7 @@ extern void wf_effect_note_refusal(int64 effect_id, const char *problem);
 extern void wf_effect_leave_aside(int64 effect_id, int64 delay_us);
 
 /* Makes, or makes ready again, the job that sends an effect that stands alone. */
-extern void wf_effect_enqueue(int64 effect_id, const char *endpoint);
+extern void wf_effect_enqueue(int64 effect_id, const char *endpoint, const char *queue);
 
 /* Where an effect stands, for a job that waits for it. */
 extern WfEffectOutcome wf_effect_standing(int64 effect_id);

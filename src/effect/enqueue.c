@@ -44,10 +44,10 @@ static WfPlan make_queue_plan = {
 static WfPlan insert_job_plan = {
 	.name = "insert job of effect",
 	.expected = SPI_OK_INSERT,
-	.nargs = 2,
-	.argtypes = {INT8OID, TIMESTAMPTZOID},
+	.nargs = 3,
+	.argtypes = {INT8OID, TIMESTAMPTZOID, TEXTOID},
 	.sql = "INSERT INTO workflow.job (queue, kind, run_at, effect_id, created_at) "
-	"VALUES ('calls', 'http', $2::timestamptz, $1::int8, $2::timestamptz)",
+	"VALUES ($3, 'http', $2::timestamptz, $1::int8, $2::timestamptz)",
 };
 
 static WfPlan job_again_plan = {
@@ -62,12 +62,14 @@ static WfPlan job_again_plan = {
 };
 
 static void
-insert_job(int64 effect_id, const char *endpoint)
+insert_job(int64 effect_id, const char *endpoint, const char *queue)
 {
-	Datum		values[2] = {Int64GetDatum(effect_id), TimestampTzGetDatum(wf_now())};
+	Datum		values[3] = {
+		Int64GetDatum(effect_id), TimestampTzGetDatum(wf_now()), CStringGetTextDatum(queue != NULL ? queue : "calls")
+	};
 	Datum		name = CStringGetTextDatum(endpoint);
 
-	if (wf_plan_execute(&find_queue_plan, NULL, NULL) == 0)
+	if (queue == NULL && wf_plan_execute(&find_queue_plan, NULL, NULL) == 0)
 		wf_plan_execute(&make_queue_plan, &name, NULL);
 	wf_plan_execute(&insert_job_plan, values, NULL);
 }
@@ -88,17 +90,18 @@ oldest(uint64 found)
 }
 
 /*
- * Makes, or makes ready again, the job that sends an effect.
+ * Makes, or makes ready again, the job that sends an effect; a new one in a
+ * queue that there is, or, with NULL, in that of calls.
  */
 void
-wf_effect_enqueue(int64 effect_id, const char *endpoint)
+wf_effect_enqueue(int64 effect_id, const char *endpoint, const char *queue)
 {
 	Datum		id = Int64GetDatum(effect_id);
 	uint64		found = wf_plan_execute(&find_job_plan, &id, NULL);
 	uint64		row = oldest(found);
 
 	if (found == 0)
-		insert_job(effect_id, endpoint);
+		insert_job(effect_id, endpoint, queue);
 	else if (DatumGetBool(wf_result_datum(row, 2, NULL)))
 	{
 		Datum		values[2] = {

@@ -145,7 +145,7 @@ look_up(const WfEffect *effect, const WfEndpoint *endpoint)
 	Datum		id = Int64GetDatum(effect->effect_id);
 
 	wf_plan_execute(&look_up_plan, &id, NULL);
-	wf_effect_enqueue(effect->effect_id, endpoint->name);
+	wf_effect_enqueue(effect->effect_id, endpoint->name, NULL);
 }
 
 /*

@@ -51,7 +51,7 @@ static const Rule rules[] = {
 	NOTED,						/* data */
 	KEPT,						/* parent_id */
 	PASSED, PASSED,				/* parent_seq, parent_index */
-	PASSED,						/* keeps_events */
+	PASSED, PASSED,				/* keeps_events, submitted_oid */
 };
 
 /* Whom the engine changes data for at this moment, or NULL, and why. */

@@ -197,7 +197,8 @@ require_max_wait(FunctionCallInfo fcinfo)
 
 	if (PG_ARGISNULL(0) || wait_us < 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(errcode(PG_ARGISNULL(0) || PG_ARGISNULL(1) ? ERRCODE_NULL_VALUE_NOT_ALLOWED :
+						 ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("workflow.wait_for_job() needs a queue and an interval that is not negative"),
 				 errdetail("It waits for work in the queue, but no longer than the interval."),
 				 errhint("CALL workflow.wait_for_job('name', '1 hour') is an example.")));

@@ -8,9 +8,11 @@
 #include "postgres.h"
 
 #include "base/sqlstate.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "retry/policy.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 
 typedef struct ErrorClass
@@ -186,4 +188,20 @@ wf_retry_classify_sqlstate(PG_FUNCTION_ARGS)
 
 	PG_RETURN_TEXT_P(cstring_to_text(wf_classify_sqlstate(MAKE_SQLSTATE(code[0], code[1], code[2],
 																		code[3], code[4]))));
+}
+
+PG_FUNCTION_INFO_V1(wf_retry_error_classes);
+
+/*
+ * workflow._error_classes() returns text[]
+ */
+Datum
+wf_retry_error_classes(PG_FUNCTION_ARGS)
+{
+	Datum		names[lengthof(error_classes)];
+
+	for (int i = 0; i < lengthof(error_classes); i++)
+		names[i] = CStringGetTextDatum(error_classes[i].name);
+
+	PG_RETURN_ARRAYTYPE_P(construct_array(names, lengthof(error_classes), TEXTOID, -1, false, TYPALIGN_INT));
 }

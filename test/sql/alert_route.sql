@@ -36,6 +36,14 @@ SELECT FROM workflow._look_for_alerts();
 SELECT count(*) FROM workflow.claim('mail', 'me', 1, '1 hour');
 SELECT FROM workflow._look_for_alerts();
 TABLE sent;
+-- in a queue of their own, whose policy tries for hours, often at first, so that a receiver may be restarted; yours stays
+SELECT count(*) FILTER (WHERE j.queue = 'alert_calls') AS apart, count(*) AS all FROM workflow.job AS j JOIN workflow.effect AS e USING (effect_id) WHERE e.key LIKE 'alert:%';
+SELECT q.owner, d.error_class, count(*) FILTER (WHERE d.delay < '1 minute') AS within_a_minute, bool_and(d.delay <= '15 minutes') AS capped,
+       sum(d.delay) BETWEEN '2 hours' AND '8 hours' AS for_hours
+FROM workflow.queue AS q, unnest('{connection,timeout,unavailable,overloaded,not_found}'::text[]) AS c (error_class), generate_series(1, 100) AS a (n),
+  LATERAL (SELECT c.error_class, d.delay FROM workflow._retry_decide(q.retry, a.n, c.error_class, NULL, 0.5) AS d WHERE d.retry) AS d
+WHERE q.queue = 'alert_calls' GROUP BY 1, 2 ORDER BY 2;
+SELECT workflow.alter_queue('alert_calls', '{"retry": {"max_attempts": 2}}');
 SELECT jsonb_object_keys(convert_from(body, 'UTF8')::jsonb) FROM workflow.effect WHERE key = 'alert:1:opened:0' ORDER BY 1;
 
 -- that an endpoint fails is not sent there
@@ -49,6 +57,11 @@ UPDATE workflow.endpoint SET breaker = 'closed';
 SELECT workflow.alert_to('*', NULL, NULL);
 SELECT workflow.alert_to('ops', NULL, NULL);
 SELECT owner FROM workflow.alert_routes;
+
+-- to end what there is not is nothing that anybody did
+SELECT workflow.alert_to('ops');
+SELECT workflow.alert_to('nobody', NULL, NULL);
+SELECT subject, detail FROM workflow.journal WHERE action = 'alert_to' ORDER BY journal_id;
 
 -- who has no route of his own any more is everybody else again
 SELECT workflow.alert_to('*', 'chat', '/all');

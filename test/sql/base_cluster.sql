@@ -34,3 +34,10 @@ SELECT ok, detail, hint FROM workflow.health() WHERE "check" = 'cluster';
 SELECT workflow.adopt_cluster('quarantine', 'the original is gone');
 SELECT how, policy, reason FROM workflow.cluster;
 SELECT workflow._cluster_problem();
+
+-- every column that keeps the oid of a role (of all that keep an oid) is bound anew in a copy from another server
+SELECT c.relname, a.attname
+FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+WHERE c.relnamespace = 'workflow'::regnamespace AND c.relkind IN ('r', 'p') AND a.atttypid = 'oid'::regtype AND a.attnum > 0
+  AND pg_get_functiondef('workflow._bind_roles(text, text)'::regprocedure) !~ format('\(''%s'', ''\w+'', ''%s''', c.relname, a.attname)
+ORDER BY 1, 2;

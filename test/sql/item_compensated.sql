@@ -48,6 +48,30 @@ SELECT ok FROM workflow.verify('trip:7');
 SELECT count(*) AS timers FROM workflow.timer;
 ROLLBACK;
 
+-- who waits for it and has begun nothing is told how that is begun: by cancel(), and by where_is()
+SELECT version FROM workflow.define(replace(replace(workflow.document('trip')::text, '"trip"', '"tour"'), '"call_off": "BACK"', '"cancel": "BACK"')::json);
+BEGIN;
+SELECT workflow.mock('crm', '[{"method": "POST", "body": {}, "times": 9}, {"method": "DELETE", "body": {}, "times": 9}]');
+SELECT state FROM workflow.submit('tour', '{"id": 7}');
+SELECT state FROM workflow.send('tour:7', 'go');
+CALL workflow.run();
+SET LOCAL client_min_messages = notice;
+SELECT workflow.cancel('tour:7', 'no money');
+SET LOCAL client_min_messages = error;
+SELECT state, what_next FROM workflow.where_is('tour:7');
+SELECT workflow.revert((SELECT effect_id FROM workflow.effects WHERE key = '7:flight'), 'one of two') > 0 AS reverts;
+SELECT regexp_replace(what_next, '\d+, ', 'N, ') AS what_next FROM workflow.where_is('tour:7');
+SELECT cardinality(workflow.compensate('tour:7', 'both')) AS reverts;
+SELECT what_next FROM workflow.where_is('tour:7');
+ROLLBACK;
+-- nothing is said where there is nothing to take back
+BEGIN;
+SELECT state FROM workflow.submit('tour', '{"id": 7}');
+SET LOCAL client_min_messages = notice;
+SELECT workflow.cancel('tour:7', 'no money');
+SELECT what_next FROM workflow.where_is('tour:7');
+ROLLBACK;
+
 -- nobody says so beforehand
 BEGIN;
 SELECT FROM workflow.submit('trip', '{"id": 7}');

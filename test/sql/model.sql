@@ -309,19 +309,21 @@ FROM (VALUES
   ('[{"data": {"id": "c3", "model": "o-1", "choices": [{"index": 0, "delta": {"content": "he"}, "finish_reason": "stop"}]}},
      {"data": {"id": "c3", "model": "o-1", "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}}}]'),
   ('[{"data": {"id": "c2", "model": "o-1", "choices": [{"index": 0, "delta": {"content": "he"}, "finish_reason": null}]}}]'),
+  ('[{"data": {"id": "c4", "model": "o-1", "choices": [{"index": 0, "delta": {"content": "he"}, "finish_reason": null}]}},
+     {"data": {"id": "c4", "model": "o-1", "choices": [{"index": 1, "delta": {"content": "she"}, "finish_reason": "stop"}]}}]'),
   ('[{"data": {"type": "response.created", "response": {"id": "r2"}}}, {"data": {"type": "error", "code": "server_error", "message": "sorry"}}]'),
   ('[]')) AS s (events), LATERAL workflow._model_answer(jsonb_build_object('events', s.events)) AS a, LATERAL workflow._model_facts(a.body) AS f;
 
--- without its last event a stream is not whole, whatever it has told, and is asked for again
+-- a chat that has a finish_reason is whole, also where the server never says [DONE]; one without is not, and is asked for again
 BEGIN;
 SET LOCAL pg_workflow.clock = '2030-01-01 12:00+00';
 SELECT define('chat', '{"profile": "openai"}');
-CREATE FUNCTION chunks(more text) RETURNS jsonb LANGUAGE sql AS $$
+CREATE FUNCTION chunks(finish_reason text) RETURNS jsonb LANGUAGE sql AS $$
   SELECT jsonb_build_object('headers', '{"content-type": "text/event-stream"}'::jsonb, 'text', concat(
-    E'data: {"choices": [{"index": 0, "delta": {"content": "5"}, "finish_reason": "stop"}]}\n\n',
-    E'data: {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}}\n\n', more))
+    format(E'data: {"choices": [{"index": 0, "delta": {"content": "5"}, "finish_reason": %s}]}\n\n', finish_reason),
+    E'data: {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}}\n\n'))
 $$;
-SELECT workflow.mock('llm', jsonb_build_array(chunks(''), chunks(E'data: [DONE]\n\n')));
+SELECT workflow.mock('llm', jsonb_build_array(chunks('null'), chunks('"stop"')));
 SELECT * FROM ask('chat', 'one', 'a number');
 SELECT state, attempts, error_class, reason FROM workflow.effects;
 SET LOCAL pg_workflow.clock = '2030-01-01 12:05+00';

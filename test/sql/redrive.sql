@@ -46,6 +46,15 @@ SELECT * FROM workflow.redrive('{"data": "$.country = \"DE\""}');
 SELECT * FROM workflow.redrive('{"from": "yesterday evening"}');
 SELECT * FROM workflow.redrive('{"item_id": {"from": 1, "till": 3}}');
 SELECT * FROM workflow.redrive('{"state": "x'' OR true --"}');
+-- so is what there is not: a workflow, a queue, a state, a class; one among others, too
+SELECT * FROM workflow.redrive('{"workflow": "leters"}');
+SELECT * FROM workflow.redrive('{"queue": ["mail", "grave"]}');
+SELECT * FROM workflow.redrive('{"from_queue": "nail", "class": "timeout"}');
+SELECT * FROM workflow.redrive('{"workflow": "letters", "state": "SENT"}');
+SELECT * FROM workflow.redrive('{"class": "timedout"}');
+SELECT * FROM workflow.give_up_many('{"error_class": ["permanent", "perm"]}');
+-- a class is one of the list, an event that leads to an exception state, or what an item there has
+SELECT count(*) FROM workflow.redrive('{"class": ["schema", "error", "replay"], "queue": [null, "mail"], "state": null, "version": 7}');
 SELECT * FROM workflow.redrive('{"workflow": "letters"}', max_items => 0);
 SELECT * FROM workflow.redrive('{"workflow": "letters"}', per_second => -1);
 SELECT * FROM workflow.redrive('{"workflow": "letters"}', per_second => 'NaN');
@@ -59,7 +68,7 @@ SELECT * FROM workflow.redrive('{}', dry_run => false, reason => 'all');
 
 -- nothing matches: a batch that is done; where no worker runs, a NOTICE says so
 SET client_min_messages = notice;
-SELECT * FROM workflow.redrive('{"workflow": "no such"}', dry_run => false, reason => 'none');
+SELECT * FROM workflow.redrive('{"workflow": "letters", "version": 2}', dry_run => false, reason => 'none');
 SELECT redrive_id, status, matched, remaining, eta FROM workflow.redrives;
 SET client_min_messages = error;
 

@@ -84,6 +84,7 @@ SELECT waiting_detail FROM workflow.where_is('claims:4');
 SET ROLE regress_clerk;
 SELECT workflow.delegate(4, 'regress_boss');
 RESET ROLE;
+-- that somebody had claimed it is told also after it was given back
 SELECT what, detail, actor, data FROM workflow.timeline('claims:4') WHERE what LIKE '%review%';
 SELECT workflow.delegate(4, 'typo');
 SELECT workflow.delegate(4, '');

@@ -86,6 +86,31 @@ SELECT workflow.release_review(:c);
 -- what nobody has is given back by nobody
 SELECT workflow.release_review(:c);
 SELECT problems, given_back FROM workflow.review_inbox WHERE key = 'c';
+-- nor is it approved as it is, by one or by many: it is mended, or something else is decided
+SELECT workflow.decide(:c, 'approve');
+SELECT workflow.decide_many(ARRAY[:c], 'approve');
+SELECT workflow.decide(:c, 'approve', patch => '{"industry": "shoes"}');
+SELECT status, decision FROM workflow.reviews WHERE id = :c;
+BEGIN;
+SELECT state FROM workflow.decide(:c, 'reject', 'no_evidence');
+ROLLBACK;
+SELECT state FROM workflow.decide(:c, 'approve', patch => '{"industry": "mines"}');
 RESET ROLE;
+-- that somebody has mended it counts for who approves after him; what is approved by time is not approved either, but escalated
+SELECT FROM workflow.define('{
+  "workflow": "late", "owner": "me", "initial": "ASK",
+  "states": {
+    "ASK": {"review": {"queue": "desk", "decisions": ["approve"], "editable": "$.sum", "schema": {"maximum": 9}, "approvals": 2, "on_overdue": "approve"},
+            "on": {"approve": "END"}},
+    "END": {"final": "done"}}}');
+SELECT count(workflow.submit('late', jsonb_build_object('sum', n), key => n::text)) FROM generate_series(9, 11) AS n;
+SELECT workflow.decide(id, 'approve') FROM workflow.review_inbox WHERE key = '10';
+SELECT d.state FROM workflow.review_inbox AS r, workflow.decide(r.id, 'approve', patch => '8') AS d WHERE key = '10';
+SET ROLE regress_ann;
+SELECT d.state FROM workflow.review_inbox AS r, workflow.decide(r.id, 'approve') AS d WHERE key = '10';
+RESET ROLE;
+SET pg_workflow.clock = '2030-01-01 04:00';
+CALL workflow.run();
+SELECT i.key, i.state, r.status, r.decision, r.patch, r.step FROM workflow.items AS i JOIN workflow.reviews AS r USING (item_id) WHERE i.workflow = 'late' ORDER BY r.id;
 DROP OWNED BY regress_ann;
 DROP ROLE regress_ann;

@@ -87,6 +87,7 @@ my %case = (
 	openai_filter           => "FAILED||content_filter|$spent_there|refused|",
 	openai_length           => "FAILED||length|$spent_there|truncated|",
 	openai_chat_stream      => "DONE|$good|stop|$spent_there||",
+	openai_chat_stream_undone => "DONE|$good|stop|$spent_there||",
 	openai_too_long         => 'FAILED|||||||validation|context_too_long',
 	openai_responses        => "DONE|$good|completed|$spent_there||",
 	openai_responses_call   => "DONE|$good|completed|$spent_there||",
@@ -97,7 +98,7 @@ my %case = (
 my %again = (
 	anthropic_stream_cut => 'anthropic_stream', anthropic_stream_error => 'anthropic_stream', anthropic_429 => 'anthropic_message',
 	anthropic_529 => 'anthropic_message', openai_chat_stream_cut => 'openai_chat_stream',
-	openai_chat_stream_undone => 'openai_chat_stream', openai_429 => 'openai_chat',
+	openai_chat_stream_broken => 'openai_chat_stream', openai_429 => 'openai_chat',
 	openai_responses_failed => 'openai_responses', openai_responses_stream_cut => 'openai_responses_stream');
 
 sub profile_of
@@ -113,7 +114,8 @@ foreach my $name (sort keys %case)
 }
 foreach my $name (sort keys %again)
 {
-	define($name, "recorded=$name+recorded=$again{$name}", { profile => profile_of($name) });
+	my $first = $name =~ /^(.*)_broken$/ ? "broken=$1_undone" : "recorded=$name";
+	define($name, "$first+recorded=$again{$name}", { profile => profile_of($name) });
 	ask($name, 'one', 'hello');
 }
 foreach my $name (qw(anthropic_spend openai_quota openai_daily))
@@ -121,7 +123,7 @@ foreach my $name (qw(anthropic_spend openai_quota openai_daily))
 	define($name, "recorded=$name", { profile => profile_of($name) });
 	ask($name, 'one', 'hello');
 }
-wait_for("count(*) = 27 FROM workflow.items WHERE outcome IS NOT NULL", 'all but three have ended');
+wait_for("count(*) = 28 FROM workflow.items WHERE outcome IS NOT NULL", 'all but three have ended');
 my %result = map { /^(.*?)\|(.*)$/ ? ($1, $2) : () } split /\n/, sql(q{
 	SELECT i.workflow, i.state, i.data -> 'answer', o.stop_reason, o.input_tokens, o.output_tokens, o.cache_read_tokens, o.cache_write_tokens, e.error_class, e.substate
 	FROM workflow.item AS i JOIN workflow.effect AS e USING (item_id) LEFT JOIN workflow.model_outputs AS o USING (model_output_id)});
@@ -133,6 +135,10 @@ wait_for("count(*) = 2 FROM workflow.effects WHERE state = 'blocked' AND reason 
 wait_for("pause_until BETWEEN now() + interval '7 hours' AND now() + interval '8 hours' FROM workflow.endpoints WHERE endpoint = 'openai_daily'",
 	'a quota of the day is a matter of time');
 is(sql(q{SELECT string_agg(endpoint || ' ' || error_class, ', ') FROM workflow.effects WHERE state = 'pending'}), 'openai_daily rate_limited', 'and nothing else waits for a time');
+is(sql(q{SELECT string_agg(i.workflow, ' ') FROM workflow.item AS i JOIN workflow.effect AS e USING (item_id) WHERE e.attempts > 1 AND i.workflow IN ('openai_chat_stream', 'openai_chat_stream_undone')}),
+	'', 'a stream that is all there is answered by the first attempt, with [DONE] or without');
+is(sql(q{SELECT e.attempts FROM workflow.item AS i JOIN workflow.effect AS e USING (item_id) WHERE i.workflow = 'openai_chat_stream_broken'}),
+	'2', 'one whose connection breaks off is not, whatever it has told');
 is(sql(q{SELECT string_agg(request_id, ' ' ORDER BY request_id) FROM workflow.model_outputs WHERE workflow IN ('anthropic_message', 'openai_chat')}),
 	'req_018EeWyXxfu5pfWkrYcMdjWG req_6d1f2c8a4b', 'the request id of the provider is kept');
 

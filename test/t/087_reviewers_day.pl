@@ -217,13 +217,16 @@ urgent 2 approve review dana sorry
 END
 	'every move is logged');
 
-my $detail = q{(n.detail - 'replaces')::text};
+my $detail = q{(n.detail - '{replaces,at}'::text[])::text};
 is( lines(query("string_agg(concat_ws(' ', i.key, n.action, $worker, n.reason, $detail), E'\\n' ORDER BY n.journal_id)
 		FROM workflow.journal AS n LEFT JOIN workflow.item AS i USING (item_id) WHERE n.subject ~ '^(review|queue):'") =~ s/overdue since \S+ \S+/overdue/gr),
 	lines(join "\n", (map { $_ . ' vote rita {"votes": 1, "needed": 2, "decision": "approve"}' } @board), <<'END'),
 changed vote rita {"patch": {"sum": 500}, "votes": 1, "needed": 2, "decision": "approve"}
+given claim review otto {"seq": 1}
+given claim review rita {"seq": 1}
 given release review rita {"to": null, "from": "rita"}
 handed delegate review otto {"to": "dana", "from": null}
+other claim review rita {"seq": 1}
 own vote otto {"votes": 1, "needed": 2, "decision": "approve"}
 pause_queue olga the line is dead
 phoned escalate the worker overdue {"to": "otto", "step": 1}

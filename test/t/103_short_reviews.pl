@@ -1,5 +1,6 @@
 # A review that is due long before anything else is told of in time, though a look for
-# alerts is planned, and what comes meanwhile would be seen early enough by its queue's SLA.
+# alerts is planned, and what comes meanwhile would be seen early enough by its queue's SLA; and
+# so is that one is escalated.
 
 use strict;
 use warnings FATAL => 'all';
@@ -48,6 +49,16 @@ query(q(BEGIN; SELECT workflow.submit('quick', '{"id": 2}'); PREPARE TRANSACTION
 query(q(COMMIT PREPARED 'p'));
 ok($node->poll_query_until('postgres', q(SELECT count(*) = 2 FROM workflow.alerts WHERE kind = 'review_warning')),
 	'a warning of one that was prepared');
+
+# an escalation is told when it happens, not with the next look at what is open, four seconds later
+query(q(SELECT workflow.define('{"workflow": "steep", "owner": "me", "key": ["$.id"], "initial": "ASK",
+	"queues": {"steps": {"owner": "clerks", "sla": "6 seconds", "escalate_to": ["lead", "director"]}},
+	"states": {"ASK": {"review": {"queue": "steps", "decisions": ["yes"]}, "on": {"yes": "DONE"}}, "DONE": {"final": "success"}}}')));
+query(q(SELECT workflow.submit('steep', '{"id": 1}')));
+ok($node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM workflow.alerts WHERE kind = 'review_escalated' AND owner = 'director')),
+	'a review goes up its chain, and so does its alert');
+is(query(q(SELECT a.last_seen_at - j.at < '2.5 seconds' FROM workflow.alerts AS a, workflow.journal AS j
+	WHERE a.kind = 'review_escalated' AND j.action = 'escalate' AND j.detail ->> 'step' = '2')), 't', 'at once');
 
 $node->stop;
 done_testing();

@@ -22,7 +22,7 @@
 #   moved=URL       308 to there                  retry=S        429, Retry-After
 #   sse  ssecut     server-sent events            echo           what was sent
 #   recorded=NAME   the answer in test/server/recorded/NAME.http
-#   slowly=NAME     the same after a second
+#   slowly=NAME     the same after a second       broken=NAME    more is promised, and it hangs up
 
 package Behaviour;
 
@@ -315,6 +315,14 @@ sub recorded
 }
 
 sub do_recorded { $_[0]->done($_[2], recorded($_[3])) }
+
+sub do_broken
+{
+	my ($self, undef, $to, $name) = @_;
+	my $answer = recorded($name);
+	$answer =~ s/^Content-Length: (\d+)/'Content-Length: ' . ($1 + 1)/me;
+	$self->end($to, $answer);
+}
 
 sub do_slowly
 {
