@@ -25,6 +25,9 @@
 #define MAX_COUNT 5000
 #define SERVERS_MAX_COUNT 255
 
+/* The most that is given to the server's engine, in bytes. */
+#define MAX_LENGTH (256 * 1024)
+
 /* -------------------------------------------------------------------- groups */
 
 static bool
@@ -361,6 +364,8 @@ rewrite_all(const char *pattern, bool captures)
 	{
 		char		letter = *rewrite.at;
 
+		if (rewrite.out.len > MAX_LENGTH)
+			wf_rewrite_refuse(&rewrite, "it is too long when its counts and categories are written out");
 		if (strchr("*+?", letter) != NULL || (letter == '{' && isdigit((unsigned char) rewrite.at[1])))
 		{
 			rewrite.at++;

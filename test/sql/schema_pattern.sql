@@ -49,3 +49,4 @@ SELECT p.pattern, p.string, verdict(p.pattern, p.string) FROM (VALUES
 
 -- what is too much for the engine is refused, in time that is bounded
 SELECT verdict('((a{0,255}){0,255}){0,255}', 'a'), verdict('^(a+)(a+)(a+)\1\2\3b$', repeat('a', 200)), verdict('^(([a-z])+.)+[A-Z]([a-z])+$', repeat('a', 2000));
+SELECT verdict(repeat('(', 20) || 'a' || repeat('{1,300})', 20) || 'b', 'a'), verdict(repeat('\p{L}', 1000), 'a'), verdict(repeat('\p{L}', 10), 'abcdefghij');
