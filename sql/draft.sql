@@ -124,12 +124,11 @@ $$;
 COMMENT ON FUNCTION workflow._draft_definer(workflow.draft) IS
   'Inner: the role that is the definer when a draft is published: who began it';
 
--- Raises WF006 for what is wrong within a part and no other part can mend.
-CREATE FUNCTION workflow._require_part(caller text, document json, path text[]) RETURNS void LANGUAGE plpgsql
+-- Raises WF006 for what is wrong within parts and no other part can mend: all of it.
+CREATE FUNCTION workflow._require_parts(caller text, document json, places text[]) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  place text := workflow._place(path);
   nfaults int;
   lines text;
 BEGIN
@@ -138,7 +137,8 @@ BEGIN
   FROM workflow._document_faults(document, caller, '{}')
     WITH ORDINALITY AS f
   WHERE f.severity = 'error'
-    AND (f.path = place OR starts_with(f.path, place || '.') OR starts_with(f.path, place || '['))
+    AND EXISTS (SELECT FROM unnest(places) AS p (place)
+                WHERE f.path = p.place OR starts_with(f.path, p.place || '.') OR starts_with(f.path, p.place || '['))
     AND f.code NOT IN ('unknown_state', 'unknown_queue', 'unknown_policy', 'unknown_activity', 'bad_function',
                        'unhandled_event', 'dead_end', 'no_final', 'instant_cycle', 'retry_without_cap');
   IF nfaults > 0 THEN
@@ -150,8 +150,8 @@ BEGIN
   END IF;
 END
 $$;
-COMMENT ON FUNCTION workflow._require_part(text, json, text[]) IS
-  'Inner: refuses a part of a draft that is wrong in itself';
+COMMENT ON FUNCTION workflow._require_parts(text, json, text[]) IS
+  'Inner: refuses parts of a draft that are wrong in themselves';
 
 -- Puts a part into a draft.
 CREATE FUNCTION workflow._edit_draft(caller text, name text, path text[], part json, replace boolean) RETURNS void LANGUAGE plpgsql
@@ -169,7 +169,7 @@ BEGIN
             HINT = 'With replace => true the new one is taken instead.';
   END IF;
   changed := workflow._json_put(edited.document, path, part);
-  PERFORM workflow._require_part(caller, changed, path[:2]);
+  PERFORM workflow._require_parts(caller, changed, ARRAY[workflow._place(path[:2])]);
   UPDATE workflow.draft AS d SET document = changed, changed_by = caller, changed_at = workflow._now()
   WHERE d.workflow = name;
 END
@@ -260,7 +260,7 @@ BEGIN
   PERFORM workflow._require_given(name IS NOT NULL, 'name');
   PERFORM workflow._require_definer(name, caller, 'draft a version of');
   document := workflow._first_document(name, initial, options, from_version);
-  PERFORM workflow._require_part(caller, document, ARRAY[key.name])
+  PERFORM workflow._require_parts(caller, document, array_agg(workflow._place(ARRAY[key.name])))
   FROM (SELECT 'workflow' UNION ALL SELECT * FROM json_object_keys(coalesce(options, '{}'))) AS key (name);
   INSERT INTO workflow.draft (workflow, document, created_by, created_at, changed_by, changed_at)
   VALUES (name, document, caller, workflow._now(), caller, workflow._now())
@@ -324,7 +324,7 @@ BEGIN
     changed := workflow._json_put(changed, ARRAY[option.key],
                                   CASE WHEN json_typeof(option.value) <> 'null' THEN option.value END);
   END LOOP;
-  PERFORM workflow._require_part(caller, changed, ARRAY[o.key]) FROM workflow._options(options) AS o;
+  PERFORM workflow._require_parts(caller, changed, array_agg(workflow._place(ARRAY[o.key]))) FROM workflow._options(options) AS o;
   UPDATE workflow.draft AS d SET document = changed, changed_by = caller, changed_at = workflow._now()
   WHERE d.workflow = name;
 END

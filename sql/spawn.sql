@@ -38,7 +38,7 @@ COMMENT ON FUNCTION workflow._descendants(text) IS
   'Inner: the workflows of the children, grandchildren and so on of the items of a workflow';
 
 CREATE FUNCTION workflow._spawn_problems(own text, child text, success jsonb, document jsonb)
-RETURNS TABLE (code text, problem text, hint text) LANGUAGE sql STABLE
+RETURNS TABLE (code text, problem text, hint text, element text) LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH known AS (
@@ -50,20 +50,20 @@ AS $$
   )
   SELECT 'unknown_workflow', format('there is no workflow "%s"', child),
          coalesce(workflow._did_you_mean(child, ARRAY(SELECT w.workflow FROM workflow.workflow AS w UNION SELECT own ORDER BY 1 LIMIT 1000)),
-                  'define it before an item comes here: the state raises "error" otherwise')
+                  'define it before an item comes here: the state raises "error" otherwise'), NULL
   WHERE NOT EXISTS (SELECT FROM known)
   UNION ALL
   SELECT 'retired_workflow', format('workflow "%s" is retired and takes no new items', child),
-         format('SELECT workflow.activate(%L, version); or name the workflow that replaced it', child)
+         format('SELECT workflow.activate(%L, version); or name the workflow that replaced it', child), NULL
   FROM workflow.workflow AS w WHERE w.workflow = child AND w.retired_at IS NOT NULL AND child IS DISTINCT FROM own
   UNION ALL
   SELECT 'recursive_spawn', format('items of "%s" start items of this workflow again', child),
-         'see to it that the array is empty at the end of each branch; below 50 levels the state raises "error"'
+         'see to it that the array is empty at the end of each branch; below 50 levels the state raises "error"', NULL
   WHERE child = own OR own IN (SELECT workflow._descendants(child))
   UNION ALL
   SELECT 'unknown_outcome', format('no final state of "%s" has the outcome "%s"', child, s.outcome),
-         'a child that ends otherwise has failed'
-  FROM known AS k, jsonb_array_elements_text(success) AS s (outcome)
+         'a child that ends otherwise has failed', (s.place - 1)::text
+  FROM known AS k, jsonb_array_elements_text(success) WITH ORDINALITY AS s (outcome, place)
   WHERE s.outcome <> 'cancelled'
     AND s.outcome NOT IN (SELECT f #>> '{}' FROM jsonb_path_query(k.document, '$.states.*.final') AS f)
 $$;

@@ -44,20 +44,6 @@ wf_key_roots(JsonbValue *key)
 	return roots;
 }
 
-static void
-enter_key(WfCheck *check, const WfState *state)
-{
-	JsonbValue *own = wf_jsonb_value_get(wf_jsonb_value_get(check->root, "states"), state->name);
-
-	if (wf_jsonb_value_get(own, "http") == NULL)
-	{
-		(void) wf_check_enter(check, "activity");
-		return;
-	}
-	(void) wf_check_enter(check, "http");
-	(void) wf_check_enter(check, "key");
-}
-
 /* -------------------------------------------------- the identity of the item */
 
 static bool
@@ -189,7 +175,7 @@ check_shared(WfCheck *check, const WfGraph *graph, const Action *first, const Ac
 	if (strcmp(first->request, other->request) == 0 || !meet(graph, first->state, other->state))
 		return;
 	mark = wf_check_enter_state(check, graph->states[other->state].name);
-	enter_key(check, &graph->states[other->state]);
+	(void) wf_check_enter_activity(check, &graph->states[other->state], "key");
 	wf_check_warning(check, "shared_key", "add a part that says which action it is, such as \"update\"",
 					 "state \"%s\" has the same key at the same endpoint, for another request",
 					 graph->states[first->state].name);
@@ -213,7 +199,7 @@ wf_check_action_keys(WfCheck *check, const WfGraph *graph)
 			continue;
 		actions[n++] = read_action(graph, i);
 		mark = wf_check_enter_state(check, graph->states[i].name);
-		enter_key(check, &graph->states[i]);
+		(void) wf_check_enter_activity(check, &graph->states[i], "key");
 		check_identity(check, graph, &graph->states[i], identity);
 		wf_check_leave_state(check, mark);
 	}

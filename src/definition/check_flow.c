@@ -367,13 +367,11 @@ static void
 check_state(Flow *flow, int index)
 {
 	const WfState *state = &flow->graph->states[index];
-	const char *kind = wf_activity_name(state->kind);
-	bool		is_own = wf_jsonb_value_get(state_of_document(flow, index), kind) != NULL;
 	int			mark = wf_check_enter_state(flow->check, state->name);
+	bool		is_own = wf_check_enter_activity(flow->check, state, NULL);
 
 	CHECK_FOR_INTERRUPTS();
 	flow->state = index;
-	(void) wf_check_enter(flow->check, is_own ? kind : "activity");
 	for (int i = 0; i < lengthof(selecting); i++)
 	{
 		JsonbValue *value;

@@ -274,6 +274,7 @@ wf_check_gate_guarded(WfCheck *check, const WfGraph *graph, int gate)
 	int			numbered;
 	bool		one_is_careful;
 	List	   *members;
+	int			mark = check->path.len;
 
 	if (state->kind != WF_ACTIVITY_GATE)
 		return;
@@ -289,6 +290,7 @@ wf_check_gate_guarded(WfCheck *check, const WfGraph *graph, int gate)
 		!is_unguarded(graph, gate, members))
 		return;
 
+	(void) wf_check_enter_activity(check, state, "value");
 	if (one_is_careful)
 		wf_check_warning(check, "gate_unguarded",
 						 "require the number in \"input_schema\", or in a \"validate\" before",
@@ -299,4 +301,5 @@ wf_check_gate_guarded(WfCheck *check, const WfGraph *graph, int gate)
 						"require the number in \"input_schema\", or in a \"validate\" before",
 						"nothing makes sure that \"%s\" is a number: without one the gate raises \"%s\"",
 						selector, otherwise);
+	wf_check_leave(check, mark);
 }

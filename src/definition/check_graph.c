@@ -60,23 +60,6 @@ nearest_handled(const WfState *state, const char *event)
 }
 
 /*
- * Goes down to where the state says what becomes of an overdue review: in a
- * state that uses an activity of several ones, to its name.
- */
-static int
-enter_overdue(WfCheck *check, const WfState *state)
-{
-	JsonbValue *own = wf_jsonb_value_get(wf_jsonb_value_get(check->root, "states"), state->name);
-	bool		is_own = wf_jsonb_value_get(own, "review") != NULL;
-	int			mark = wf_check_enter(check, is_own ? "review" : "activity");
-
-	if (is_own)
-		(void) wf_check_enter(check, "on_overdue");
-
-	return mark;
-}
-
-/*
  * An overdue review is escalated to the next in the queue's chain, or decided
  * by an event of the state.
  */
@@ -85,7 +68,7 @@ check_overdue(WfCheck *check, const WfState *state)
 {
 	char	   *event;
 	char	   *nearest;
-	int			mark;
+	int			mark = check->path.len;
 
 	if (state->kind != WF_ACTIVITY_REVIEW)
 		return;
@@ -94,7 +77,7 @@ check_overdue(WfCheck *check, const WfState *state)
 		wf_check_declares(check, state, event))
 		return;
 	nearest = nearest_handled(state, event);
-	mark = enter_overdue(check, state);
+	(void) wf_check_enter_activity(check, state, "on_overdue");
 	wf_check_error(check, "unhandled_event",
 				   nearest != NULL ? nearest :
 				   "write \"escalate\", or an event that the state handles",

@@ -211,10 +211,14 @@ check_any_used(WfCheck *check, const WfGraph *graph)
 static void
 report_unchecked(WfCheck *check, const WfState *state)
 {
+	int			mark = check->path.len;
+
+	(void) wf_check_enter_activity(check, state, NULL);
 	wf_check_warning(check, "unchecked_model",
 					 psprintf("give it a \"schema\", or let a state follow with {\"validate\": {\"value\": \"$.%s\", \"schema\": {...}}}",
 							  state->result_key),
 					 "no schema is checked against what the model answers");
+	wf_check_leave(check, mark);
 }
 
 void

@@ -53,18 +53,28 @@ leads_to_person(const WfGraph *graph, int target)
 }
 
 static void
-check_sample(WfCheck *check, const WfGraph *graph, const WfState *gate, JsonbValue *tier)
+check_sample(WfCheck *check, const WfGraph *graph, const WfState *gate, JsonbValue *tier, int index)
 {
 	JsonbValue *event = wf_jsonb_value_get(wf_jsonb_value_get(tier, "sample"), "event");
 	const WfTransition *transition;
+	int			mark = check->path.len;
 
 	if (event == NULL || event->type != jbvString)
 		return;
 	transition = wf_state_transition(gate, wf_jsonb_value_text(event));
-	if (transition != NULL && !leads_to_person(graph, transition->to))
-		wf_check_warning(check, "sample_unseen",
-						 psprintf("let \"%s\" lead to a review, or leave the sample out", transition->event),
-						 "\"%s\" leads to nobody who could say whether the tier is right", transition->event);
+	if (transition == NULL || leads_to_person(graph, transition->to))
+		return;
+
+	if (wf_check_enter_activity(check, gate, "tiers"))
+	{
+		(void) wf_check_enter_element(check, index);
+		(void) wf_check_enter(check, "sample");
+		(void) wf_check_enter(check, "event");
+	}
+	wf_check_warning(check, "sample_unseen",
+					 psprintf("let \"%s\" lead to a review, or leave the sample out", transition->event),
+					 "\"%s\" leads to nobody who could say whether the tier is right", transition->event);
+	wf_check_leave(check, mark);
 }
 
 /*
@@ -80,5 +90,5 @@ wf_check_gate_samples(WfCheck *check, const WfGraph *graph, const WfState *state
 		return;
 	tiers = wf_jsonb_elements(wf_jsonb_get(state->activity, "tiers"), &count);
 	for (int i = 0; i < count; i++)
-		check_sample(check, graph, state, &tiers[i]);
+		check_sample(check, graph, state, &tiers[i], i);
 }

@@ -89,29 +89,38 @@ wf_check_spawn(WfCheck *check, JsonbValue *value)
  * defined later.
  */
 static void
-check_child(WfCheck *check, const char *child, Jsonb *success)
+check_child(WfCheck *check, const WfState *state)
 {
 	static WfPlan plan = {
 		.name = "problems of children",
 		.expected = SPI_OK_SELECT,
 		.nargs = 4,
 		.argtypes = {TEXTOID, TEXTOID, JSONBOID, JSONBOID},
-		.sql = "SELECT p.code, p.problem, p.hint FROM workflow._spawn_problems($1, $2, $3, $4) AS p",
+		.sql = "SELECT p.code, p.problem, p.hint, p.element FROM workflow._spawn_problems($1, $2, $3, $4) AS p",
 	};
+	Jsonb	   *success = wf_jsonb_get_jsonb(state->activity, "success");
 	Datum		values[4];
 	char		nulls[] = "    ";
 	uint64		found;
 
 	values[0] = wf_text_datum(check->workflow);
 	nulls[0] = WF_NULL_FLAG(check->workflow);
-	values[1] = CStringGetTextDatum(child);
+	values[1] = CStringGetTextDatum(wf_jsonb_get_text(state->activity, "workflow"));
 	values[2] = success == NULL ? (Datum) 0 : JsonbPGetDatum(success);
 	nulls[2] = WF_NULL_FLAG(success);
 	values[3] = JsonbPGetDatum(check->document);
 	found = wf_plan_execute(&plan, values, nulls);
 	for (uint64 row = 0; row < found; row++)
+	{
+		char	   *element = wf_result_text(row, 4);	/* of "success" */
+		int			mark = check->path.len;
+
+		if (wf_check_enter_activity(check, state, element == NULL ? "workflow" : "success") && element != NULL)
+			(void) wf_check_enter_element(check, atoi(element));
 		wf_check_warning(check, wf_result_text(row, 1), wf_result_text(row, 3), "%s",
 						 wf_result_text(row, 2));
+		wf_check_leave(check, mark);
+	}
 }
 
 /*
@@ -122,26 +131,29 @@ check_overwritten(WfCheck *check, const WfState *state)
 {
 	const char *each = wf_jsonb_get_text(state->activity, "each");
 	size_t		length = strlen(state->result_key);
+	JsonbValue *own = wf_jsonb_value_get(wf_jsonb_value_get(check->root, "states"), state->name);
+	int			mark = check->path.len;
 
-	if (strncmp(each, "$.", 2) == 0 && strncmp(each + 2, state->result_key, length) == 0 &&
-		(each[2 + length] == '\0' || each[2 + length] == '[' || each[2 + length] == '.'))
-		wf_check_warning(check, "overwritten_array",
-						 "say \"as\", with another name",
-						 "the results are stored as \"%s\", where the array is: the state cannot be entered twice",
-						 state->result_key);
+	if (strncmp(each, "$.", 2) != 0 || strncmp(each + 2, state->result_key, length) != 0 ||
+		(each[2 + length] != '\0' && each[2 + length] != '[' && each[2 + length] != '.'))
+		return;
+
+	if (wf_jsonb_value_get(own, "as") != NULL)
+		(void) wf_check_enter(check, "as");
+	else
+		(void) wf_check_enter_activity(check, state, "each");
+	wf_check_warning(check, "overwritten_array",
+					 "say \"as\", with another name",
+					 "the results are stored as \"%s\", where the array is: the state cannot be entered twice",
+					 state->result_key);
+	wf_check_leave(check, mark);
 }
 
 void
 wf_check_spawn_launch(WfCheck *check, const WfState *state)
 {
-	char	   *child;
-	int			mark;
-
 	if (state->kind != WF_ACTIVITY_SPAWN || wf_check_has_errors(check))
 		return;
-	child = wf_jsonb_get_text(state->activity, "workflow");
-	mark = wf_check_enter(check, "spawn");
 	check_overwritten(check, state);
-	check_child(check, child, wf_jsonb_get_jsonb(state->activity, "success"));
-	wf_check_leave(check, mark);
+	check_child(check, state);
 }

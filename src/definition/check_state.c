@@ -137,6 +137,30 @@ with_activities(const WfField *fields)
 	return all;
 }
 
+static void
+refuse_beside(WfCheck *check, const char *member, const char *what)
+{
+	int			mark = wf_check_enter(check, member);
+
+	wf_check_error(check, "final_with_exits", "an item ends here: leave it out",
+				   "a final state cannot have %s", what);
+	wf_check_leave(check, mark);
+}
+
+static void
+refuse_instant(WfCheck *check, const char *member, const char *activity)
+{
+	int			mark = wf_check_enter(check, member);
+
+	if (strcmp(member, "as") == 0)
+		wf_check_error(check, "stores_nothing", "leave \"as\" out",
+					   "a \"%s\" stores nothing", activity);
+	else
+		wf_check_error(check, "never_waits", psprintf("leave \"%s\" out", member),
+					   "a \"%s\" is decided at once", activity);
+	wf_check_leave(check, mark);
+}
+
 /*
  * Returns how many activities an object has; *list names them.
  */
@@ -170,36 +194,25 @@ static void
 refuse_beside_final(WfCheck *check, JsonbValue *state)
 {
 	static const char *const refused[] = {"on", "as", "timeout", "sla", "activity"};
-	char	   *list;
 
 	for (int i = 0; i < lengthof(refused); i++)
 		if (wf_jsonb_value_get(state, refused[i]) != NULL)
-			wf_check_error(check, "final_with_exits", "an item ends here: leave it out",
-						   "a final state cannot have \"%s\"", refused[i]);
-	if (wf_jsonb_value_get(state, "activity") == NULL &&
-		count_activities(state, &list) > 0)
-		wf_check_error(check, "final_with_exits", "an item ends here: leave it out",
-					   "a final state cannot have an activity (%s)", list);
+			refuse_beside(check, refused[i], psprintf("\"%s\"", refused[i]));
+	for (const WfActivityShape *shape = wf_activity_shapes; shape->name != NULL; shape++)
+		if (wf_jsonb_value_get(state, shape->name) != NULL)
+			refuse_beside(check, shape->name, psprintf("an activity (%s)", shape->name));
 }
 
 static void
 refuse_beside_instant(WfCheck *check, JsonbValue *state)
 {
 	static const char *const instant[] = {"gate", "validate", "then"};
-	static const char *const limits[] = {"timeout", "sla"};
+	static const char *const refused[] = {"as", "timeout", "sla"};
 
 	for (int i = 0; i < lengthof(instant); i++)
-	{
-		if (wf_jsonb_value_get(state, instant[i]) == NULL)
-			continue;
-		if (wf_jsonb_value_get(state, "as") != NULL)
-			wf_check_error(check, "stores_nothing", "leave \"as\" out",
-						   "a \"%s\" stores nothing", instant[i]);
-		for (int limit = 0; limit < lengthof(limits); limit++)
-			if (wf_jsonb_value_get(state, limits[limit]) != NULL)
-				wf_check_error(check, "never_waits", psprintf("leave \"%s\" out", limits[limit]),
-							   "a \"%s\" is decided at once", instant[i]);
-	}
+		for (int j = 0; j < lengthof(refused) && wf_jsonb_value_get(state, instant[i]) != NULL; j++)
+			if (wf_jsonb_value_get(state, refused[j]) != NULL)
+				refuse_instant(check, refused[j], instant[i]);
 }
 
 static void

@@ -264,16 +264,12 @@ wf_check_gate_judges(WfCheck *check, const WfGraph *graph, const WfState *state)
 	int			count;
 	JsonbValue *tiers;
 	bool		is_own;
-	int			mark;
+	int			mark = check->path.len;
 
 	if (state->kind != WF_ACTIVITY_GATE)
 		return;
-	is_own = wf_jsonb_value_get(wf_jsonb_value_get(wf_jsonb_value_get(check->root, "states"), state->name),
-								"gate") != NULL;
 	tiers = wf_jsonb_elements(wf_jsonb_get(state->activity, "tiers"), &count);
-	mark = wf_check_enter(check, is_own ? "gate" : "activity");
-	if (is_own)
-		(void) wf_check_enter(check, "tiers");
+	is_own = wf_check_enter_activity(check, state, "tiers");
 	for (int i = 0; i < count; i++)
 	{
 		int			inner = is_own ? wf_check_enter_element(check, i) : check->path.len;

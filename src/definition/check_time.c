@@ -88,11 +88,17 @@ check_deadline(WfCheck *check, const WfState *state)
 static void
 check_review_deadline(WfCheck *check, const WfState *state)
 {
-	if (state->kind == WF_ACTIVITY_REVIEW &&
-		wf_jsonb_get(state->activity, "on_overdue") == NULL &&
-		wf_state_transition(state, "overdue") == NULL)
-		wf_check_notice(check, "default_overdue", "say it: \"on_overdue\": \"escalate\"",
-						"a review that is overdue is escalated along its queue's chain");
+	int			mark = check->path.len;
+
+	if (state->kind != WF_ACTIVITY_REVIEW ||
+		wf_jsonb_get(state->activity, "on_overdue") != NULL ||
+		wf_state_transition(state, "overdue") != NULL)
+		return;
+
+	(void) wf_check_enter_activity(check, state, NULL);
+	wf_check_notice(check, "default_overdue", "say it: \"on_overdue\": \"escalate\"",
+					"a review that is overdue is escalated along its queue's chain");
+	wf_check_leave(check, mark);
 }
 
 /* ------------------------------------------------------------------- attempts */

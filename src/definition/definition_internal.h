@@ -99,6 +99,7 @@ extern const char *wf_fault_consequence(const char *code);
 extern int	wf_check_enter(WfCheck *check, const char *key);
 extern int	wf_check_enter_element(WfCheck *check, int index);
 extern void wf_check_leave(WfCheck *check, int mark);
+extern bool wf_check_enter_activity(WfCheck *check, const WfState *state, const char *member);
 
 /* Goes down to a state, and back. */
 extern int	wf_check_enter_state(WfCheck *check, const char *state);

@@ -78,6 +78,25 @@ wf_check_leave(WfCheck *check, int mark)
 	check->path.data[mark] = '\0';
 }
 
+/*
+ * Goes down to a member of a state's activity, or with NULL to the activity; in
+ * a state that uses an activity of several ones, to its name.  Returns whether the activity
+ * is the state's own.
+ */
+bool
+wf_check_enter_activity(WfCheck *check, const WfState *state, const char *member)
+{
+	JsonbValue *own = wf_jsonb_value_get(wf_jsonb_value_get(check->root, "states"), state->name);
+	const char *kind = wf_activity_name(state->kind);
+	bool		is_own = wf_jsonb_value_get(own, kind) != NULL;
+
+	(void) wf_check_enter(check, is_own ? kind : "activity");
+	if (is_own && member != NULL)
+		(void) wf_check_enter(check, member);
+
+	return is_own;
+}
+
 static void
 add(WfCheck *check, WfSeverity severity, const char *code, const char *hint,
 	const char *problem)

@@ -302,6 +302,39 @@ wf_check_templates(WfCheck *check, JsonbValue *value)
 		check_each_text(check, value, wf_check_template);
 }
 
+/*
+ * Goes down where a JSON pointer leads to in a value.
+ */
+static void
+enter_pointer(WfCheck *check, JsonbValue *value, const char *pointer)
+{
+	StringInfoData token;
+
+	initStringInfo(&token);
+	while (*pointer == '/')
+	{
+		resetStringInfo(&token);
+		for (pointer++; *pointer != '/' && *pointer != '\0'; pointer++)
+			if (*pointer == '~' && (pointer[1] == '0' || pointer[1] == '1'))
+				appendStringInfoChar(&token, *++pointer == '0' ? '~' : '/');
+			else
+				appendStringInfoChar(&token, *pointer);
+		if (wf_jsonb_value_is_object(value))
+		{
+			(void) wf_check_enter(check, token.data);
+			value = wf_jsonb_value_get(value, token.data);
+		}
+		else
+		{
+			int			index = atoi(token.data);
+
+			(void) wf_check_enter_element(check, index);
+			value = wf_jsonb_value_is_array(value) ?
+				getIthJsonbValueFromContainer(value->val.binary.data, index) : NULL;
+		}
+	}
+}
+
 void
 wf_check_schema(WfCheck *check, JsonbValue *value)
 {
@@ -310,8 +343,10 @@ wf_check_schema(WfCheck *check, JsonbValue *value)
 	foreach(cell, wf_schema_faults(JsonbValueToJsonb(value)))
 	{
 		WfSchemaError *fault = lfirst(cell);
+		int			mark = check->path.len;
 
-		wf_check_error(check, "bad_schema", "correct it there; the reference of schemas lists what is known", "at \"%s\": %s",
-					   fault->schema_path, fault->message);
+		enter_pointer(check, value, fault->schema_path);
+		wf_check_error(check, "bad_schema", "the reference of schemas lists what is known", "%s", fault->message);
+		wf_check_leave(check, mark);
 	}
 }

@@ -165,6 +165,8 @@ extern bool wf_references_are_of_one_resource(const WfCompile *compile);
 extern WfNode *wf_reference_node(WfCompile *compile, const char *reference);
 
 /* pattern.c: of ECMA-262, as the server's regex engine understands it. */
+extern char *wf_pattern_rewrite(const char *pattern, char **problem);
+extern bool wf_add_category(StringInfo out, const char *property, bool is_negated);
 extern text *wf_pattern_compile(const char *pattern, char **problem);
 extern bool wf_pattern_matches(text *pattern, const char *string, int length);
 

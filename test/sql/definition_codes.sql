@@ -29,7 +29,7 @@ CREATE SERVER slow FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://slow
 -- administrator can take it off
 ALTER FOREIGN DATA WRAPPER workflow_http NO VALIDATOR;
 CREATE SERVER telex FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://telex.example', dedup 'none');
-ALTER FOREIGN DATA WRAPPER workflow_http VALIDATOR workflow._endpoint_validator;
+ALTER FOREIGN DATA WRAPPER workflow_http VALIDATOR workflow.endpoint_validator;
 SET client_min_messages = error;
 SELECT version FROM workflow.define('{"workflow": "child", "owner": "me", "key": ["$.id"], "initial": "S", "states": {"S": {"final": "done"}}}');
 SELECT version FROM workflow.define('{"workflow": "bygone", "owner": "me", "key": ["$.id"], "initial": "S", "states": {"S": {"final": "done"}}}');
@@ -76,7 +76,7 @@ error|bad_time|$.states.S.wait.until|{"states": {"S": {"task": null, "wait": {"u
 error|bad_path|$.states.T.http.path|{"states": {"T": {"http": {"path": "x"}}}}
 error|bad_header|$.states.T.http.headers["a b"]|{"states": {"T": {"http": {"headers": {"a b": "c"}}}}}
 error|bad_selector|$.states.T.http.external_id|{"states": {"T": {"http": {"external_id": "id"}}}}
-error|bad_schema|$.input_schema|{"input_schema": {"oneOf": []}}
+error|bad_schema|$.input_schema.oneOf|{"input_schema": {"oneOf": []}}
 error|bad_wait|$.states.S.wait|{"states": {"S": {"task": null, "wait": {}}}}
 error|unknown_state|$.states.T.on.ok|{"states": {"T": {"on": {"ok": "ENDE"}}}}
 error|unknown_queue|$.states.S.task.queue|{"states": {"S": {"task": {"queue": "takne"}}}}
@@ -90,15 +90,16 @@ error|bad_number|$.states.S.review.approvals.ok|{"states": {"S": {"task": null, 
 error|unknown_decision|$.states.S.review.reasons.okay|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "reasons": {"okay": ["late"]}}}}}
 error|empty|$.states.S.review.reasons.ok|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "reasons": {"ok": []}}}}}
 error|bad_value|$.states.S.review.reasons.ok[1]|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "reasons": {"ok": ["late", "a: b"]}}}}}
-error|bad_schema|$.states.S.review.schema|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "editable": "$.amount", "schema": {"oneOf": []}}}}}
+error|bad_schema|$.states.S.review.schema.oneOf|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "editable": "$.amount", "schema": {"oneOf": []}}}}}
 error|missing_key|$.states.S.review|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "schema": {}}}}}
 error|bad_interval|$.states.S.review.claim_for|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "claim_for": "a while"}}}}
 error|bad_selector|$.states.S.review.current|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "current": "amount"}}}}
 error|bad_function|$.states.S.sql.function|{"states": {"S": {"task": null, "sql": {"function": "app.stp", "queue": "q"}}}}
 error|several_activities|$.states.S|{"states": {"S": {"then": "ok"}}}
-error|final_with_exits|$.states.END|{"states": {"END": {"on": {"again": "S"}}}}
-error|stores_nothing|$.states.AGAIN|{"states": {"AGAIN": {"as": "x"}}}
-error|never_waits|$.states.AGAIN|{"states": {"AGAIN": {"timeout": "1 s", "on": {"timeout": "END"}}}}
+error|final_with_exits|$.states.END.on|{"states": {"END": {"on": {"again": "S"}}}}
+error|final_with_exits|$.states.END.task|{"states": {"END": {"task": {"queue": "q"}}}}
+error|stores_nothing|$.states.AGAIN.as|{"states": {"AGAIN": {"as": "x"}}}
+error|never_waits|$.states.AGAIN.timeout|{"states": {"AGAIN": {"timeout": "1 s", "on": {"timeout": "END"}}}}
 error|dead_end|$.states.P|{"states": {"S": {"on": {"park": "P", "error": "STUCK"}}, "T": {"on": {"error": "STUCK"}}, "P": {}}, "any": null}
 error|no_final|$.states.P|{"states": {"S": {"on": {"park": "P", "error": "STUCK"}}, "T": {"on": {"error": "STUCK"}}, "P": {"wait": {"for": "1 day"}, "on": {"ok": "P"}}}, "any": null}
 error|instant_cycle|$.states.P|{"states": {"S": {"on": {"park": "P"}}, "P": {"then": "next", "on": {"next": "P", "error": "END"}}}}
@@ -128,13 +129,13 @@ warning|unset_selector|$.states.S.task.payload|{"states": {"S": {"task": {"paylo
 warning|unset_selector|$.states.S.task.payload|{"input_schema": {"additionalProperties": false}, "states": {"S": {"task": {"payload": "$.street"}}}}
 warning|unset_selector|$.states.S.gate.shadow.value|{"states": {"S": {"task": null, "gate": {"value": "$.amount", "tiers": [{"otherwise": "ok"}], "shadow": {"value": "$.amuont"}}}}}
 warning|unset_selector|$.key[1]|{"key": ["$.id", "$.emails"]}
-warning|gate_unguarded|$.states.S|{"states": {"S": {"task": null, "gate": {"value": "$.limit", "tiers": [{"at_least": 5, "event": "high"}, {"otherwise": "ok"}]}, "on": {"high": "STUCK"}}}}
-notice|gate_unguarded|$.states.S|{"states": {"S": {"task": null, "gate": {"value": "$.limit", "tiers": [{"at_least": 5, "event": "high"}, {"otherwise": "ok"}]}, "on": {"high": "END"}}}}
-warning|sample_unseen|$.states.S|{"input_schema": {"required": ["id", "amount"], "properties": {"amount": {"type": "number"}}}, "states": {"S": {"task": null, "gate": {"value": "$.amount", "tiers": [{"at_least": 1, "event": "ok", "sample": {"rate": 0.1, "event": "look"}}, {"otherwise": "low"}]}, "on": {"low": "STUCK", "look": "END"}}}}
+warning|gate_unguarded|$.states.S.gate.value|{"states": {"S": {"task": null, "gate": {"value": "$.limit", "tiers": [{"at_least": 5, "event": "high"}, {"otherwise": "ok"}]}, "on": {"high": "STUCK"}}}}
+notice|gate_unguarded|$.states.S.gate.value|{"states": {"S": {"task": null, "gate": {"value": "$.limit", "tiers": [{"at_least": 5, "event": "high"}, {"otherwise": "ok"}]}, "on": {"high": "END"}}}}
+warning|sample_unseen|$.states.S.gate.tiers[0].sample.event|{"input_schema": {"required": ["id", "amount"], "properties": {"amount": {"type": "number"}}}, "states": {"S": {"task": null, "gate": {"value": "$.amount", "tiers": [{"at_least": 1, "event": "ok", "sample": {"rate": 0.1, "event": "look"}}, {"otherwise": "low"}]}, "on": {"low": "STUCK", "look": "END"}}}}
 warning|busy_loop|$.states.T|{"states": {"T": {"as": "read", "on": {"ok": "G"}}, "G": {"gate": {"value": "$.read.status", "tiers": [{"at_least": 300, "event": "again"}, {"otherwise": "done"}]}, "on": {"again": "T", "done": "STUCK"}}}}
 warning|model_loop|$.states.M|{"states": {"S": {"on": {"ok": "M"}}, "M": {"model": {"endpoint": "llm", "queue": "q", "path": "/", "body": {}}, "as": "m", "on": {"ok": "V"}}, "V": {"validate": {"value": "$.m", "schema": true}, "on": {"valid": "T", "invalid": "W"}}, "W": {"wait": {"for": "1 s"}, "on": {"ok": "M"}}}}
 notice|action_in_loop|$.states.T|{"states": {"T": {"http": {"method": "PUT", "revert": {"method": "DELETE", "path": "/x"}}, "on": {"ok": "S"}}, "S": {"on": {"stop": "END"}}}}
-warning|unchecked_model|$.states.S|{"states": {"S": {"task": null, "model": {"endpoint": "llm", "queue": "q", "path": "/", "body": {}}}}}
+warning|unchecked_model|$.states.S.model|{"states": {"S": {"task": null, "model": {"endpoint": "llm", "queue": "q", "path": "/", "body": {}}}}}
 error|unpriced_model|$.states.S.model|{"budget": {"cost": 5, "currency": "EUR"}, "states": {"S": {"task": null, "model": {"endpoint": "llm", "queue": "q", "path": "/", "body": {}, "schema": true}}}}
 warning|not_pure|$.states.S.model.endpoint|{"states": {"S": {"task": null, "model": {"endpoint": "crm", "queue": "q", "path": "/", "body": {}}, "as": "m", "on": {"ok": "V"}}, "V": {"validate": {"value": "$.m", "schema": true}, "on": {"valid": "T", "invalid": "STUCK"}}}}
 warning|literal_key|$.states.T.http.key|{"states": {"T": {"http": {"key": ["read"]}}}}
@@ -145,11 +146,11 @@ warning|missing_endpoint|$.states.T.http.endpoint|{"states": {"T": {"http": {"en
 warning|endpoint_refused|$.states.T.http.endpoint|{"states": {"T": {"http": {"endpoint": "plain"}}}}
 warning|writes_refused|$.states.S.sql.function|{"states": {"S": {"task": null, "sql": {"function": "app.stable_step", "queue": "q"}}}}
 warning|security_definer|$.states.S.sql.function|{"states": {"S": {"task": null, "sql": {"function": "app.trusted_step", "queue": "q"}}}}
-warning|unknown_workflow|$.states.S.spawn|{"states": {"S": {"task": null, "spawn": {"workflow": "nobodys", "each": "$.ids", "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
-warning|retired_workflow|$.states.S.spawn|{"states": {"S": {"task": null, "spawn": {"workflow": "bygone", "each": "$.ids", "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
-warning|unknown_outcome|$.states.S.spawn|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids", "success": ["shipped"], "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
-warning|recursive_spawn|$.states.S.spawn|{"states": {"S": {"task": null, "spawn": {"workflow": "w", "each": "$.ids", "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
-warning|overwritten_array|$.states.S.spawn|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids", "join": "all"}, "as": "ids", "timeout": "1 hour", "on": {"timeout": "END"}}}}
+warning|unknown_workflow|$.states.S.spawn.workflow|{"states": {"S": {"task": null, "spawn": {"workflow": "nobodys", "each": "$.ids", "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
+warning|retired_workflow|$.states.S.spawn.workflow|{"states": {"S": {"task": null, "spawn": {"workflow": "bygone", "each": "$.ids", "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
+warning|unknown_outcome|$.states.S.spawn.success[1]|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids", "success": ["done", "shipped"], "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
+warning|recursive_spawn|$.states.S.spawn.workflow|{"states": {"S": {"task": null, "spawn": {"workflow": "w", "each": "$.ids", "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
+warning|overwritten_array|$.states.S.as|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids", "join": "all"}, "as": "ids", "timeout": "1 hour", "on": {"timeout": "END"}}}}
 warning|short_timeout|$.states.S.timeout|{"states": {"S": {"timeout": "2 seconds", "on": {"timeout": "END"}}}}
 warning|short_timeout|$.states.T.timeout|{"states": {"T": {"timeout": "2 seconds", "on": {"timeout": "END"}}}}
 notice|retry_cut_short|$.states.S.timeout|{"states": {"S": {"timeout": "8 seconds", "on": {"timeout": "END"}}}}
@@ -162,11 +163,16 @@ warning|short_sla|$.states.S|{"states": {"S": {"task": {"retry": {"timeout": "2 
 warning|long_retry|$.states.S|{"states": {"S": {"task": {"retry": {"max_attempts": 9, "timeout": "20 minutes"}}}}}
 warning|useless_retry|$.retry.default.retry_on[0]|{"retry": {"default": {"retry_on": ["validation"]}}}
 notice|no_timeout|$.states.P|{"states": {"S": {"on": {"park": "P"}}, "P": {"on": {"go": "END"}}}}
-notice|default_overdue|$.states.S|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"]}}}}
+notice|default_overdue|$.states.S.review|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"]}}}}
 notice|default_owner|$|{"owner": null}
 notice|no_key|$|{"key": null}
 notice|held_for_person|$.states.T.http.endpoint|{"states": {"T": {"http": {"endpoint": "fax"}}}}
 notice|no_revert|$.states.T.http|{"states": {"T": {"http": {"method": "PUT"}}}}
+error|bad_schema|$.input_schema.properties["a b"].anyOf[1].type|{"input_schema": {"properties": {"a b": {"anyOf": [true, {"type": "strnig"}]}}}}
+warning|overwritten_array|$.states.IDS.spawn.each|{"states": {"S": {"on": {"ok": "IDS"}}, "IDS": {"spawn": {"workflow": "child", "each": "$.ids", "join": "all"}, "timeout": "1 hour", "on": {"ok": "T", "timeout": "END"}}}}
+warning|unknown_workflow|$.states.S.activity|{"activities": {"act": {"spawn": {"workflow": "nobodys", "each": "$.all", "join": "all"}}}, "states": {"S": {"task": null, "activity": "act", "timeout": "1 hour", "on": {"timeout": "END"}}}}
+notice|default_overdue|$.states.S.activity|{"activities": {"act": {"review": {"queue": "q", "decisions": ["ok"]}}}, "states": {"S": {"task": null, "activity": "act"}}}
+notice|gate_unguarded|$.states.S.activity|{"activities": {"act": {"gate": {"value": "$.limit", "tiers": [{"at_least": 5, "event": "high"}, {"otherwise": "ok"}]}}}, "states": {"S": {"task": null, "activity": "act", "on": {"high": "END"}}}}
 \.
 UPDATE broken SET document = with_this(part)::json;
 -- what jsonb cannot hold

@@ -131,6 +131,8 @@ SELECT workflow.set_options('whole', '{"initial": "B", "owner": "y", "key": ["$.
 SELECT document FROM workflow.drafts WHERE workflow = 'whole';
 SELECT workflow.set_options('whole', '{"initial": 1, "kee": ["$.id"]}');
 SELECT workflow.set_options('whole', '{"input_schema": {"type": "objekt"}}');
+SELECT workflow.set_options('whole', '{"owner": 7, "description": "x", "input_schema": {"type": "objekt"}, "key": [1]}');
+SELECT workflow.new('faulty', 'A', '{"owner": 7, "description": "x", "keey": []}');
 SELECT workflow.set_options('whole', '{"owner": "a", "owner": "b"}');
 SELECT workflow.set_options('whole', '{"states": {}}');
 SELECT workflow.set_options('whole', '{"retry": {}}');
