@@ -28,6 +28,7 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 /* An index of columns. */
 typedef struct KnownIndex
@@ -306,16 +307,26 @@ require_filled(Relation table, TupleTableSlot *row)
 	}
 }
 
+/*
+ * Before a commit there is no snapshot any more; rows that may be stored out of
+ * line, and functions of somebody's indexes, need one.
+ */
 void
 wf_append(Relation table, TupleTableSlot **rows, int n)
 {
+	bool		is_late = !ActiveSnapshotSet();
+
 	for (int i = 0; i < n; i++)
 		require_filled(table, rows[i]);
+	if (is_late)
+		PushActiveSnapshot(GetTransactionSnapshot());
 	if (n == 1)
 		table_tuple_insert(table, rows[0], GetCurrentCommandId(true), 0, NULL);
 	else
 		table_multi_insert(table, rows, n, GetCurrentCommandId(true), 0, NULL);
 	wf_append_to_indexes(table, rows, n);
+	if (is_late)
+		PopActiveSnapshot();
 }
 
 /*

@@ -302,7 +302,8 @@ publish(WfFigureRoot *root, Snapshot snapshot)
 	if (snapshot->xmax > XidFromFullTransactionId(next))
 		epoch--;
 	root->end = FullTransactionIdFromEpochAndXid(epoch, snapshot->xmax);
-	memcpy(root->running, snapshot->xip, sizeof(TransactionId) * snapshot->xcnt);
+	if (snapshot->xcnt > 0)		/* else there may be no list */
+		memcpy(root->running, snapshot->xip, sizeof(TransactionId) * snapshot->xcnt);
 	root->n_running = snapshot->xcnt;
 	if (TransactionIdIsValid(mine))
 		root->running[root->n_running++] = mine;

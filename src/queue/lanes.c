@@ -188,7 +188,9 @@ take(WfClaim *claim, WfLaneNo lane, int limit, TimestampTz before)
 		.lease_until = claim->lease_us > 0 ? claim->now + claim->lease_us : 0,
 	.may_be_lost = claim->lease_us == 0 && !claim->runs_once};
 	WfLaneJob  *found = palloc(sizeof(WfLaneJob) * limit);
-	bool		is_first_write = XactLastRecEnd == InvalidXLogRecPtr;
+
+	/* not by the log: where pages have checksums, reading writes to it, too */
+	bool		is_first_write = !TransactionIdIsValid(GetTopTransactionIdIfAny());
 	int			count = wf_lane_claim(lane, &ask, found, secret);
 	List	   *jobs = NIL;
 

@@ -35,6 +35,7 @@ sub new
 	$self->{pid} = fork // die "cannot fork: $!";
 	return $self if $self->{pid};
 	$SIG{PIPE} = 'IGNORE';
+	$SIG{TERM} = 'DEFAULT';    # the parent's handler would end its servers
 	close STDOUT;    # who runs the tests waits for its end
 	close STDERR;
 	serve($listener, \%answers, $parent);

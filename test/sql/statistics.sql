@@ -155,6 +155,17 @@ TRUNCATE workflow.state_entry;
 DELETE FROM workflow.state_history_slot;
 DROP VIEW seen;
 
+-- the figures of a transaction are written when it commits, also for an index whose function runs queries
+CREATE FUNCTION looked_up(n int) RETURNS bigint IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN (SELECT n + count(*) FROM pg_database WHERE false);
+END
+$$;
+CREATE INDEX looked_up ON workflow.state_delta (looked_up(moves));
+SELECT item_id IS NOT NULL AS submitted FROM workflow.submit('order', '{"id": "looked up"}');
+DROP INDEX workflow.looked_up;
+DROP FUNCTION looked_up;
+
 -- moves of an extension that is dropped in their transaction are in no figure of the one that follows
 BEGIN;
 SELECT item_id IS NOT NULL AS submitted FROM workflow.submit('order', '{"id": "gone"}');

@@ -1,6 +1,7 @@
 # What is left of claims in lanes when sessions, or the server, end in the
 # middle; and a server that has no room for lanes, or was not told of them at
-# its start.
+# its start.  The server keeps checksums, so that it also writes log when a page
+# is only read.
 
 use strict;
 use warnings FATAL => 'all';
@@ -10,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
+$node->init(extra => ['--data-checksums']);
 $node->append_conf('postgresql.conf', slurp_file('test/postgresql.conf'));
 $node->append_conf('postgresql.conf', "wal_writer_delay = 10s\nmax_prepared_transactions = 0\nrestart_after_crash = on");
 $node->start;

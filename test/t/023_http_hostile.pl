@@ -104,8 +104,11 @@ sub assault
 		 FROM (VALUES " . join(', ', @paths) . ') AS t(endpoint, path)');
 }
 
-assault('first');
-settle('every hostile answer comes to an end');
+# the one that drips alone: the others keep the receiver busy, perhaps for longer than it may take to begin
+assault('first', 'drip=0.1');
+settle('an answer that drips comes to an end');
+assault('first', grep { !/drip/ } @words);
+settle('every other hostile answer, too');
 foreach my $word (@words)
 {
 	my $path = path_of($word, 'first');

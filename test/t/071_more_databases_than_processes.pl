@@ -102,6 +102,7 @@ my $slow = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 16) or die 
 my $server = fork // die "cannot fork: $!";
 if (!$server)
 {
+	$SIG{TERM} = 'DEFAULT';    # the parent's handler would end its servers
 	my $parent = getppid;
 	while (getppid == $parent)
 	{

@@ -73,7 +73,8 @@ sql(join ";\n", 'BEGIN', q{SELECT workflow.cancel_jobs(array_agg(job_id)) FROM w
 sql(q{COMMIT PREPARED 'p'});
 is(ready('own'), 10, 'cancelled jobs give their room to the same transaction');
 is_refused('a prepared transaction has filled the queue', stores(1));
-$node->restart('immediate');
+$node->stop('immediate');
+$node->start;
 is_refused('so it is after a crash', stores(1));
 is(sql('SELECT * FROM workflow._wrong_figures()'), '', 'the figures are right');
 
