@@ -192,6 +192,16 @@ typedef struct WfFigureRoot
 	TransactionId prepared[64]; /* that have changed jobs */
 } WfFigureRoot;
 
+/* Ids that are taken from a sequence and not handed out yet, see ids.c. */
+typedef struct WfReserve
+{
+	WfPlace		place;			/* of the sequence; zeroed: none were taken */
+	int64		last;			/* of them */
+	pg_atomic_uint64 next;		/* beyond the last: none is left */
+	int			size;			/* of the block */
+	TimestampTz taken_at;
+} WfReserve;
+
 typedef struct WfStore
 {
 	WfPage		page;
@@ -219,6 +229,7 @@ typedef struct WfStore
 	TransactionId idle_before[WF_LANE_SEGMENTS];	/* the next one then */
 	int64		built_until;	/* the last job that it was built with */
 	WfFigureRoot figures;
+	WfReserve	reserves[WF_IDS];
 } WfStore;
 
 /* store.c */
@@ -300,6 +311,9 @@ extern void wf_segment_scan(int segment, Oid *file,
 
 /* rotate.c */
 extern void wf_segment_turn(WfStore *store, int segment, const ItemPointerData *place);
+
+/* ids.c */
+extern void wf_ids_init(WfStore *store);
 
 /* figure_root.c */
 extern void wf_figure_root_init(WfStore *store);

@@ -64,6 +64,7 @@ set_up(WfPage *page, WfPageNo self)
 	wf_figure_root_init(store);
 	for (int i = 0; i < WF_LANE_SEGMENTS; i++)
 		pg_atomic_init_u64(&store->alive[i], 0);
+	wf_ids_init(store);
 }
 
 static void
