@@ -33,9 +33,12 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-/* A block that is used up sooner is followed by one of twice its size, up to the most. */
+/* A block that is used up sooner is followed by a larger one, up to the most. */
 #define BUSY_US USECS_PER_SEC
 #define MOST 64
+
+/* So many blocks are of one id, so that a quiet queue has no gaps. */
+#define SINGLE 8
 
 /* So many ids beyond those that are taken are logged at once, as nextval() does. */
 #define LOGGED_AHEAD 32
@@ -168,6 +171,16 @@ set_last(Relation relation, Buffer buffer, int64 last, int64 logged, bool is_log
 }
 
 /*
+ * How large the next block is to be, after one that was used up soon: what is not
+ * above SINGLE counts such blocks.
+ */
+static int
+next_size(int size)
+{
+	return size < SINGLE ? size + 1 : Min(2 * size, MOST);
+}
+
+/*
  * Takes a block of at least so many ids.
  */
 static void
@@ -181,10 +194,10 @@ take_block(WfReserve *reserve, Relation relation, Buffer buffer, int count)
 	int64		logged = data->log_cnt;
 	bool		is_logged;
 
-	reserve->size = is_busy ? Min(2 * reserve->size, MOST) : 1;
+	reserve->size = is_busy ? next_size(reserve->size) : 1;
 	reserve->taken_at = now;
 	reserve->place = place;
-	reserve->last = first + Max(reserve->size, count) - 1;
+	reserve->last = first + Max(reserve->size > SINGLE ? reserve->size : 1, count) - 1;
 	pg_atomic_write_u64(&reserve->next, (uint64) first);
 
 	logged -= reserve->last - first + 1;

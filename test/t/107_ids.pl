@@ -39,6 +39,8 @@ sub be_busy
 sub reserved { return sql(q{SELECT (SELECT last_value FROM workflow.job_job_id_seq) - max(job_id) FROM workflow.jobs}) }
 
 my @sessions = map { $node->background_psql('postgres') } 1 .. 3;
+is(join(' ', map { $sessions[ $_ % 2 ]->query_safe(($_ == 4 ? $way{table} : $way{lane}) . ';') } 1 .. 6), '1 2 3 4 5 6',
+	'a quiet one has not, and no gaps');
 be_busy($sessions[0]);
 cmp_ok(reserved(), '>', 0, 'a busy queue has ids in reserve');
 
@@ -133,6 +135,7 @@ cmp_ok($standby->safe_psql('postgres', $way{lane}), '>', $last, 'whoever takes o
 $standby->stop;
 
 be_busy($session);
+$session->query_safe("$way{lane};") if reserved() == 0;    # a block was just used up
 cmp_ok(reserved(), '>', 0, 'there is a reserve');
 $last = sql($newest);
 $session->quit;
