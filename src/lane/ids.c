@@ -38,7 +38,7 @@
 #define MOST 64
 
 /* So many blocks are of one id, so that a quiet queue has no gaps. */
-#define SINGLE 8
+#define SINGLE 32
 
 /* So many ids beyond those that are taken are logged at once, as nextval() does. */
 #define LOGGED_AHEAD 32
