@@ -11,6 +11,11 @@
 #include "datatype/timestamp.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#if PG_VERSION_NUM >= 160000
+#include "storage/relfilelocator.h"
+#else
+#include "storage/relfilenode.h"
+#endif
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
@@ -94,6 +99,24 @@ wf_my_proc_number(void)
 #else
 #define wf_relation_file(relation) ((relation)->rd_node.relNode)
 #endif
+
+/* Where that file is. */
+#if PG_VERSION_NUM >= 160000
+typedef RelFileLocator WfPlace;
+#define wf_relation_place(relation) ((relation)->rd_locator)
+#define wf_same_place(a, b) RelFileLocatorEquals(*(a), *(b))
+#define wf_first_file_of_transaction(relation) ((relation)->rd_firstRelfilelocatorSubid)
+#else
+typedef RelFileNode WfPlace;
+#define wf_relation_place(relation) ((relation)->rd_node)
+#define wf_same_place(a, b) RelFileNodeEquals(*(a), *(b))
+#define wf_first_file_of_transaction(relation) ((relation)->rd_firstRelfilenodeSubid)
+#endif
+
+/* Whether the present transaction has made the relation, or given it another file. */
+#define wf_is_of_this_transaction(relation) \
+	((relation)->rd_createSubid != InvalidSubTransactionId || \
+	 wf_first_file_of_transaction(relation) != InvalidSubTransactionId)
 
 /* Which indexes have to take in the new row after an update. */
 #if PG_VERSION_NUM >= 160000

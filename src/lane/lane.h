@@ -56,6 +56,20 @@ extern bool wf_lane_enter_built(void);
 extern WfLaneNo wf_lane_of_built(int queue_no, WfLaneNo known);
 
 /*
+ * Draws new ids, which ascend: as nextval() does, for less.  Raises in a read-only
+ * transaction.
+ */
+typedef enum WfIds
+{
+	WF_JOB_IDS,
+	WF_ATTEMPT_IDS,
+} WfIds;
+#define WF_IDS (WF_ATTEMPT_IDS + 1)
+
+extern void wf_ids_draw(WfIds which, int64 *ids, int count);
+extern int64 wf_id_draw(WfIds which);
+
+/*
  * Stores jobs; false when there is no memory for them, and then nothing is
  * stored.
  */

@@ -192,16 +192,26 @@ typedef struct WfFigureRoot
 	TransactionId prepared[64]; /* that have changed jobs */
 } WfFigureRoot;
 
+/* Ids that are taken from a sequence and not handed out yet, see ids.c. */
+typedef struct WfReserve
+{
+	WfPlace		place;			/* of the sequence; zeroed: none were taken */
+	int64		last;			/* of them */
+	pg_atomic_uint64 next;		/* beyond the last: none is left */
+	int			size;			/* of the block */
+	TimestampTz taken_at;
+} WfReserve;
+
 typedef struct WfStore
 {
 	WfPage		page;
 	LWLock		lock;
-	ConditionVariable changed;	/* of state and n_open */
+	ConditionVariable changed;	/* of state */
 	WfPageNo	self;
 	Oid			database;
 	Oid			table;			/* the first segment, of this installation */
 	WfStoreState state;
-	int			n_open;			/* transactions that are to change slots */
+	pg_atomic_uint32 n_open;	/* transactions that are to change slots */
 	bool		is_outdated;	/* rows came while it was being built */
 	WfPageNo	lane_page;		/* the latest */
 	LWLock		claim_lock;		/* of the two below; taken last but for the
@@ -219,6 +229,7 @@ typedef struct WfStore
 	TransactionId idle_before[WF_LANE_SEGMENTS];	/* the next one then */
 	int64		built_until;	/* the last job that it was built with */
 	WfFigureRoot figures;
+	WfReserve	reserves[WF_IDS];
 } WfStore;
 
 /* store.c */
@@ -233,8 +244,6 @@ extern void wf_store_leave(WfStore *store);
 extern void wf_store_rests_on_me(void);
 extern void wf_store_set_lease_end(WfStore *store, TimestampTz end);
 extern void wf_store_lower_lease_end(WfStore *store, TimestampTz end);
-extern WfLaneNo wf_store_lane(WfStore *store, int queue_no);
-extern WfLaneNo wf_store_next_lane(WfStore *store, WfLaneNo lane);
 
 /* build.c */
 extern void wf_store_lock_tables(void);
@@ -300,6 +309,13 @@ extern void wf_segment_scan(int segment, Oid *file,
 
 /* rotate.c */
 extern void wf_segment_turn(WfStore *store, int segment, const ItemPointerData *place);
+
+/* store_lanes.c */
+extern WfLaneNo wf_store_lane(WfStore *store, int queue_no);
+extern WfLaneNo wf_store_next_lane(WfStore *store, WfLaneNo lane);
+
+/* ids.c */
+extern void wf_ids_init(WfStore *store);
 
 /* figure_root.c */
 extern void wf_figure_root_init(WfStore *store);

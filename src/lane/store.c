@@ -60,10 +60,12 @@ set_up(WfPage *page, WfPageNo self)
 	LWLockInitialize(&store->lock, wf_arena_tranche());
 	LWLockInitialize(&store->claim_lock, wf_arena_tranche());
 	ConditionVariableInit(&store->changed);
+	pg_atomic_init_u32(&store->n_open, 0);
 	pg_atomic_init_u32(&store->restored, 0);
 	wf_figure_root_init(store);
 	for (int i = 0; i < WF_LANE_SEGMENTS; i++)
 		pg_atomic_init_u64(&store->alive[i], 0);
+	wf_ids_init(store);
 }
 
 static void
@@ -92,9 +94,14 @@ free_if_gone(WfPage *page)
 		return;
 	wf_figure_root_wipe(store); /* who changes jobs has a lock on them */
 	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
-	is_free = store->n_open == 0 && store->state == WF_STORE_BUILT;
+	is_free = store->state == WF_STORE_BUILT;
 	if (is_free)
+	{
 		store->state = WF_STORE_BUILDING;
+		pg_memory_barrier();	/* who comes inside now sees that */
+		is_free = pg_atomic_read_u32(&store->n_open) == 0;
+		store->state = is_free ? WF_STORE_BUILDING : WF_STORE_BUILT;
+	}
 	LWLockRelease(&store->lock);
 	if (!is_free)
 		return;
@@ -165,20 +172,40 @@ typedef enum Entry
 	ENTRY_NONE,					/* stale, and somebody is still inside */
 } Entry;
 
+/*
+ * Enters a store that is built.  Without its lock: whoever is about to change that
+ * says so first and counts those inside then, and who comes inside counts himself
+ * first and looks then.
+ */
+static bool
+come_inside(WfStore *store)
+{
+	if (*(volatile WfStoreState *) &store->state != WF_STORE_BUILT)
+		return false;
+	pg_atomic_fetch_add_u32(&store->n_open, 1);
+	if (*(volatile WfStoreState *) &store->state == WF_STORE_BUILT)
+		return true;
+	pg_atomic_fetch_sub_u32(&store->n_open, 1);
+
+	return false;
+}
+
 static Entry
 try_to_enter(WfStore *store, bool has_locks)
 {
 	Entry		entry = ENTRY_WAIT;
 
+	if (come_inside(store))
+		return ENTRY_INSIDE;
 	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
 	if (store->state == WF_STORE_BUILT)
 	{
-		store->n_open++;
+		pg_atomic_fetch_add_u32(&store->n_open, 1);
 		entry = ENTRY_INSIDE;
 	}
 	else if (store->state == WF_STORE_STALE)
 	{
-		entry = store->n_open > 0 ? ENTRY_NONE : has_locks ? ENTRY_BUILD : ENTRY_LOCK;
+		entry = pg_atomic_read_u32(&store->n_open) > 0 ? ENTRY_NONE : has_locks ? ENTRY_BUILD : ENTRY_LOCK;
 		if (entry == ENTRY_BUILD)
 		{
 			store->state = WF_STORE_BUILDING;
@@ -239,19 +266,11 @@ WfStore *
 wf_store_enter_built(void)
 {
 	WfStore    *store = wf_mark_store();
-	bool		is_inside;
 
 	if (store != NULL)
 		return store;
 	store = wf_store_find();
-	if (store == NULL)
-		return NULL;
-	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
-	is_inside = store->state == WF_STORE_BUILT;
-	if (is_inside)
-		store->n_open++;
-	LWLockRelease(&store->lock);
-	if (!is_inside)
+	if (store == NULL || !come_inside(store))
 		return NULL;
 	wf_mark_reserve(store, 0);
 
@@ -290,9 +309,7 @@ wf_store_distrust(WfStore *store, int64 job_id)
 void
 wf_store_leave(WfStore *store)
 {
-	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
-	store->n_open--;
-	LWLockRelease(&store->lock);
+	pg_atomic_fetch_sub_u32(&store->n_open, 1);
 }
 
 /*
@@ -424,76 +441,4 @@ wf_lane_restored(PG_FUNCTION_ARGS)
 		wf_lane_note_restored();
 
 	return PointerGetDatum(NULL);
-}
-
-/*
- * The lane of a store that comes after another one, or the first (0); 0 after
- * the last.
- */
-WfLaneNo
-wf_store_next_lane(WfStore *store, WfLaneNo lane)
-{
-	WfPageNo	page_no = lane == 0 ? store->lane_page : lane / WF_LANES_IN_PAGE;
-	uint32		index = lane == 0 ? 0 : lane % WF_LANES_IN_PAGE + 1;
-
-	while (page_no != 0 && index >= ((WfLanePage *) wf_arena_page(page_no))->used)
-	{
-		page_no = wf_arena_page(page_no)->next;
-		index = 0;
-	}
-
-	return page_no == 0 ? 0 : page_no * WF_LANES_IN_PAGE + index;
-}
-
-static WfLaneNo
-find_lane(WfStore *store, int queue_no)
-{
-	WfLaneNo	lane = 0;
-
-	while ((lane = wf_store_next_lane(store, lane)) != 0)
-		if (wf_lane_at(lane)->queue_no == queue_no)
-			break;
-
-	return lane;
-}
-
-static WfLaneNo
-make_lane(WfStore *store, int queue_no)
-{
-	WfPageNo	page_no = store->lane_page;
-	WfLanePage *page;
-	WfLane	   *lane;
-
-	if (page_no == 0 || ((WfLanePage *) wf_arena_page(page_no))->used == WF_LANES_IN_PAGE)
-	{
-		page_no = wf_arena_take(WF_PAGE_LANES);
-		if (page_no == 0)
-			return 0;
-		wf_arena_page(page_no)->next = store->lane_page;
-		store->lane_page = page_no;
-	}
-	page = (WfLanePage *) wf_arena_page(page_no);
-	lane = &page->lanes[page->used];
-	LWLockInitialize(&lane->lock, wf_arena_tranche());
-	lane->queue_no = queue_no;
-	lane->store = store->self;
-
-	return page_no * WF_LANES_IN_PAGE + page->used++;
-}
-
-/*
- * The lane of a queue; 0 without memory.
- */
-WfLaneNo
-wf_store_lane(WfStore *store, int queue_no)
-{
-	WfLaneNo	lane;
-
-	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
-	lane = find_lane(store, queue_no);
-	if (lane == 0)
-		lane = make_lane(store, queue_no);
-	LWLockRelease(&store->lock);
-
-	return lane;
 }

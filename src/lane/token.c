@@ -6,6 +6,7 @@
 
 #include "lane_internal.h"
 #include "port.h"
+#include "port/pg_bitutils.h"
 
 /* Tells the tokens of lanes from those of the table. */
 #define TOKEN_PREFIX 'L'
@@ -40,6 +41,8 @@ wf_lane_token(const uint8 *secret, WfSlotNo slot)
 {
 	static const char digits[] = "0123456789abcdef";
 	char	   *token = palloc(TOKEN_SECRET_DIGITS + 16);
+	char	   *end = token + 1 + TOKEN_SECRET_DIGITS;
+	int			bits = 4 * (pg_leftmost_one_pos32(slot | 1) / 4);
 
 	token[0] = TOKEN_PREFIX;
 	for (int i = 0; i < WF_LANE_SECRET; i++)
@@ -47,7 +50,10 @@ wf_lane_token(const uint8 *secret, WfSlotNo slot)
 		token[1 + 2 * i] = digits[secret[i] >> 4];
 		token[2 + 2 * i] = digits[secret[i] & 15];
 	}
-	snprintf(token + 1 + TOKEN_SECRET_DIGITS, 14, ".%x", slot);
+	*end++ = '.';
+	for (; bits >= 0; bits -= 4)
+		*end++ = digits[(slot >> bits) & 15];
+	*end = '\0';
 
 	return token;
 }

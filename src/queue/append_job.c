@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "base/table.h"
 #include "columns.h"
-#include "commands/sequence.h"
+#include "lane/lane.h"
 #include "queue_internal.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
@@ -86,9 +86,8 @@ fill(TupleTableSlot *row, const WfNewJob *job, int64 job_id)
 static int64
 append(Relation relation, const WfNewJob *job)
 {
-	static WfTable sequence = {"job_job_id_seq"};
 	TupleTableSlot *row = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsHeapTuple);
-	int64		job_id = nextval_internal(wf_table_oid(&sequence), false);
+	int64		job_id = wf_id_draw(WF_JOB_IDS);
 
 	fill(row, job, job_id);
 	wf_append(relation, &row, 1);

@@ -13,7 +13,7 @@
 #include "base/append.h"
 #include "base/clock.h"
 #include "base/table.h"
-#include "commands/sequence.h"
+#include "lane/lane.h"
 #include "queue_internal.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
@@ -56,11 +56,9 @@ set_column(TupleTableSlot *row, AttemptColumn column, Datum value)
 static void
 begin_row(TupleTableSlot *row)
 {
-	static WfTable sequence = {"attempt_attempt_id_seq"};
-
 	ExecClearTuple(row);
 	memset(row->tts_isnull, true, sizeof(bool) * row->tts_tupleDescriptor->natts);
-	set_column(row, ATTEMPT_ID, Int64GetDatum(nextval_internal(wf_table_oid(&sequence), false)));
+	set_column(row, ATTEMPT_ID, Int64GetDatum(wf_id_draw(WF_ATTEMPT_IDS)));
 }
 
 static void

@@ -15,9 +15,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/owner.h"
-#include "base/table.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "lane/lane.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
@@ -42,14 +40,6 @@ static WfPlan head_plan = {
 	"  AND (j.priority, j.run_at) >= ($4, $5) "
 	"ORDER BY j.priority, j.run_at, j.job_id LIMIT 1",
 };
-
-static int64
-next_job_id(void)
-{
-	static WfTable sequence = {"job_job_id_seq"};
-
-	return nextval_internal(wf_table_oid(&sequence), false);
-}
 
 /*
  * The lane of a queue, entered without running a statement; 0 when that is not
@@ -79,8 +69,7 @@ store(const char *queue, WfLaneNo lane, const Datum *payloads, int count, Datum 
 	if (lane == 0)
 		return false;
 	ids = palloc(sizeof(int64) * count);
-	for (int i = 0; i < count; i++)
-		ids[i] = next_job_id();
+	wf_ids_draw(WF_JOB_IDS, ids, count);
 	if (!wf_lane_store(lane, ids, payloads, count, wf_now()))
 		return false;
 	for (int i = 0; i < count; i++)

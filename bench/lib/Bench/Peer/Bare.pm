@@ -82,7 +82,7 @@ sub try_claim
 	return
 		'WITH taken AS ('
 	  . taken(1)
-	  . ') SELECT coalesce(max(id), 0) AS id FROM taken \gset job_';
+	  . ') SELECT coalesce(max(id), 0) AS id, (array_agg(payload))[1] AS payload FROM taken \gset job_';
 }
 
 sub left

@@ -74,7 +74,7 @@ sub enqueue
 sub claim
 {
 	return
-	  q{SELECT job_id AS id, token FROM workflow.claim('bench', 'worker') \gset job_};
+	  q{SELECT job_id AS id, token, payload FROM workflow.claim('bench', 'worker') \gset job_};
 }
 
 sub complete
@@ -104,7 +104,7 @@ sub complete_many
 sub try_claim
 {
 	return
-	  q{SELECT coalesce(max(job_id), 0) AS id, max(token) AS token FROM workflow.claim('bench', 'worker') \gset job_};
+	  q{SELECT coalesce(max(job_id), 0) AS id, max(token) AS token, (array_agg(payload))[1] AS payload FROM workflow.claim('bench', 'worker') \gset job_};
 }
 
 sub left
