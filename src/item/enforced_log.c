@@ -23,6 +23,7 @@
 #include "executor/executor.h"
 #include "item/enforced.h"
 #include "item/item_internal.h"
+#include "item/lone.h"
 #include "miscadmin.h"
 #include "parser/parsetree.h"
 #include "tcop/utility.h"
@@ -341,7 +342,7 @@ only_table(const PlannedStmt *planned)
 static void
 on_finish(QueryDesc *query)
 {
-	if (query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE)
+	if ((query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE) || wf_lone_end(query))
 		finish_query(query);
 	else
 		run_statement(finish_query, query, only_table(query->plannedstmt));

@@ -73,15 +73,23 @@ extern void wf_item_complete_visit(const WfItem *item, const WfJob *job, const c
 extern WfItem *wf_item_lock_row(int64 item_id, bool waits);
 
 /* move_row.c */
+extern bool wf_item_table_is_ours(Relation table);
 extern WfItem *wf_item_move_row(const WfActiveMove *move);
 
 /* trigger.c */
 #define WF_ITEM_OWN_TRIGGERS 2
 extern bool wf_item_is_own_trigger(const char *name);
-extern void wf_item_expected_stamps(const WfItem *old, const WfState *from, const WfState *to,
-									const WfMigration *migration, WfItem *stamps);
 extern const WfItem *wf_item_carry_out(const WfItem *old, const WfItem *new,
 									   const WfActiveMove *active);
+
+/* stamp.c */
+extern void wf_item_expected_marks(const WfItem *old, const WfState *from, const WfState *to,
+								   const WfMigration *migration, WfItem *stamps);
+extern void wf_item_expected_stamps(const WfItem *old, const WfState *from, const WfState *to,
+									const WfMigration *migration, WfItem *stamps);
+extern const WfGraph *wf_item_graph_as_owner(const WfItem *item);
+extern HeapTuple wf_item_stamped(const TriggerData *trigger, const WfItem *stamps);
+extern void wf_item_stamp_row(TupleTableSlot *old_row, TupleTableSlot *new_row);
 
 /* image.c */
 typedef struct WfItemBefore
@@ -154,6 +162,7 @@ extern void wf_item_note_hand_changes(const TriggerData *trigger, const WfItem *
 extern void wf_item_log(const WfLogRow *row);
 extern bool wf_item_log_is_plain(void);
 extern void wf_item_log_quietly(const WfLogRow *row, const TriggerData *trigger);
+extern void wf_item_log_lone(const WfLogRow *row);
 extern void wf_item_log_flush(void);
 
 /* foreign_key.c */

@@ -273,6 +273,17 @@ wf_item_log_quietly(const WfLogRow *row, const TriggerData *trigger)
 }
 
 /*
+ * The same for one that is the only one of its statement, as that ends.
+ */
+void
+wf_item_log_lone(const WfLogRow *row)
+{
+	count_move(row);
+	add(row);
+	wf_item_log_flush();
+}
+
+/*
  * Logs a transition; its time is when the item entered the new state.  The caller
  * may need a statement: is connected to SPI and runs as the owner.
  */

@@ -30,10 +30,11 @@
 static WfTable item_table = {"item"};
 
 /*
- * Whether an UPDATE would fire our triggers only, and those.
+ * Whether an UPDATE would fire our triggers only, and those, and see to nothing
+ * else but foreign keys.
  */
-static bool
-is_ours_alone(const Relation table)
+bool
+wf_item_table_is_ours(const Relation table)
 {
 	const TriggerDesc *triggers = table->trigdesc;
 	const TupleConstr *constraints = RelationGetDescr(table)->constr;
@@ -156,7 +157,7 @@ wf_item_move_row(const WfActiveMove *move)
 		return NULL;
 	CommandCounterIncrement();	/* as before a statement */
 	table = table_open(wf_table_oid(&item_table), RowExclusiveLock);
-	if (is_ours_alone(table))
+	if (wf_item_table_is_ours(table))
 	{
 		CheckCmdReplicaIdentity(table, CMD_UPDATE);
 		moved = move_row(table, move);

@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "item/enforced.h"
 #include "item/item_internal.h"
+#include "item/lone.h"
 
 /*
  * The state of the visit that a job belongs to.
@@ -226,4 +227,5 @@ wf_item_init(void)
 	wf_item_restrict_init();
 	wf_item_log_init();
 	wf_enforced_init();
+	wf_lone_init();
 }

@@ -138,82 +138,6 @@ carries_out(const Change *change, const WfActiveMove *active)
 		(active->migration == NULL || active->migration->to_version == change->new->version);
 }
 
-/*
- * What the new row must say but for its time.
- */
-static void
-expected_marks(const WfItem *old, const WfState *from, const WfState *to,
-			   const WfMigration *migration, WfItem *stamps)
-{
-	stamps->seq = old->seq + 1;
-	stamps->outcome = to->outcome;
-	stamps->origin = migration != NULL ? migration->origin :
-		to->kind == WF_ACTIVITY_EXCEPTION && from->kind != WF_ACTIVITY_EXCEPTION ?
-		from->name : old->origin;
-}
-
-/*
- * What the new row must say, given the states on both sides.
- */
-void
-wf_item_expected_stamps(const WfItem *old, const WfState *from, const WfState *to,
-						const WfMigration *migration, WfItem *stamps)
-{
-	expected_marks(old, from, to, migration, stamps);
-	stamps->since = migration != NULL && (migration->keeps || migration->start_at != 0) ?
-		old->since : wf_now();
-}
-
-static void
-set_text(Datum *values, bool *nulls, int column, const char *text)
-{
-	nulls[column - 1] = text == NULL;
-	values[column - 1] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
-}
-
-static HeapTuple
-stamp(const TriggerData *trigger, const WfItem *stamps)
-{
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
-	HeapTuple	row;
-
-	memcpy(values, trigger->tg_newslot->tts_values, sizeof(Datum) * desc->natts);
-	memcpy(nulls, trigger->tg_newslot->tts_isnull, sizeof(bool) * desc->natts);
-	values[WF_ITEM_COLUMN_SEQ - 1] = Int32GetDatum(stamps->seq);
-	values[WF_ITEM_COLUMN_SINCE - 1] = TimestampTzGetDatum(stamps->since);
-	set_text(values, nulls, WF_ITEM_COLUMN_OUTCOME, stamps->outcome);
-	set_text(values, nulls, WF_ITEM_COLUMN_ORIGIN, stamps->origin);
-	row = heap_form_tuple(desc, values, nulls);
-	row->t_data->t_ctid = trigger->tg_newtuple->t_data->t_ctid;
-	row->t_self = trigger->tg_newtuple->t_self;
-	row->t_tableOid = trigger->tg_newtuple->t_tableOid;
-
-	return row;
-}
-
-/*
- * The graph for a direct update; the update may be anybody's.
- */
-static const WfGraph *
-graph_as_owner(const WfItem *item)
-{
-	const WfGraph *graph = wf_graph_known(item->workflow, item->version);
-	WfCaller	caller;
-
-	if (graph != NULL)
-		return graph;
-
-	wf_enter_owner(&caller);
-	SPI_connect();
-	graph = wf_graph(item->workflow, item->version);
-	SPI_finish();
-	wf_leave_owner(&caller);
-
-	return graph;
-}
-
 PG_FUNCTION_INFO_V1(wf_item_stamp);
 
 /*
@@ -245,7 +169,7 @@ wf_item_stamp(PG_FUNCTION_ARGS)
 	}
 	else
 	{
-		const WfGraph *graph = graph_as_owner(change.old);
+		const WfGraph *graph = wf_item_graph_as_owner(change.old);
 
 		from = wf_graph_state(graph, change.old->state);
 		to = wf_graph_state(graph, change.new->state);
@@ -258,7 +182,7 @@ wf_item_stamp(PG_FUNCTION_ARGS)
 		wf_item_stamp_in_place(trigger, stamps.seq, stamps.since))
 		return PointerGetDatum(trigger->tg_newtuple);
 
-	return PointerGetDatum(stamp(trigger, &stamps));
+	return PointerGetDatum(wf_item_stamped(trigger, &stamps));
 }
 
 static bool
@@ -266,7 +190,7 @@ has_stamps(const Change *change, const WfState *from, const WfState *to)
 {
 	WfItem		stamps = {0};
 
-	expected_marks(change->old, from, to, NULL, &stamps);
+	wf_item_expected_marks(change->old, from, to, NULL, &stamps);
 
 	return change->new->seq == stamps.seq &&
 		wf_same_text(change->new->outcome, stamps.outcome) &&
@@ -278,7 +202,7 @@ require_stamps(const Change *change, const WfActiveMove *move)
 {
 	WfItem		stamps = {0};
 
-	expected_marks(change->old, move->from, move->to, move->migration, &stamps);
+	wf_item_expected_marks(change->old, move->from, move->to, move->migration, &stamps);
 	if (change->new->seq != stamps.seq)
 		wf_item_refuse_hand_change(change->old, "seq");
 	if (!wf_same_text(change->new->outcome, stamps.outcome))

@@ -1,0 +1,397 @@
+/*
+ * lone.c
+ *	  An UPDATE that moves one item and does nothing else, without triggers.
+ *
+ * A trigger costs a row more than its function: before the update the server
+ * locks the row and logs the lock, after it it queues the row and reads both
+ * versions again.  And an UPDATE opens all indexes of its table, though no move
+ * changes one as long as the row's page has room.
+ *
+ * Where nobody can tell, none of that is done: the statement finds at most one
+ * row, by a unique index; the table has our two triggers, and what else an UPDATE
+ * sees to (a condition, a rule, a policy) is not there; the row is changed in its
+ * state alone, and nothing follows but a row of the log.  Then the row is judged
+ * and stamped as the executor puts it together, and logged at the end of the
+ * statement.  When somebody else has changed it meanwhile, the executor puts it
+ * together again, of what is there now: that one is judged anew.  Nothing of
+ * anybody runs between that and the end of the statement, where the indexes get
+ * what they have to have.
+ *
+ * Any other row takes the way of all rows, through the triggers.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/skey.h"
+#include "access/xact.h"
+#include "base/append.h"
+#include "base/owner.h"
+#include "base/table.h"
+#include "executor/executor.h"
+#include "item/item_internal.h"
+#include "item/lone.h"
+#include "item/result.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+/* What such a statement knows; all in the memory of the query. */
+typedef struct Lone
+{
+	ProjectionInfo projection;	/* that the executor calls */
+	ProjectionInfo *theirs;		/* that puts the row together */
+	ResultRelInfo *result;
+	EState	   *estate;
+	bool		is_taken;		/* the row goes without triggers */
+	bool		is_judged;		/* so it is judged, and waits to be logged */
+	WfItem		old;
+	WfItem		new;
+	WfMove		move;
+} Lone;
+
+static WfTable item_table = {"item"};
+
+static ExecutorStart_hook_type next_start = NULL;
+
+/* The subtransaction whose statement has a row that waits to be logged. */
+static SubTransactionId waiting_in = InvalidSubTransactionId;
+
+/* So many indexes the executor is told to fill. */
+static Relation no_indexes[1];
+
+/* ------------------------------------------------------------------- statements */
+
+/*
+ * Whether a scan finds at most one row: it compares all columns of a unique index
+ * with values.
+ */
+static bool
+finds_one(const PlanState *plan)
+{
+	const IndexScanState *scan = (const IndexScanState *) plan;
+	const		FormData_pg_index *index;
+	Bitmapset  *compared = NULL;
+
+	if (plan == NULL || !IsA(plan, IndexScanState) || scan->iss_RelationDesc == NULL)
+		return false;
+	index = scan->iss_RelationDesc->rd_index;
+	if (!index->indisunique || !index->indimmediate || scan->iss_NumScanKeys < index->indnkeyatts)
+		return false;
+	for (int i = 0; i < scan->iss_NumScanKeys; i++)
+	{
+		const ScanKeyData *key = &scan->iss_ScanKeys[i];
+
+		if (key->sk_strategy == BTEqualStrategyNumber &&
+			(key->sk_flags & (SK_SEARCHARRAY | SK_ROW_HEADER | SK_SEARCHNULL | SK_SEARCHNOTNULL)) == 0)
+			compared = bms_add_member(compared, key->sk_attno);
+	}
+
+	return bms_num_members(compared) == index->indnkeyatts;
+}
+
+/*
+ * Whether a statement updates a row of workflow.item, and nothing else.
+ */
+static bool
+is_lone(const QueryDesc *query, int eflags)
+{
+	const ModifyTableState *state = (const ModifyTableState *) query->planstate;
+	const ModifyTable *plan;
+	const Relation table = state->resultRelInfo->ri_RelationDesc;
+
+	if (state->mt_nrels != 1 || state->resultRelInfo->ri_TrigDesc == NULL ||
+		RelationGetRelid(table) != wf_table_oid_if_any(&item_table))
+		return false;
+	plan = (const ModifyTable *) state->ps.plan;
+
+	return (eflags & (EXEC_FLAG_EXPLAIN_ONLY | EXEC_FLAG_SKIP_TRIGGERS)) == 0 &&
+		query->instrument_options == 0 && query->crosscheck_snapshot == InvalidSnapshot &&
+		!query->plannedstmt->hasModifyingCTE && state->canSetTag &&
+		state->rootResultRelInfo == state->resultRelInfo &&
+		state->mt_transition_capture == NULL &&
+		plan->returningLists == NIL && plan->withCheckOptionLists == NIL &&
+		!table->rd_rel->relispartition && !state->resultRelInfo->ri_projectNewInfoValid &&
+		finds_one(outerPlanState(state)) && wf_item_table_is_ours(table);
+}
+
+static Datum project(ExprState *expression, ExprContext *context, bool *isnull);
+
+/*
+ * Makes what puts the new row together, as the executor does when it comes to the
+ * first one, and itself the one who is asked for it.
+ */
+static void
+take_place(ModifyTableState *state)
+{
+	const ModifyTable *plan = (const ModifyTable *) state->ps.plan;
+	ResultRelInfo *result = state->resultRelInfo;
+	EState	   *estate = state->ps.state;
+	Lone	   *lone;
+
+	result->ri_oldTupleSlot = table_slot_create(result->ri_RelationDesc, &estate->es_tupleTable);
+	result->ri_newTupleSlot = table_slot_create(result->ri_RelationDesc, &estate->es_tupleTable);
+	if (state->ps.ps_ExprContext == NULL)
+		ExecAssignExprContext(estate, &state->ps);
+	lone = palloc0(sizeof(Lone));
+	lone->theirs = ExecBuildUpdateProjection(outerPlan(plan)->targetlist, false,
+											 linitial(plan->updateColnosLists),
+											 RelationGetDescr(result->ri_RelationDesc),
+											 state->ps.ps_ExprContext, result->ri_newTupleSlot,
+											 &state->ps);
+	lone->projection = *lone->theirs;
+	lone->projection.pi_state.evalfunc = project;
+	lone->result = result;
+	lone->estate = estate;
+	result->ri_projectNew = &lone->projection;
+	result->ri_projectNewInfoValid = true;
+}
+
+static void
+on_start(QueryDesc *query, int eflags)
+{
+	MemoryContext caller;
+
+	if (next_start != NULL)
+		next_start(query, eflags);
+	else
+		standard_ExecutorStart(query, eflags);
+
+	if (query->operation != CMD_UPDATE || !IsA(query->planstate, ModifyTableState))
+		return;
+	caller = MemoryContextSwitchTo(query->estate->es_query_cxt);
+	if (is_lone(query, eflags))
+		take_place((ModifyTableState *) query->planstate);
+	MemoryContextSwitchTo(caller);
+}
+
+/* -------------------------------------------------------------------------- rows */
+
+/*
+ * Whether a row that was put together differs in its state: values that it has
+ * taken from the row before are where they are there.
+ */
+static bool
+is_only_moved(const TupleTableSlot *old, const TupleTableSlot *new)
+{
+	int			state = WF_ITEM_COLUMN_STATE - 1;
+	int			natts = old->tts_tupleDescriptor->natts;
+
+	if (old->tts_nvalid < natts || old->tts_isnull[state] || new->tts_isnull[state] ||
+		memcmp(old->tts_isnull, new->tts_isnull, sizeof(bool) * natts) != 0)
+		return false;
+	for (int i = 0; i < natts; i++)
+		if (i != state && !old->tts_isnull[i] && old->tts_values[i] != new->tts_values[i])
+			return false;
+
+	return true;
+}
+
+/*
+ * Stamps a row that was put together, unless a foreign key has to hear of it.
+ */
+static bool
+stamp(const Lone *lone, TupleTableSlot *old_row, TupleTableSlot *new_row)
+{
+	Datum	   *since = &new_row->tts_values[WF_ITEM_COLUMN_SINCE - 1];
+	Datum	   *seq = &new_row->tts_values[WF_ITEM_COLUMN_SEQ - 1];
+
+	*since = TimestampTzGetDatum(lone->new.since);
+	*seq = Int32GetDatum(lone->new.seq);
+	new_row->tts_nvalid = new_row->tts_tupleDescriptor->natts;	/* or none is read */
+	if (!wf_item_concerns_constraints(lone->result->ri_RelationDesc, old_row, new_row))
+		return true;
+	*since = TimestampTzGetDatum(lone->old.since);
+	*seq = Int32GetDatum(lone->old.seq);
+
+	return false;
+}
+
+/*
+ * Judges a row that was put together: whether it is moved along a transition, and
+ * nothing else follows from that but a row of the log.  Then it is stamped.
+ */
+static bool
+judge(Lone *lone, TupleTableSlot *old_row, TupleTableSlot *new_row)
+{
+	WfActiveMove direct = {0};
+
+	if (!is_only_moved(old_row, new_row))
+		return false;
+	lone->old = *wf_item_brief_from_row(old_row);
+	lone->new = lone->old;
+	lone->new.state = TextDatumGetCString(new_row->tts_values[WF_ITEM_COLUMN_STATE - 1]);
+	memset(&lone->move, 0, sizeof(lone->move));
+	if (wf_item_active_move(lone->old.item_id) != NULL ||
+		strcmp(lone->old.state, lone->new.state) == 0 ||
+		!wf_item_may_be_moved_by_hand(&lone->old, &lone->new, &direct, &lone->move))
+		return false;
+	wf_item_expected_stamps(&lone->old, direct.from, direct.to, NULL, &lone->new);
+
+	return wf_same_text(lone->old.outcome, lone->new.outcome) &&
+		wf_same_text(lone->old.origin, lone->new.origin) &&
+		wf_item_leaves_quietly(&lone->old, direct.from, false) &&
+		wf_item_enters_quietly(&lone->new, direct.to) &&
+		wf_item_log_is_plain() && stamp(lone, old_row, new_row);
+}
+
+/*
+ * Hands the row over to the triggers, before the executor looks for any: the
+ * statement goes on as if nobody had looked at it.
+ */
+static void
+leave_to_triggers(Lone *lone)
+{
+	lone->result->ri_projectNew = lone->theirs;
+}
+
+/*
+ * Takes the row: no trigger, and no index is looked for.
+ */
+static void
+take(Lone *lone)
+{
+	lone->is_taken = true;
+	lone->result->ri_TrigDesc->trig_update_before_row = false;
+	lone->result->ri_TrigDesc->trig_update_after_row = false;
+	lone->result->ri_IndexRelationDescs = no_indexes;
+	lone->result->ri_NumIndices = 0;
+	waiting_in = GetCurrentSubTransactionId();
+}
+
+/*
+ * The row has become another one since, from whose move more follows, or which may
+ * not make it.  It is locked and stamped; the trigger that judges it will fire.
+ */
+static void
+leave_to_judge(Lone *lone, TupleTableSlot *old_row, TupleTableSlot *new_row)
+{
+	lone->result->ri_TrigDesc->trig_update_after_row = true;
+	waiting_in = InvalidSubTransactionId;
+	wf_item_stamp_row(old_row, new_row);
+}
+
+/*
+ * Puts the new row together, as the server's own does, and judges it.
+ */
+static Datum
+project(ExprState *expression, ExprContext *context, bool *isnull)
+{
+	Lone	   *lone = (Lone *) ((char *) expression - offsetof(Lone, projection.pi_state));
+	TupleTableSlot *old_row = context->ecxt_scantuple;
+	TupleTableSlot *new_row = expression->resultslot;
+	Datum		result = lone->theirs->pi_state.evalfunc(&lone->theirs->pi_state, context, isnull);
+	MemoryContext caller = MemoryContextSwitchTo(lone->estate->es_query_cxt);
+
+	lone->is_judged = judge(lone, old_row, new_row);
+	if (!lone->is_judged && !lone->is_taken)
+		leave_to_triggers(lone);
+	else if (!lone->is_judged)
+		leave_to_judge(lone, old_row, new_row);
+	else if (!lone->is_taken)
+		take(lone);
+	MemoryContextSwitchTo(caller);
+
+	return result;
+}
+
+/* ---------------------------------------------------------------------- the ends */
+
+static Lone *
+lone_of(const QueryDesc *query)
+{
+	const ModifyTableState *state = (const ModifyTableState *) query->planstate;
+	ProjectionInfo *projection;
+
+	if (query->operation != CMD_UPDATE || !IsA(state, ModifyTableState))
+		return NULL;
+	projection = state->resultRelInfo->ri_projectNew;
+	if (projection == NULL || projection->pi_state.evalfunc != project)
+		return NULL;
+
+	return (Lone *) projection;
+}
+
+static void
+enter_into_indexes(const Lone *lone)
+{
+	TupleTableSlot *row = lone->result->ri_newTupleSlot;
+	HeapTuple	tuple = ExecFetchSlotHeapTuple(row, false, NULL);
+
+	if (!HeapTupleIsHeapOnly(tuple))
+		wf_append_to_indexes(lone->result->ri_RelationDesc, &row, 1);
+}
+
+static void
+log_move(Lone *lone)
+{
+	WfLogRow	row = {.item = &lone->new,.before = &lone->old,.move = &lone->move};
+
+	lone->move.actor = wf_role_name(GetUserId());
+	wf_item_log_lone(&row);
+}
+
+/*
+ * Called when a statement has run, before any trigger fires after it.  Returns
+ * whether none will.
+ */
+bool
+wf_lone_end(const QueryDesc *query)
+{
+	Lone	   *lone = lone_of(query);
+	MemoryContext caller;
+
+	if (lone == NULL || !lone->is_taken)
+		return false;
+	waiting_in = InvalidSubTransactionId;
+	if (lone->estate->es_processed == 0)
+		return false;			/* it is gone, or is not to be moved any more */
+	caller = MemoryContextSwitchTo(lone->estate->es_query_cxt);
+	enter_into_indexes(lone);
+	if (lone->is_judged)
+		log_move(lone);
+	MemoryContextSwitchTo(caller);
+
+	return lone->is_judged;
+}
+
+/*
+ * A statement has ended, and not as statements do.
+ */
+static void
+require_logged(SubTransactionId ends)
+{
+	if (waiting_in == ends)
+		elog(ERROR, "an item was moved by a statement whose end was not seen");
+}
+
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		require_logged(TopSubTransactionId);
+	else if (event == XACT_EVENT_ABORT)
+		waiting_in = InvalidSubTransactionId;
+}
+
+static void
+on_subtransaction_end(SubXactEvent event, SubTransactionId self, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_PRE_COMMIT_SUB)
+		require_logged(self);
+	else if (event == SUBXACT_EVENT_ABORT_SUB && waiting_in == self)
+		waiting_in = InvalidSubTransactionId;
+}
+
+/*
+ * Called when the library is loaded.
+ */
+void
+wf_lone_init(void)
+{
+	next_start = ExecutorStart_hook;
+	ExecutorStart_hook = on_start;
+	RegisterXactCallback(on_transaction_end, NULL);
+	RegisterSubXactCallback(on_subtransaction_end, NULL);
+}
