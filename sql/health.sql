@@ -110,7 +110,15 @@ BEGIN
            THEN format('ALTER SYSTEM SET max_worker_processes = %s;  -- Raise max_worker_processes: a database needs up to three; and restart the server.', most + 8) END
   FROM (SELECT most - (SELECT count(*) FROM pg_stat_activity AS a
                        WHERE a.backend_type <> ALL (workflow._server_processes())),
-               workflow._resting_databases()) AS f (free, resting);
+               workflow._resting_databases()) AS f (free, resting)
+  UNION ALL
+  SELECT 'maintenance', p.parts = 0, 'error',
+         CASE WHEN p.parts = 0 THEN 'All that the maintenance worker does by itself works.'
+              ELSE format('%s since %s; %s: %s',
+                          workflow._in_number(p.parts, 'thing that the maintenance worker does by itself fails', 'things that the maintenance worker does by itself fail'),
+                          p.since, p.doing, p.message) END,
+         CASE WHEN p.parts > 0 THEN 'SELECT * FROM workflow.workers;  -- the server''s log has the errors; what fails is tried again each minute, all else goes on.' END
+  FROM workflow._failing_parts() AS p;
 END
 $$;
 COMMENT ON FUNCTION workflow._health_workers() IS 'Inner: the part of health() that looks at processes';

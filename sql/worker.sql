@@ -22,6 +22,11 @@ LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_resting_databases';
 COMMENT ON FUNCTION workflow._resting_databases() IS
   'Inner: how many databases of the server have no maintenance worker at the moment because others use the processes';
 
+CREATE FUNCTION workflow._failing_parts(OUT parts int, OUT doing text, OUT since timestamptz, OUT message text)
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'wf_failing_parts';
+COMMENT ON FUNCTION workflow._failing_parts() IS
+  'Inner: how many parts of the maintenance worker''s rounds fail, and what the one that has for longest was doing and said';
+
 CREATE FUNCTION workflow._aging() RETURNS trigger
 LANGUAGE C AS 'MODULE_PATHNAME', 'wf_inner_aging';
 COMMENT ON FUNCTION workflow._aging() IS

@@ -149,6 +149,36 @@ wf_arena_give(WfPageNo page)
 }
 
 /*
+ * Takes a page, if there is one, that is not to be used yet; puts it into a list.
+ */
+void
+wf_arena_spare(WfPageNo *list, WfPageUse use)
+{
+	WfPageNo	page = wf_arena_take(use);
+
+	if (page == 0)
+		return;
+	wf_arena_page(page)->next = *list;
+	*list = page;
+}
+
+/*
+ * Gives one of them back, for whoever takes one next; false when none is left.
+ */
+bool
+wf_arena_give_spare(WfPageNo *list)
+{
+	WfPageNo	page = *list;
+
+	if (page == 0)
+		return false;
+	*list = wf_arena_page(page)->next;
+	wf_arena_give(page);
+
+	return true;
+}
+
+/*
  * Returns the page of the store that is_it() knows, or else a new one that
  * set_up() has made it; 0 when there is no page left.  Stores are never given
  * back: there is one for each database that has used the extension.

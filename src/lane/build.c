@@ -6,7 +6,9 @@
  * workflow.job names it.  A living job that a claim names is claimed: until
  * the lease ends, or as long as the session lives that the claim is bound to.
  *
- * Of claims whose rows are not written yet (later.c) memory tells.
+ * Of claims whose rows are not written yet (later.c) memory tells.  They and their
+ * jobs have had room there and are given it first: should the transaction be rolled
+ * back that builds, nothing else would know of them.
  *
  * What there is no memory for goes into the table, with its claim, in the present
  * transaction.  Should that be rolled back, the store is built anew.
@@ -52,6 +54,7 @@ typedef struct Found
 	WfSegmentRow row;
 	WfSlotNo	slot;			/* 0: there was no memory for it, or its claim */
 	const WfSegmentRow *claim;	/* without a slot */
+	WfClaimNo	kept;			/* for a claim that is in memory only; 0: none */
 } Found;
 
 typedef struct Build
@@ -62,6 +65,7 @@ typedef struct Build
 	int64		first_job;
 	List	   *claims;			/* WfSegmentRow * */
 	List	   *sorted;			/* Found *, by their ids */
+	WfPageNo	spare;			/* pages for slots of claims that are kept */
 	bool		is_cramped;		/* there are jobs without a slot */
 } Build;
 
@@ -124,6 +128,7 @@ collect(const WfSegmentRow *row, void *argument)
 	found->row = *row;
 	found->slot = 0;
 	found->claim = NULL;
+	found->kept = 0;
 	if (build->first_job == 0 || row->job_id < build->first_job)
 		build->first_job = row->job_id;
 }
@@ -157,6 +162,32 @@ by_job_id(const ListCell *a, const ListCell *b)
 	return left->job_id < right->job_id ? -1 : left->job_id > right->job_id;
 }
 
+/*
+ * Makes entries for claims that are in memory only, of jobs that live, and keeps a page
+ * of slots for each queue of them, or more.
+ */
+static void
+keep_room(Build *build, List *rows)
+{
+	List	   *queues = NIL;
+	int			count = 0;
+	ListCell   *cell;
+
+	foreach(cell, rows)
+	{
+		const WfSegmentRow *row = lfirst(cell);
+		Found	   *found = hash_search(build->jobs, ARR_DATA_PTR(row->job_ids), HASH_FIND, NULL);
+
+		if (found == NULL)
+			continue;
+		found->kept = wf_claim_restore(build->store, row);
+		if (!list_member_int(queues, found->row.queue_no) || count % WF_SLOTS_IN_PAGE == 0)
+			wf_arena_spare(&build->spare, WF_PAGE_SLOTS);
+		queues = list_append_unique_int(queues, found->row.queue_no);
+		count++;
+	}
+}
+
 static void
 push_job(Build *build, Found *found)
 {
@@ -169,7 +200,9 @@ push_job(Build *build, Found *found)
 	{
 		lane = wf_lane_at(lane_no);
 		LWLockAcquire(&lane->lock, LW_EXCLUSIVE);
-		found->slot = wf_slot_push(lane, lane_no, &slot, found->row.at);
+		do
+			found->slot = wf_slot_push(lane, lane_no, &slot, found->row.at);
+		while (found->slot == 0 && found->kept != 0 && wf_arena_give_spare(&build->spare));
 		LWLockRelease(&lane->lock);
 	}
 	if (found->slot == 0)
@@ -193,6 +226,8 @@ push_jobs(Build *build)
 	list_sort(build->sorted, by_job_id);
 	foreach(cell, build->sorted)
 		push_job(build, lfirst(cell));
+	while (wf_arena_give_spare(&build->spare))
+		;
 	build->store->built_until = build->sorted == NIL ? 0 : ((Found *) llast(build->sorted))->job_id;
 }
 
@@ -235,6 +270,7 @@ restore_claimed(Build *build, Found *found, const WfSegmentRow *row, WfClaimNo *
 		return;
 	wf_claim_at(*claim)->later_slot = found->slot;
 	wf_claim_at(*claim)->later_job = found->job_id;
+	wf_later_list(build->store, *claim);
 }
 
 static void
@@ -248,9 +284,13 @@ restore_claim(Build *build, const WfSegmentRow *row)
 	{
 		Found	   *found = hash_search(build->jobs, &job_ids[i], HASH_FIND, NULL);
 
+		if (found != NULL && row->segment == 0)
+			claim = found->kept;
 		if (found != NULL)
 			restore_claimed(build, found, row, &claim);
 	}
+	if (claim != 0 && wf_claim_at(claim)->open == 0)
+		wf_claim_give(build->store, claim);
 }
 
 /*
@@ -349,7 +389,7 @@ move_rest(Build *build)
 	int			count = 0;
 	ListCell   *cell;
 
-	wf_store_rests_on_me();
+	wf_store_rests_on_me(build->store);
 	PushActiveSnapshot(GetLatestSnapshot());
 	foreach(cell, build->sorted)
 	{
@@ -421,6 +461,7 @@ wf_store_build(WfStore *store)
 	MemoryContext previous = MemoryContextSwitchTo(memory);
 	HASHCTL		control = {.keysize = sizeof(int64),.entrysize = sizeof(Found),.hcxt = memory};
 	Build		build = {.store = store,.memory = memory};
+	List	   *later;
 
 	build.jobs = hash_create("jobs of segments", 1024, &control,
 							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -429,8 +470,10 @@ wf_store_build(WfStore *store)
 	if (build.first_job != 0)
 		forget_those_that_left(&build);
 	/* nothing that may fail comes between, but for want of memory */
-	build.claims = list_concat(build.claims, wf_later_rows(store));
+	later = wf_later_rows(store);
 	wf_store_wipe(store);
+	keep_room(&build, later);
+	build.claims = list_concat(build.claims, later);
 	push_jobs(&build);
 	restore_claims(&build);
 	if (build.is_cramped)

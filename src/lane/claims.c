@@ -67,11 +67,15 @@ wf_claim_new(WfStore *store)
 		WfPageNo	page_no = page_with_room(store);
 
 		if (page_no != 0)
+		{
 			claim = page_no * WF_CLAIMS_IN_PAGE + claim_page(page_no)->used++;
+			pg_atomic_init_u32(&wf_claim_at(claim)->is_listed, 0);
+			pg_atomic_init_u32(&wf_claim_at(claim)->next_listed, 0);
+		}
 	}
 	LWLockRelease(&store->claim_lock);
 	if (claim != 0)
-		memset(wf_claim_at(claim), 0, sizeof(WfLaneClaim));
+		memset(wf_claim_at(claim), 0, offsetof(WfLaneClaim, is_listed));
 
 	return claim;
 }
@@ -122,6 +126,7 @@ wf_claim_wipe(WfStore *store)
 		wf_arena_give(page_no);
 	}
 	store->free_claim = 0;
+	pg_atomic_write_u32(&store->first_listed, 0);
 	pg_atomic_write_u32(&store->restored, 0);
 	LWLockRelease(&store->claim_lock);
 }

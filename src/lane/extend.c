@@ -40,7 +40,7 @@ copy_claim(WfStore *store, WfClaimNo claim, TimestampTz until)
 
 	if (copy == 0)
 		return 0;
-	*wf_claim_at(copy) = *wf_claim_at(claim);
+	memcpy(wf_claim_at(copy), wf_claim_at(claim), offsetof(WfLaneClaim, is_listed));
 	wf_claim_at(copy)->lease_until = until;
 	wf_claim_at(copy)->open = 0;
 	if (wf_claim_at(copy)->is_restored)

@@ -53,6 +53,8 @@ extern WfPageNo wf_arena_number(const WfPage *page);
 extern bool wf_arena_is(WfPageNo page, WfPageUse use);
 extern WfPageNo wf_arena_take(WfPageUse use);
 extern void wf_arena_give(WfPageNo page);
+extern void wf_arena_spare(WfPageNo *list, WfPageUse use);
+extern bool wf_arena_give_spare(WfPageNo *list);
 extern void wf_arena_for_each_store(void (*take) (WfPage *page));
 extern WfPageNo wf_arena_find_store(bool (*is_it) (WfPage *page),
 									void (*set_up) (WfPage *page, WfPageNo self));
@@ -127,6 +129,13 @@ typedef struct WfLaneClaim
 	bool		is_restored;	/* from before the lanes were built: its
 								 * tokens may name other places */
 	char		worker[WF_CLAIM_WORKER];
+
+	/*
+	 * kept when the entry is given to another claim: its place in the list of
+	 * those that may have to be written later
+	 */
+	pg_atomic_uint32 is_listed;
+	pg_atomic_uint32 next_listed;	/* WfClaimNo */
 } WfLaneClaim;
 
 typedef struct WfClaimPage
@@ -213,11 +222,13 @@ typedef struct WfStore
 	WfStoreState state;
 	pg_atomic_uint32 n_open;	/* transactions that are to change slots */
 	bool		is_outdated;	/* rows came while it was being built */
+	bool		is_moving;		/* who builds it moves jobs into the table */
 	WfPageNo	lane_page;		/* the latest */
 	LWLock		claim_lock;		/* of the two below; taken last but for the
 								 * arena's */
 	WfPageNo	claim_page;		/* the latest */
 	WfClaimNo	free_claim;
+	pg_atomic_uint32 first_listed;	/* WfClaimNo, see later.c */
 	pg_atomic_uint32 restored;	/* claims that are, and have open jobs */
 	TimestampTz next_lease_end; /* none ends before; infinity */
 	int			current_segment;
@@ -241,7 +252,7 @@ pg_noreturn extern void wf_store_distrust(WfStore *store, int64 job_id);
 extern WfStore *wf_store_enter(void);
 extern WfStore *wf_store_enter_built(void);
 extern void wf_store_leave(WfStore *store);
-extern void wf_store_rests_on_me(void);
+extern void wf_store_outdate(WfStore *store);
 extern void wf_store_set_lease_end(WfStore *store, TimestampTz end);
 extern void wf_store_lower_lease_end(WfStore *store, TimestampTz end);
 
@@ -321,6 +332,10 @@ extern void wf_ids_init(WfStore *store);
 extern void wf_figure_root_init(WfStore *store);
 extern void wf_figure_root_wipe(WfStore *store);
 
+/* rests.c */
+extern void wf_store_rests_on_me(WfStore *store);
+extern void wf_rests_init(void);
+
 /* slot.c */
 extern WfLane *wf_lane_at(WfLaneNo lane);
 extern bool wf_slot_lock(WfSlotNo slot, int64 job_id);
@@ -361,6 +376,7 @@ extern void wf_claim_record(WfSegmentUse *use, WfLane *lane, WfClaimNo claim,
 extern void wf_later_write_own(WfSegmentUse *use, WfSlotNo slot);
 extern void wf_later_end(WfStore *store, bool is_commit);
 extern struct List *wf_later_rows(WfStore *store);
+extern void wf_later_list(WfStore *store, WfClaimNo claim);
 
 /* moved.c */
 extern WfSlotNo wf_slot_of_token(WfStore *store, WfSlotNo told, int64 job_id,

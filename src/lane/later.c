@@ -69,6 +69,25 @@ write_row(WfSegmentUse *use, WfLane *lane, WfLaneClaim *entry, const int64 *job_
 }
 
 /*
+ * Puts a claim into the list of those that may have to be written; one stays there
+ * until somebody looks and finds that it need not be, even if its entry has become
+ * another's: that is not put there twice.
+ */
+void
+wf_later_list(WfStore *store, WfClaimNo claim)
+{
+	WfLaneClaim *entry = wf_claim_at(claim);
+	uint32		first;
+
+	if (pg_atomic_exchange_u32(&entry->is_listed, 1) != 0)
+		return;
+	first = pg_atomic_read_u32(&store->first_listed);
+	do
+		pg_atomic_write_u32(&entry->next_listed, first);
+	while (!pg_atomic_compare_exchange_u32(&store->first_listed, &first, claim));
+}
+
+/*
  * Writes the row of a new claim, or leaves that for later.
  */
 void
@@ -83,6 +102,7 @@ wf_claim_record(WfSegmentUse *use, WfLane *lane, WfClaimNo claim, const WfLaneAs
 		entry->later_slot = jobs[0].slot;
 		pg_write_barrier();
 		entry->later_job = jobs[0].job_id;
+		wf_later_list(wf_store_at(lane->store), claim);
 		left_since = left_since == 0 ? ask->now : left_since;
 		return;
 	}
@@ -127,40 +147,55 @@ is_uncertain(const Later *later)
 }
 
 /*
- * Copies what has to be written now; *next: when the next one has to be.
+ * Whether a claim of the list has to be written now; *next: when otherwise.
+ */
+static bool
+is_due(WfClaimNo claim, TimestampTz now, Later *later, TimestampTz *next)
+{
+	const WfLaneClaim *entry = wf_claim_at(claim);
+
+	if (entry->claimed_at + LATER_US > now)
+	{
+		*next = Min(*next, entry->claimed_at + LATER_US);
+		return false;
+	}
+	later->claim = claim;
+	later->job_id = entry->later_job;
+	pg_read_barrier();
+	later->slot = entry->later_slot;
+
+	return !is_uncertain(later);
+}
+
+/*
+ * Copies what has to be written now; *next: when the next one has to be.  The list is
+ * taken as a whole, and those that wait are put back: also those that are to be
+ * written now, for that may fail.
  */
 static int
 collect(WfStore *store, Later *later, TimestampTz *next)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	WfClaimNo	claim = pg_atomic_exchange_u32(&store->first_listed, 0);
 	int			count = 0;
 
-	LWLockAcquire(&store->claim_lock, LW_SHARED);
-	for (WfPageNo page_no = store->claim_page; page_no != 0;
-		 page_no = wf_arena_page(page_no)->next)
+	while (claim != 0)
 	{
-		const WfClaimPage *page = (WfClaimPage *) wf_arena_page(page_no);
+		WfLaneClaim *entry = wf_claim_at(claim);
+		WfClaimNo	following = pg_atomic_read_u32(&entry->next_listed);
 
-		for (uint32 i = 0; i < page->used; i++)
+		/* who puts a claim there now finds it either listed or not looked at */
+		(void) pg_atomic_exchange_u32(&entry->is_listed, 0);
+		if (waits(entry))
 		{
-			const WfLaneClaim *entry = &page->claims[i];
-
-			if (!waits(entry))
-				continue;
-			if (count == WRITE_LIMIT || entry->claimed_at + LATER_US > now)
-			{
-				*next = Min(*next, entry->claimed_at + LATER_US);
-				continue;
-			}
-			later[count].claim = page_no * WF_CLAIMS_IN_PAGE + i;
-			later[count].job_id = entry->later_job;
-			pg_read_barrier();
-			later[count].slot = entry->later_slot;
-			if (!is_uncertain(&later[count]))
+			wf_later_list(store, claim);
+			if (count == WRITE_LIMIT)
+				*next = Min(*next, now);
+			else if (is_due(claim, now, &later[count], next))
 				count++;
 		}
+		claim = following;
 	}
-	LWLockRelease(&store->claim_lock);
 
 	return count;
 }

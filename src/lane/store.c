@@ -22,10 +22,14 @@
 #include "lane_internal.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
+#include "storage/proc.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-/* Who waits for another one to build looks so often whether it has given up. */
+/*
+ * Who waits for another one to build looks so often whether it has given up, or
+ * waits itself.
+ */
 #define BUILD_LOOK_MS 100
 
 static Oid	wanted_table;
@@ -62,6 +66,7 @@ set_up(WfPage *page, WfPageNo self)
 	ConditionVariableInit(&store->changed);
 	pg_atomic_init_u32(&store->n_open, 0);
 	pg_atomic_init_u32(&store->restored, 0);
+	pg_atomic_init_u32(&store->first_listed, 0);
 	wf_figure_root_init(store);
 	for (int i = 0; i < WF_LANE_SEGMENTS; i++)
 		pg_atomic_init_u64(&store->alive[i], 0);
@@ -72,6 +77,7 @@ static void
 set_state(WfStore *store, WfStoreState state)
 {
 	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
+	store->is_moving = false;
 	store->state = state == WF_STORE_BUILT && store->is_outdated ? WF_STORE_STALE : state;
 	LWLockRelease(&store->lock);
 	ConditionVariableBroadcast(&store->changed);
@@ -169,7 +175,8 @@ typedef enum Entry
 								 * build */
 	ENTRY_BUILD,				/* it is */
 	ENTRY_WAIT,					/* somebody is building */
-	ENTRY_NONE,					/* stale, and somebody is still inside */
+	ENTRY_NONE,					/* stale, and somebody is still inside; or who
+								 * builds may wait for the caller */
 } Entry;
 
 /*
@@ -190,15 +197,22 @@ come_inside(WfStore *store)
 	return false;
 }
 
+/*
+ * since: when the caller began to wait.  Who moves jobs into the table runs triggers,
+ * which may wait for the caller.
+ */
 static Entry
-try_to_enter(WfStore *store, bool has_locks)
+try_to_enter(WfStore *store, bool has_locks, TimestampTz since)
 {
 	Entry		entry = ENTRY_WAIT;
 
 	if (come_inside(store))
 		return ENTRY_INSIDE;
 	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
-	if (store->state == WF_STORE_BUILT)
+	if (store->is_moving &&
+		TimestampDifferenceExceeds(since, GetCurrentTimestamp(), DeadlockTimeout))
+		entry = ENTRY_NONE;
+	else if (store->state == WF_STORE_BUILT)
 	{
 		pg_atomic_fetch_add_u32(&store->n_open, 1);
 		entry = ENTRY_INSIDE;
@@ -229,6 +243,7 @@ wf_store_enter(void)
 	static uint32 wait_event = 0;
 	WfStore    *store = wf_mark_store();
 	bool		has_locks = false;
+	TimestampTz since;
 	Entry		entry;
 
 	if (store != NULL)
@@ -237,7 +252,8 @@ wf_store_enter(void)
 	if (store == NULL || is_building)	/* and a trigger of the user asks */
 		return NULL;
 
-	while ((entry = try_to_enter(store, has_locks)) != ENTRY_INSIDE && entry != ENTRY_NONE)
+	since = store->state == WF_STORE_BUILT ? 0 : GetCurrentTimestamp();
+	while ((entry = try_to_enter(store, has_locks, since)) != ENTRY_INSIDE && entry != ENTRY_NONE)
 	{
 		if (entry == ENTRY_LOCK)
 			wf_store_lock_tables();
@@ -280,8 +296,8 @@ wf_store_enter_built(void)
 /*
  * What the store knows is no longer all, or wrong: it is built anew.
  */
-static void
-outdate(WfStore *store)
+void
+wf_store_outdate(WfStore *store)
 {
 	LWLockAcquire(&store->lock, LW_EXCLUSIVE);
 	store->is_outdated = true;
@@ -297,7 +313,7 @@ outdate(WfStore *store)
 void
 wf_store_distrust(WfStore *store, int64 job_id)
 {
-	outdate(store);
+	wf_store_outdate(store);
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 			 errmsg("the row of job " INT64_FORMAT " is no longer where it was stored", job_id),
@@ -336,55 +352,6 @@ wf_store_lower_lease_end(WfStore *store, TimestampTz end)
 static bool was_restored = false;
 
 /*
- * Under which the present transaction has moved jobs into the table that did not
- * fit into the store; invalid: none.
- */
-static SubTransactionId rests_on = InvalidSubTransactionId;
-
-/*
- * The store that is being built is right if the transaction commits.
- */
-void
-wf_store_rests_on_me(void)
-{
-	rests_on = GetCurrentSubTransactionId();
-}
-
-static void
-at_end_of_move(XactEvent event, void *arg)
-{
-	if (rests_on == InvalidSubTransactionId)
-		return;
-	if (event == XACT_EVENT_PRE_PREPARE)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a transaction that has moved jobs into the table cannot be prepared"),
-				 errdetail("They did not fit into the shared memory of the queues."),
-				 errhint("Try again.")));
-	if (event == XACT_EVENT_ABORT && known_store != NULL)
-		outdate(known_store);
-	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT)
-		rests_on = InvalidSubTransactionId;
-}
-
-/*
- * The locks that keep what was moved where it was are still held.
- */
-static void
-at_end_of_savepoint(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
-{
-	if (rests_on != mine)
-		return;
-	if (event == SUBXACT_EVENT_COMMIT_SUB)
-		rests_on = parent;
-	if (event != SUBXACT_EVENT_ABORT_SUB)
-		return;
-	if (known_store != NULL)
-		outdate(known_store);
-	rests_on = InvalidSubTransactionId;
-}
-
-/*
  * Rows that come to nothing matter, too: the transaction may have built the
  * store with them.
  */
@@ -395,7 +362,7 @@ at_end_of_restore(XactEvent event, void *arg)
 		return;
 	was_restored = false;
 	if (known_store != NULL)
-		outdate(known_store);
+		wf_store_outdate(known_store);
 }
 
 void
@@ -417,8 +384,7 @@ void
 wf_store_init(void)
 {
 	RegisterXactCallback(at_end_of_restore, NULL);
-	RegisterXactCallback(at_end_of_move, NULL);
-	RegisterSubXactCallback(at_end_of_savepoint, NULL);
+	wf_rests_init();
 	wf_when_switched(on_switched);
 }
 

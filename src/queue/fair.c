@@ -21,7 +21,7 @@
 
 #define OF_LEVEL \
 	"j.queue = $2 AND j.kind = $1 AND j.status = 'ready' AND NOT j.behind AND j.tenant IS NOT NULL " \
-	"AND j.priority = $3 "
+	"AND j.priority = $3 AND j.run_at >= $10 "
 #define FIRST_TENANT(where) \
 	"SELECT j.tenant FROM workflow.job AS j WHERE " OF_LEVEL where \
 	" ORDER BY j.tenant LIMIT 1"
@@ -48,9 +48,9 @@ static WfPlan ring_plan = {
 	.name = "fair_ring",
 	.expected = SPI_OK_SELECT,
 	.by_index = true,
-	.nargs = 9,
+	.nargs = 10,
 	.argtypes = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, INT8OID, BOOLOID, FLOAT8OID,
-	FLOAT8OID},
+	FLOAT8OID, TIMESTAMPTZOID},
 	.sql =
 	"WITH RECURSIVE behind (tenant) AS ("
 	"  (" FIRST_TENANT("AND j.tenant > $5") ") "
@@ -79,14 +79,14 @@ static WfPlan take_plan = {
 	.name = "claim_fair",
 	.expected = SPI_OK_UPDATE_RETURNING,
 	.by_index = true,
-	.nargs = WF_MARK_NARGS + 3,
-	.argtypes = {WF_MARK_TYPES, INT4OID, TEXTARRAYOID, INT8OID},
+	.nargs = WF_MARK_NARGS + 4,
+	.argtypes = {WF_MARK_TYPES, INT4OID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID},
 	.sql =
 	"WITH picked AS MATERIALIZED ("
 	"  SELECT p.job_id FROM pg_catalog.unnest($12) WITH ORDINALITY AS t (tenant, n), "
 	"  LATERAL (SELECT j.job_id FROM workflow.job AS j "
 	"    WHERE j.queue = $2 AND j.kind = $1 AND j.status = 'ready' AND NOT j.behind AND j.tenant IS NOT NULL "
-	"      AND j.priority = $11 AND j.tenant = t.tenant AND j.run_at <= $3 "
+	"      AND j.priority = $11 AND j.tenant = t.tenant AND j.run_at <= $3 AND j.run_at >= $14 "
 	"      AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("$13") ") "
 	"    ORDER BY j.run_at, j.job_id "
 	"    LIMIT GREATEST(1, $4 / pg_catalog.cardinality($12)) FOR UPDATE OF j SKIP LOCKED) AS p "
@@ -107,6 +107,7 @@ typedef struct Ring
 {
 	WfClaim    *claim;
 	int			priority;		/* of the level */
+	TimestampTz from;			/* of which no job is due before that */
 	const char *last;			/* whose turn was the last */
 	int			turns;			/* that were taken */
 	Datum	   *tenants;		/* whose turns are next, in order */
@@ -115,7 +116,31 @@ typedef struct Ring
 } Ring;
 
 /*
- * Finds the first level from the present one on that has a job due.
+ * Finds the first level from the present one on that has a job due, from low-water
+ * marks.  What this claim itself has taken from a level still counts: then nobody is
+ * found there.
+ */
+static bool
+know_level(Ring *ring)
+{
+	const WfReady *ready = &ring->claim->ready;
+
+	for (int i = 0; i < ready->n; i++)
+	{
+		const WfReadyFirst *first = &ready->firsts[i];
+
+		if (first->priority < ring->priority || first->run_at > ring->claim->now)
+			continue;
+		ring->priority = first->priority;
+		ring->from = first->run_at;
+		return true;
+	}
+
+	return false;
+}
+
+/*
+ * The same, where there are no marks, too.
  */
 static bool
 find_level(Ring *ring)
@@ -125,6 +150,9 @@ find_level(Ring *ring)
 		Int32GetDatum(ring->priority), TimestampTzGetDatum(ring->claim->now)
 	};
 
+	if (ring->claim->ready.is_known)
+		return know_level(ring);
+	ring->from = DT_NOBEGIN;
 	if (wf_plan_execute(&level_plan, values, NULL) == 0)
 		return false;
 	ring->priority = wf_result_int4(0, 1);
@@ -143,7 +171,8 @@ find_tenants(Ring *ring, int at_most)
 		Int32GetDatum(ring->priority), TimestampTzGetDatum(ring->claim->now),
 		CStringGetTextDatum(ring->last), Int64GetDatum(at_most),
 		BoolGetDatum(ring->claim->is_tenant_rated),
-		Float8GetDatum(ring->claim->rate_interval_us), Float8GetDatum(ring->claim->rate_burst_us)
+		Float8GetDatum(ring->claim->rate_interval_us), Float8GetDatum(ring->claim->rate_burst_us),
+		TimestampTzGetDatum(ring->from)
 	};
 
 	ring->ntenants = (int) wf_plan_execute(&ring_plan, values, NULL);
@@ -171,7 +200,8 @@ take_turns(Ring *ring, int wanted)
 	Datum		tenants = PointerGetDatum(construct_array(ring->tenants, ring->ntenants, TEXTOID,
 														  -1, false, TYPALIGN_INT));
 	Datum		more[] = {
-		Int32GetDatum(ring->priority), tenants, Int64GetDatum(ring->claim->grouped_from)
+		Int32GetDatum(ring->priority), tenants, Int64GetDatum(ring->claim->grouped_from),
+		TimestampTzGetDatum(ring->from)
 	};
 	List	   *jobs = wf_claim_mark(&take_plan, ring->claim, wanted, more);
 	int			furthest = 0;
@@ -252,6 +282,7 @@ wf_claim_next_turn(WfClaim *claim)
 {
 	Ring		ring = {.claim = claim,.priority = PG_INT32_MIN,.last = claim->fair_last};
 
+	wf_ready_look(claim->queue, claim->kind, &claim->ready);
 	while (find_level(&ring))
 	{
 		find_tenants(&ring, 1);

@@ -12,6 +12,7 @@
 #include "queue/queue.h"
 #include "utils/timestamp.h"
 #include "worker/claims.h"
+#include "worker/parts.h"
 #include "worker/round.h"
 
 #define LATER_US (USECS_PER_SEC / 5)	/* so long they are in memory only */
@@ -22,7 +23,7 @@ static TimestampTz written_at = 0;
 bool
 wf_claims_are_due(void)
 {
-	return claims_due != 0 && claims_due <= GetCurrentTimestamp();
+	return claims_due != 0 && wf_claims_next() <= GetCurrentTimestamp();
 }
 
 bool
@@ -43,22 +44,25 @@ write_claims(void *argument)
 	claims_due = wf_queue_write_claims();
 }
 
-bool
+void
 wf_claims_write(void)
 {
 	WfFault		fault;
 
-	return wf_round_run("writing claims down", write_claims, NULL, &fault);
+	if (wf_part_may_run(WF_PART_CLAIMS))
+		(void) wf_part_ended(WF_PART_CLAIMS,
+							 wf_round_run("writing claims down", write_claims, NULL, &fault) ? 0 : -1);
 }
 
-bool
+void
 wf_claims_keep_up(void)
 {
-	return written_at == 0 || GetCurrentTimestamp() < written_at + LATER_US || wf_claims_write();
+	if (written_at != 0 && GetCurrentTimestamp() >= written_at + LATER_US)
+		wf_claims_write();
 }
 
 TimestampTz
 wf_claims_next(void)
 {
-	return claims_due;
+	return claims_due == 0 ? 0 : Max(claims_due, wf_part_again(WF_PART_CLAIMS));
 }

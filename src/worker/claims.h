@@ -13,12 +13,12 @@
  */
 extern bool wf_claims_note(uint32 missed);
 
-/* Writes those that are due; false when it failed. */
-extern bool wf_claims_write(void);
+/* Writes those that are due. */
+extern void wf_claims_write(void);
 extern bool wf_claims_are_due(void);
 
 /* The same where much else is done meanwhile, and it may be time. */
-extern bool wf_claims_keep_up(void);
+extern void wf_claims_keep_up(void);
 
 /* When the next ones are due; 0: none is known. */
 extern TimestampTz wf_claims_next(void);

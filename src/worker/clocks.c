@@ -10,6 +10,7 @@
 #include "base/plan.h"
 #include "catalog/pg_type.h"
 #include "worker/clocks.h"
+#include "worker/parts.h"
 
 #define STEP_LIMIT 500
 
@@ -48,10 +49,12 @@ wf_clocks_start(const WfDispatcher *by, bool *put_off)
 	Step		step = {0};
 	WfFault		fault;
 
+	if (!wf_part_may_run(WF_PART_PAUSES))
+		return 0;
 	if (!by->perform("counting pauses of reviews", start_some, &step, &fault))
-		return -1;
+		return wf_part_ended(WF_PART_PAUSES, -1);
 	if (step.n == 0 && step.are_left)
 		*put_off = true;
 
-	return step.n;
+	return wf_part_ended(WF_PART_PAUSES, step.n);
 }

@@ -25,6 +25,7 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "worker/dispatch.h"
+#include "worker/parts.h"
 #include "worker/tell.h"
 #include "worker/trace.h"
 
@@ -422,11 +423,8 @@ fire_timers(void *argument)
 	count->n = wf_item_fire_timers(count->limit, count->by->actor);
 }
 
-/*
- * Fires timers that are due; returns how many, -1 when that failed.
- */
-int
-wf_dispatch_timers(const WfDispatcher *by)
+static int
+try_timers(const WfDispatcher *by)
 {
 	Count		count = {.by = by,.limit = TIMER_LIMIT};
 	WfFault		fault;
@@ -439,6 +437,15 @@ wf_dispatch_timers(const WfDispatcher *by)
 		return count.n;
 
 	return -1;
+}
+
+/*
+ * Fires timers that are due; returns how many, -1 when that failed.
+ */
+int
+wf_dispatch_timers(const WfDispatcher *by)
+{
+	return wf_part_may_run(WF_PART_TIMERS) ? wf_part_ended(WF_PART_TIMERS, try_timers(by)) : 0;
 }
 
 typedef struct Ends
@@ -464,9 +471,11 @@ wf_dispatch_ends(const WfDispatcher *by, bool *put_off)
 	Ends		ends = {0};
 	WfFault		fault;
 
+	if (!wf_part_may_run(WF_PART_ENDS))
+		return 0;
 	if (!by->perform("counting ended children", count_ends, &ends, &fault))
-		return -1;
+		return wf_part_ended(WF_PART_ENDS, -1);
 	*put_off |= ends.put_off;
 
-	return ends.n;
+	return wf_part_ended(WF_PART_ENDS, ends.n);
 }

@@ -313,6 +313,37 @@ wf_resting_databases(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(wf_rest_list(&rests));
 }
 
+PG_FUNCTION_INFO_V1(wf_failing_parts);
+
+/*
+ * _failing_parts(OUT parts int, OUT doing text, OUT since timestamptz, OUT message text)
+ */
+Datum
+wf_failing_parts(PG_FUNCTION_ARGS)
+{
+	Datum		values[4] = {0};
+	bool		nulls[4] = {false, true, true, true};
+	WfWorkerSlot *slots;
+	int			n = wf_registry_list(&slots);
+	TupleDesc	columns;
+
+	if (get_call_result_type(fcinfo, NULL, &columns) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "_failing_parts() returns a row");
+	for (int i = 0; i < n; i++)
+	{
+		if (slots[i].kind != WF_WORKER_MAINTENANCE || slots[i].database != MyDatabaseId ||
+			slots[i].state != WF_SLOT_RUNNING || slots[i].failing == 0)
+			continue;
+		values[0] = Int32GetDatum(pg_popcount32(slots[i].failing));
+		values[1] = CStringGetTextDatum(slots[i].failing_at);
+		values[2] = TimestampTzGetDatum(slots[i].failing_since);
+		values[3] = CStringGetTextDatum(slots[i].failure);
+		memset(nulls, false, sizeof(nulls));
+	}
+
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(columns), values, nulls)));
+}
+
 PG_FUNCTION_INFO_V1(wf_library_version);
 
 /*

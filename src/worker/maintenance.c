@@ -26,12 +26,14 @@
 #include "storage/ipc.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
+#include "worker/ahead.h"
 #include "worker/alerts.h"
 #include "worker/claims.h"
 #include "worker/clocks.h"
 #include "worker/dispatch.h"
 #include "worker/fold.h"
 #include "worker/mains.h"
+#include "worker/parts.h"
 #include "worker/redrive.h"
 #include "worker/retention.h"
 #include "worker/share.h"
@@ -46,7 +48,6 @@ typedef struct Supervisor
 	Oid			database;
 	bool		by_launcher;
 	int			nworkers;		/* sql and http ones, at the last look */
-	int			failures;		/* rounds in a row */
 	bool		put_off;		/* somebody held what had to be settled */
 	bool		lacks_process;	/* there was none left for a worker that it
 								 * needs */
@@ -54,9 +55,7 @@ typedef struct Supervisor
 	bool		has_said_so;
 	bool		has_prepared;
 	uint32		prepared_hash;
-	TimestampTz sql_due;
-	TimestampTz http_due;
-	TimestampTz next_due;		/* of everything else */
+	WfAhead		ahead;
 	TimestampTz round_due;		/* all but claims */
 } Supervisor;
 
@@ -83,57 +82,6 @@ static WfPlan prepared_relation_plan = {
 	"  AND NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = l.relation) "
 	"LIMIT 1",
 };
-
-static WfPlan next_check_plan = {
-	.name = "next effect check",
-	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {TIMESTAMPTZOID},
-	.sql = "SELECT workflow._next_effect_check($1)",
-};
-
-/*
- * The earlier of two times, of which 0 is none.
- */
-static TimestampTz
-earlier(TimestampTz one, TimestampTz other)
-{
-	if (one == 0 || other == 0)
-		return Max(one, other);
-
-	return Min(one, other);
-}
-
-static TimestampTz
-next_effect_check(void)
-{
-	Datum		now = TimestampTzGetDatum(wf_now());
-	bool		isnull;
-	Datum		value;
-
-	wf_plan_execute(&next_check_plan, &now, NULL);
-	value = wf_result_datum(0, 1, &isnull);
-
-	return isnull ? 0 : DatumGetTimestampTz(value);
-}
-
-/*
- * Looks at what comes next, and whether the extension is still there.
- */
-static void
-look_ahead(void *argument)
-{
-	Supervisor *self = argument;
-
-	self->sql_due = wf_queue_next_due("sql");
-	self->http_due = earlier(wf_queue_next_due("http"), wf_queue_next_due("model"));
-	self->next_due = earlier(wf_item_next_timer(),
-							 earlier(wf_queue_next_lease_end(),
-									 earlier(earlier(next_effect_check(), wf_tell_next()),
-											 wf_retention_next())));
-	self->next_due = earlier(self->next_due, wf_fold_next());
-	self->next_due = earlier(self->next_due, earlier(wf_queue_tidy(), wf_redrive_next()));
-}
 
 static void
 look_at_prepared(void *argument)
@@ -231,19 +179,14 @@ count_workers(const Supervisor *self)
 /*
  * Looks at what is due next, and sees to it that there are workers for it.
  */
-static bool
+static void
 provide(Supervisor *self)
 {
-	WfFault		fault;
-
-	if (!wf_round_run("looking for what is due", look_ahead, self, &fault))
-		return false;
+	wf_ahead_look(&self->ahead);
 	self->lacks_process = false;
-	start_where_due(self, WF_WORKER_SQL, self->sql_due);
-	start_where_due(self, WF_WORKER_HTTP, self->http_due);
+	start_where_due(self, WF_WORKER_SQL, self->ahead.sql_due);
+	start_where_due(self, WF_WORKER_HTTP, self->ahead.http_due);
 	note_lack_over(self);
-
-	return true;
 }
 
 /*
@@ -256,67 +199,66 @@ is_for_claims(const Supervisor *self, uint32 missed)
 	bool		is_woken = wf_wake_take_woken();
 
 	return wf_claims_note(missed) && !is_woken && (missed & ~WF_MISSED_CLAIMS) == 0 &&
-		self->failures == 0 && self->round_due > GetCurrentTimestamp();
+		self->round_due > GetCurrentTimestamp();
 }
 
-static bool
+static void
 see_to_claims(Supervisor *self)
 {
 	if (!wf_claims_are_due())
-		return true;
+		return;
 	self->round_due = Min(self->round_due, GetCurrentTimestamp() + USECS_PER_SEC);
-
-	return wf_claims_write();
+	wf_claims_write();
 }
 
 /*
- * Whether everything that was asked of a round worked.
+ * Does some of what is due; whether there was anything that may have more behind it.
  */
 static bool
-run_round(Supervisor *self, uint32 missed)
+do_some(Supervisor *self)
 {
-	WfFault		fault;
 	int			nfired;
 	int			nended;
 	int			nreclaimed;
 	int			nredriven;
 	int			nstarted;
 
+	wf_claims_keep_up();
+	nfired = wf_dispatch_timers(self->by);
+	nreclaimed = wf_dispatch_reclaim(self->by, &self->put_off);
+	nended = wf_dispatch_ends(self->by, &self->put_off);	/* it adds to that */
+	nredriven = wf_redrive_some(self->by);
+	nstarted = wf_clocks_start(self->by, &self->put_off);
+	if (nredriven > 0 || nstarted > 0)
+		provide(self);			/* a batch may be long */
+
+	return nfired > 0 || nended > 0 || nreclaimed > 0 || nredriven > 0 || nstarted > 0;
+}
+
+/*
+ * Each part is a transaction, or some, of its own, and pauses when it has failed
+ * (parts.c).
+ */
+static void
+run_round(Supervisor *self, uint32 missed)
+{
+	WfFault		fault;
+
 	do
-	{
 		CHECK_FOR_INTERRUPTS();
-		if (!wf_claims_keep_up())
-			return false;
-		nfired = wf_dispatch_timers(self->by);
-		nreclaimed = wf_dispatch_reclaim(self->by, &self->put_off);
-		nended = wf_dispatch_ends(self->by, &self->put_off);	/* it adds to that */
-		nredriven = wf_redrive_some(self->by);
-		nstarted = wf_clocks_start(self->by, &self->put_off);
-		if ((nredriven > 0 || nstarted > 0) && !provide(self))	/* a batch may be long */
-			return false;
-	} while (nfired > 0 || nended > 0 || nreclaimed > 0 || nredriven > 0 || nstarted > 0);
-	if (!wf_claims_write())
-		return false;
+	while (do_some(self));
+	wf_claims_write();
 	wf_retention_run();
 	wf_fold_run();
 	wf_alerts_run(self->by, missed);
 
-	if (self->has_prepared &&
-		!wf_round_run("looking at prepared transactions", look_at_prepared, self, &fault))
-		return false;
-	if (!provide(self))
-		return false;
+	if (self->has_prepared && wf_part_may_run(WF_PART_PREPARED))
+		(void) wf_part_ended(WF_PART_PREPARED,
+							 wf_round_run("looking at prepared transactions", look_at_prepared, self, &fault) ? 0 : -1);
+	provide(self);
 	if (wf_registry_may_help(self->database, wf_max_workers) &&
 		!start_worker(self, WF_WORKER_SQL))
 		self->put_off = true;	/* the others do the work meanwhile */
-
-	return nfired == 0 && nended == 0 && nreclaimed == 0 && nredriven == 0 && nstarted == 0;
-}
-
-static long
-back_off_ms(int failures)
-{
-	return Min(60 * SECOND_MS, SECOND_MS << Min(failures, 6));
 }
 
 /*
@@ -325,14 +267,15 @@ back_off_ms(int failures)
 static long
 time_to_sleep(Supervisor *self)
 {
-	TimestampTz due = earlier(self->next_due, wf_alerts_next());
+	TimestampTz due = wf_earlier(wf_parts_next(),
+								 wf_earlier(self->ahead.next_due, wf_alerts_next()));
 	int			nworkers = count_workers(self);
 	long		limit = -1;
 
 	if (wf_registry_count(WF_WORKER_SQL, self->database) == 0)
-		due = earlier(due, self->sql_due);
+		due = wf_earlier(due, self->ahead.sql_due);
 	if (wf_registry_count(WF_WORKER_HTTP, self->database) == 0)
-		due = earlier(due, self->http_due);
+		due = wf_earlier(due, self->ahead.http_due);
 
 	if (nworkers < self->nworkers)
 		wf_tell_expect_orphans();
@@ -374,7 +317,7 @@ time_after(long milliseconds)
 static long
 until_due(const Supervisor *self)
 {
-	return wf_ms_until(earlier(wf_claims_next(), TIMESTAMP_IS_NOEND(self->round_due) ? 0 : self->round_due), -1);
+	return wf_ms_until(wf_earlier(wf_claims_next(), TIMESTAMP_IS_NOEND(self->round_due) ? 0 : self->round_due), -1);
 }
 
 static void
@@ -441,7 +384,6 @@ supervise(Supervisor *self)
 	{
 		uint32		missed = wf_wake_take_missed();
 		bool		rests = wf_share_is_asked_to_rest();
-		bool		ok = true;
 		long		pause;
 
 		if (rests)
@@ -452,20 +394,19 @@ supervise(Supervisor *self)
 		if (!wf_worker_extension_exists())
 			leave(self);
 		if (!rests && is_for_claims(self, missed))
-			ok = see_to_claims(self);
+			see_to_claims(self);
 		else
 		{
-			ok = run_round(self, missed);
-			self->round_due = time_after(ok ? time_to_sleep(self) : 0);
+			run_round(self, missed);
+			self->round_due = time_after(time_to_sleep(self));
 		}
-		self->failures = ok ? 0 : self->failures + 1;
-		pause = ok ? until_due(self) : back_off_ms(self->failures);
+		pause = until_due(self);
 		if (rests)
 		{
 			wf_rest_news_until(self->database, wf_alerts_news_until());
 			wf_share_rest(time_after(pause));
 		}
-		rest(pause, ok ? "waiting for what is due next" : "waiting after an error");
+		rest(pause, wf_parts_next() == 0 ? "waiting for what is due next" : "waiting after an error");
 		if (!wf_workers_enabled && self->by_launcher)
 		{
 			(void) wf_registry_terminate(self->database, WF_SLOT_FREE);
@@ -486,6 +427,7 @@ wf_maintenance_main(Datum main_arg)
 	self.database = me.database;
 	self.by_launcher = me.by_launcher;
 	await_extension(&self);
+	wf_parts_begin();
 	self.has_prepared = true;	/* there may be some from before */
 	self.nworkers = INT_MAX;	/* some may have ended just now */
 	wf_wake_listen(WF_WAKE_MAINTENANCE, NULL);

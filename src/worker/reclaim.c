@@ -14,6 +14,7 @@
 #include "effect/effect.h"
 #include "item/item.h"
 #include "worker/dispatch.h"
+#include "worker/parts.h"
 #include "worker/tell.h"
 
 #define RECLAIM_LIMIT 100
@@ -23,6 +24,7 @@
 
 typedef struct Chore
 {
+	WfPart		part;
 	const char *doing;
 	void		(*mend) (WfSweep *sweep);
 	void		(*show) (int64 id, const char *problem);
@@ -36,6 +38,7 @@ bury_lost_job(int64 job_id, const char *problem)
 }
 
 static const Chore give_back_jobs = {
+	.part = WF_PART_LOST_JOBS,
 	.doing = "giving back lost jobs",
 	.mend = wf_queue_reclaim_lost,
 	.show = bury_lost_job,
@@ -43,6 +46,7 @@ static const Chore give_back_jobs = {
 };
 
 static const Chore settle_effects = {
+	.part = WF_PART_LOST_SENDERS,
 	.doing = "settling effects of lost senders",
 	.mend = wf_effect_reclaim_lost,
 	.show = wf_effect_note_refusal,
@@ -50,6 +54,7 @@ static const Chore settle_effects = {
 };
 
 static const Chore unblock_effects = {
+	.part = WF_PART_BLOCKED,
 	.doing = "letting blocked effects go on",
 	.mend = wf_effect_unblock,
 	.show = wf_effect_note_refusal,
@@ -130,11 +135,13 @@ mend(const WfDispatcher *by, const Chore *chore, int64 *mended, bool *put_off)
 	Turn		turn = {.chore = chore,.sweep = {.limit = RECLAIM_LIMIT,.mended = mended}};
 	WfFault		fault;
 
+	if (!wf_part_may_run(chore->part))
+		return 0;
 	if (!by->perform(chore->doing, take_turn, &turn, &fault))
-		return mend_alone(by, &turn, put_off);
+		return wf_part_ended(chore->part, mend_alone(by, &turn, put_off));
 	*put_off |= turn.sweep.put_off;
 
-	return turn.sweep.n;
+	return wf_part_ended(chore->part, turn.sweep.n);
 }
 
 /*
@@ -268,7 +275,7 @@ wf_dispatch_reclaim(const WfDispatcher *by, bool *put_off)
 	news.n += Max(0, nmended);
 	n += news.n;
 
-	ntold = tell_all(&news, put_off);
+	ntold = wf_part_may_run(WF_PART_UNTOLD) ? wf_part_ended(WF_PART_UNTOLD, tell_all(&news, put_off)) : 0;
 	ok &= ntold >= 0;
 	WF_POINT(reclaim_committed);
 

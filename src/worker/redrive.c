@@ -10,6 +10,7 @@
 #include "base/plan.h"
 #include "catalog/pg_type.h"
 #include "utils/timestamp.h"
+#include "worker/parts.h"
 #include "worker/redrive.h"
 
 /* Each one is a subtransaction. */
@@ -53,7 +54,7 @@ run_step(const WfDispatcher *by, bool only_own)
 int
 wf_redrive_some(const WfDispatcher *by)
 {
-	return run_step(by, false);
+	return wf_part_may_run(WF_PART_REDRIVES) ? wf_part_ended(WF_PART_REDRIVES, run_step(by, false)) : 0;
 }
 
 /*

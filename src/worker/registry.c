@@ -351,6 +351,38 @@ wf_registry_want_help(bool wanted)
 }
 
 /*
+ * Says that a part of this worker's rounds fails, and how; that which has failed for
+ * longest is shown.
+ */
+void
+wf_registry_part_fails(int part, TimestampTz since, const char *how)
+{
+	if (my_slot == NULL)
+		return;
+	(void) wf_registry_lock(LW_EXCLUSIVE);
+	if (my_slot->failing == 0 || since <= my_slot->failing_since)
+	{
+		my_slot->failing_since = since;
+		strlcpy(my_slot->failure, how, WF_FAILURE_LENGTH);
+		strlcpy(my_slot->failing_at, my_slot->doing, WF_DOING_LENGTH);
+	}
+	my_slot->failing |= 1U << part;
+	wf_registry_unlock();
+}
+
+void
+wf_registry_part_works(int part)
+{
+	if (my_slot == NULL)
+		return;
+	(void) wf_registry_lock(LW_EXCLUSIVE);
+	my_slot->failing &= ~(1U << part);
+	my_slot->failing_since = GetCurrentTimestamp(); /* the next to fail is
+													 * shown */
+	wf_registry_unlock();
+}
+
+/*
  * Whether somebody asked this worker to end.
  */
 bool

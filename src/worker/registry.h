@@ -30,6 +30,7 @@ typedef enum WfSlotState
 } WfSlotState;
 
 #define WF_DOING_LENGTH 96
+#define WF_FAILURE_LENGTH 256
 
 /* After so long without work a process may be spared. */
 #define WF_SPARE_MS 1000
@@ -60,6 +61,15 @@ typedef struct WfWorkerSlot
 								 * does not need any */
 	int			in_flight;
 	char		doing[WF_DOING_LENGTH];
+
+	/*
+	 * of a maintenance worker: WfPart, as bits, that fail; since when, and
+	 * how
+	 */
+	uint32		failing;
+	TimestampTz failing_since;
+	char		failing_at[WF_DOING_LENGTH];
+	char		failure[WF_FAILURE_LENGTH];
 } WfWorkerSlot;
 
 /* Names a slot and its generation; fits a worker's argument. */
@@ -81,6 +91,8 @@ extern void wf_registry_doing(const char *doing);
 extern void wf_registry_in_flight(int in_flight);
 extern void wf_registry_want_help(bool wanted);
 extern bool wf_registry_is_asked_to_end(void);
+extern void wf_registry_part_fails(int part, TimestampTz since, const char *how);
+extern void wf_registry_part_works(int part);
 
 /* Processes that died with a job: how many so far. */
 extern void wf_registry_note_death(void);

@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "base/try.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "tcop/tcopprot.h"
@@ -63,6 +64,24 @@ end_round(void)
 	pgstat_report_stat(true);
 }
 
+/* What the last round that failed said. */
+static char last_fault[WF_FAILURE_LENGTH] = "";
+
+const char *
+wf_round_last_fault(void)
+{
+	return last_fault;
+}
+
+static void
+keep_message(const char *message)
+{
+	int			length = pg_mbcliplen(message, strlen(message), sizeof(last_fault) - 1);
+
+	memcpy(last_fault, message, length);
+	last_fault[length] = '\0';
+}
+
 static void
 keep_fault(const ErrorData *error, WfFault *fault)
 {
@@ -98,6 +117,7 @@ wf_round_run(const char *doing, WfStep step, void *argument, WfFault *fault)
 		EmitErrorReport();
 		MemoryContextSwitchTo(caller);
 		keep_fault(CopyErrorData(), fault);
+		keep_message(fault->message);
 		FlushErrorState();
 		AbortOutOfAnyTransaction();
 		RESUME_INTERRUPTS();

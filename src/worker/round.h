@@ -21,6 +21,7 @@ typedef struct WfFault
 typedef void (*WfStep) (void *argument);
 
 extern bool wf_round_run(const char *doing, WfStep step, void *argument, WfFault *fault);
+extern const char *wf_round_last_fault(void);
 extern void wf_round_cancel(SIGNAL_ARGS);
 extern bool wf_round_try(WfStep step, void *argument, WfFault *fault);
 extern bool wf_fault_is_conflict(const WfFault *fault);

@@ -120,6 +120,12 @@ foreach my $queue (@queues)
 	cmp_ok($after, '<=', $before < 30 ? 40 : $before * 1.2, "$queue: a claim touches no more pages than before");
 }
 
+# From one tenant to the next a claim walks over the index only, and from the mark of all on.
+$comes{turns} = q{workflow.enqueue('turns', '1', tenant => 'tenant ' || n % 10)};
+sql(q{SELECT workflow.create_queue('turns', 'tester', '1 hour', '{boss}', fair => true)});
+my ($few, $many) = grow('turns');
+cmp_ok($many, '<=', $few + 100, 'turns: a claim does not touch the jobs that are finished');
+
 # Jobs that are delayed are not walked over either, when a claim wants more than there are.
 sql(q{SELECT count(workflow.enqueue('delayed', '1', run_at => now() + interval '1 day')) FROM generate_series(1, 5000)});
 $comes{delayed} = q{workflow.enqueue('delayed', '1', run_at => clock_timestamp() - interval '1 ms')};
