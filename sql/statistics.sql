@@ -74,17 +74,20 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION workflow._resolutions() IS 'Inner: the lengths of time by which history is kept';
 
+CREATE FUNCTION workflow._stored_moves() RETURNS SETOF workflow.state_delta
+LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wf_sql_stored_moves';
+COMMENT ON FUNCTION workflow._stored_moves() IS
+  'Inner: the moves that are not folded yet, those that differ in nothing but their number as one';
+
+-- Whoever calls it has the turn: nobody else takes rows away.
 CREATE FUNCTION workflow._fold_moves() RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-  WITH gone AS (
-    DELETE FROM workflow.state_delta AS d RETURNING d.*
-  ), delta AS (
-    SELECT ROW(g.workflow, g.from_state, g.to_state, g.version, g.minute, sum(g.moves)::int, g.time_class, g.left_since,
-               g.entered_since, g.from_version, g.outcome)::workflow.state_delta AS d
-    FROM gone AS g
-    GROUP BY g.workflow, g.from_state, g.to_state, g.version, g.minute, g.time_class, g.left_since, g.entered_since,
-             g.from_version, g.outcome
+  WITH delta AS (
+    SELECT d FROM workflow._stored_moves() AS d
+  ), gone AS (
+    -- with the snapshot that the sums are seen with
+    DELETE FROM workflow.state_delta
   ), change AS MATERIALIZED (
     SELECT c.workflow, c.version, c.state, max(c.outcome) AS outcome, c.minute, c.entry,
            sum(c.submitted)::bigint AS submitted, sum(c.entered)::bigint AS entered, sum(c.departed)::bigint AS departed,

@@ -1,0 +1,184 @@
+/*
+ * sums.c
+ *	  What transactions have stored of moves, summed up.
+ *
+ * Rows are many and paths are few: grouping them by eleven columns is most of the
+ * work where a statement does it.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "base/table.h"
+#include "common/hashfn.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "note.h"
+#include "port/pg_bitutils.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+/* That is summed up; the rows of one group say the same in all others. */
+#define MOVES 5
+
+typedef struct Row
+{
+	uint32		hash;
+	Datum	   *values;
+	bool	   *nulls;
+} Row;
+
+typedef struct Sum
+{
+	Row			row;
+	int64		moves;
+	char		status;
+} Sum;
+
+static bool same_group(TupleDesc desc, Row one, Row other);
+
+#define SH_PREFIX sums
+#define SH_ELEMENT_TYPE Sum
+#define SH_KEY_TYPE Row
+#define SH_KEY row
+#define SH_HASH_KEY(table, key) (key).hash
+#define SH_EQUAL(table, a, b) same_group((TupleDesc) (table)->private_data, a, b)
+#define SH_STORE_HASH
+#define SH_GET_HASH(table, element) (element)->row.hash
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow=compatible-local"
+#include "lib/simplehash.h"
+#pragma GCC diagnostic pop
+
+static bool
+same_group(TupleDesc desc, Row one, Row other)
+{
+	if (memcmp(one.nulls, other.nulls, sizeof(bool) * desc->natts) != 0)
+		return false;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		const		FormData_pg_attribute *column = TupleDescAttr(desc, i);
+
+		if (i != MOVES && !one.nulls[i] &&
+			!datum_image_eq(one.values[i], other.values[i], column->attbyval, column->attlen))
+			return false;
+	}
+
+	return true;
+}
+
+static uint32
+hash_value(const FormData_pg_attribute * column, Datum value)
+{
+	const struct varlena *bytes;
+
+	if (column->attbyval)
+		return hash_uint32(DatumGetUInt32(value));
+	bytes = PG_DETOAST_DATUM_PACKED(value);
+
+	return DatumGetUInt32(hash_any((const unsigned char *) VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes)));
+}
+
+static uint32
+hash_group(TupleDesc desc, const Datum *values, const bool *nulls)
+{
+	uint32		hash = 0;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		hash = pg_rotate_left32(hash, 1);
+		if (i != MOVES && !nulls[i])
+			hash ^= hash_value(TupleDescAttr(desc, i), values[i]);
+	}
+
+	return hash;
+}
+
+static void
+keep(TupleDesc desc, Row *row)
+{
+	const Row	theirs = *row;
+
+	row->values = palloc(sizeof(Datum) * desc->natts);
+	row->nulls = palloc(sizeof(bool) * desc->natts);
+	memcpy(row->nulls, theirs.nulls, sizeof(bool) * desc->natts);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		const		FormData_pg_attribute *column = TupleDescAttr(desc, i);
+
+		row->values[i] = theirs.nulls[i] ? (Datum) 0 :
+			datumCopy(theirs.values[i], column->attbyval, column->attlen);
+	}
+}
+
+static void
+add(sums_hash * sums, TupleDesc desc, TupleTableSlot *slot)
+{
+	Row			row = {.values = slot->tts_values,.nulls = slot->tts_isnull};
+	bool		is_known;
+	Sum		   *sum;
+
+	slot_getallattrs(slot);
+	row.hash = hash_group(desc, row.values, row.nulls);
+	sum = sums_insert(sums, row, &is_known);
+	if (!is_known)
+	{
+		keep(desc, &sum->row);
+		sum->moves = 0;
+	}
+	sum->moves += DatumGetInt32(row.values[MOVES]);
+}
+
+static void
+put(ReturnSetInfo *result, const Sum *sum)
+{
+	for (int64 left = sum->moves; left > 0; left -= PG_INT32_MAX)
+	{
+		sum->row.values[MOVES] = Int32GetDatum((int32) Min(left, PG_INT32_MAX));
+		tuplestore_putvalues(result->setResult, result->setDesc, sum->row.values, sum->row.nulls);
+	}
+}
+
+PG_FUNCTION_INFO_V1(wf_sql_stored_moves);
+
+/*
+ * _stored_moves() returns setof workflow.state_delta: the rows that the statement
+ * sees, those that differ in the number of moves alone as one.
+ */
+Datum
+wf_sql_stored_moves(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext mine = AllocSetContextCreate(CurrentMemoryContext, "sums of moves", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller;
+	Relation	table = table_open(wf_delta_table_or_raise(), AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(table);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	TableScanDesc scan;
+	sums_hash  *sums;
+	sums_iterator iterator;
+
+	InitMaterializedSRF(fcinfo, 0);
+	caller = MemoryContextSwitchTo(mine);
+	sums = sums_create(mine, 256, desc);
+	scan = table_beginscan(table, GetActiveSnapshot(), 0, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+		add(sums, desc, slot);
+	table_endscan(scan);
+	sums_start_iterate(sums, &iterator);
+	for (Sum *sum; (sum = sums_iterate(sums, &iterator)) != NULL;)
+		put(result, sum);
+	MemoryContextSwitchTo(caller);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(table, AccessShareLock);
+	MemoryContextDelete(mine);
+
+	return (Datum) 0;
+}
