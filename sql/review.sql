@@ -124,14 +124,17 @@ COMMENT ON FUNCTION workflow._escalate_review(workflow.review, text) IS
 
 -- What the definition says of an overdue review: an event to raise (on_overdue,
 -- or the event "overdue" where the state handles it), else escalation. A timer
--- that comes too early, because the clock stood or stands, is set again.  Nor does
--- time approve what nobody could.
+-- that comes too early, because the clock stood or stands, is set again.  What time
+-- approves is what the review proposes, as one of several who approve has changed
+-- it; nor does time approve what nobody could.
 CREATE FUNCTION workflow._review_overdue(item bigint, seq int, actor text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   late workflow.review;
   event text;
+  approved jsonb;
+  fits bool := true;
 BEGIN
   SELECT r.* INTO late FROM workflow.review AS r
   WHERE r.item_id = item AND r.seq = _review_overdue.seq AND r.closed_at IS NULL FOR UPDATE;
@@ -145,10 +148,18 @@ BEGIN
     RETURN;
   END IF;
   event := coalesce(nullif(late.spec ->> 'on_overdue', 'escalate'), 'overdue');
-  IF workflow._handles(item, event)
-     AND NOT (event = 'approve'
-              AND workflow._proposal_problems(late.spec, (SELECT i.data FROM workflow.item AS i WHERE i.item_id = item)) IS NOT NULL) THEN
-    PERFORM workflow._move(item, event, 'engine', actor, format('overdue since %s', late.due_at), NULL, NULL);
+  IF event = 'approve' THEN
+    BEGIN
+      SELECT workflow._patched(i.data, late.spec ->> 'editable', late.edited) INTO approved
+      FROM workflow.item AS i WHERE i.item_id = item;
+      fits := workflow._proposal_problems(late.spec, approved) IS NULL;
+    EXCEPTION WHEN invalid_parameter_value THEN
+      fits := false;     -- the data have changed, and there is no place for what was edited
+    END;
+  END IF;
+  IF fits AND workflow._handles(item, event) THEN
+    PERFORM workflow._move(item, event, 'engine', actor, format('overdue since %s', late.due_at), NULL,
+                           CASE WHEN late.edited IS NOT NULL THEN approved END);
   ELSE
     PERFORM workflow._escalate_review(late, actor);
   END IF;

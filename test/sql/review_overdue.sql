@@ -61,3 +61,37 @@ SELECT seq, event, to_state, kind, actor, reason FROM workflow.transition ORDER 
 SELECT count(*) AS open FROM workflow.review_inbox;
 SELECT decision, decided_by, closed_at FROM workflow.review;
 ROLLBACK;
+
+-- what time approves is what the review proposes by then: with the edit of who has approved alone
+SELECT workflow.define('{
+  "workflow": "offers", "owner": "me", "initial": "REVIEW",
+  "states": {
+    "REVIEW": {"review": {"queue": "desk", "decisions": ["approve"], "approvals": 2, "on_overdue": "approve", "editable": "$.offer",
+                          "schema": {"type": "object", "properties": {"sum": {"maximum": 10}}}},
+               "as": "verdict", "on": {"approve": "DONE"}},
+    "DONE": {"final": "done"}}}');
+BEGIN;
+SELECT count(workflow.submit('offers', '{"offer": {"sum": 90, "days": 3}}', n)) FROM unnest('{edited,alone}'::text[]) AS n;
+SELECT d.state FROM workflow.review_inbox AS r, workflow.decide(r.id, 'approve', patch => '{"sum": 9}') AS d WHERE r.key = 'edited';
+SELECT key, proposed, problems FROM workflow.review_inbox ORDER BY key;
+SET LOCAL pg_workflow.clock = '2030-01-01 04:00';
+CALL workflow.run();
+SELECT key, state, data FROM workflow.items ORDER BY key;
+SELECT event, kind, actor FROM workflow.transition WHERE to_state = 'DONE';
+ROLLBACK;
+
+-- where there is no place for the edit any more, a person looks
+SELECT workflow.define('{
+  "workflow": "deep", "owner": "me", "initial": "REVIEW",
+  "states": {
+    "REVIEW": {"review": {"queue": "desk", "decisions": ["approve"], "approvals": 2, "on_overdue": "approve", "editable": "$.offer.sum"},
+               "on": {"approve": "DONE"}},
+    "DONE": {"final": "done"}}}');
+BEGIN;
+SELECT item_id FROM workflow.submit('deep', '{"offer": {"sum": 90}}') \gset
+SELECT d.state FROM workflow.review_inbox AS r, workflow.decide(r.id, 'approve', patch => '9') AS d;
+SELECT workflow.patch(:item_id, '{"offer": "none"}', 'withdrawn');
+SET LOCAL pg_workflow.clock = '2030-01-01 04:00';
+CALL workflow.run();
+SELECT i.state, r.step, i.data FROM workflow.items AS i JOIN workflow.review_inbox AS r USING (item_id);
+ROLLBACK;
