@@ -86,12 +86,10 @@ BEGIN
   IF NOT FOUND OR stored.defined_by = defined_by THEN
     RETURN NULL;
   END IF;
-  SELECT string_agg(w.key, ', ' ORDER BY w.key) INTO differs
-  FROM jsonb_each(to_jsonb(wanted)) AS w
-  JOIN jsonb_each(to_jsonb(stored)) AS s ON s.key = w.key
-  WHERE w.value IS DISTINCT FROM s.value
-    AND CASE WHEN w.key LIKE 'rate\_%' THEN options ? 'rate_limit' ELSE options ? w.key END
-    AND w.key = ANY (workflow._queue_columns());
+  SELECT string_agg(key, ', ' ORDER BY key) INTO differs
+  FROM jsonb_each(workflow._queue_options(wanted)) AS w
+  FULL JOIN jsonb_each(workflow._queue_options(stored)) AS s USING (key)
+  WHERE w.value IS DISTINCT FROM s.value AND options ? key;
   IF differs IS NULL THEN
     RETURN NULL;
   END IF;

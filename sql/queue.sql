@@ -190,12 +190,16 @@ $$;
 COMMENT ON FUNCTION workflow._queue_columns() IS
   'Inner: the columns of workflow.queue that are its options; rate_limit is three of them';
 
+-- The names are those by which the options are given.
 CREATE FUNCTION workflow._queue_options(queue workflow.queue) RETURNS jsonb LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT jsonb_object_agg(o.key, o.value)
+         || CASE WHEN queue.rate_count IS NULL THEN '{}'
+                 ELSE jsonb_build_object('rate_limit', jsonb_build_object('count', queue.rate_count, 'per', queue.rate_per)
+                                                       || CASE WHEN queue.rate_per_tenant THEN '{"per_tenant": true}'::jsonb ELSE '{}' END) END
   FROM jsonb_each(jsonb_strip_nulls(to_jsonb(queue))) AS o
-  WHERE o.key = ANY (workflow._queue_columns())
+  WHERE o.key = ANY (workflow._queue_columns()) AND o.key NOT LIKE 'rate\_%'
 $$;
 COMMENT ON FUNCTION workflow._queue_options(workflow.queue) IS
   'Inner: the options of a queue, those that it has, for messages and the journal';
@@ -330,13 +334,10 @@ COMMENT ON FUNCTION workflow._queue_with(workflow.queue, jsonb) IS
 CREATE FUNCTION workflow._queue_differences(present workflow.queue, wanted workflow.queue) RETURNS text LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT string_agg(format('%s is %s, not %s', option.name, coalesce(option.present, 'null'),
-                           coalesce(option.wanted, 'null')), '; ' ORDER BY option.name)
-  FROM (SELECT a.key AS name, a.value AS present, b.value AS wanted
-        FROM jsonb_each_text(to_jsonb(present)) AS a
-        JOIN jsonb_each_text(to_jsonb(wanted)) AS b USING (key)
-        WHERE a.key = ANY (workflow._queue_columns())
-          AND a.value IS DISTINCT FROM b.value) AS option
+  SELECT string_agg(format('%s is %s, not %s', key, coalesce(a.value, 'null'), coalesce(b.value, 'null')), '; ' ORDER BY key)
+  FROM jsonb_each_text(workflow._queue_options(present)) AS a
+  FULL JOIN jsonb_each_text(workflow._queue_options(wanted)) AS b USING (key)
+  WHERE a.value IS DISTINCT FROM b.value
 $$;
 COMMENT ON FUNCTION workflow._queue_differences(workflow.queue, workflow.queue) IS
   'Inner: which options of two definitions of a queue differ; null when none does';
