@@ -472,7 +472,7 @@ BEGIN
                ('unknown', 'outcomes_unknown', 'may have been applied',
                 'SELECT effect_id, key, reason FROM workflow.effects WHERE state = ''unknown'' AND endpoint = %L;  -- they are looked up by themselves'),
                ('blocked', 'effects_blocked', 'blocked, for want of a grant, a secret or a quota',
-                'SELECT DISTINCT reason FROM workflow.effects WHERE state = ''blocked'' AND endpoint = %L;  -- they go on by themselves when it is mended here; after a quota was, workflow.resolve(effect_id, ''not_applied'', ''topped up'') each'))
+                'SELECT DISTINCT reason FROM workflow.effects WHERE state = ''blocked'' AND endpoint = %L;  -- they go on by themselves when it is mended here; after a quota was, workflow.resolve(effect_id, ''not_applied'', ''what was mended'') each'))
     AS k (state, kind, what, hint) ON k.state = u.state
   WHERE CASE u.state WHEN 'unknown' THEN coalesce(u.oldest_unknown_at, '-infinity') < (SELECT workflow._now()) - interval '5 minutes'
                      WHEN 'blocked' THEN workflow._sending_problem() IS NULL

@@ -196,9 +196,9 @@ BEGIN
          format('%s %s.', workflow._in_number(coalesce(e.n, 0), 'effect is', 'effects are'), s.state),
          CASE WHEN e.n > 0 THEN s.hint END
   FROM (VALUES
-          ('held', 'error', 'SELECT effect_id, endpoint, key, reason FROM workflow.effects WHERE state = ''held'';  -- then SELECT workflow.resolve(effect_id, ''applied'' or ''not_applied'', ''how you know''); each.'),
+          ('held', 'error', 'SELECT effect_id, endpoint, key, reason FROM workflow.effects WHERE state = ''held'';  -- then SELECT workflow.resolve(effect_id, ''applied'', ''how you know''); or ''not_applied'' each.'),
           ('unknown', 'warning', 'SELECT * FROM workflow.effects WHERE state = ''unknown'';  -- They are looked up by themselves.'),
-          ('blocked', 'error', 'SELECT effect_id, endpoint, key, reason FROM workflow.effects WHERE state = ''blocked'';  -- reason says what each waits for; it goes on by itself when a grant, a server or a secret changes. What was mended elsewhere (a quota): SELECT workflow.resolve(effect_id, ''not_applied'', ''topped up''); each.')
+          ('blocked', 'error', 'SELECT effect_id, endpoint, key, reason FROM workflow.effects WHERE state = ''blocked'';  -- reason says what each waits for; it goes on by itself when a grant, a server or a secret changes. What was mended elsewhere (a quota): SELECT workflow.resolve(effect_id, ''not_applied'', ''what was mended''); each.')
        ) AS s (state, severity, hint)
   LEFT JOIN (SELECT e.state, count(*) FROM workflow.effect AS e
              WHERE e.state IN ('held', 'unknown', 'blocked') GROUP BY e.state) AS e (state, n)
@@ -214,7 +214,7 @@ BEGIN
   SELECT 'effects_in_doubt', count(*) = 0, 'warning',
          format('%s may have been applied, and nobody has come to do %s again.', workflow._in_number(count(*), 'effect', 'effects'), CASE WHEN count(*) = 1 THEN 'it' ELSE 'them' END),
          CASE WHEN count(*) > 0 THEN
-           format('SELECT * FROM workflow.effects WHERE state = ''pending'' AND kind = ''guard'';  -- workflow.begin_effect() with the same key does it again, SELECT workflow.resolve(%s, ''applied'' or ''not_applied'', ''how you know''); ends it.', min(e.effect_id)) END
+           format('SELECT * FROM workflow.effects WHERE state = ''pending'' AND kind = ''guard'';  -- workflow.begin_effect() with the same key does it again, SELECT workflow.resolve(%s, ''applied'', ''how you know''); or ''not_applied'' ends it.', min(e.effect_id)) END
   FROM workflow.effect AS e
   WHERE e.state = 'pending' AND e.unknown_attempts > 0 AND coalesce(e.next_at, e.sending_at) < workflow._now() - interval '1 minute'
     AND NOT EXISTS (SELECT FROM workflow.job AS j WHERE j.effect_id = e.effect_id);

@@ -336,6 +336,19 @@ $$;
 COMMENT ON FUNCTION workflow._lock_item(bigint) IS
   'Inner: locks an item and reads it; WF012 when there is none';
 
+-- A parent has counted its children that ended: those go back nowhere.
+CREATE FUNCTION workflow._last_work(item workflow.item) RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT p.state FROM workflow._path(item.item_id, item.seq + 1) AS p
+          JOIN workflow._graph_states(item.workflow, item.version) AS s ON s.state = p.state
+          WHERE item.parent_id IS NULL AND s.kind NOT IN ('final', 'exception') ORDER BY p.seq DESC LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION workflow._last_work(workflow.item) IS
+  'Inner: the last state of an item''s path that it can be rewound to; null when there is none';
+
 CREATE FUNCTION workflow._require_alive(item workflow.item, verb text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -345,7 +358,10 @@ BEGIN
       USING ERRCODE = 'WF001',
             DETAIL = format('Item %s (%s:%s) of version %s is in state "%s" since %s, outcome "%s".',
                             item.item_id, item.workflow, item.key, item.version, item.state, item.since, item.outcome),
-            HINT = format('SELECT * FROM workflow.timeline(%s) tells how it ended.', item.item_id);
+            HINT = format('SELECT * FROM workflow.timeline(%s) tells how it ended.', item.item_id)
+                   || CASE WHEN verb = 'replayed'
+                           THEN coalesce(format(' SELECT workflow.rewind(%s, %L, ''why''); lets it go on from there.', item.item_id, workflow._last_work(item)), '')
+                           ELSE '' END;
   END IF;
 END
 $$;

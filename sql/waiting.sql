@@ -82,7 +82,7 @@ BEGIN
     'it is an effect of item ' || nullif(effect.item_id, item),
     CASE WHEN effect.state IN ('claimed', 'sending') OR effect.substate = 'probing'
          THEN format('%s since %s%s', CASE WHEN effect.state = 'claimed' THEN 'taken' WHEN effect.substate = 'probing' THEN 'looked up' ELSE 'under way' END,
-                     effect.sending_at, ', given up at ' || effect.deadline)
+                     effect.sending_at, ', its sender counts as lost after ' || effect.deadline)
          WHEN effect.state IN ('unknown', 'pending') AND effect.kind <> 'guard' THEN 'next at ' || effect.next_at
          WHEN effect.state IN ('succeeded', 'failed', 'dead', 'cancelled')
          THEN concat('settled at ' || effect.finished_at || ', ', 'its job is told in a moment') END);

@@ -319,10 +319,11 @@ BEGIN
     WHEN waiting_on = 'exception' AND job.job_id IS NULL
       THEN format('SELECT workflow.replay(%s, ''why''); starts again those that failed', item.item_id)
     WHEN waiting_on = 'blocked' AND effect.status IS NOT NULL THEN
-      format('it goes on by itself when the secret changes; SELECT workflow.resolve(%s, ''not_applied'', ''topped up''); lets it go on', effect.effect_id)
+      format('it goes on by itself when the secret changes; SELECT workflow.resolve(%s, ''not_applied'', %L); lets it go on', effect.effect_id,
+             CASE WHEN effect.status IN (402, 429, 507) THEN 'topped up' ELSE 'what was mended' END)
     WHEN waiting_on = 'blocked' THEN 'it goes on by itself when that has changed'
     WHEN effect.state = 'held' THEN
-      format('SELECT workflow.resolve(%s, ''applied'' or ''not_applied'', ''how you know''); settles it', effect.effect_id)
+      format('SELECT workflow.resolve(%s, ''applied'', ''how you know''); or ''not_applied'' settles it', effect.effect_id)
     WHEN effect.state IN ('claimed', 'sending') THEN 'its answer is recorded'
     WHEN effect.state = 'unknown' THEN 'the receiver is asked whether it was applied'
     WHEN job.status = 'waiting' AND effect.state = 'pending' AND job.waiting_on <> 'paused' THEN 'whoever has reserved it sends it'

@@ -406,7 +406,7 @@ add_what_ends_it(const WfEffect *effect, const WfNews *news, WfDisposition decid
 		return message;
 
 	return psprintf("%s: workflow.begin_effect() with the same key does it again, or "
-					"SELECT workflow.resolve(%lld, 'applied' or 'not_applied', 'how you know')",
+					"SELECT workflow.resolve(%lld, 'applied', 'how you know'); or 'not_applied' ends it",
 					message, (long long) effect->effect_id);
 }
 

@@ -121,7 +121,7 @@ wf_why_held(const WfEffect *effect, const WfEndpoint *endpoint)
 		(void) wf_lookup_path(effect, endpoint, &problem);
 	else if (step == WF_UNKNOWN_HOLD && may_be_applied_elsewhere(effect, endpoint))
 		problem = psprintf("an earlier attempt may have been applied at %s, and the endpoint is now %s: "
-						   "SELECT workflow.resolve(%lld, 'applied' or 'not_applied', 'what was found there')",
+						   "SELECT workflow.resolve(%lld, 'applied', 'what was found there'); or 'not_applied'",
 						   effect->sent_to, endpoint->url, (long long) effect->effect_id);
 	else if (step == WF_UNKNOWN_HOLD)
 		problem = pstrdup(key_window_is_closed(effect, endpoint) ?

@@ -72,6 +72,7 @@ SELECT s.job, s.effect, a.* FROM (VALUES
   (4, 'status = ''waiting'', waiting_on = ''effect''', 'state = ''unknown'', unknown_attempts = 1, attempts = 1, next_at = ''2030-01-01 12:10 UTC'''),
   (5, 'status = ''waiting'', waiting_on = ''effect''', 'state = ''held'', unknown_attempts = 1, attempts = 1, reason = ''no answer'''),
   (6, 'status = ''waiting'', waiting_on = ''blocked''', 'state = ''blocked'', reason = ''secret "token" cannot be read'''),
+  (61, 'status = ''waiting'', waiting_on = ''blocked''', 'state = ''blocked'', status = 401, attempts = 1, reason = ''HTTP 401: the credentials were refused'''),
   (7, 'status = ''waiting'', waiting_on = ''effect''', 'state = ''succeeded'', finished_at = ''2030-01-01 12:00 UTC'''),
   (8, 'status = ''waiting'', waiting_on = ''effect''', 'state = ''failed'', finished_at = ''2030-01-01 12:00 UTC'''),
   (9, 'status = ''waiting'', waiting_on = ''effect''', 'state = ''dead'', finished_at = ''2030-01-01 12:00 UTC'''),

@@ -150,3 +150,17 @@ SELECT workflow.release(:job_id, :'token');
 SELECT workflow.patch(:item_id, '{"n": 1}', 'in doubt');
 SELECT workflow.cancel(:item_id, 'in doubt');
 SELECT * FROM workflow.rewind(:item_id, 'NEW', 'in doubt');
+
+-- what has ended is not replayed; how it goes on all the same is said
+SELECT workflow.cancel('shown:1', 'no longer needed');
+DO $$
+DECLARE
+  told text;
+BEGIN
+  PERFORM workflow.replay('shown:1', 'needed after all');
+EXCEPTION WHEN SQLSTATE 'WF001' THEN
+  GET STACKED DIAGNOSTICS told = PG_EXCEPTION_HINT;
+  RAISE WARNING '%', regexp_replace(told, '\d+', 'N', 'g');
+END
+$$;
+SELECT state FROM workflow.rewind('shown:1', 'ASK', 'needed after all');
