@@ -25,12 +25,14 @@ END
 $birthmark$;
 COMMENT ON FUNCTION workflow._birthmark() IS 'Inner: tells this installation of the extension from any other one';
 
+-- The last row counts: that of the original may come from a clock that is ahead of ours.
 CREATE FUNCTION workflow._name_cluster(how text, policy text, actor text, reason text) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
   INSERT INTO workflow.cluster (system_identifier, database, relation, timeline, since, how, policy, actor, reason, birthmark)
-  SELECT i.system_identifier, i.database, i.relation, i.timeline, clock_timestamp(), how, policy, actor, reason, workflow._birthmark()
+  SELECT i.system_identifier, i.database, i.relation, i.timeline,
+         greatest(clock_timestamp(), (SELECT max(c.since) + interval '1 microsecond' FROM workflow.cluster AS c)), how, policy, actor, reason, workflow._birthmark()
   FROM workflow._cluster_identity() AS i
 $$;
 COMMENT ON FUNCTION workflow._name_cluster(text, text, text, text) IS 'Inner: stores which database this is, and why';

@@ -35,6 +35,16 @@ SELECT workflow.adopt_cluster('quarantine', 'the original is gone');
 SELECT how, policy, reason FROM workflow.cluster;
 SELECT workflow._cluster_problem();
 
+-- who adopts comes last, also where the clock is behind that of the original
+SET session_replication_role = replica;
+UPDATE workflow.cluster SET system_identifier = 1, birthmark = NULL, since = now() + interval '1 minute';
+\c -
+SET client_min_messages = error;
+SELECT workflow._cluster_problem() IS NOT NULL AS is_copy;
+SELECT workflow.adopt_cluster('resume', 'moved');
+SELECT workflow._cluster_problem();
+SELECT reason FROM workflow.cluster ORDER BY since;
+
 -- every column that keeps the oid of a role (of all that keep an oid) is bound anew in a copy from another server
 SELECT c.relname, a.attname
 FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
