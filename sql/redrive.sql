@@ -66,7 +66,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION workflow._filter_words(jsonb) IS 'Inner: the names that a filter gives for a key';
 
--- The states or events of all versions of the workflows that a filter names; of all workflows where it names none.
+-- The states or events of all versions of the workflows that a filter names; of all workflows where it names none, or a range of them.
 CREATE FUNCTION workflow._filter_names(filter jsonb, what text) RETURNS text[] LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -75,7 +75,8 @@ AS $$
       SELECT s.state FROM workflow._graph_states(d.workflow, d.version) AS s WHERE what = 'state'
       UNION ALL
       SELECT t.event FROM workflow._graph_transitions(d.workflow, d.version) AS t WHERE what = 'event') AS n (name)
-    WHERE NOT filter ? 'workflow' OR d.workflow IN (SELECT w FROM workflow._filter_words(filter -> 'workflow') AS w) ORDER BY 1)
+    WHERE coalesce(jsonb_typeof(filter -> 'workflow'), 'object') = 'object'
+       OR d.workflow IN (SELECT w FROM workflow._filter_words(filter -> 'workflow') AS w) ORDER BY 1)
 $$;
 COMMENT ON FUNCTION workflow._filter_names(jsonb, text) IS 'Inner: the states, or events, of the workflows that a filter names';
 
@@ -125,7 +126,8 @@ BEGIN
       IF named.word <> ALL (states) THEN
         RAISE EXCEPTION 'there is no state "%"', named.word
           USING ERRCODE = 'invalid_parameter_value',
-                DETAIL = CASE WHEN filter ? 'workflow' THEN format('No version of %s has one.', filter ->> 'workflow') ELSE 'No version of any workflow has one.' END,
+                DETAIL = format('No version of %s has one.',
+                                coalesce((SELECT string_agg(DISTINCT w, ', ') FROM workflow._filter_words(filter -> 'workflow') AS w), 'any workflow')),
                 HINT = workflow._name_hint(named.word, states);
       END IF;
     END IF;

@@ -53,6 +53,9 @@ SELECT * FROM workflow.redrive('{"from_queue": "nail", "class": "timeout"}');
 SELECT * FROM workflow.redrive('{"workflow": "letters", "state": "SENT"}');
 SELECT * FROM workflow.redrive('{"class": "timedout"}');
 SELECT * FROM workflow.give_up_many('{"error_class": ["permanent", "perm"]}');
+-- workflows may be given otherwise than by name
+SELECT count(*) FROM workflow.redrive('{"workflow": {"from": "l", "to": "m"}, "state": "BROKEN", "class": "replay"}');
+SELECT * FROM workflow.redrive('{"workflow": ["letters", "letters"], "state": "SENT"}');
 -- a class is one of the list, an event that leads to an exception state, or what an item there has
 SELECT count(*) FROM workflow.redrive('{"class": ["schema", "error", "replay"], "queue": [null, "mail"], "state": null, "version": 7}');
 SELECT * FROM workflow.redrive('{"workflow": "letters"}', max_items => 0);
