@@ -176,7 +176,7 @@ AS $$
     SELECT max(c.data ->> 'id') AS id, max(c.data ->> 'model') AS model,
            string_agg(c.delta ->> 'content', '' ORDER BY c.place) AS content,
            string_agg(c.delta ->> 'refusal', '' ORDER BY c.place) AS refusal,
-           max(c.data #>> '{choices,0,finish_reason}') AS finish_reason,
+           nullif(max(c.data #>> '{choices,0,finish_reason}'), '') AS finish_reason,    -- some say "" until the end
            (array_agg(c.data -> 'usage' ORDER BY c.place DESC) FILTER (WHERE jsonb_typeof(c.data -> 'usage') = 'object'))[1] AS usage
     FROM chunk AS c)
   SELECT jsonb_build_object('id', s.id, 'object', 'chat.completion', 'model', s.model, 'usage', s.usage,

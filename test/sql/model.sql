@@ -311,6 +311,7 @@ FROM (VALUES
   ('[{"data": {"id": "c2", "model": "o-1", "choices": [{"index": 0, "delta": {"content": "he"}, "finish_reason": null}]}}]'),
   ('[{"data": {"id": "c4", "model": "o-1", "choices": [{"index": 0, "delta": {"content": "he"}, "finish_reason": null}]}},
      {"data": {"id": "c4", "model": "o-1", "choices": [{"index": 1, "delta": {"content": "she"}, "finish_reason": "stop"}]}}]'),
+  ('[{"data": {"id": "c5", "model": "o-1", "choices": [{"index": 0, "delta": {"content": "ha"}, "finish_reason": ""}]}}]'),
   ('[{"data": {"type": "response.created", "response": {"id": "r2"}}}, {"data": {"type": "error", "code": "server_error", "message": "sorry"}}]'),
   ('[]')) AS s (events), LATERAL workflow._model_answer(jsonb_build_object('events', s.events)) AS a, LATERAL workflow._model_facts(a.body) AS f;
 
