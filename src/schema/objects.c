@@ -325,14 +325,17 @@ wf_compile_pattern_properties(WfCompile *compile, WfNode *node, JsonbValue *sche
 	for (int i = 0; i < names->count; i++)
 	{
 		PatternProperty *pattern = &members->patterns[members->n_patterns];
+		const Entry *name = &names->names[i];
+		int			mark = wf_pointer_descend(&compile->path, name->text, name->length);
 		char	   *problem;
 
-		pattern->node = names->names[i].node;
-		pattern->pattern = wf_pattern_compile(names->names[i].text, &problem);
+		pattern->node = name->node;
+		pattern->pattern = wf_pattern_compile(name->text, &problem);
 		if (pattern->pattern == NULL)
 			wf_compile_fault(compile, "%s", problem);
 		else
 			members->n_patterns++;
+		wf_pointer_leave(&compile->path, mark);
 	}
 }
 

@@ -67,5 +67,5 @@ FROM unnest(ARRAY['(', '*a', '[a', 'a\', '\p{Greek}', '(?i)a', '\xg', '\u{}', '[
 
 -- values of keywords that are none
 SELECT workflow.schema_valid('{"multipleOf": 0, "minLength": 1.5, "maxItems": "1", "uniqueItems": 1, "prefixItems": {}, "items": [true], "contains": 1,
-  "minContains": -1, "minProperties": null, "properties": [], "patternProperties": {"(": true}, "dependentRequired": {"a": "b"}, "dependentSchemas": {"a": ["b"]},
+  "minContains": -1, "minProperties": null, "properties": [], "patternProperties": {"(": true, "^x": {}, "^a{9999}$": {}}, "dependentRequired": {"a": "b"}, "dependentSchemas": {"a": ["b"]},
   "allOf": [], "anyOf": {}, "if": 1, "then": 1, "$defs": [1], "$id": 1, "additionalItems": true, "addtionalProperties": false, "enum": {}}', '1');
