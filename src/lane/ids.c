@@ -7,9 +7,11 @@
  * from the sequence, and the others have theirs without any of that.
  *
  * The reserve is good while the sequence says what it said when the block was
- * taken.  Whoever draws from it in another way, or sets it, makes the rest of the
- * block void.  So ids ascend over all sessions and all ways of drawing them, as if
- * each were nextval's; some are never given to anybody, as with that.
+ * taken, and its page is as old as then in the log: setval() is always logged, also
+ * where it says the same, or makes the sequence come there once more.  Whoever draws
+ * from it in another way, or sets it, makes the rest of the block void.  So ids
+ * ascend over all sessions and all ways of drawing them, as if each were nextval's;
+ * some are never given to anybody, as with that.
  *
  * The lock of the sequence's page guards the reserve: it is shared for handing out,
  * exclusive for taking a block.  A block is logged before any id of it is known, so
@@ -94,10 +96,12 @@ data_of(Buffer buffer)
  * Whether the reserve is the last that was taken from the sequence.
  */
 static bool
-is_good(const WfReserve *reserve, const WfPlace *place, const FormData_pg_sequence_data *data)
+is_good(const WfReserve *reserve, const WfPlace *place, Buffer buffer)
 {
+	const FormData_pg_sequence_data *data = data_of(buffer);
+
 	return wf_same_place(&reserve->place, place) && data->is_called &&
-		reserve->last == data->last_value;
+		reserve->last == data->last_value && reserve->logged_at == BufferGetLSNAtomic(buffer);
 }
 
 /*
@@ -109,7 +113,7 @@ hand_out(WfReserve *reserve, const Sequence *sequence, Buffer buffer, int64 *ids
 	int64		first;
 	int			found = 0;
 
-	if (!is_good(reserve, &sequence->place, data_of(buffer)))
+	if (!is_good(reserve, &sequence->place, buffer))
 		return 0;
 	first = (int64) pg_atomic_fetch_add_u64(&reserve->next, count);
 	for (; found < count && first + found <= reserve->last; found++)
@@ -154,7 +158,7 @@ set_last(Relation relation, Buffer buffer, int64 last, int64 logged, bool is_log
 	START_CRIT_SECTION();
 	MarkBufferDirty(buffer);
 	data->is_called = true;
-	if (is_logged && RelationNeedsWAL(relation))
+	if (is_logged)
 	{
 		data->last_value = last + logged;
 		data->log_cnt = 0;
@@ -189,7 +193,7 @@ take_block(WfReserve *reserve, Relation relation, Buffer buffer, int count)
 	Form_pg_sequence_data data = data_of(buffer);
 	WfPlace		place = wf_relation_place(relation);
 	TimestampTz now = GetCurrentTimestamp();
-	bool		is_busy = is_good(reserve, &place, data) && now - reserve->taken_at < BUSY_US;
+	bool		is_busy = is_good(reserve, &place, buffer) && now - reserve->taken_at < BUSY_US;
 	int64		first = data->is_called ? data->last_value + 1 : data->last_value;
 	int64		logged = data->log_cnt;
 	bool		is_logged;
@@ -204,11 +208,12 @@ take_block(WfReserve *reserve, Relation relation, Buffer buffer, int count)
 	is_logged = !data->is_called || logged < 0 ||
 		PageGetLSN(BufferGetPage(buffer)) <= GetRedoRecPtr();
 	set_last(relation, buffer, reserve->last, is_logged ? LOGGED_AHEAD : logged, is_logged);
+	reserve->logged_at = PageGetLSN(BufferGetPage(buffer));
 }
 
 /*
- * Whether it is the sequence that we know: one that this transaction has made, or
- * begun anew, is nobody else's yet.
+ * Whether it is the sequence that we know, and logged: one that this transaction has
+ * made, or begun anew, is nobody else's yet.
  */
 static bool
 is_ours(Relation relation)
@@ -217,7 +222,8 @@ is_ours(Relation relation)
 	Form_pg_sequence form;
 	bool		result;
 
-	if (relation->rd_rel->relkind != RELKIND_SEQUENCE || wf_is_of_this_transaction(relation))
+	if (relation->rd_rel->relkind != RELKIND_SEQUENCE || !RelationNeedsWAL(relation) ||
+		wf_is_of_this_transaction(relation))
 		return false;
 	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(RelationGetRelid(relation)));
 	if (!HeapTupleIsValid(tuple))

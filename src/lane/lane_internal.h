@@ -14,6 +14,7 @@
 #define WF_LANE_INTERNAL_H
 
 #include "access/transam.h"
+#include "access/xlogdefs.h"
 #include "base/compat.h"
 #include "lane/lane.h"
 #include "port/atomics.h"
@@ -206,6 +207,7 @@ typedef struct WfReserve
 {
 	WfPlace		place;			/* of the sequence; zeroed: none were taken */
 	int64		last;			/* of them */
+	XLogRecPtr	logged_at;		/* that of the sequence's page then */
 	pg_atomic_uint64 next;		/* beyond the last: none is left */
 	int			size;			/* of the block */
 	TimestampTz taken_at;

@@ -36,6 +36,8 @@ sub be_busy
 	return;
 }
 
+my $newest = 'SELECT max(job_id) FROM workflow.jobs';
+
 sub reserved { return sql(q{SELECT (SELECT last_value FROM workflow.job_job_id_seq) - max(job_id) FROM workflow.jobs}) }
 
 my @sessions = map { $node->background_psql('postgres') } 1 .. 3;
@@ -106,6 +108,22 @@ ok($last < $meanwhile && $meanwhile < $after && $after < 5000000, 'nobody else d
 sql('ALTER SEQUENCE workflow.job_job_id_seq RESTART WITH 2000000');
 is($_->query_safe("$way{lane};") >= 2000000, 1, 'once it is committed everybody does') foreach @sessions;
 
+be_busy($sessions[1]);
+is($sessions[0]->query_safe(q{SELECT setval('workflow.job_job_id_seq', last_value) + 1 FROM workflow.job_job_id_seq;}),
+	$sessions[1]->query_safe("$way{lane};"), 'setval() is heeded where it says what was said before');
+be_busy($sessions[1]);
+my $from = sql($newest);
+cmp_ok(reserved(), '>', 0, 'there is a reserve');
+$sessions[0]->query_safe(qq{
+	DO \$\$
+	DECLARE was bigint := last_value FROM workflow.job_job_id_seq;
+	BEGIN
+		PERFORM setval('workflow.job_job_id_seq', $from);
+		WHILE nextval('workflow.job_job_id_seq') < was LOOP END LOOP;
+	END \$\$;});
+my $by_hand = sql('SELECT last_value FROM workflow.job_job_id_seq');
+is($sessions[1]->query_safe("$way{lane};"), $by_hand + 1, 'and where it has come there again by hand');
+
 my ($status, undef, $error) = $node->psql('postgres', "BEGIN READ ONLY; $way{lane}");
 like($error, qr/cannot execute workflow.enqueue\(\) in a read-only transaction/, 'nothing is drawn where nothing may be written');
 
@@ -114,7 +132,6 @@ be_busy($sessions[0]);
 $_->quit foreach @sessions;
 ok($node->poll_query_until('template1', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'postgres'}), 'nobody is connected');
 sql('CREATE DATABASE copy TEMPLATE postgres', 'template1');
-my $newest = 'SELECT max(job_id) FROM workflow.jobs';
 foreach my $database (qw(copy postgres))
 {
 	$last = sql($newest, $database);
