@@ -341,7 +341,7 @@ wf_append_suffices_with(Relation table, const char *own_trigger, int own_conditi
 	if (table->rd_rules != NULL)
 		return false;
 	if (constraints != NULL &&
-		(constraints->num_check != own_conditions || constraints->has_generated_stored))
+		(constraints->num_check != own_conditions || wf_has_computed_columns(constraints)))
 		return false;
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{

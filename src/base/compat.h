@@ -138,6 +138,14 @@ typedef bool WfUpdateIndexes;
 	list_free(ExecInsertIndexTuples(result, row, estate, false, false, NULL, NIL))
 #endif
 
+/* Whether there are columns that the executor computes, or checks as computed. */
+#if PG_VERSION_NUM >= 180000
+#define wf_has_computed_columns(constraints) \
+	((constraints)->has_generated_stored || (constraints)->has_generated_virtual)
+#else
+#define wf_has_computed_columns(constraints) ((constraints)->has_generated_stored)
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #define wf_index_beginscan(table, index, snapshot, nkeys) \
 	index_beginscan(table, index, snapshot, NULL, nkeys, 0)

@@ -42,7 +42,7 @@ wf_item_table_is_ours(const Relation table)
 
 	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA || triggers == NULL ||
 		table->rd_rules != NULL ||
-		constraints == NULL || constraints->num_check > 0 || constraints->has_generated_stored)
+		constraints == NULL || constraints->num_check > 0 || wf_has_computed_columns(constraints))
 		return false;
 	for (int i = 0; i < triggers->numtriggers; i++)
 	{

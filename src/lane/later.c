@@ -24,6 +24,7 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #define LATER_US (USECS_PER_SEC / 5)
@@ -129,8 +130,16 @@ wf_later_write_own(WfSegmentUse *use, WfSlotNo slot)
 {
 	WfLaneClaim *entry = wf_claim_at(wf_slot_at(slot)->owner);
 
-	if (waits(entry))
-		write_row(use, wf_lane_at(wf_slot_lane(slot)), entry, &entry->later_job, 1);
+	if (!waits(entry))
+		return;
+
+	/*
+	 * all snapshots are gone; a table whose rows may be stored out of line
+	 * wants one
+	 */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	write_row(use, wf_lane_at(wf_slot_lane(slot)), entry, &entry->later_job, 1);
+	PopActiveSnapshot();
 }
 
 /* ------------------------------------------------------------------- writing */

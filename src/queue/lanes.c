@@ -439,7 +439,7 @@ wf_lanes_look_at_once(WfClaim *claim, bool *is_done)
 {
 	WfQueueFacts *facts = wf_queue_facts_known(claim->queue);
 	List	   *jobs;
-	WfLaneNo	lane;
+	WfLaneNo	lane = 0;
 
 	claim->now = wf_now();
 	*is_done = facts != NULL && !facts->is_limited && !facts->is_paused &&

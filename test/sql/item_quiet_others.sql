@@ -74,6 +74,16 @@ SELECT i.key, i.seq, i.state, (SELECT max(t.seq) FROM workflow.transition AS t W
 FROM workflow.item AS i WHERE i.key IN ('3', '4', '101', '102') ORDER BY length(i.key), i.key;
 DROP TRIGGER survive ON workflow.item;
 
+-- a column that is computed, of the latest kind that this server has, and has to have a value
+SELECT CASE WHEN current_setting('server_version_num')::int >= 180000 THEN 'VIRTUAL' ELSE 'STORED' END AS latest \gset
+ALTER TABLE workflow.item ADD COLUMN short text GENERATED ALWAYS AS (nullif(state, 'DONE')) :latest NOT NULL;
+\set VERBOSITY terse
+SELECT state FROM workflow.send(2::bigint, 'end');
+UPDATE workflow.item SET state = 'DONE' WHERE item_id = 2;
+\set VERBOSITY default
+SELECT item_id, state, short FROM workflow.item WHERE item_id = 2;
+ALTER TABLE workflow.item DROP COLUMN short;
+
 -- a publication that could not tell what has changed
 SET client_min_messages = error;    -- the server's wal_level is lower
 CREATE PUBLICATION half FOR TABLE workflow.item WHERE (state = 'A');
