@@ -289,8 +289,9 @@ project(ExprState *expression, ExprContext *context, bool *isnull)
 		leave_to_triggers(lone);
 	else if (!lone->is_judged)
 		leave_to_judge(lone, old_row, new_row);
-	else if (!lone->is_taken)
-		take(lone);
+	else
+		take(lone);				/* again, where the trigger was to judge
+								 * meanwhile */
 	MemoryContextSwitchTo(caller);
 
 	return result;
