@@ -47,6 +47,15 @@ set_text(Datum *values, bool *nulls, int column, const char *text)
 	values[column - 1] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
 }
 
+static void
+set_stamps(Datum *values, bool *nulls, const WfItem *stamps)
+{
+	values[WF_ITEM_COLUMN_SEQ - 1] = Int32GetDatum(stamps->seq);
+	values[WF_ITEM_COLUMN_SINCE - 1] = TimestampTzGetDatum(stamps->since);
+	set_text(values, nulls, WF_ITEM_COLUMN_OUTCOME, stamps->outcome);
+	set_text(values, nulls, WF_ITEM_COLUMN_ORIGIN, stamps->origin);
+}
+
 /*
  * The new row of a BEFORE trigger, stamped.
  */
@@ -60,10 +69,7 @@ wf_item_stamped(const TriggerData *trigger, const WfItem *stamps)
 
 	memcpy(values, trigger->tg_newslot->tts_values, sizeof(Datum) * desc->natts);
 	memcpy(nulls, trigger->tg_newslot->tts_isnull, sizeof(bool) * desc->natts);
-	values[WF_ITEM_COLUMN_SEQ - 1] = Int32GetDatum(stamps->seq);
-	values[WF_ITEM_COLUMN_SINCE - 1] = TimestampTzGetDatum(stamps->since);
-	set_text(values, nulls, WF_ITEM_COLUMN_OUTCOME, stamps->outcome);
-	set_text(values, nulls, WF_ITEM_COLUMN_ORIGIN, stamps->origin);
+	set_stamps(values, nulls, stamps);
 	row = heap_form_tuple(desc, values, nulls);
 	row->t_data->t_ctid = trigger->tg_newtuple->t_data->t_ctid;
 	row->t_self = trigger->tg_newtuple->t_self;
@@ -116,8 +122,5 @@ wf_item_stamp_row(TupleTableSlot *old_row, TupleTableSlot *new_row)
 	if (from == NULL || to == NULL || from == to)
 		return;
 	wf_item_expected_stamps(old, from, to, NULL, &stamps);
-	new_row->tts_values[WF_ITEM_COLUMN_SEQ - 1] = Int32GetDatum(stamps.seq);
-	new_row->tts_values[WF_ITEM_COLUMN_SINCE - 1] = TimestampTzGetDatum(stamps.since);
-	set_text(new_row->tts_values, new_row->tts_isnull, WF_ITEM_COLUMN_OUTCOME, stamps.outcome);
-	set_text(new_row->tts_values, new_row->tts_isnull, WF_ITEM_COLUMN_ORIGIN, stamps.origin);
+	set_stamps(new_row->tts_values, new_row->tts_isnull, &stamps);
 }

@@ -53,9 +53,6 @@ typedef struct WfAttemptNote
 extern Oid	wf_delta_table(void);
 extern Oid	wf_attempt_table(void);
 
-/* Raises where there is none. */
-extern Oid	wf_delta_table_or_raise(void);
-
 extern const WfAttemptNote *wf_attempt_notes_take(int *count);
 extern void wf_attempt_notes_forget(void);
 extern void wf_attempt_notes_end(SubTransactionId mine, SubTransactionId parent, bool is_commit);

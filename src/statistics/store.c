@@ -32,12 +32,6 @@ wf_delta_table(void)
 }
 
 Oid
-wf_delta_table_or_raise(void)
-{
-	return wf_table_oid(&delta_table);
-}
-
-Oid
 wf_attempt_table(void)
 {
 	return wf_table_oid_if_any(&attempt_table);

@@ -14,13 +14,14 @@
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "note.h"
 #include "port/pg_bitutils.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+
+static WfTable delta_table = {"state_delta"};
 
 /* That is summed up; the rows of one group say the same in all others. */
 #define MOVES 5
@@ -158,7 +159,7 @@ wf_sql_stored_moves(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext mine = AllocSetContextCreate(CurrentMemoryContext, "sums of moves", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller;
-	Relation	table = table_open(wf_delta_table_or_raise(), AccessShareLock);
+	Relation	table = table_open(wf_table_oid(&delta_table), AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(table);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 	TableScanDesc scan;
