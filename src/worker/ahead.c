@@ -27,15 +27,6 @@ static WfPlan next_check_plan = {
 	.sql = "SELECT workflow._next_effect_check($1)",
 };
 
-TimestampTz
-wf_earlier(TimestampTz one, TimestampTz other)
-{
-	if (one == 0 || other == 0)
-		return Max(one, other);
-
-	return Min(one, other);
-}
-
 static TimestampTz
 next_sql(void)
 {

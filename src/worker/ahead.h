@@ -16,7 +16,4 @@ typedef struct WfAhead
 
 extern void wf_ahead_look(WfAhead *ahead);
 
-/* The earlier of two times, of which 0 is none. */
-extern TimestampTz wf_earlier(TimestampTz one, TimestampTz other);
-
 #endif							/* WF_WORKER_AHEAD_H */

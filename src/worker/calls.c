@@ -105,16 +105,10 @@ wf_calls_has_failed(const WfCalls *calls)
 	return calls->has_failed;
 }
 
-static TimestampTz
-earlier(TimestampTz one, TimestampTz other)
-{
-	return one == 0 || other == 0 ? Max(one, other) : Min(one, other);
-}
-
 TimestampTz
 wf_calls_next_due(const WfCalls *calls)
 {
-	return earlier(calls->next_due, wf_calls_retry_at(calls, WF_CALL_SETTLED));
+	return wf_earlier(calls->next_due, wf_calls_retry_at(calls, WF_CALL_SETTLED));
 }
 
 /*
@@ -270,8 +264,8 @@ shorter(long one, long other)
 static long
 time_to_retry(const WfCalls *calls)
 {
-	TimestampTz at = earlier(wf_calls_retry_at(calls, WF_CALL_KEPT),
-							 wf_calls_retry_at(calls, WF_CALL_SETTLED));
+	TimestampTz at = wf_earlier(wf_calls_retry_at(calls, WF_CALL_KEPT),
+								wf_calls_retry_at(calls, WF_CALL_SETTLED));
 
 	return at == 0 ? -1 : wf_ms_until(at, -1);
 }

@@ -245,12 +245,6 @@ claim_kind(WfCalls *calls, const char *kind, int limit)
 	return list_length(jobs);
 }
 
-static TimestampTz
-earlier(TimestampTz one, TimestampTz other)
-{
-	return one == 0 || other == 0 ? Max(one, other) : Min(one, other);
-}
-
 /*
  * Where endpoints have more than enough, whatever else is claimed would be given
  * back; so everything, the jobs of other endpoints too, is looked at when no call
@@ -315,7 +309,7 @@ next_due(const WfCalls *calls)
 	if (calls->crowded_until != 0)
 		return TimestampTzPlusMilliseconds(now, IDLE_MS);
 
-	return earlier(wf_queue_next_due("http"), wf_queue_next_due("model"));
+	return wf_earlier(wf_queue_next_due("http"), wf_queue_next_due("model"));
 }
 
 /*
@@ -408,7 +402,7 @@ plan_next_look(WfCalls *calls)
 	calls->look_now = calls->may_be_more && wf_calls_room(calls) > 0;
 	calls->look_at = calls->next_due;
 	if (calls->crowded_until != 0)
-		calls->look_at = earlier(calls->look_at, TimestampTzPlusMilliseconds(now, IDLE_MS));
+		calls->look_at = wf_earlier(calls->look_at, TimestampTzPlusMilliseconds(now, IDLE_MS));
 	if (calls->nclaimed > 0 || calls->next_due == 0 || calls->next_due > now)
 		calls->fruitless = 0;
 	else
@@ -416,7 +410,7 @@ plan_next_look(WfCalls *calls)
 		calls->fruitless = Min(calls->fruitless + 1, 7);
 		calls->look_at = TimestampTzPlusMilliseconds(now, 50L << calls->fruitless);
 	}
-	calls->look_at = earlier(calls->look_at, wf_calls_grow_at(calls));
+	calls->look_at = wf_earlier(calls->look_at, wf_calls_grow_at(calls));
 }
 
 /*

@@ -150,6 +150,15 @@ wf_worker_reload(void)
 }
 
 /*
+ * The earlier of two times, of which 0 is none.
+ */
+TimestampTz
+wf_earlier(TimestampTz one, TimestampTz other)
+{
+	return one == 0 || other == 0 ? Max(one, other) : Min(one, other);
+}
+
+/*
  * Milliseconds until a time, at least 0; otherwise, where there is no time.
  */
 long

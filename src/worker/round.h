@@ -35,6 +35,7 @@ extern void wf_worker_leave_if_dropped(void);
 extern void wf_worker_sleep(long timeout_ms, const char *doing);
 extern void wf_worker_reload(void);
 extern void wf_worker_idle(const char *doing);
+extern TimestampTz wf_earlier(TimestampTz one, TimestampTz other);
 extern long wf_ms_until(TimestampTz due, long otherwise);
 
 extern void wf_worker_fill(BackgroundWorker *worker, WfWorkerKind kind);

@@ -102,18 +102,12 @@ perform_and_commit(const char *doing, WfStep step, void *argument, WfFault *faul
 	return ok;
 }
 
-static TimestampTz
-earlier(TimestampTz one, TimestampTz other)
-{
-	return one == 0 || other == 0 ? Max(one, other) : Min(one, other);
-}
-
 static void
 look_ahead(void *argument)
 {
 	Run		   *run = argument;
 
-	run->next_due = earlier(earlier(wf_item_next_timer(), wf_queue_next_due("sql")), wf_redrive_next());
+	run->next_due = wf_earlier(wf_earlier(wf_item_next_timer(), wf_queue_next_due("sql")), wf_redrive_next());
 }
 
 /*
@@ -194,7 +188,7 @@ may_sleep_until(Run *run)
 		return 0;
 	if (!run->by.perform("looking for what is due", look_ahead, run, &fault))
 		return 0;
-	due = earlier(run->next_due, wf_calls_next_due(run->calls));
+	due = wf_earlier(run->next_due, wf_calls_next_due(run->calls));
 
 	return due == 0 || due > run->end_at ? 0 : due;
 }
