@@ -17,7 +17,8 @@ use File::Temp  qw(tempdir);
 use POSIX       qw(sysconf _SC_CLK_TCK);
 use Time::HiRes qw(time);
 
-my $ticks = sysconf(_SC_CLK_TCK);
+my $ticks    = sysconf(_SC_CLK_TCK);
+my $segments = 64;                     # of 16 MB
 
 # Makes and starts it; the binaries are in PATH.  Preloads the libraries named.
 sub new
@@ -42,8 +43,23 @@ sub new
 	);
 	my ($pid) = split /\n/, slurp("$self->{directory}/data/postmaster.pid");
 	$self->{pid} = $pid;
+	$self->write_segments;
 
 	return $self;
+}
+
+# Files of the log that are used again, as on a server that has run for a while:
+# making new ones, which is to fill them with zeros, is not what is measured.
+sub write_segments
+{
+	my ($self) = @_;
+	my $session = Bench::Session->new('postgres');
+
+	$session->rows(q{SELECT pg_switch_wal() FROM (SELECT pg_logical_emit_message(false, 'bench', 'x')) AS m})
+	  foreach 1 .. $segments;
+	$session->rows('CHECKPOINT');
+	$session->close;
+	return;
 }
 
 # Its commits reach the disk; everything else is large enough not to matter.
@@ -64,6 +80,7 @@ synchronous_commit = on
 full_page_writes = on
 shared_buffers = 512MB
 max_wal_size = 8GB
+min_wal_size = 1GB
 checkpoint_timeout = 15min
 max_worker_processes = 32
 timezone = 'UTC'
