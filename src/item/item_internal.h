@@ -13,6 +13,7 @@
 #define WF_FIRST_SEQ 1
 
 /* Numbers of columns of workflow.item. */
+#define WF_ITEM_COLUMN_ITEM_ID 1
 #define WF_ITEM_COLUMN_STATE 5
 #define WF_ITEM_COLUMN_SINCE 6
 #define WF_ITEM_COLUMN_SEQ 7

@@ -31,19 +31,17 @@
 #include "executor/executor.h"
 #include "item/item_internal.h"
 #include "item/lone.h"
+#include "item/projection.h"
 #include "item/result.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-/* What such a statement knows; all in the memory of the query. */
+/* What such a statement knows. */
 typedef struct Lone
 {
-	ProjectionInfo projection;	/* that the executor calls */
-	ProjectionInfo *theirs;		/* that puts the row together */
-	ResultRelInfo *result;
-	EState	   *estate;
+	WfProjection frame;
 	bool		is_taken;		/* the row goes without triggers */
 	bool		is_judged;		/* so it is judged, and waits to be logged */
 	WfItem		old;
@@ -92,10 +90,11 @@ finds_one(const PlanState *plan)
 }
 
 /*
- * Whether a statement updates a row of workflow.item, and nothing else.
+ * Whether a statement updates rows of workflow.item, and nobody but our triggers
+ * sees to them.
  */
 static bool
-is_lone(const QueryDesc *query, int eflags)
+is_plain(const QueryDesc *query, int eflags)
 {
 	const ModifyTableState *state = (const ModifyTableState *) query->planstate;
 	const ModifyTable *plan;
@@ -110,43 +109,22 @@ is_lone(const QueryDesc *query, int eflags)
 		query->instrument_options == 0 && query->crosscheck_snapshot == InvalidSnapshot &&
 		!query->plannedstmt->hasModifyingCTE && state->canSetTag &&
 		state->rootResultRelInfo == state->resultRelInfo &&
-		state->mt_transition_capture == NULL &&
-		plan->returningLists == NIL && plan->withCheckOptionLists == NIL &&
+		state->mt_transition_capture == NULL && plan->withCheckOptionLists == NIL &&
 		!table->rd_rel->relispartition && !state->resultRelInfo->ri_projectNewInfoValid &&
-		finds_one(outerPlanState(state)) && wf_item_table_is_ours(table);
+		wf_item_table_is_ours(table);
+}
+
+/*
+ * Whether it is one row, and nobody is told of it.
+ */
+static bool
+is_lone(const ModifyTableState *state)
+{
+	return ((const ModifyTable *) state->ps.plan)->returningLists == NIL &&
+		finds_one(outerPlanState(state));
 }
 
 static Datum project(ExprState *expression, ExprContext *context, bool *isnull);
-
-/*
- * Makes what puts the new row together, as the executor does when it comes to the
- * first one, and itself the one who is asked for it.
- */
-static void
-take_place(ModifyTableState *state)
-{
-	const ModifyTable *plan = (const ModifyTable *) state->ps.plan;
-	ResultRelInfo *result = state->resultRelInfo;
-	EState	   *estate = state->ps.state;
-	Lone	   *lone;
-
-	result->ri_oldTupleSlot = table_slot_create(result->ri_RelationDesc, &estate->es_tupleTable);
-	result->ri_newTupleSlot = table_slot_create(result->ri_RelationDesc, &estate->es_tupleTable);
-	if (state->ps.ps_ExprContext == NULL)
-		ExecAssignExprContext(estate, &state->ps);
-	lone = palloc0(sizeof(Lone));
-	lone->theirs = ExecBuildUpdateProjection(outerPlan(plan)->targetlist, false,
-											 linitial(plan->updateColnosLists),
-											 RelationGetDescr(result->ri_RelationDesc),
-											 state->ps.ps_ExprContext, result->ri_newTupleSlot,
-											 &state->ps);
-	lone->projection = *lone->theirs;
-	lone->projection.pi_state.evalfunc = project;
-	lone->result = result;
-	lone->estate = estate;
-	result->ri_projectNew = &lone->projection;
-	result->ri_projectNewInfoValid = true;
-}
 
 static void
 on_start(QueryDesc *query, int eflags)
@@ -161,32 +139,19 @@ on_start(QueryDesc *query, int eflags)
 	if (query->operation != CMD_UPDATE || !IsA(query->planstate, ModifyTableState))
 		return;
 	caller = MemoryContextSwitchTo(query->estate->es_query_cxt);
-	if (is_lone(query, eflags))
-		take_place((ModifyTableState *) query->planstate);
+	if (is_plain(query, eflags))
+	{
+		ModifyTableState *state = (ModifyTableState *) query->planstate;
+
+		if (is_lone(state))
+			wf_projection_take(palloc0(sizeof(Lone)), state, project);
+		else
+			wf_many_begin(state);
+	}
 	MemoryContextSwitchTo(caller);
 }
 
 /* -------------------------------------------------------------------------- rows */
-
-/*
- * Whether a row that was put together differs in its state: values that it has
- * taken from the row before are where they are there.
- */
-static bool
-is_only_moved(const TupleTableSlot *old, const TupleTableSlot *new)
-{
-	int			state = WF_ITEM_COLUMN_STATE - 1;
-	int			natts = old->tts_tupleDescriptor->natts;
-
-	if (old->tts_nvalid < natts || old->tts_isnull[state] || new->tts_isnull[state] ||
-		memcmp(old->tts_isnull, new->tts_isnull, sizeof(bool) * natts) != 0)
-		return false;
-	for (int i = 0; i < natts; i++)
-		if (i != state && !old->tts_isnull[i] && old->tts_values[i] != new->tts_values[i])
-			return false;
-
-	return true;
-}
 
 /*
  * Stamps a row that was put together, unless a foreign key has to hear of it.
@@ -200,7 +165,7 @@ stamp(const Lone *lone, TupleTableSlot *old_row, TupleTableSlot *new_row)
 	*since = TimestampTzGetDatum(lone->new.since);
 	*seq = Int32GetDatum(lone->new.seq);
 	new_row->tts_nvalid = new_row->tts_tupleDescriptor->natts;	/* or none is read */
-	if (!wf_item_concerns_constraints(lone->result->ri_RelationDesc, old_row, new_row))
+	if (!wf_item_concerns_constraints(lone->frame.result->ri_RelationDesc, old_row, new_row))
 		return true;
 	*since = TimestampTzGetDatum(lone->old.since);
 	*seq = Int32GetDatum(lone->old.seq);
@@ -217,7 +182,7 @@ judge(Lone *lone, TupleTableSlot *old_row, TupleTableSlot *new_row)
 {
 	WfActiveMove direct = {0};
 
-	if (!is_only_moved(old_row, new_row))
+	if (!wf_projection_is_only_moved(old_row, new_row))
 		return false;
 	lone->old = *wf_item_brief_from_row(old_row);
 	lone->new = lone->old;
@@ -243,7 +208,7 @@ judge(Lone *lone, TupleTableSlot *old_row, TupleTableSlot *new_row)
 static void
 leave_to_triggers(Lone *lone)
 {
-	lone->result->ri_projectNew = lone->theirs;
+	lone->frame.result->ri_projectNew = lone->frame.theirs;
 }
 
 /*
@@ -253,10 +218,10 @@ static void
 take(Lone *lone)
 {
 	lone->is_taken = true;
-	lone->result->ri_TrigDesc->trig_update_before_row = false;
-	lone->result->ri_TrigDesc->trig_update_after_row = false;
-	lone->result->ri_IndexRelationDescs = no_indexes;
-	lone->result->ri_NumIndices = 0;
+	lone->frame.result->ri_TrigDesc->trig_update_before_row = false;
+	lone->frame.result->ri_TrigDesc->trig_update_after_row = false;
+	lone->frame.result->ri_IndexRelationDescs = no_indexes;
+	lone->frame.result->ri_NumIndices = 0;
 	waiting_in = GetCurrentSubTransactionId();
 }
 
@@ -267,7 +232,7 @@ take(Lone *lone)
 static void
 leave_to_judge(Lone *lone, TupleTableSlot *old_row, TupleTableSlot *new_row)
 {
-	lone->result->ri_TrigDesc->trig_update_after_row = true;
+	lone->frame.result->ri_TrigDesc->trig_update_after_row = true;
 	waiting_in = InvalidSubTransactionId;
 	wf_item_stamp_row(old_row, new_row);
 }
@@ -278,11 +243,11 @@ leave_to_judge(Lone *lone, TupleTableSlot *old_row, TupleTableSlot *new_row)
 static Datum
 project(ExprState *expression, ExprContext *context, bool *isnull)
 {
-	Lone	   *lone = (Lone *) ((char *) expression - offsetof(Lone, projection.pi_state));
+	Lone	   *lone = (Lone *) wf_projection_of(expression);
 	TupleTableSlot *old_row = context->ecxt_scantuple;
 	TupleTableSlot *new_row = expression->resultslot;
-	Datum		result = lone->theirs->pi_state.evalfunc(&lone->theirs->pi_state, context, isnull);
-	MemoryContext caller = MemoryContextSwitchTo(lone->estate->es_query_cxt);
+	Datum		result = wf_projection_put_together(&lone->frame, context, isnull);
+	MemoryContext caller = MemoryContextSwitchTo(lone->frame.estate->es_query_cxt);
 
 	lone->is_judged = judge(lone, old_row, new_row);
 	if (!lone->is_judged && !lone->is_taken)
@@ -317,11 +282,11 @@ lone_of(const QueryDesc *query)
 static void
 enter_into_indexes(const Lone *lone)
 {
-	TupleTableSlot *row = lone->result->ri_newTupleSlot;
+	TupleTableSlot *row = lone->frame.result->ri_newTupleSlot;
 	HeapTuple	tuple = ExecFetchSlotHeapTuple(row, false, NULL);
 
 	if (!HeapTupleIsHeapOnly(tuple))
-		wf_append_to_indexes(lone->result->ri_RelationDesc, &row, 1);
+		wf_append_to_indexes(lone->frame.result->ri_RelationDesc, &row, 1);
 }
 
 static void
@@ -346,9 +311,9 @@ wf_lone_end(const QueryDesc *query)
 	if (lone == NULL || !lone->is_taken)
 		return false;
 	waiting_in = InvalidSubTransactionId;
-	if (lone->estate->es_processed == 0)
+	if (lone->frame.estate->es_processed == 0)
 		return false;			/* it is gone, or is not to be moved any more */
-	caller = MemoryContextSwitchTo(lone->estate->es_query_cxt);
+	caller = MemoryContextSwitchTo(lone->frame.estate->es_query_cxt);
 	enter_into_indexes(lone);
 	if (lone->is_judged)
 		log_move(lone);

@@ -1,0 +1,97 @@
+/*
+ * many.c
+ *	  An UPDATE that moves items, by any condition, without the BEFORE trigger.
+ *
+ * The trigger only stamps a row, and before it is called the server locks the row
+ * and logs the lock.  A row that differs in its state alone is stamped as the
+ * executor puts it together, and goes on without the lock: should somebody else
+ * have changed it meanwhile, the server finds that out when it stores the row, as
+ * with any table, waits, and has the row put together again, of what is there now.
+ * That one is stamped anew.  The AFTER trigger judges what was stored.
+ *
+ * Any other row is left to the trigger, as if nobody had looked.
+ */
+#include "postgres.h"
+
+#include "executor/executor.h"
+#include "item/item_internal.h"
+#include "item/projection.h"
+#include "item/result.h"
+#include "utils/builtins.h"
+
+typedef struct Many
+{
+	WfProjection frame;
+	int64		stamped;		/* the last row's item, if it was stamped;
+								 * else 0 */
+} Many;
+
+/*
+ * Stamps a row that was put together, unless more follows than a number and a
+ * time.
+ */
+static bool
+stamp(TupleTableSlot *old_row, TupleTableSlot *new_row)
+{
+	WfItem	   *old;
+	WfItem		stamps = {0};
+	const WfGraph *graph;
+	const WfState *from;
+	const WfState *to;
+
+	if (!wf_projection_is_only_moved(old_row, new_row))
+		return false;
+	old = wf_item_brief_from_row(old_row);
+	graph = wf_graph_known(old->workflow, old->version);
+	if (graph == NULL || wf_item_active_move(old->item_id) != NULL)
+		return false;
+	from = wf_graph_state(graph, old->state);
+	to = wf_graph_state(graph, TextDatumGetCString(new_row->tts_values[WF_ITEM_COLUMN_STATE - 1]));
+	if (from == NULL || to == NULL || from == to)
+		return false;
+	wf_item_expected_stamps(old, from, to, NULL, &stamps);
+	if (!wf_same_text(old->outcome, stamps.outcome) || !wf_same_text(old->origin, stamps.origin))
+		return false;
+	new_row->tts_values[WF_ITEM_COLUMN_SEQ - 1] = Int32GetDatum(stamps.seq);
+	new_row->tts_values[WF_ITEM_COLUMN_SINCE - 1] = TimestampTzGetDatum(stamps.since);
+
+	return true;
+}
+
+/*
+ * Puts the new row together, as the server's own does, and stamps it.  The same
+ * row again is one that somebody has changed: it is locked now, and the trigger
+ * was not called for it.
+ */
+static Datum
+project(ExprState *expression, ExprContext *context, bool *isnull)
+{
+	Many	   *many = (Many *) wf_projection_of(expression);
+	TupleTableSlot *old_row = context->ecxt_scantuple;
+	TupleTableSlot *new_row = expression->resultslot;
+	Datum		result = wf_projection_put_together(&many->frame, context, isnull);
+	MemoryContext caller = MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
+	int64		item_id = DatumGetInt64(old_row->tts_values[WF_ITEM_COLUMN_ITEM_ID - 1]);
+	bool		is_again = item_id == many->stamped;
+
+	if (!stamp(old_row, new_row))
+	{
+		if (is_again)
+			wf_item_stamp_row(old_row, new_row);
+		else
+			item_id = 0;
+	}
+	many->stamped = item_id;
+	many->frame.result->ri_TrigDesc->trig_update_before_row = item_id == 0;
+	MemoryContextSwitchTo(caller);
+
+	return result;
+}
+
+void
+wf_many_begin(ModifyTableState *state)
+{
+	Many	   *many = palloc0(sizeof(Many));
+
+	wf_projection_take(&many->frame, state, project);
+}
