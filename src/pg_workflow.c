@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "base/config.h"
+#include "base/end.h"
 #include "base/point.h"
 #include "base/switched.h"
 #include "base/wake.h"
@@ -27,6 +28,7 @@ _PG_init(void)
 {
 	wf_config_init();
 	wf_point_init();
+	wf_end_init();
 	wf_switched_init();
 	wf_wake_init();
 	wf_queue_init();

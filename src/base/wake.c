@@ -34,6 +34,7 @@
 #include "access/twophase.h"
 #include "access/xact.h"
 #include "base/compat.h"
+#include "base/end.h"
 #include "base/wake.h"
 #include "base/wake_internal.h"
 #include "miscadmin.h"
@@ -41,7 +42,6 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
-#include "utils/resowner.h"
 
 /* In a count: of a transaction that has stored something itself. */
 #define OWN_CHANGES (UINT64CONST(1) << 63)
@@ -72,7 +72,7 @@ static uint32 pending_agings = 0;	/* bits of WfAging */
 static TimestampTz pending_watch = DT_NOEND;	/* when something will be
 												 * late; DT_NOBEGIN: it is
 												 * wrong now, or right again */
-static bool has_committed = false;	/* the transaction that is about to end */
+static WfEnd own_end = 0;
 
 static WakeBlock *
 wake_block(void)
@@ -80,6 +80,16 @@ wake_block(void)
 	block = wf_wake_block();
 
 	return block;
+}
+
+/*
+ * Something is about to be noted: the transaction's end must not allocate.
+ */
+static void
+prepare(void)
+{
+	(void) wake_block();
+	wf_end_is_due(own_end);
 }
 
 /*
@@ -276,7 +286,17 @@ forget_pending(void)
 	pending_care = DT_NOEND;
 	pending_agings = 0;
 	pending_watch = DT_NOEND;
-	has_committed = false;
+}
+
+/*
+ * The last step of a commit.  Invalidations are sent between the callbacks of
+ * a transaction and this one.
+ */
+static void
+wake_and_forget(void)
+{
+	wake_pending();
+	forget_pending();
 }
 
 static void
@@ -286,26 +306,13 @@ on_transaction_end(XactEvent event, void *arg)
 		return;
 	if (event == XACT_EVENT_COMMIT)
 	{
-		has_committed = true;
+		wf_end_after_locks(wake_and_forget);
 		return;
 	}
 	if (event == XACT_EVENT_PREPARE)
 		(void) wake_maintenance(1 << WF_WAKE_MAINTENANCE);
 	if (event == XACT_EVENT_PREPARE || event == XACT_EVENT_ABORT)
 		forget_pending();
-}
-
-/*
- * The last step of a commit.  Invalidations are sent between the callbacks of
- * a transaction and this one.
- */
-static void
-on_resource_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
-{
-	if (!has_committed || phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level)
-		return;
-	wake_pending();
-	forget_pending();
 }
 
 /*
@@ -326,8 +333,7 @@ void
 wf_wake_init(void)
 {
 	wf_request_shared_block(expected_block_size);
-	RegisterXactCallback(on_transaction_end, NULL);
-	RegisterResourceReleaseCallback(on_resource_release, NULL);
+	own_end = wf_end_register(on_transaction_end, NULL);
 }
 
 void
@@ -341,7 +347,7 @@ note(WfWakeTopic topic, const char *queue, bool counts)
 {
 	uint32		queue_hash = wf_wake_hash(queue);
 
-	(void) wake_block();		/* the transaction's end must not allocate */
+	prepare();
 	for (int i = 0; i < n_pending; i++)
 		if (pending[i].topic == topic && (pending[i].counts || !counts) &&
 			(pending[i].queue_hash == 0 || pending[i].queue_hash == queue_hash))
@@ -385,7 +391,7 @@ wf_wake_by_at_commit(const char *queue, TimestampTz end)
 {
 	uint32		queue_hash = wf_wake_hash(queue);
 
-	(void) wake_block();
+	prepare();
 	if (TIMESTAMP_IS_NOEND(pending_end))
 		pending_end_queue = queue_hash;
 	else if (pending_end_queue != queue_hash)
@@ -400,7 +406,7 @@ wf_wake_by_at_commit(const char *queue, TimestampTz end)
 void
 wf_wake_maintenance_by_at_commit(TimestampTz end)
 {
-	(void) wake_block();
+	prepare();
 	pending_care = Min(pending_care, end);
 }
 
@@ -430,7 +436,7 @@ wf_wake_watch_at_commit(void)
 void
 wf_wake_watch_by_at_commit(TimestampTz time)
 {
-	(void) wake_block();
+	prepare();
 	pending_watch = Min(pending_watch, time);
 }
 

@@ -18,6 +18,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/end.h"
 #include "base/plan.h"
 #include "base/sqlstate.h"
 #include "base/suggest.h"
@@ -57,6 +58,7 @@ static Oid	definition_relid = InvalidOid;
 static MemoryContext cache_context = NULL;	/* of the table and all graphs */
 static HTAB *graphs = NULL;
 static const GraphEntry *last = NULL;	/* that was asked for */
+static WfEnd own_end = 0;
 static List *stale_contexts = NIL;	/* freed at the end of the transaction */
 
 /* ------------------------------------------------------------- invalidation */
@@ -94,7 +96,7 @@ register_callbacks_once(void)
 	if (is_registered)
 		return;
 	CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
-	RegisterXactCallback(on_transaction_end, NULL);
+	own_end = wf_end_register(on_transaction_end, NULL);
 	is_registered = true;
 }
 
@@ -131,6 +133,7 @@ reset_cache(void)
 	if (cache_context != NULL)
 	{
 		old = MemoryContextSwitchTo(TopMemoryContext);
+		wf_end_is_due(own_end);
 		stale_contexts = lappend(stale_contexts, cache_context);
 		cache_context = NULL;
 		graphs = NULL;

@@ -11,6 +11,7 @@
 
 #include "access/xact.h"
 #include "base/clock.h"
+#include "base/end.h"
 #include "base/invoke.h"
 #include "base/jsonb.h"
 #include "base/plan.h"
@@ -102,15 +103,12 @@ on_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionI
 static void
 note_setter(void)
 {
-	static bool is_registered = false;
+	static WfEnd own_end = 0;
 	MemoryContext caller;
 
-	if (!is_registered)
-	{
-		RegisterXactCallback(on_transaction_end, NULL);
-		RegisterSubXactCallback(on_subtransaction_end, NULL);
-		is_registered = true;
-	}
+	if (own_end == 0)
+		own_end = wf_end_register(on_transaction_end, on_subtransaction_end);
+	wf_end_is_due(own_end);
 	if (setters == NIL)
 		forget_counts();
 	caller = MemoryContextSwitchTo(TopMemoryContext);

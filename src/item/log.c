@@ -17,6 +17,7 @@
 #include "access/xact.h"
 #include "base/append.h"
 #include "base/clock.h"
+#include "base/end.h"
 #include "base/plan.h"
 #include "base/table.h"
 #include "catalog/pg_trigger.h"
@@ -50,6 +51,7 @@ static WfTable months[] = {
 
 /* Rows that wait for the end of the statement. */
 static TupleTableSlot *waiting[BATCH];
+static WfEnd own_end = 0;
 static int	n_waiting = 0;
 static int	n_made = 0;			/* slots there are */
 static int	month_waiting = 0;	/* into which they go */
@@ -189,6 +191,7 @@ add(const WfLogRow *row)
 	slot->tts_isnull[COLUMN_MONTH - 1] = false;
 	ExecStoreVirtualTuple(slot);
 	n_waiting++;
+	wf_end_is_due(own_end);
 }
 
 /*
@@ -329,6 +332,5 @@ on_subtransaction_end(SubXactEvent event, SubTransactionId self, SubTransactionI
 void
 wf_item_log_init(void)
 {
-	RegisterXactCallback(on_transaction_end, NULL);
-	RegisterSubXactCallback(on_subtransaction_end, NULL);
+	own_end = wf_end_register(on_transaction_end, on_subtransaction_end);
 }

@@ -26,6 +26,7 @@
 #include "access/skey.h"
 #include "access/xact.h"
 #include "base/append.h"
+#include "base/end.h"
 #include "base/owner.h"
 #include "base/table.h"
 #include "executor/executor.h"
@@ -52,6 +53,7 @@ typedef struct Lone
 static WfTable item_table = {"item"};
 
 static ExecutorStart_hook_type next_start = NULL;
+static WfEnd own_end = 0;
 
 /* The subtransaction whose statement has a row that waits to be logged. */
 static SubTransactionId waiting_in = InvalidSubTransactionId;
@@ -223,6 +225,7 @@ take(Lone *lone)
 	lone->frame.result->ri_IndexRelationDescs = no_indexes;
 	lone->frame.result->ri_NumIndices = 0;
 	waiting_in = GetCurrentSubTransactionId();
+	wf_end_is_due(own_end);
 }
 
 /*
@@ -358,6 +361,5 @@ wf_lone_init(void)
 {
 	next_start = ExecutorStart_hook;
 	ExecutorStart_hook = on_start;
-	RegisterXactCallback(on_transaction_end, NULL);
-	RegisterSubXactCallback(on_subtransaction_end, NULL);
+	own_end = wf_end_register(on_transaction_end, on_subtransaction_end);
 }

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/end.h"
 #include "base/switched.h"
 #include "common/hashfn.h"
 #include "figure_internal.h"
@@ -26,6 +27,7 @@ typedef struct Known
 /* As many of the last notes are looked at for one to add to. */
 #define LOOK_BACK 8
 
+static WfEnd own_end = 0;
 static bool is_preloaded = false;
 static Known known[N_KNOWN];
 static WfFigureChange *changes = NULL;	/* in TopTransactionContext */
@@ -62,6 +64,7 @@ wf_figures_any_noted(void)
 void
 wf_figures_lose(void)
 {
+	wf_end_is_due(own_end);
 	is_lost = is_preloaded;
 	if (changed_store == NULL && is_lost)
 		changed_store = wf_store_find();
@@ -77,6 +80,7 @@ enter(void)
 {
 	WfStore    *store;
 
+	wf_end_is_due(own_end);
 	if (!wf_figures_are_kept())
 	{
 		is_lost = is_preloaded;
@@ -162,6 +166,7 @@ wf_figure_note(WfFigures figures, WfFigure figure, int64 at, int64 by)
 			changes[i].by += by;
 			return;
 		}
+	wf_end_is_due(own_end);
 	reserve();
 	change = &changes[n_changes++];
 	change->figures = figures;
@@ -276,7 +281,6 @@ void
 wf_figures_init(void)
 {
 	is_preloaded = process_shared_preload_libraries_in_progress;
-	RegisterXactCallback(on_transaction_end, NULL);
-	RegisterSubXactCallback(on_subtransaction_end, NULL);
+	own_end = wf_end_register(on_transaction_end, on_subtransaction_end);
 	wf_when_switched(on_switched);
 }

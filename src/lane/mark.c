@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/end.h"
 #include "base/wake.h"
 #include "lane_internal.h"
 #include "utils/memutils.h"
@@ -30,6 +31,7 @@ typedef struct Mark
 	SubTransactionId subtransaction;
 } Mark;
 
+static WfEnd own_end = 0;
 static Mark *marks = NULL;		/* in TopTransactionContext */
 static int	n_marks = 0;
 static int	max_marks = 0;
@@ -206,8 +208,7 @@ on_subtransaction_end(SubXactEvent event, SubTransactionId mine,
 void
 wf_mark_init(void)
 {
-	RegisterXactCallback(on_transaction_end, NULL);
-	RegisterSubXactCallback(on_subtransaction_end, NULL);
+	own_end = wf_end_register(on_transaction_end, on_subtransaction_end);
 }
 
 /*
@@ -228,6 +229,7 @@ wf_mark_reserve(WfStore *store, int count)
 		max_marks = wanted;
 	}
 	marked_store = store;
+	wf_end_is_due(own_end);
 }
 
 /*

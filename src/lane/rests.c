@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/end.h"
 #include "lane_internal.h"
 
 /*
@@ -13,6 +14,7 @@
  */
 static SubTransactionId rests_on = InvalidSubTransactionId;
 static WfStore *resting = NULL;
+static WfEnd own_end = 0;
 
 /*
  * The store that is being built is right if the transaction commits.
@@ -25,6 +27,7 @@ wf_store_rests_on_me(WfStore *store)
 	LWLockRelease(&store->lock);
 	rests_on = GetCurrentSubTransactionId();
 	resting = store;
+	wf_end_is_due(own_end);
 }
 
 static void
@@ -63,6 +66,5 @@ at_end_of_savepoint(SubXactEvent event, SubTransactionId mine, SubTransactionId 
 void
 wf_rests_init(void)
 {
-	RegisterXactCallback(at_end_of_move, NULL);
-	RegisterSubXactCallback(at_end_of_savepoint, NULL);
+	own_end = wf_end_register(at_end_of_move, at_end_of_savepoint);
 }

@@ -14,6 +14,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "base/compat.h"
+#include "base/end.h"
 #include "base/plan.h"
 #include "base/switched.h"
 #include "base/wake.h"
@@ -350,6 +351,7 @@ wf_store_lower_lease_end(WfStore *store, TimestampTz end)
 
 /* Whether the present transaction has written to the tables by hand. */
 static bool was_restored = false;
+static WfEnd own_end = 0;
 
 /*
  * Rows that come to nothing matter, too: the transaction may have built the
@@ -368,8 +370,10 @@ at_end_of_restore(XactEvent event, void *arg)
 void
 wf_lane_note_restored(void)
 {
-	if (wf_store_find() != NULL)
-		was_restored = true;
+	if (wf_store_find() == NULL)
+		return;
+	was_restored = true;
+	wf_end_is_due(own_end);
 }
 
 static void
@@ -383,7 +387,7 @@ on_switched(const char *table)
 void
 wf_store_init(void)
 {
-	RegisterXactCallback(at_end_of_restore, NULL);
+	own_end = wf_end_register(at_end_of_restore, NULL);
 	wf_rests_init();
 	wf_when_switched(on_switched);
 }

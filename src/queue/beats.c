@@ -13,6 +13,7 @@
 
 #include "access/xact.h"
 #include "base/compat.h"
+#include "base/end.h"
 #include "base/table.h"
 #include "beats.h"
 #include "common/hashfn.h"
@@ -57,6 +58,7 @@ typedef struct Ended
 	SubTransactionId subtransaction;
 } Ended;
 
+static WfEnd own_end = 0;
 static List *ended = NIL;		/* Ended *, in TopTransactionContext */
 
 static Size
@@ -186,14 +188,13 @@ wf_beats_ended(const char *queue, TimestampTz now)
 		first = Min(first, beat->until);
 		if (beat->until <= now && beat->queue_hash == queue_hash && beat->database == MyDatabaseId)
 		{
-			if (beat->table == table)
-				found[n++] = (WfBeat)
+			if (beat->table != table)
 			{
-				beat->job_id, beat->token_hash
-			};
-/**INDENT** Error@192: Unmatched 'else' */
-			else
-			forget(beat);		/* of an extension that was dropped */
+				forget(beat);	/* of an extension that was dropped */
+				continue;
+			}
+			found[n].job_id = beat->job_id;
+			found[n++].token_hash = beat->token_hash;
 		}
 	}
 	pg_atomic_write_u64(next_end, first);
@@ -322,6 +323,7 @@ wf_beats_note_end(int64 job_id, const char *token)
 
 	if (!wf_beats_has(job_id, token))
 		return;
+	wf_end_is_due(own_end);
 	previous = MemoryContextSwitchTo(TopTransactionContext);
 	end = palloc(sizeof(Ended));
 	end->claim.job_id = job_id;
@@ -370,6 +372,5 @@ wf_beats_init(void)
 {
 	is_preloaded = process_shared_preload_libraries_in_progress;
 	wf_request_shared_block(block_size);
-	RegisterXactCallback(on_transaction_end, NULL);
-	RegisterSubXactCallback(on_subtransaction_end, NULL);
+	own_end = wf_end_register(on_transaction_end, on_subtransaction_end);
 }

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/end.h"
 #include "base/switched.h"
 #include "base/wake.h"
 #include "groups.h"
@@ -37,6 +38,7 @@ typedef struct Note
 /* Of so many notes the last are looked at for the same one. */
 #define LOOK_BACK 8
 
+static WfEnd own_end = 0;
 static Note *notes = NULL;		/* in TopTransactionContext */
 static int	n_notes = 0;
 static int	max_notes = 0;
@@ -160,6 +162,7 @@ on_switched(const char *table)
 	if (strcmp(table, "job") != 0 || !wf_groups_are_kept())
 		return;
 	wf_wake_prepare();
+	wf_end_is_due(own_end);
 	is_switched = true;
 }
 
@@ -167,8 +170,7 @@ void
 wf_group_notes_init(void)
 {
 	wf_when_switched(on_switched);
-	RegisterXactCallback(on_transaction_end, NULL);
-	RegisterSubXactCallback(on_subtransaction_end, NULL);
+	own_end = wf_end_register(on_transaction_end, on_subtransaction_end);
 }
 
 static const Note *
@@ -194,6 +196,7 @@ add(NoteKind kind, const char *queue, const char *group, uint64 number)
 	if (find(kind, &key, group) != NULL)
 		return;					/* an earlier count tells more */
 	wf_wake_prepare();
+	wf_end_is_due(own_end);
 	if (n_notes == max_notes)
 	{
 		int			room = Max(16, 2 * max_notes);

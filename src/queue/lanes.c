@@ -14,6 +14,7 @@
 #include "access/xlog.h"
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/end.h"
 #include "base/owner.h"
 #include "catalog/pg_type.h"
 #include "lane/lane.h"
@@ -109,6 +110,7 @@ wf_lanes_store_at_once(const char *queue, const Datum *payloads, int count, Datu
 
 /* How far the log was when the present transaction had claimed, and no more. */
 static XLogRecPtr claimed_until = InvalidXLogRecPtr;
+static WfEnd own_end = 0;
 
 /*
  * A claim that is lost with the server's memory is no loss: the session that
@@ -140,6 +142,7 @@ static void
 note_claim(bool may_be_lost)
 {
 	claimed_until = may_be_lost ? XactLastRecEnd : InvalidXLogRecPtr;
+	wf_end_is_due(own_end);
 }
 
 /* ------------------------------------------------------------------ claiming */
@@ -480,6 +483,6 @@ wf_queue_tidy(void)
 void
 wf_lanes_init(void)
 {
-	RegisterXactCallback(around_commit, NULL);
+	own_end = wf_end_register(around_commit, NULL);
 	wf_lane_set_move_hook(wf_lanes_move_read);
 }

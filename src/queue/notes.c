@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/end.h"
 #include "base/switched.h"
 #include "base/wake.h"
 #include "look.h"
@@ -17,6 +18,7 @@
 /* Of so many notes the last are looked at for one that can be used again. */
 #define LOOK_BACK 32
 
+static WfEnd own_end = 0;
 static WfMarkNote *notes = NULL;	/* in TopTransactionContext */
 static int	n_notes = 0;
 static int	max_notes = 0;
@@ -67,6 +69,7 @@ on_switched(const char *table)
 	{
 		if (strcmp(table, noted_tables[i]) != 0 || !wf_marks_attach())
 			continue;
+		wf_end_is_due(own_end);
 		unnoted[i] = wf_look_relation(table);
 		wf_wake_at_commit(i == 0 ? WF_WAKE_TASK : WF_WAKE_MAINTENANCE, NULL);
 	}
@@ -75,7 +78,7 @@ on_switched(const char *table)
 void
 wf_notes_init(void)
 {
-	RegisterXactCallback(on_transaction_end, NULL);
+	own_end = wf_end_register(on_transaction_end, NULL);
 	wf_when_switched(on_switched);
 }
 
@@ -108,6 +111,7 @@ wf_marks_note(const WfMarkNote *new_note)
 		note->is_grouped |= new_note->is_grouped;
 		return;
 	}
+	wf_end_is_due(own_end);
 	reserve_note();
 	notes[n_notes++] = *new_note;
 }

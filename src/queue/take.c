@@ -15,6 +15,7 @@
 
 #include "access/xact.h"
 #include "base/clock.h"
+#include "base/end.h"
 #include "base/rows.h"
 #include "base/turn.h"
 #include "catalog/pg_type.h"
@@ -57,6 +58,7 @@ static WfPlan put_back_plan = {
 /* Topics, as bits, of the jobs that the present transaction has claimed. */
 static uint32 claimed_topics = 0;
 static bool undoing_own_look = false;
+static WfEnd own_end = 0;
 
 /*
  * Jobs whose claim is rolled back are ready again, though nobody commits:
@@ -98,8 +100,7 @@ on_subtransaction_end(SubXactEvent event, SubTransactionId mySubid,
 void
 wf_claim_init(void)
 {
-	RegisterXactCallback(on_transaction_end, NULL);
-	RegisterSubXactCallback(on_subtransaction_end, NULL);
+	own_end = wf_end_register(on_transaction_end, on_subtransaction_end);
 }
 
 /*
@@ -110,6 +111,7 @@ wf_claim_note_taken(WfWakeTopic topic)
 {
 	wf_wake_prepare();
 	claimed_topics |= 1 << topic;
+	wf_end_is_due(own_end);
 }
 
 static int
@@ -322,6 +324,7 @@ static void
 undo_look(void)
 {
 	undoing_own_look = true;
+	wf_end_is_due(own_end);		/* an error leaves it as it is */
 	RollbackAndReleaseCurrentSubTransaction();
 	undoing_own_look = false;
 }

@@ -33,6 +33,7 @@ wf_statistics_note_attempt(int endpoint_id, const char *outcome, const char *err
 {
 	WfAttemptNote note = {.table = wf_attempt_table(),.endpoint_id = endpoint_id,.n = 1};
 
+	wf_notes_begin();
 	note.subtransaction = GetCurrentSubTransactionId();
 	strlcpy(note.outcome, outcome, sizeof(note.outcome));
 	strlcpy(note.error_class, error_class == NULL ? "" : error_class, sizeof(note.error_class));

@@ -194,6 +194,7 @@ wf_statistics_note(const WfStateMove *move)
 	move->entered.version != move->left.version;
 	WfNoteKey	key;
 
+	wf_notes_begin();
 	memset(&key, 0, sizeof(key));	/* compared as bytes */
 	key.path = path_of(move);
 	key.minute = minute_of(move->at);

@@ -57,6 +57,7 @@ extern const WfAttemptNote *wf_attempt_notes_take(int *count);
 extern void wf_attempt_notes_forget(void);
 extern void wf_attempt_notes_end(SubTransactionId mine, SubTransactionId parent, bool is_commit);
 
+extern void wf_notes_begin(void);
 extern const WfNote *wf_notes_take(int *count);
 extern bool wf_notes_any(void);
 extern void wf_notes_forget(void);

@@ -9,6 +9,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "base/append.h"
+#include "base/end.h"
 #include "base/table.h"
 #include "base/wake.h"
 #include "fmgr.h"
@@ -24,6 +25,7 @@
 
 static WfTable delta_table = {"state_delta"};
 static WfTable attempt_table = {"attempt_delta"};
+static WfEnd own_end = 0;
 
 Oid
 wf_delta_table(void)
@@ -118,6 +120,15 @@ store(WfTable *into, const WfNote *notes, const WfAttemptNote *attempts, int cou
 }
 
 /*
+ * Something is about to be noted.
+ */
+void
+wf_notes_begin(void)
+{
+	wf_end_is_due(own_end);
+}
+
+/*
  * What the transaction has noted so far becomes rows; what it notes from now on
  * becomes others.
  */
@@ -163,6 +174,5 @@ on_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionI
 void
 wf_statistics_init(void)
 {
-	RegisterXactCallback(on_transaction_end, NULL);
-	RegisterSubXactCallback(on_subtransaction_end, NULL);
+	own_end = wf_end_register(on_transaction_end, on_subtransaction_end);
 }

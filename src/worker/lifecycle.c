@@ -8,6 +8,7 @@
 #include "access/xlog.h"
 #include "base/compat.h"
 #include "base/config.h"
+#include "base/end.h"
 #include "base/rest.h"
 #include "base/wake.h"
 #include "fmgr.h"
@@ -26,6 +27,7 @@
 #define STOP_MS 30000
 #define LOOK_MS 20L
 
+static WfEnd own_end = 0;
 static bool recheck_at_commit = false;
 
 static void
@@ -380,6 +382,7 @@ Datum
 wf_wake_launcher(PG_FUNCTION_ARGS)
 {
 	recheck_at_commit = true;
+	wf_end_is_due(own_end);
 	(void) wf_registry_count(WF_WORKER_LAUNCHER, InvalidOid);	/* attach before the end */
 	(void) wf_wake_anyone_listens(WF_WAKE_LAUNCHER, InvalidOid);
 	PG_RETURN_VOID();
@@ -391,5 +394,5 @@ wf_wake_launcher(PG_FUNCTION_ARGS)
 void
 wf_lifecycle_init(void)
 {
-	RegisterXactCallback(on_transaction_end, NULL);
+	own_end = wf_end_register(on_transaction_end, NULL);
 }

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/end.h"
 #include "base/rest.h"
 #include "base/wake.h"
 #include "catalog/pg_database.h"
@@ -29,6 +30,7 @@
 #include "worker/worker.h"
 
 static ProcessUtility_hook_type previous_utility_hook = NULL;
+static WfEnd own_end = 0;
 static Oid	held_database = InvalidOid;
 static bool drops_held = false; /* then the launcher forgets it when it is
 								 * gone */
@@ -107,6 +109,7 @@ clear_the_way(Oid database)
 	if (!OidIsValid(database) || !may_clear(database) || !may_have_workers(database))
 		return;
 	held_database = database;
+	wf_end_is_due(own_end);
 	(void) wf_lifecycle_stop(database, WF_SLOT_HELD);
 }
 
@@ -165,7 +168,10 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only_tree,
 	clear_the_way(database_to_clear(planned->utilityStmt));
 	drops_held = IsA(planned->utilityStmt, DropdbStmt);
 	if (drops_extension(planned->utilityStmt))
+	{
 		workers_look_at_commit = true;
+		wf_end_is_due(own_end);
+	}
 
 	if (previous_utility_hook)
 		previous_utility_hook(planned, query, read_only_tree, context, params,
@@ -204,5 +210,5 @@ wf_utility_init(void)
 {
 	previous_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = on_utility;
-	RegisterXactCallback(on_transaction_end, NULL);
+	own_end = wf_end_register(on_transaction_end, NULL);
 }
