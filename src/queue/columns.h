@@ -27,6 +27,7 @@ typedef enum WfJobColumn
 	JOB_PAYLOAD = 24,
 	JOB_DEAD_LETTER = 25,
 	JOB_AGED = 26,
+	JOB_TENANT = 27,
 	JOB_UNITS = 28,
 	JOB_BEHIND = 29,
 	JOB_COLUMNS,

@@ -5,9 +5,9 @@
  * Among the jobs of the most urgent priority tenants take turns, whatever each
  * has waiting.  Whose turn was the last is a column of the queue's row, which a
  * claim of a fair queue locks, as that of a limited one does.  The tenants are
- * found by an index on (queue, kind, priority, tenant, run_at): each costs one
- * look, and no more are looked for than jobs are wanted; how many jobs they have
- * does not matter.
+ * found by an index on (queue, kind, priority, tenant, run_at), from one to the next
+ * (tenants.c), and no more are looked for than jobs are wanted; how many jobs they
+ * have, or had, does not matter.
  *
  * A job without a tenant is one of the tenant '', so that it takes turns, too.
  */
@@ -15,16 +15,13 @@
 
 #include "catalog/pg_type.h"
 #include "queue_internal.h"
+#include "tenants.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#define OF_LEVEL \
-	"j.queue = $2 AND j.kind = $1 AND j.status = 'ready' AND NOT j.behind AND j.tenant IS NOT NULL " \
-	"AND j.priority = $3 AND j.run_at >= $10 "
-#define FIRST_TENANT(where) \
-	"SELECT j.tenant FROM workflow.job AS j WHERE " OF_LEVEL where \
-	" ORDER BY j.tenant LIMIT 1"
+/* So many turns at once are asked whether their rates are open. */
+#define RATED_BATCH 64
 
 static WfPlan level_plan = {
 	.name = "fair_level",
@@ -40,38 +37,22 @@ static WfPlan level_plan = {
 };
 
 /*
- * The tenants behind the last one, and then, from the first one on, up to it,
- * and the units of the first job of each; not those whose rate is closed to it.
- * A join (EXISTS) might be made in any order; a subquery for each is not.
+ * Of those turns the ones whose rate is open to their next job.  A join (EXISTS) might be
+ * made in any order; a subquery for each is not.
  */
-static WfPlan ring_plan = {
-	.name = "fair_ring",
+static WfPlan open_plan = {
+	.name = "fair_open",
 	.expected = SPI_OK_SELECT,
 	.by_index = true,
-	.nargs = 10,
-	.argtypes = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, INT8OID, BOOLOID, FLOAT8OID,
-	FLOAT8OID, TIMESTAMPTZOID},
+	.nargs = 6,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID, INT4ARRAYOID, FLOAT8OID, FLOAT8OID},
 	.sql =
-	"WITH RECURSIVE behind (tenant) AS ("
-	"  (" FIRST_TENANT("AND j.tenant > $5") ") "
-	"  UNION ALL "
-	"  SELECT (" FIRST_TENANT("AND j.tenant > b.tenant") ") "
-	"  FROM behind AS b WHERE b.tenant IS NOT NULL), "
-	"before (tenant) AS ("
-	"  (" FIRST_TENANT("AND j.tenant <= $5") ") "
-	"  UNION ALL "
-	"  SELECT (" FIRST_TENANT("AND j.tenant > b.tenant AND j.tenant <= $5") ") "
-	"  FROM before AS b WHERE b.tenant IS NOT NULL) "
-	"SELECT h.tenant, h.units FROM ("
-	"  SELECT r.tenant, (SELECT j.units FROM workflow.job AS j "
-	"    WHERE " OF_LEVEL "AND j.tenant = r.tenant AND j.run_at <= $4 "
-	"    ORDER BY j.run_at, j.job_id LIMIT 1) AS units "
-	"  FROM (SELECT tenant FROM behind UNION ALL SELECT tenant FROM before) AS r "
-	"  WHERE r.tenant IS NOT NULL OFFSET 0) AS h "
-	"WHERE h.units IS NOT NULL AND (NOT $7 OR (SELECT true FROM workflow.tenant_rate AS l "
-	"  WHERE l.queue = $2 AND l.tenant = h.tenant AND l.next_at > "
-	"    $4 + ($9 - LEAST(h.units * $8, $9)) * interval '1 microsecond') IS NULL) "
-	"LIMIT $6",
+	"SELECT t.n::int4 "
+	"FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4)) WITH ORDINALITY AS t (tenant, units, n) "
+	"WHERE (SELECT true FROM workflow.tenant_rate AS l "
+	"  WHERE l.queue = $1 AND l.tenant = t.tenant AND l.next_at > "
+	"    $2 + ($6 - LEAST(t.units * $5, $6)) * interval '1 microsecond') IS NULL "
+	"ORDER BY t.n",
 };
 
 /* Of each of the tenants as many, as far as there are. */
@@ -80,13 +61,14 @@ static WfPlan take_plan = {
 	.expected = SPI_OK_UPDATE_RETURNING,
 	.by_index = true,
 	.nargs = WF_MARK_NARGS + 4,
-	.argtypes = {WF_MARK_TYPES, INT4OID, TEXTARRAYOID, INT8OID, TIMESTAMPTZOID},
+	.argtypes = {WF_MARK_TYPES, INT4OID, TEXTARRAYOID, INT8OID, TIMESTAMPTZARRAYOID},
 	.sql =
 	"WITH picked AS MATERIALIZED ("
-	"  SELECT p.job_id FROM pg_catalog.unnest($12) WITH ORDINALITY AS t (tenant, n), "
+	"  SELECT p.job_id FROM ROWS FROM (pg_catalog.unnest($12), pg_catalog.unnest($14)) WITH ORDINALITY "
+	"    AS t (tenant, run_at, n), "
 	"  LATERAL (SELECT j.job_id FROM workflow.job AS j "
 	"    WHERE j.queue = $2 AND j.kind = $1 AND j.status = 'ready' AND NOT j.behind AND j.tenant IS NOT NULL "
-	"      AND j.priority = $11 AND j.tenant = t.tenant AND j.run_at <= $3 AND j.run_at >= $14 "
+	"      AND j.priority = $11 AND j.tenant = t.tenant AND j.run_at <= $3 AND j.run_at >= t.run_at "
 	"      AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("$13") ") "
 	"    ORDER BY j.run_at, j.job_id "
 	"    LIMIT GREATEST(1, $4 / pg_catalog.cardinality($12)) FOR UPDATE OF j SKIP LOCKED) AS p "
@@ -110,8 +92,11 @@ typedef struct Ring
 	TimestampTz from;			/* of which no job is due before that */
 	const char *last;			/* whose turn was the last */
 	int			turns;			/* that were taken */
-	Datum	   *tenants;		/* whose turns are next, in order */
-	int			ntenants;
+	int			ntenants;		/* whose turns are next, in order */
+	Datum	   *tenants;
+	Datum	   *froms;			/* the times of their first jobs */
+	Datum	   *units;			/* of these */
+	int			room;			/* for so many */
 	int			head_units;		/* of the next job */
 } Ring;
 
@@ -160,26 +145,104 @@ find_level(Ring *ring)
 	return true;
 }
 
+static void
+add_turn(Ring *ring, const WfTenantTurn *turn)
+{
+	if (ring->ntenants == ring->room)
+	{
+		ring->room *= 2;
+		ring->tenants = repalloc(ring->tenants, sizeof(Datum) * ring->room);
+		ring->froms = repalloc(ring->froms, sizeof(Datum) * ring->room);
+		ring->units = repalloc(ring->units, sizeof(Datum) * ring->room);
+	}
+	ring->tenants[ring->ntenants] = turn->tenant;
+	ring->froms[ring->ntenants] = TimestampTzGetDatum(turn->from);
+	ring->units[ring->ntenants++] = Int32GetDatum(turn->units);
+}
+
+static Datum
+array_of(Datum *elements, int from, int until, Oid type)
+{
+	return PointerGetDatum(construct_array(elements + from, until - from, type,
+										   type == TEXTOID ? -1 : type == INT4OID ? 4 : 8,
+										   type != TEXTOID,
+										   type == TIMESTAMPTZOID ? TYPALIGN_DOUBLE : TYPALIGN_INT));
+}
+
 /*
- * Finds whose turns are next, at most so many.
+ * Leaves out the turns from one on whose rate is closed to them.
+ */
+static void
+keep_open(Ring *ring, int first)
+{
+	const WfClaim *claim = ring->claim;
+	Datum		values[] = {
+		CStringGetTextDatum(claim->queue), TimestampTzGetDatum(claim->now),
+		array_of(ring->tenants, first, ring->ntenants, TEXTOID),
+		array_of(ring->units, first, ring->ntenants, INT4OID),
+		Float8GetDatum(claim->rate_interval_us), Float8GetDatum(claim->rate_burst_us)
+	};
+	int			n = (int) wf_plan_execute(&open_plan, values, NULL);
+
+	for (int i = 0; i < n; i++)
+	{
+		int			at = first + wf_result_int4(i, 1) - 1;
+
+		ring->tenants[first + i] = ring->tenants[at];
+		ring->froms[first + i] = ring->froms[at];
+		ring->units[first + i] = ring->units[at];
+	}
+	ring->ntenants = first + n;
+}
+
+/*
+ * Goes on until there are as many turns, or no more tenants; whether there may be more.
+ */
+static bool
+add_turns(Ring *ring, WfTenants *tenants, const char *until, int at_most)
+{
+	bool		is_rated = ring->claim->is_tenant_rated;
+	bool		found = true;
+	WfTenantTurn turn;
+
+	while (found && ring->ntenants < at_most)
+	{
+		int			first = ring->ntenants;
+		int			last = is_rated ? Max(at_most, first + RATED_BATCH) : at_most;
+
+		while (ring->ntenants < last && (found = wf_tenants_next(tenants, until, &turn)))
+			add_turn(ring, &turn);
+		if (is_rated && ring->ntenants > first)
+			keep_open(ring, first);
+	}
+
+	return found;
+}
+
+/*
+ * Finds whose turns are next, at most so many: the tenants behind the last one, and then
+ * from the first one on up to it.
  */
 static void
 find_tenants(Ring *ring, int at_most)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(ring->claim->kind), CStringGetTextDatum(ring->claim->queue),
-		Int32GetDatum(ring->priority), TimestampTzGetDatum(ring->claim->now),
-		CStringGetTextDatum(ring->last), Int64GetDatum(at_most),
-		BoolGetDatum(ring->claim->is_tenant_rated),
-		Float8GetDatum(ring->claim->rate_interval_us), Float8GetDatum(ring->claim->rate_burst_us),
-		TimestampTzGetDatum(ring->from)
-	};
+	WfTenants	tenants;
 
-	ring->ntenants = (int) wf_plan_execute(&ring_plan, values, NULL);
-	ring->head_units = ring->ntenants == 0 ? 0 : wf_result_int4(0, 2);
-	ring->tenants = palloc(sizeof(Datum) * Max(ring->ntenants, 1));
-	for (int i = 0; i < ring->ntenants; i++)
-		ring->tenants[i] = CStringGetTextDatum(wf_result_text(i, 1));
+	ring->ntenants = 0;
+	ring->room = Min(at_most, 64);
+	ring->tenants = palloc(sizeof(Datum) * ring->room);
+	ring->froms = palloc(sizeof(Datum) * ring->room);
+	ring->units = palloc(sizeof(Datum) * ring->room);
+	wf_tenants_open(&tenants, ring->claim, ring->priority, ring->from);
+	wf_tenants_begin_behind(&tenants, ring->last);
+	if (!add_turns(ring, &tenants, NULL, at_most))
+	{
+		wf_tenants_begin_behind(&tenants, NULL);
+		(void) add_turns(ring, &tenants, ring->last, at_most);
+	}
+	wf_tenants_close(&tenants);
+	ring->ntenants = Min(ring->ntenants, at_most);
+	ring->head_units = ring->ntenants == 0 ? 0 : DatumGetInt32(ring->units[0]);
 }
 
 static int
@@ -197,11 +260,10 @@ turn_of(const Ring *ring, const char *tenant)
 static List *
 take_turns(Ring *ring, int wanted)
 {
-	Datum		tenants = PointerGetDatum(construct_array(ring->tenants, ring->ntenants, TEXTOID,
-														  -1, false, TYPALIGN_INT));
 	Datum		more[] = {
-		Int32GetDatum(ring->priority), tenants, Int64GetDatum(ring->claim->grouped_from),
-		TimestampTzGetDatum(ring->from)
+		Int32GetDatum(ring->priority), array_of(ring->tenants, 0, ring->ntenants, TEXTOID),
+		Int64GetDatum(ring->claim->grouped_from),
+		array_of(ring->froms, 0, ring->ntenants, TIMESTAMPTZOID)
 	};
 	List	   *jobs = wf_claim_mark(&take_plan, ring->claim, wanted, more);
 	int			furthest = 0;

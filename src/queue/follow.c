@@ -31,6 +31,7 @@ typedef struct Row
 	const char *queue;
 	const char *kind;
 	const char *group_key;		/* or NULL */
+	const char *tenant;			/* or NULL */
 	int32		priority;
 	int32		attempt;
 	bool		behind;
@@ -58,6 +59,7 @@ read_columns(Row *row, const Datum *values, const bool *nulls)
 	row->queue = text_of(values, nulls, JOB_QUEUE);
 	row->kind = text_of(values, nulls, JOB_KIND);
 	row->group_key = text_of(values, nulls, JOB_GROUP_KEY);
+	row->tenant = text_of(values, nulls, JOB_TENANT);
 	row->priority = DatumGetInt32(values[JOB_PRIORITY]);
 	row->attempt = DatumGetInt32(values[JOB_ATTEMPT]);
 	row->behind = DatumGetBool(values[JOB_BEHIND]);
@@ -96,10 +98,26 @@ mark(Oid table, const Row *row, const char *kind, int32 shelf, int64 position)
 }
 
 static void
+mark_ready(Oid table, const Row *row)
+{
+	WfMarkNote	note = {
+		.key = wf_track_key(table, row->kind, row->queue),
+		.shelf = row->priority,.position = row->figure.run_at,.is_grouped = row->group_key != NULL
+	};
+
+	if (row->tenant != NULL)
+	{
+		note.tenants = WF_OF_TENANT;
+		note.tenant = wf_tenant_key(&note.key, row->priority, row->tenant, strlen(row->tenant));
+	}
+	wf_marks_note(&note);
+}
+
+static void
 note_place(Oid table, const Row *row)
 {
 	if (row->figure.status == WF_FIGURE_READY && !row->behind)
-		mark(table, row, row->kind, row->priority, row->figure.run_at);
+		mark_ready(table, row);
 	else if (row->figure.status == WF_FIGURE_RUNNING && row->has_lease)
 	{
 		mark(table, row, WF_TRACK_RUNNING, WF_RUNNING_LEASE, row->lease_until);

@@ -31,8 +31,8 @@ wf_look_relation(const char *name)
  * Snapshots of the past would show what is gone, and with the transaction's own
  * changes what may come back.
  */
-static Snapshot
-new_snapshot(void)
+Snapshot
+wf_look_new_snapshot(void)
 {
 	Snapshot	snapshot;
 
@@ -56,7 +56,7 @@ wf_look_open(WfLook *look, const char *table, const char *index)
 		return false;
 	look->table = table_open(wf_look_relation(table), AccessShareLock);
 	look->index = index_open(oid, AccessShareLock);
-	look->snapshot = new_snapshot();
+	look->snapshot = wf_look_new_snapshot();
 	look->skips = NULL;
 
 	return true;

@@ -10,7 +10,7 @@
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
-#define WF_LOOK_KEYS 4
+#define WF_LOOK_KEYS 5
 
 /* An index that is being looked into. */
 typedef struct WfLook
@@ -28,6 +28,7 @@ extern Oid	wf_look_relation(const char *name);
 
 extern bool wf_look_open(WfLook *look, const char *table, const char *index);
 extern void wf_look_close(WfLook *look);
+extern Snapshot wf_look_new_snapshot(void);
 extern void wf_look_key(WfLook *look, int column, StrategyNumber strategy,
 						RegProcedure procedure, Datum value);
 extern void wf_look_null_key(WfLook *look, int column);

@@ -86,6 +86,7 @@ wf_marks_attach(void)
 		return true;
 	if (!is_preloaded)
 		return false;
+	wf_tenants_attach();
 	block = wf_shared_block("pg_workflow marks", block_size(), init_block);
 	LWLockRegisterTranche(block->tranche, "pg_workflow marks");
 
@@ -209,6 +210,7 @@ wf_marks_lower(const WfMarkNote *note, TransactionId held_by)
 	if (TransactionIdIsValid(held_by))
 		add_hold(partition, &note->key, held_by);
 	LWLockRelease(&partition->lock);
+	wf_tenant_lower(note);		/* who asks for a tenant looks for holds then */
 }
 
 /*
@@ -228,6 +230,7 @@ wf_marks_forget(Oid table)
 				partition->tracks[i].generation = 0;
 		LWLockRelease(&partition->lock);
 	}
+	wf_tenants_forget(table);
 }
 
 void
@@ -235,6 +238,7 @@ wf_marks_init(void)
 {
 	is_preloaded = process_shared_preload_libraries_in_progress;
 	wf_request_shared_block(block_size);
+	wf_tenants_init();
 	wf_notes_init();
 }
 
@@ -269,6 +273,40 @@ let_go(const WfTrackKey *key, TransactionId xid)
 	LWLockRelease(&partition->lock);
 }
 
+/*
+ * Whether any of those who hold a track is in progress.
+ */
+static bool
+is_any_left(const WfTrackKey *key, const TransactionId *xids, int n)
+{
+	bool		is_left = false;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (TransactionIdIsInProgress(xids[i]))
+			is_left = true;
+		else
+			let_go(key, xids[i]);
+	}
+
+	return is_left;
+}
+
+/*
+ * Whether nobody holds the track.
+ */
+bool
+wf_marks_may_tell(const WfTrackKey *key)
+{
+	TransactionId xids[HOLDS];
+	Partition  *partition = lock_partition(key);
+	int			n = copy_holds(partition, key, xids);
+
+	LWLockRelease(&partition->lock);
+
+	return !is_any_left(key, xids, n);
+}
+
 bool
 wf_marks_ask(const WfTrackKey *key, WfMarks *marks)
 {
@@ -297,14 +335,7 @@ wf_marks_ask(const WfTrackKey *key, WfMarks *marks)
 	LWLockRelease(&partition->lock);
 
 	marks->key = *key;
-	marks->may_tell = true;
-	for (int i = 0; i < n_holds; i++)
-	{
-		if (TransactionIdIsInProgress(xids[i]))
-			marks->may_tell = false;
-		else
-			let_go(key, xids[i]);
-	}
+	marks->may_tell = !is_any_left(key, xids, n_holds);
 
 	return track != NULL;
 }
@@ -316,16 +347,27 @@ wf_marks_ask(const WfTrackKey *key, WfMarks *marks)
 static bool
 is_sound(Partition *partition, Snapshot snapshot)
 {
-	bool		is_any_left = false;
+	bool		is_older_left = false;
 
 	if (partition->is_sound)
 		return true;
 	for (uint32 i = 0; i < snapshot->xcnt && max_prepared_xacts > 0; i++)
 		if (TransactionIdPrecedes(snapshot->xip[i], partition->since))
-			is_any_left = true;
-	partition->is_sound = !is_any_left;
+			is_older_left = true;
+	partition->is_sound = !is_older_left;
 
 	return partition->is_sound;
+}
+
+bool
+wf_marks_are_sound(const WfTrackKey *key, Snapshot snapshot)
+{
+	Partition  *partition = lock_partition(key);
+	bool		are_sound = TransactionIdIsValid(partition->since) && is_sound(partition, snapshot);
+
+	LWLockRelease(&partition->lock);
+
+	return are_sound;
 }
 
 /*

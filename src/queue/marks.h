@@ -53,6 +53,15 @@ typedef struct WfTrackKey
 extern WfTrackKey wf_track_key(Oid table, const char *kind, const char *queue);
 extern bool wf_track_key_is(const WfTrackKey *a, const WfTrackKey *b);
 
+/* A tenant among the ready jobs of one priority (tenant_marks.c). */
+typedef struct WfTenantKey
+{
+	uint64		hash[2];
+} WfTenantKey;
+
+extern WfTenantKey wf_tenant_key(const WfTrackKey *track, int32 priority, const char *name,
+								 int length);
+
 typedef struct WfShelf
 {
 	int32		number;
@@ -93,6 +102,13 @@ extern bool wf_marks_ask(const WfTrackKey *key, WfMarks *marks);
  */
 extern void wf_marks_tell(WfMarks *marks, Snapshot snapshot);
 
+typedef enum WfNotedTenants
+{
+	WF_OF_NO_TENANT,
+	WF_OF_TENANT,
+	WF_OF_ANY_TENANT,			/* of more than are noted one by one */
+} WfNotedTenants;
+
 /* Where a row is put. */
 typedef struct WfMarkNote
 {
@@ -100,17 +116,50 @@ typedef struct WfMarkNote
 	int32		shelf;
 	int64		position;
 	bool		is_grouped;
+	WfNotedTenants tenants;
+	WfTenantKey tenant;
 } WfMarkNote;
 
 /* notes.c: what the present transaction puts somewhere; the i-th and next of a track. */
 extern void wf_marks_note(const WfMarkNote *note);
 extern const WfMarkNote *wf_marks_own(const WfTrackKey *key, int *i);
+extern int64 wf_marks_own_of_tenant(const WfTrackKey *key, const WfTenantKey *tenant);
 extern void wf_notes_init(void);
+
+/*
+ * The mark of a tenant: no row of his stands before it.  PG_INT64_MIN where it is
+ * not known.
+ */
+extern int64 wf_tenant_mark(const WfTrackKey *track, const WfTenantKey *tenant);
+
+/*
+ * To raise it: ask, take a snapshot, look, tell.  Who asks last is who may tell.
+ */
+typedef struct WfTenantAsk
+{
+	WfTrackKey	track;
+	WfTenantKey tenant;
+	uint64		ask;
+	int64		from;			/* the mark: the look begins there */
+} WfTenantAsk;
+
+extern bool wf_tenant_ask(WfTenantAsk *ask, const WfTrackKey *track, const WfTenantKey *tenant);
+extern void wf_tenant_tell(const WfTenantAsk *ask, Snapshot snapshot, int64 found);
 
 /* For notes.c. */
 extern bool wf_marks_attach(void);
 extern void wf_marks_forget(Oid table);
 extern void wf_marks_lower(const WfMarkNote *note, TransactionId held_by);
+
+/* For tenant_marks.c. */
+extern bool wf_marks_may_tell(const WfTrackKey *key);
+extern bool wf_marks_are_sound(const WfTrackKey *key, Snapshot snapshot);
+
+/* For marks.c; neither allocates nor raises. */
+extern void wf_tenant_lower(const WfMarkNote *note);
+extern void wf_tenants_forget(Oid table);
+extern void wf_tenants_attach(void);
+extern void wf_tenants_init(void);
 
 extern void wf_marks_init(void);
 

@@ -18,10 +18,14 @@
 /* Of so many notes the last are looked at for one that can be used again. */
 #define LOOK_BACK 32
 
+/* Of so many notes of tenants on, the others are of any tenant. */
+#define MANY_TENANTS 1000
+
 static WfEnd own_end = 0;
 static WfMarkNote *notes = NULL;	/* in TopTransactionContext */
 static int	n_notes = 0;
 static int	max_notes = 0;
+static int	n_of_tenants = 0;
 
 /* Tables with marks; and those of which rows were stored without a note. */
 static const char *const noted_tables[] = {"job", "timer", "child_end"};
@@ -55,7 +59,7 @@ on_transaction_end(XactEvent event, void *arg)
 	else if (event != XACT_EVENT_ABORT)
 		return;
 	notes = NULL;
-	n_notes = max_notes = 0;
+	n_notes = max_notes = n_of_tenants = 0;
 }
 
 /*
@@ -93,19 +97,35 @@ reserve_note(void)
 		repalloc_huge(notes, sizeof(WfMarkNote) * max_notes);
 }
 
+static bool
+is_same_place(const WfMarkNote *a, const WfMarkNote *b)
+{
+	return a->shelf == b->shelf && a->tenants == b->tenants &&
+		a->tenant.hash[0] == b->tenant.hash[0] && a->tenant.hash[1] == b->tenant.hash[1] &&
+		wf_track_key_is(&a->key, &b->key);
+}
+
 /*
- * One note for each shelf is enough; that there are more does no harm.
+ * One note for each shelf and tenant is enough; that there are more does no harm.
  */
 void
 wf_marks_note(const WfMarkNote *new_note)
 {
+	WfMarkNote	of_any = *new_note;
+
 	if (!wf_marks_attach())
 		return;
+	if (new_note->tenants == WF_OF_TENANT && n_of_tenants >= MANY_TENANTS)
+	{
+		of_any.tenants = WF_OF_ANY_TENANT;
+		memset(&of_any.tenant, 0, sizeof(WfTenantKey));
+		new_note = &of_any;
+	}
 	for (int i = n_notes - 1; i >= Max(0, n_notes - LOOK_BACK); i--)
 	{
 		WfMarkNote *note = &notes[i];
 
-		if (note->shelf != new_note->shelf || !wf_track_key_is(&note->key, &new_note->key))
+		if (!is_same_place(note, new_note))
 			continue;
 		note->position = Min(note->position, new_note->position);
 		note->is_grouped |= new_note->is_grouped;
@@ -114,6 +134,7 @@ wf_marks_note(const WfMarkNote *new_note)
 	wf_end_is_due(own_end);
 	reserve_note();
 	notes[n_notes++] = *new_note;
+	n_of_tenants += new_note->tenants == WF_OF_TENANT;
 }
 
 const WfMarkNote *
@@ -128,4 +149,24 @@ wf_marks_own(const WfTrackKey *key, int *i)
 	}
 
 	return NULL;
+}
+
+/*
+ * Before which this transaction has put nothing of a tenant; WF_MARK_NONE when it has
+ * put nothing there.
+ */
+int64
+wf_marks_own_of_tenant(const WfTrackKey *key, const WfTenantKey *tenant)
+{
+	int64		position = WF_MARK_NONE;
+	int			next = 0;
+	const WfMarkNote *own;
+
+	while (n_of_tenants > 0 && (own = wf_marks_own(key, &next)) != NULL)
+		if (own->tenants == WF_OF_ANY_TENANT ||
+			(own->tenants == WF_OF_TENANT && own->tenant.hash[0] == tenant->hash[0] &&
+			 own->tenant.hash[1] == tenant->hash[1]))
+			position = Min(position, own->position);
+
+	return position;
 }

@@ -19,6 +19,8 @@ typedef struct Part
 	int			failures;		/* in a row */
 	TimestampTz since;
 	TimestampTz again_at;
+	char		doing[WF_DOING_LENGTH]; /* when it failed last, and how */
+	char		failure[WF_FAILURE_LENGTH];
 } Part;
 
 static bool has_begun = false;
@@ -36,13 +38,36 @@ wf_part_may_run(WfPart part)
 	return parts[part].failures == 0 || parts[part].again_at <= GetCurrentTimestamp();
 }
 
+/*
+ * Says which parts fail, and of the one that has for longest how.
+ */
+static void
+publish(void)
+{
+	const Part *oldest = NULL;
+	uint32		failing = 0;
+
+	for (int i = 0; i < WF_PARTS; i++)
+	{
+		if (parts[i].failures == 0)
+			continue;
+		failing |= 1U << i;
+		if (oldest == NULL || parts[i].since < oldest->since)
+			oldest = &parts[i];
+	}
+	if (oldest == NULL)
+		wf_registry_failing(0, 0, "", "");
+	else
+		wf_registry_failing(failing, oldest->since, oldest->doing, oldest->failure);
+}
+
 static void
 note_success(WfPart part)
 {
 	if (parts[part].failures == 0)
 		return;
 	parts[part].failures = 0;
-	wf_registry_part_works(part);
+	publish();
 }
 
 static void
@@ -54,7 +79,9 @@ note_failure(WfPart part)
 	if (one->failures++ == 0)
 		one->since = now;
 	one->again_at = now + Min(LONGEST_PAUSE_US, USECS_PER_SEC << Min(one->failures - 1, 6));
-	wf_registry_part_fails(part, one->since, wf_round_last_fault());
+	strlcpy(one->doing, wf_registry_what_is_done(), WF_DOING_LENGTH);
+	strlcpy(one->failure, wf_round_last_fault(), WF_FAILURE_LENGTH);
+	publish();
 }
 
 int

@@ -351,34 +351,28 @@ wf_registry_want_help(bool wanted)
 }
 
 /*
- * Says that a part of this worker's rounds fails, and how; that which has failed for
- * longest is shown.
+ * What this worker does at present.
  */
-void
-wf_registry_part_fails(int part, TimestampTz since, const char *how)
+const char *
+wf_registry_what_is_done(void)
 {
-	if (my_slot == NULL)
-		return;
-	(void) wf_registry_lock(LW_EXCLUSIVE);
-	if (my_slot->failing == 0 || since <= my_slot->failing_since)
-	{
-		my_slot->failing_since = since;
-		strlcpy(my_slot->failure, how, WF_FAILURE_LENGTH);
-		strlcpy(my_slot->failing_at, my_slot->doing, WF_DOING_LENGTH);
-	}
-	my_slot->failing |= 1U << part;
-	wf_registry_unlock();
+	return my_slot == NULL ? "" : my_slot->doing;
 }
 
+/*
+ * Says which parts of this worker's rounds fail, as bits; and of one of them since when,
+ * at what, and how.
+ */
 void
-wf_registry_part_works(int part)
+wf_registry_failing(uint32 failing, TimestampTz since, const char *at, const char *how)
 {
 	if (my_slot == NULL)
 		return;
 	(void) wf_registry_lock(LW_EXCLUSIVE);
-	my_slot->failing &= ~(1U << part);
-	my_slot->failing_since = GetCurrentTimestamp(); /* the next to fail is
-													 * shown */
+	my_slot->failing = failing;
+	my_slot->failing_since = since;
+	strlcpy(my_slot->failing_at, at, WF_DOING_LENGTH);
+	strlcpy(my_slot->failure, how, WF_FAILURE_LENGTH);
 	wf_registry_unlock();
 }
 

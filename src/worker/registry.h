@@ -91,8 +91,8 @@ extern void wf_registry_doing(const char *doing);
 extern void wf_registry_in_flight(int in_flight);
 extern void wf_registry_want_help(bool wanted);
 extern bool wf_registry_is_asked_to_end(void);
-extern void wf_registry_part_fails(int part, TimestampTz since, const char *how);
-extern void wf_registry_part_works(int part);
+extern const char *wf_registry_what_is_done(void);
+extern void wf_registry_failing(uint32 failing, TimestampTz since, const char *at, const char *how);
 
 /* Processes that died with a job: how many so far. */
 extern void wf_registry_note_death(void);

@@ -108,6 +108,52 @@ is(sql($all), '0', 'what is prepared is not yet there') foreach 1 .. 2;
 sql(q{COMMIT PREPARED 'all'});
 is(sql($all), '700', 'and is found in each of them then');
 
+# Turns of tenants: the mark of one is raised when others pass it by.
+sql(q{SELECT workflow.create_queue('fair', 'tester', '1 hour', '{boss}', fair => true)});
+sub turn { return sql(q{WITH c AS (SELECT * FROM workflow.claim('fair', 'w')) SELECT payload FROM c, LATERAL workflow.complete(job_id, token)}) }
+sub pass_turns
+{
+	sql(q{SELECT workflow.enqueue('fair', '"passes"', tenant => t) FROM unnest('{ann,bob,bob,bob}'::text[]) AS t});
+	is(join(',', map { turn() } 1 .. 5), join(',', ('"passes"') x 4) . ',', 'turns pass');
+	return;
+}
+my $late = q{workflow.enqueue('fair', '"late"', tenant => 'ann', run_at => now() - interval '1 day')};
+pass_turns() foreach 1 .. 2;
+sql("SELECT $late");
+is(turn(), '"late"', 'a job is found that is due before all that was finished');
+pass_turns();
+sql("BEGIN; SELECT $late; PREPARE TRANSACTION 'store'");
+pass_turns() foreach 1 .. 2;
+sql(q{COMMIT PREPARED 'store'});
+is(turn(), '"late"', 'one whose transaction was prepared');
+sql("BEGIN; SAVEPOINT one; SELECT $late; ROLLBACK TO one; SELECT $late; SAVEPOINT two; SELECT $late; RELEASE two; COMMIT");
+is(join(',', map { turn() } 1 .. 3), '"late","late",', 'and those that savepoints have left');
+sql("SELECT $late");
+pass_turns_beside('ROLLBACK', 'of a claim that is rolled back');
+pass_turns_beside("SELECT workflow.release(job_id, token) FROM workflow.job WHERE queue = 'fair' AND status = 'running'; COMMIT", 'one that is given back');
+turn();
+is(sql("BEGIN; SELECT $late; SELECT 'got ' || payload::text FROM workflow.claim('fair', 'w', 1); ROLLBACK") =~ /^got (.*)$/m ? $1 : '', '"late"', 'and what a transaction has stored itself');
+sql(q{SELECT count(workflow.enqueue('fair', to_jsonb(n), tenant => 'tenant ' || n, run_at => now() - interval '1 hour')) FROM generate_series(1, 1500) AS n});
+is(sql(q{SELECT count(*) FROM workflow.claim('fair', 'w', 2000, '1 hour')}), '1500', 'more tenants than are noted one by one');
+sql(q{SELECT count(workflow.complete(job_id, token)) FROM workflow.job WHERE queue = 'fair' AND status = 'running'});
+pass_turns();
+sql(q{SELECT count(workflow.enqueue('fair', to_jsonb(n), tenant => 'tenant ' || n, run_at => now() - interval '1 day')) FROM generate_series(1, 1500) AS n});
+is(sql(q{SELECT count(*) FROM workflow.claim('fair', 'w', 2000, '1 hour')}), '1500', 'and once more');
+
+# A transaction holds the job of a tenant while others are served, and ends so.
+sub pass_turns_beside
+{
+	my ($end, $what) = @_;
+	my $claimer = $node->background_psql('postgres', on_error_die => 1);
+	$claimer->query_safe(q{BEGIN; SELECT workflow.claim('fair', 'w', 1, '1 hour')});
+	sql(q{SELECT workflow.enqueue('fair', '"passes"', tenant => 'bob')});
+	$claimer->query_safe($end);
+	$claimer->quit;
+	is(join(',', sort map { turn() } 1 .. 2), '"late","passes"', $what);
+	sql("SELECT $late");
+	return;
+}
+
 # Another installation knows nothing of this one.
 sql('DROP EXTENSION pg_workflow');
 sql($create);

@@ -8,7 +8,7 @@ use lib 'test/include';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time);
+use Time::HiRes qw(time usleep);
 use WorkingNode;
 
 my $node = start_working_node('autovacuum = off');
@@ -71,6 +71,39 @@ foreach my $function ('_redrive_some(int, boolean)', '_next_redrive()', '_next_e
 	sql($definition);
 	ok($node->poll_query_until('postgres', "SELECT ($failing) = 0"), 'until it is mended');
 }
+
+# Of two that fail the one is named that has for longest; when it works again, the other at once, and since when
+# that has failed.  The second pauses for some seconds then: it was told of before.
+my %whole = map { $_ => sql("SELECT pg_get_functiondef('workflow.$_'::regprocedure)") } '_redrive_some(int, boolean)', '_count_pauses(int)';
+sub break_part
+{
+	my ($function, $how) = @_;
+	sql($whole{$function} =~ s/AS \$function\$.*\$function\$/AS \$function\$ BEGIN RAISE '$how'; END \$function\$/sr =~ s/LANGUAGE \w+/LANGUAGE plpgsql/r);
+	return;
+}
+sub fails_times
+{
+	my ($how, $times) = @_;
+	foreach (1 .. 600)
+	{
+		return 1 if (() = slurp_file($node->logfile) =~ /ERROR:  \Q$how\E/g) >= $times;
+		usleep(100_000);
+	}
+	return 0;
+}
+my $shown = q{SELECT parts, message FROM workflow._failing_parts()};
+break_part('_redrive_some(int, boolean)', 'the first is broken');
+ok(fails_times('the first is broken', 4), 'one part fails');
+break_part('_count_pauses(int)', 'the second is broken');
+ok(fails_times('the second is broken', 3), 'and another one');
+is(sql($shown), '2|the first is broken', 'that which has for longest is named');
+my $between = sql('SELECT clock_timestamp()');
+sql($whole{'_redrive_some(int, boolean)'});
+ok($node->poll_query_until('postgres', "SELECT ($failing) = 1"), 'the first is mended');
+is(sql($shown), '1|the second is broken', 'and the other one is named');
+is(sql("SELECT since < '$between' FROM workflow._failing_parts()"), 't', 'with the time since when it has failed');
+sql($whole{'_count_pauses(int)'});
+ok($node->poll_query_until('postgres', "SELECT ($failing) = 0"), 'until it is mended, too');
 
 $node->stop;
 done_testing();

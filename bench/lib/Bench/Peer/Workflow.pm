@@ -18,21 +18,26 @@ sub install
 	my $session = Bench::Session->new($database);
 
 	$session->rows('CREATE EXTENSION pg_workflow');
+	my $options = $self->{options} // '';
 	$session->rows(
-		q{SELECT workflow.create_queue('bench', 'bench', '1 hour', '{bench}')}
+		qq{SELECT workflow.create_queue('bench', 'bench', '1 hour', '{bench}'$options)}
 	);
 	$session->close;
 	return;
 }
 
-# What a job is stored with that does not stand alone, is not due at once or has
-# a priority.
+# What a job is stored with that does not stand alone, is not due at once, has
+# a priority or is somebody's.
 my %arguments = (
 	plain   => '',
 	keyed   => q{, key => gen_random_uuid()::text},
 	delayed =>
 	  q{, run_at => clock_timestamp() + interval '100 milliseconds'},
-	urgent => q{, priority => (random() * 4)::int - 2});
+	urgent => q{, priority => (random() * 4)::int - 2},
+	fair   => q{, tenant => 'tenant ' || (random() * 19)::int});
+
+# And its queue.
+my %options = (fair => q{, fair => true});
 
 # From here on its jobs are of that sort.
 sub store_as
@@ -41,6 +46,7 @@ sub store_as
 
 	die "no such jobs: $jobs\n" if !defined $arguments{$jobs};
 	$self->{arguments} = $arguments{$jobs};
+	$self->{options}   = $options{$jobs};
 	return;
 }
 
