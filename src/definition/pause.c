@@ -54,6 +54,15 @@ wf_graph_pause_is_known(const WfGraph *graph)
 }
 
 /*
+ * See graph.h.
+ */
+uint64
+wf_pause_changes(void)
+{
+	return nchanges;
+}
+
+/*
  * With the latest snapshot, because that of a repeatable read transaction may be
  * older than the invalidation.
  */

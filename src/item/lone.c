@@ -30,12 +30,14 @@
 #include "base/owner.h"
 #include "base/table.h"
 #include "executor/executor.h"
+#include "executor/spi.h"
 #include "item/item_internal.h"
 #include "item/lone.h"
 #include "item/projection.h"
 #include "item/result.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -45,6 +47,7 @@ typedef struct Lone
 	WfProjection frame;
 	bool		is_taken;		/* the row goes without triggers */
 	bool		is_judged;		/* so it is judged, and waits to be logged */
+	uint64		npauses;		/* that had changed when it was judged */
 	WfItem		old;
 	WfItem		new;
 	WfMove		move;
@@ -186,6 +189,7 @@ judge(Lone *lone, TupleTableSlot *old_row, TupleTableSlot *new_row)
 
 	if (!wf_projection_is_only_moved(old_row, new_row))
 		return false;
+	lone->npauses = wf_pause_changes();
 	lone->old = *wf_item_brief_from_row(old_row);
 	lone->new = lone->old;
 	lone->new.state = TextDatumGetCString(new_row->tts_values[WF_ITEM_COLUMN_STATE - 1]);
@@ -292,6 +296,30 @@ enter_into_indexes(const Lone *lone)
 		wf_append_to_indexes(lone->frame.result->ri_RelationDesc, &row, 1);
 }
 
+/*
+ * What was known of a pause when the row was judged may be over: somebody may have
+ * held the row since, and not changed it, so that it was not put together again.
+ */
+static void
+require_running(Lone *lone)
+{
+	WfCaller	caller;
+
+	AcceptInvalidationMessages();
+	if (wf_pause_changes() == lone->npauses)
+		return;
+
+	/* the graph, which they point to, may be read anew */
+	lone->move.event = pstrdup(lone->move.event);
+	lone->new.origin = lone->old.origin;
+	(void) wf_item_graph_as_owner(&lone->old);
+	wf_enter_owner(&caller);
+	SPI_connect();
+	wf_item_require_running(wf_item_read(lone->old.item_id));
+	SPI_finish();
+	wf_leave_owner(&caller);
+}
+
 static void
 log_move(Lone *lone)
 {
@@ -319,7 +347,10 @@ wf_lone_end(const QueryDesc *query)
 	caller = MemoryContextSwitchTo(lone->frame.estate->es_query_cxt);
 	enter_into_indexes(lone);
 	if (lone->is_judged)
+	{
+		require_running(lone);
 		log_move(lone);
+	}
 	MemoryContextSwitchTo(caller);
 
 	return lone->is_judged;
