@@ -26,7 +26,7 @@ append_to_file("$directory/go.sql",
 my $scans = q{SELECT seq_scan FROM pg_stat_all_tables WHERE schemaname = 'workflow' AND relname = 'state_delta'};
 my $before = sql($scans);
 $node->command_ok([ 'pgbench', '-n', '-c', 4, '-T', 12, '-f', "$directory/go.sql", $node->connstr('postgres') ], 'items move for twelve seconds');
-# each fold looks for rows once before, twice as it folds, and once for what has come meanwhile
+# each fold looks for rows once before, once as it folds, and once for what has come meanwhile
 cmp_ok(sql($scans) - $before, '<', 40, 'which is hardly looked at meanwhile');
 wait_for('count(*) = 0 FROM workflow.state_delta', 'all is folded when they have stopped');
 is(sql('SELECT count(*) FROM workflow._wrong_states()'), '0', 'and counted');
