@@ -74,20 +74,17 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION workflow._resolutions() IS 'Inner: the lengths of time by which history is kept';
 
-CREATE FUNCTION workflow._stored_moves() RETURNS SETOF workflow.state_delta
-LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wf_sql_stored_moves';
-COMMENT ON FUNCTION workflow._stored_moves() IS
-  'Inner: the moves that are not folded yet, those that differ in nothing but their number as one';
+CREATE FUNCTION workflow._take_moves() RETURNS SETOF workflow.state_delta
+LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'wf_sql_take_moves';
+COMMENT ON FUNCTION workflow._take_moves() IS
+  'Inner: takes away the moves that are not folded yet, and returns those that differ in nothing but their number as one';
 
 -- Whoever calls it has the turn: nobody else takes rows away.
 CREATE FUNCTION workflow._fold_moves() RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
   WITH delta AS (
-    SELECT d FROM workflow._stored_moves() AS d
-  ), gone AS (
-    -- with the snapshot that the sums are seen with
-    DELETE FROM workflow.state_delta
+    SELECT d FROM workflow._take_moves() AS d
   ), change AS MATERIALIZED (
     SELECT c.workflow, c.version, c.state, max(c.outcome) AS outcome, c.minute, c.entry,
            sum(c.submitted)::bigint AS submitted, sum(c.entered)::bigint AS entered, sum(c.departed)::bigint AS departed,

@@ -58,6 +58,22 @@ wf_guard_is_open(const char *table)
 		trigger_depth() == pass.trigger_depth + 1;
 }
 
+/*
+ * A function runs at the level of the statement that calls it.
+ */
+void
+wf_guard_require(const char *table)
+{
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA ||
+		(pass.table != NULL && strcmp(pass.table, table) == 0 && trigger_depth() == pass.trigger_depth))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("rows of workflow.%s are not removed by hand", table),
+			 errdetail("The function is called by the engine alone."),
+			 errhint("workflow.run(), or a worker, calls it.")));
+}
+
 static const char *
 operation(TriggerEvent event)
 {

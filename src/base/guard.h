@@ -23,4 +23,7 @@ extern void wf_guard_close(WfPass previous);
 /* For a trigger: whether it fires for a statement that was let through. */
 extern bool wf_guard_is_open(const char *table);
 
+/* For a function that takes rows away without one: refuses where a trigger would. */
+extern void wf_guard_require(const char *table);
+
 #endif							/* WF_BASE_GUARD_H */

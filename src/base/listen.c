@@ -47,6 +47,7 @@ init_block(void *memory)
 		pg_atomic_init_u64(&new_block->slots[i].look_at, (uint64) DT_NOEND);
 		pg_atomic_init_u64(&new_block->slots[i].news_until, (uint64) DT_NOBEGIN);
 		pg_atomic_init_u32(&new_block->slots[i].woken, 0);
+		pg_atomic_init_u32(&new_block->slots[i].will_fold, 0);
 	}
 }
 
@@ -103,6 +104,18 @@ wf_wake_news_until(TimestampTz until, TimestampTz look_at)
 
 	pg_atomic_write_u64(&slot->news_until, (uint64) until);
 	pg_atomic_write_u64(&slot->look_at, (uint64) look_at);
+}
+
+/*
+ * Whether this maintenance worker will fold what is stored from now on, or look
+ * for it, without being told.
+ */
+void
+wf_wake_will_fold(bool will)
+{
+	pg_atomic_write_u32(&wf_wake_block()->slots[wf_my_proc_number()].will_fold, will ? 1 : 0);
+	pg_memory_barrier();		/* who looks now sees what was committed
+								 * before */
 }
 
 /*
@@ -175,6 +188,20 @@ bool
 wf_wake_is_watched(void)
 {
 	return wf_wake_watcher() >= 0;
+}
+
+/*
+ * Whether the maintenance worker will fold what was committed without being told:
+ * while items move it means to, and each commit would wake it while it is awake.
+ */
+bool
+wf_wake_is_folded(void)
+{
+	int			watcher = wf_wake_watcher();
+
+	pg_memory_barrier();		/* who is to look looks after this commit */
+
+	return watcher >= 0 && pg_atomic_read_u32(&block->slots[watcher].will_fold) != 0;
 }
 
 /*
@@ -267,6 +294,7 @@ wf_wake_listen_again(WfWakeSeat seat)
 	pg_atomic_write_u64(&slot->until, (uint64) DT_NOEND);
 	pg_atomic_write_u64(&slot->look_at, (uint64) DT_NOEND);
 	pg_atomic_write_u64(&slot->news_until, (uint64) DT_NOBEGIN);
+	pg_atomic_write_u32(&slot->will_fold, 0);
 	slot->in_use = seat.in_use;
 	block->used_slots = Max(block->used_slots, me + 1);
 	LWLockRelease(&block->lock);
@@ -322,4 +350,18 @@ uint64
 wf_wake_aging_count(WfAging what)
 {
 	return pg_atomic_read_u64(&wf_wake_block()->agings[what]);
+}
+
+/*
+ * Wakes the sql and http workers of all databases.
+ */
+void
+wf_wake_workers_everywhere(void)
+{
+	LWLockAcquire(&wf_wake_block()->lock, LW_SHARED);
+	for (int i = 0; i < block->used_slots; i++)
+		if (block->slots[i].in_use &&
+			(block->slots[i].topic == WF_WAKE_SQL || block->slots[i].topic == WF_WAKE_HTTP))
+			wf_wake_slot(i);
+	LWLockRelease(&block->lock);
 }

@@ -68,6 +68,8 @@ static TimestampTz pending_end = DT_NOEND;	/* the first lease of the
 static uint32 pending_end_queue = 0;
 static TimestampTz pending_care = DT_NOEND; /* when the maintenance worker has
 											 * to look again */
+static TimestampTz pending_fold = DT_NOEND; /* when what it has stored is to
+											 * be folded */
 static uint32 pending_agings = 0;	/* bits of WfAging */
 static TimestampTz pending_watch = DT_NOEND;	/* when something will be
 												 * late; DT_NOBEGIN: it is
@@ -260,6 +262,8 @@ wake_pending(void)
 			pg_atomic_fetch_add_u64(&block->agings[i], 1);
 	if (!TIMESTAMP_IS_NOEND(pending_care))
 		wake_long_sleepers(NULL, pending_care);
+	if (!TIMESTAMP_IS_NOEND(pending_fold) && !wf_wake_is_folded())
+		wake_long_sleepers(NULL, pending_fold);
 	if (!TIMESTAMP_IS_NOEND(pending_end))
 		wake_long_sleepers(&pending_end_queue, pending_end);
 	wake_watcher();
@@ -284,6 +288,7 @@ forget_pending(void)
 	pending_all_queues = false;
 	pending_end = DT_NOEND;
 	pending_care = DT_NOEND;
+	pending_fold = DT_NOEND;
 	pending_agings = 0;
 	pending_watch = DT_NOEND;
 }
@@ -302,7 +307,8 @@ wake_and_forget(void)
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
-	if (n_pending == 0 && TIMESTAMP_IS_NOEND(pending_end) && TIMESTAMP_IS_NOEND(pending_care) && TIMESTAMP_IS_NOEND(pending_watch))
+	if (n_pending == 0 && TIMESTAMP_IS_NOEND(pending_end) && TIMESTAMP_IS_NOEND(pending_care) &&
+		TIMESTAMP_IS_NOEND(pending_fold) && TIMESTAMP_IS_NOEND(pending_watch))
 		return;
 	if (event == XACT_EVENT_COMMIT)
 	{
@@ -411,6 +417,16 @@ wf_wake_maintenance_by_at_commit(TimestampTz end)
 }
 
 /*
+ * The present transaction has stored what is to be folded by then.
+ */
+void
+wf_wake_folder_at_commit(TimestampTz end)
+{
+	(void) wake_block();
+	pending_fold = Min(pending_fold, end);
+}
+
+/*
  * It makes something that the maintenance worker is to see to when it is old
  * enough, not before that time.
  */
@@ -479,18 +495,4 @@ wf_wake_maintenance_of(Oid database)
 {
 	(void) wake_block();
 	(void) wake_listeners(WF_WAKE_MAINTENANCE, 0, database, 0);
-}
-
-/*
- * Wakes the sql and http workers of all databases.
- */
-void
-wf_wake_workers_everywhere(void)
-{
-	LWLockAcquire(&wake_block()->lock, LW_SHARED);
-	for (int i = 0; i < block->used_slots; i++)
-		if (block->slots[i].in_use &&
-			(block->slots[i].topic == WF_WAKE_SQL || block->slots[i].topic == WF_WAKE_HTTP))
-			wf_wake_slot(i);
-	LWLockRelease(&block->lock);
 }

@@ -26,6 +26,7 @@ typedef struct Slot
 	pg_atomic_uint64 look_at;	/* when it looks for what is late */
 	pg_atomic_uint64 news_until;	/* work that is committed before is news */
 	pg_atomic_uint32 woken;		/* 1: by one of us, since it slept last */
+	pg_atomic_uint32 will_fold; /* 1: it has planned to */
 } Slot;
 
 #define QUEUE_COUNTS 256
@@ -53,6 +54,7 @@ extern WakeBlock *wf_wake_block(void);
 extern uint32 wf_wake_hash(const char *queue);
 extern void wf_wake_slot(int number);
 extern int	wf_wake_watcher(void);
+extern bool wf_wake_is_folded(void);
 extern bool wf_wake_slot_listens(const Slot *slot, WfWakeTopic topic, uint32 queue_hash,
 								 Oid database);
 

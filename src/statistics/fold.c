@@ -7,23 +7,24 @@
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "base/config.h"
 #include "base/plan.h"
 #include "base/turn.h"
+#include "base/wake.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
-#include "statistics/statistics.h"
+#include "note.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /* Old rows of the history are looked for so often. */
 #define FORGET_US (10 * USECS_PER_MINUTE)
-
-static WfPlan any_plan = {
-	.name = "moves to fold",
-	.expected = SPI_OK_SELECT,
-	.sql = "SELECT WHERE EXISTS (SELECT FROM workflow.state_delta) OR EXISTS (SELECT FROM workflow.attempt_delta)",
-};
 
 static WfPlan fold_plan = {
 	.name = "fold moves",
@@ -72,18 +73,57 @@ static WfPlan forget_totals_plan = {
 
 static TimestampTz next_fold = 0;
 
+/*
+ * Whether a table has a row now.  Until a vacuum what was folded lies before what
+ * was not: so it begins where there was one the last time.
+ */
+static bool
+has_rows(Oid oid, BlockNumber *last)
+{
+	Relation	table = table_open(oid, AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan_strat(table, snapshot, 0, NULL, true, false);
+	bool		result;
+
+	if (table->rd_rel->relam == HEAP_TABLE_AM_OID && *last < ((HeapScanDesc) scan)->rs_nblocks)
+		heap_setscanlimits(scan, *last, InvalidBlockNumber);
+	result = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+	if (result)
+		*last = ItemPointerGetBlockNumber(&slot->tts_tid);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(table, AccessShareLock);
+
+	return result;
+}
+
 static bool
 is_any(void)
 {
-	return wf_plan_execute_limit(&any_plan, NULL, NULL, 1) > 0;
+	static BlockNumber last_move = 0;
+	static BlockNumber last_attempt = 0;
+
+	return has_rows(wf_delta_table(), &last_move) || has_rows(wf_attempt_table(), &last_attempt);
 }
 
+/*
+ * What is stored is folded together with what comes until then.  Who commits when
+ * nothing is planned has to tell; so that nothing is missed, it is looked for once
+ * more when that is known.
+ */
 TimestampTz
 wf_statistics_next_fold(void)
 {
-	if (!is_any())
-		next_fold = 0;
-	else if (next_fold == 0)
+	if (next_fold == 0 && !is_any())
+	{
+		wf_wake_will_fold(false);
+		if (!is_any())
+			return 0;
+	}
+	wf_wake_will_fold(true);
+	if (next_fold == 0)
 		next_fold = GetCurrentTimestamp() + WF_FOLD_US;
 
 	return next_fold;
@@ -117,6 +157,7 @@ wf_statistics_fold(void)
 		next_fold = now + WF_FOLD_US;
 		return false;
 	}
+	next_fold = 0;
 	if (!is_any())
 		return true;
 	wf_plan_execute(&fold_plan, NULL, NULL);
@@ -128,7 +169,6 @@ wf_statistics_fold(void)
 		wf_plan_execute(&forget_totals_plan, kept_for, NULL);
 		forgot_at = now;
 	}
-	next_fold = 0;
 
 	return true;
 }

@@ -145,7 +145,7 @@ store_notes(void)
 	if (n_attempts > 0)
 		store(&attempt_table, NULL, attempts, n_attempts);
 	if (n_notes > 0 || n_attempts > 0)
-		wf_wake_maintenance_by_at_commit(GetCurrentTimestamp() + WF_FOLD_US);
+		wf_wake_folder_at_commit(GetCurrentTimestamp() + WF_FOLD_US);
 }
 
 static void

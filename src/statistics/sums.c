@@ -1,7 +1,8 @@
 /*
  * sums.c
- *	  What transactions have stored of moves, summed up.
+ *	  What transactions have stored of moves, taken away and summed up.
  *
+ * Each row goes as it is read: a DELETE would read them all again.
  * Rows are many and paths are few: grouping them by eleven columns is most of the
  * work where a statement does it.
  */
@@ -9,6 +10,8 @@
 
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/xact.h"
+#include "base/guard.h"
 #include "base/table.h"
 #include "common/hashfn.h"
 #include "executor/tuptable.h"
@@ -137,6 +140,18 @@ add(sums_hash * sums, TupleDesc desc, TupleTableSlot *slot)
 	sum->moves += DatumGetInt32(row.values[MOVES]);
 }
 
+/*
+ * Takes a row away; false where somebody else has, past the guards.
+ */
+static bool
+take(Relation table, TupleTableSlot *slot, Snapshot snapshot, CommandId command)
+{
+	TM_FailureData failure;
+
+	return table_tuple_delete(table, &slot->tts_tid, command, snapshot, InvalidSnapshot, true,
+							  &failure, false) == TM_Ok;
+}
+
 static void
 put(ReturnSetInfo *result, const Sum *sum)
 {
@@ -147,38 +162,41 @@ put(ReturnSetInfo *result, const Sum *sum)
 	}
 }
 
-PG_FUNCTION_INFO_V1(wf_sql_stored_moves);
+PG_FUNCTION_INFO_V1(wf_sql_take_moves);
 
 /*
- * _stored_moves() returns setof workflow.state_delta: the rows that the statement
- * sees, those that differ in the number of moves alone as one.
+ * _take_moves() returns setof workflow.state_delta: takes away the rows that the
+ * statement sees, and returns those that differ in the number of moves alone as one.
  */
 Datum
-wf_sql_stored_moves(PG_FUNCTION_ARGS)
+wf_sql_take_moves(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext mine = AllocSetContextCreate(CurrentMemoryContext, "sums of moves", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller;
-	Relation	table = table_open(wf_table_oid(&delta_table), AccessShareLock);
+	Relation	table = table_open(wf_table_oid(&delta_table), RowExclusiveLock);
 	TupleDesc	desc = RelationGetDescr(table);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
+	CommandId	command = GetCurrentCommandId(true);
 	TableScanDesc scan;
 	sums_hash  *sums;
 	sums_iterator iterator;
 
+	wf_guard_require(delta_table.name);
 	InitMaterializedSRF(fcinfo, 0);
 	caller = MemoryContextSwitchTo(mine);
 	sums = sums_create(mine, 256, desc);
 	scan = table_beginscan(table, GetActiveSnapshot(), 0, NULL);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-		add(sums, desc, slot);
+		if (take(table, slot, GetActiveSnapshot(), command))
+			add(sums, desc, slot);
 	table_endscan(scan);
 	sums_start_iterate(sums, &iterator);
 	for (Sum *sum; (sum = sums_iterate(sums, &iterator)) != NULL;)
 		put(result, sum);
 	MemoryContextSwitchTo(caller);
 	ExecDropSingleTupleTableSlot(slot);
-	table_close(table, AccessShareLock);
+	table_close(table, NoLock);
 	MemoryContextDelete(mine);
 
 	return (Datum) 0;

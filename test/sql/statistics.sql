@@ -149,6 +149,7 @@ SET client_min_messages = warning;
 
 -- rows are not changed by hand
 DELETE FROM workflow.state_delta;
+SELECT workflow._take_moves();
 UPDATE workflow.state_delta SET moves = 0;
 DELETE FROM workflow.state_count;
 TRUNCATE workflow.state_entry;
