@@ -73,6 +73,7 @@ SELECT state FROM workflow.send('line:o2/any_of:LINES:1:2', 'pack');
 CALL workflow.run();
 SELECT state, jsonb_path_query_array(data, '$.sent.results[*].data') AS data FROM workflow.items WHERE workflow = 'any_of';
 SELECT n, state, outcome FROM kids;
+SELECT i.parent_index, t.kind, t.reason FROM workflow.transition AS t JOIN workflow.item AS i USING (item_id) WHERE t.event = 'cancel';
 ROLLBACK;
 
 -- any: all have failed
