@@ -242,6 +242,7 @@ wf_check_launch(WfCheck *check, const WfGraph *graph)
 			report_unchecked(check, state);
 		wf_check_gate_guarded(check, graph, i);
 		wf_check_gate_samples(check, graph, state);
+		wf_check_gate_verdicts(check, graph, state);
 		wf_check_times(check, state);
 		(void) MemoryContextSwitchTo(previous);
 		MemoryContextReset(each);

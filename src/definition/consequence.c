@@ -72,6 +72,7 @@ static const struct
 	{"gate_overlap", "a value in two tiers would take the first, and the other is never reached"},
 	{"gate_unguarded", "a missing number takes the way of \"otherwise\", as a low one does"},
 	{"sample_unseen", "the items of the sample are held up, and nobody learns from them how often the tier is wrong"},
+	{"gate_unjudged", "people decide, and no figure of the gate says how often the tier is right"},
 	{"unchecked_model", "whatever the model answers is taken as it is, also when it answers something else the second time"},
 	{"unpriced_model", "its calls cost nothing that is known, and the budget is never spent"},
 	{"not_pure", "after an unknown outcome a call that could be repeated may wait for a person"},

@@ -229,6 +229,7 @@ extern void wf_check_launch(WfCheck *check, const WfGraph *graph);
 extern void wf_check_spawn_launch(WfCheck *check, const WfState *state);
 extern void wf_check_gate_judges(WfCheck *check, const WfGraph *graph, const WfState *state);
 extern void wf_check_gate_samples(WfCheck *check, const WfGraph *graph, const WfState *state);
+extern void wf_check_gate_verdicts(WfCheck *check, const WfGraph *graph, const WfState *state);
 extern void wf_check_gate_guarded(WfCheck *check, const WfGraph *graph, int gate);
 extern void wf_check_times(WfCheck *check, const WfState *state);
 extern void wf_check_loops(WfCheck *check, const WfGraph *graph);

@@ -195,37 +195,45 @@ wf_rewrite_escape(Rewrite *rewrite)
 }
 
 /*
- * One thing within brackets.  A "-" beside a class is itself.
+ * A class or a character within brackets.
  */
 static void
 rewrite_bracketed(Rewrite *rewrite)
 {
+	int			length = pg_mblen(rewrite->at);
+
 	if (wf_rewrite_is_class(rewrite->at))
-	{
 		wf_rewrite_class(rewrite, true);
-		if (rewrite->at[0] == '-' && rewrite->at[1] != ']')
-		{
-			appendStringInfoString(&rewrite->out, "\\-");
-			rewrite->at++;
-		}
-	}
-	else if (rewrite->at[0] == '-' && wf_rewrite_is_class(rewrite->at + 1))
-	{
-		appendStringInfoString(&rewrite->out, "\\-");
-		rewrite->at++;
-	}
 	else if (*rewrite->at == '\\')
 	{
 		rewrite->at++;
 		wf_rewrite_escape(rewrite);
 	}
-	else if (*rewrite->at == '[')
-	{
-		appendStringInfoString(&rewrite->out, "\\[");
-		rewrite->at++;
-	}
 	else
-		appendStringInfoChar(&rewrite->out, *rewrite->at++);
+	{
+		if (*rewrite->at == '[' || *rewrite->at == '-')
+			appendStringInfoChar(&rewrite->out, '\\');
+		appendBinaryStringInfo(&rewrite->out, rewrite->at, length);
+		rewrite->at += length;
+	}
+}
+
+/*
+ * One thing within brackets, or a range of two characters.  A "-" that is not
+ * between two, or that has a class beside it, is itself.
+ */
+static void
+rewrite_range(Rewrite *rewrite)
+{
+	bool		has_class = wf_rewrite_is_class(rewrite->at);
+
+	rewrite_bracketed(rewrite);
+	if (rewrite->at[0] != '-' || rewrite->at[1] == ']' || rewrite->at[1] == '\0')
+		return;
+	rewrite->at++;
+	has_class |= wf_rewrite_is_class(rewrite->at);
+	appendStringInfoString(&rewrite->out, has_class ? "\\-" : "-");
+	rewrite_bracketed(rewrite);
 }
 
 /*
@@ -249,7 +257,7 @@ wf_rewrite_brackets(Rewrite *rewrite)
 	}
 	appendStringInfoString(&rewrite->out, is_negated ? "[^" : "[");
 	while (*rewrite->at != ']' && *rewrite->at != '\0' && rewrite->problem == NULL)
-		rewrite_bracketed(rewrite);
+		rewrite_range(rewrite);
 	if (*rewrite->at == '\0')
 		wf_rewrite_refuse(rewrite, "a [ is not closed");
 	appendStringInfoChar(&rewrite->out, ']');

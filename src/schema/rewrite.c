@@ -25,8 +25,12 @@
 #define MAX_COUNT 5000
 #define SERVERS_MAX_COUNT 255
 
-/* The most that is given to the server's engine, in bytes. */
+/* The most that is given to the server's engine, in bytes, and to do (cost.c). */
 #define MAX_LENGTH (256 * 1024)
+#define MAX_COST 3e6
+
+/* The deepest that groups may stand in each other. */
+#define MAX_DEPTH 1000
 
 /* -------------------------------------------------------------------- groups */
 
@@ -71,6 +75,8 @@ add_capture(Rewrite *rewrite, const char *name, int name_length)
 static void
 push_frame(Rewrite *rewrite, int start, int capture, bool is_look)
 {
+	if (rewrite->nframes > MAX_DEPTH)
+		wf_rewrite_refuse(rewrite, psprintf("more than %d groups in each other", MAX_DEPTH));
 	rewrite->frames = repalloc(rewrite->frames, sizeof(Frame) * (rewrite->nframes + 1));
 	rewrite->frames[rewrite->nframes++] = (Frame)
 	{
@@ -396,6 +402,8 @@ wf_pattern_rewrite(const char *pattern, char **problem)
 
 	if (rewrite.has_references && rewrite.problem == NULL)
 		rewrite = rewrite_all(pattern, true);
+	if (rewrite.problem == NULL && wf_pattern_cost(rewrite.out.data) > MAX_COST)
+		wf_rewrite_refuse(&rewrite, "what it counts takes too long to be written out");
 	*problem = rewrite.problem;
 
 	return rewrite.out.data;

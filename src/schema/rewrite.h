@@ -53,4 +53,7 @@ extern void wf_rewrite_class(Rewrite *rewrite, bool is_in_brackets);
 extern void wf_rewrite_escape(Rewrite *rewrite);
 extern void wf_rewrite_brackets(Rewrite *rewrite);
 
+/* cost.c */
+extern double wf_pattern_cost(const char *pattern);
+
 #endif							/* WF_SCHEMA_REWRITE_H */

@@ -37,7 +37,7 @@ CREATE FUNCTION large(states int) RETURNS json LANGUAGE sql AS $$
                                                'on', json_build_object('ok', 'S' || i + 1))
                  WHEN 1 THEN json_build_object('http', '{"endpoint": "crm", "queue": "q", "method": "GET", "path": "/{$.id}", "key": ["$.id", "x"]}'::json,
                                                'on', json_build_object('ok', 'S' || i + 1))
-                 WHEN 2 THEN json_build_object('gate', '{"value": "$.n", "tiers": [{"at_least": 1, "event": "up"}, {"otherwise": "down"}]}'::json,
+                 WHEN 2 THEN json_build_object('gate', '{"value": "$.n", "tiers": [{"at_least": 1, "event": "up", "agrees": ["go"]}, {"otherwise": "down"}]}'::json,
                                                'on', json_build_object('up', 'S' || i + 1, 'down', 'STUCK'))
                  ELSE json_build_object('review', '{"queue": "q", "decisions": ["go", "stop"], "on_overdue": "escalate"}'::json,
                                         'on', json_build_object('go', 'S' || i + 1, 'stop', 'END')) END AS state

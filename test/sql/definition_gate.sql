@@ -124,3 +124,20 @@ CREATE FUNCTION sampled(look text) RETURNS TABLE (severity text, path text, prob
   WHERE f.code = 'sample_unseen' OR f.severity = 'error'
 $$;
 SELECT look, f.* FROM unnest('{ASK,PREPARE,CALL,OPEN,FIX,PAY,H,END}'::text[]) AS look LEFT JOIN sampled(look) AS f ON true;
+
+-- what people decide says something of a tier if the tier says so, or if it is "approve"; one review of those that it leads to is enough
+CREATE FUNCTION judged(tier text, decisions text, later text DEFAULT '["ok"]') RETURNS text LANGUAGE sql AS $$
+  SELECT coalesce(string_agg(f.severity || ' ' || f.path, ', ' ORDER BY f.path), 'fine')
+  FROM workflow._document_faults(format('{"workflow": "w", "owner": "me", "initial": "G", "states": {
+    "G": {"gate": {"value": "$.a", "tiers": [{"at_least": 5, "event": "go"}, {"otherwise": "ask"%s}]}, "on": {"go": "E", "ask": "R"}},
+    "R": {"review": {"queue": "q", "decisions": %s, "on_overdue": "escalate"}, "on": {"yes": "E", "no": "S", "approve": "E", "error": "T"}},
+    "S": {"review": {"queue": "q", "decisions": %s, "on_overdue": "escalate"}, "on": {"ok": "H", "approve": "H"}},
+    "T": {"review": {"queue": "q", "decisions": ["approve"], "on_overdue": "escalate"}, "on": {"approve": "E"}},
+    "H": {"gate": {"value": "$.a", "tiers": [{"at_least": 5, "event": "go"}, {"otherwise": "ask"}]}, "on": {"go": "E", "ask": "T"}},
+    "E": {"final": "x"}}, "queues": {"q": {"sla": "1 hour", "escalate_to": ["boss"]}}}', tier, decisions, later)::json, current_user, '{}') AS f
+  WHERE f.code = 'gate_unjudged'
+$$;
+SELECT t.tier, t.decisions, t.later, judged(t.tier, t.decisions, t.later) FROM (VALUES
+  ('', '["yes", "no"]', '["ok"]'), ('', '["approve", "no"]', '["ok"]'), ('', '["yes", "no"]', '["approve"]'), (', "agrees": ["yes"]', '["yes", "no"]', '["ok"]'),
+  (', "agrees": ["approve"]', '["yes", "no"]', '["ok"]'), (', "overrules": ["no"]', '["yes", "no"]', '["ok"]'), (', "overrules": []', '["yes", "no"]', '["ok"]'),
+  (', "agrees": []', '["yes", "no"]', '["ok"]')) AS t (tier, decisions, later);

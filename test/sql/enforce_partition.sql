@@ -162,6 +162,7 @@ SET session_replication_role = replica;
 UPDATE carts_1 SET s = 'LOST' WHERE id = 2;
 RESET session_replication_role;
 UPDATE carts_1 SET s = 'PAID';
+UPDATE carts_1 SET s = 'STRAY' WHERE id = 2;
 SELECT * FROM workflow.verify_table('carts_1');
 SELECT workflow.unenforce('carts_1');
 

@@ -47,7 +47,16 @@ INSERT INTO probe (schema, good, bad) VALUES
   ('{"$schema": "https://json-schema.org/draft/2019-09/schema", "items": [{"type": "string"}], "additionalItems": false, "$ref": "#/$defs/s", "$defs": {"s": {"maxItems": 3}}}',
    '["a"]', '["a", 1]'),
   ('{"enum": [1, "a", null, {"a": [1, 2]}]}', '{"a": [1.0, 2]}', '{"a": [2, 1]}'),
-  ('{"minimum": 1e40}', '1e41', '1e39');
+  ('{"minimum": 1e40}', '1e41', '1e39'),
+  ('{"type": ["integer", "null"]}', '1.0', '1.5'),
+  ('{"exclusiveMinimum": 1, "exclusiveMaximum": 2}', '1.1', '1'),
+  -- what each branch that fits has seen counts, and what was unevaluated within one of them; elements that "contains" allows since draft 2020-12
+  ('{"anyOf": [{"properties": {"a": true}}, {"properties": {"b": true}}], "unevaluatedProperties": false}', '{"a": 1, "b": 2}', '{"a": 1, "c": 3}'),
+  ('{"allOf": [{"unevaluatedProperties": {"type": "number"}}], "unevaluatedProperties": false}', '{"a": 1}', '{"a": "x"}'),
+  ('{"$schema": "https://json-schema.org/draft/2019-09/schema", "contains": {"type": "string"}, "minContains": 0, "unevaluatedItems": false}', '[]', '["a"]'),
+  -- an anchor is of its resource
+  ('{"$id": "http://x.example/", "items": {"$ref": "c#s"}, "$defs": {"p": {"$id": "b", "$anchor": "s", "type": "string"}, "q": {"$id": "c", "$anchor": "s", "type": "number"}}}',
+   '[1]', '["a"]');
 
 SELECT n, schema, good FROM probe WHERE NOT workflow.schema_valid(schema, good);
 SELECT n, schema, bad FROM probe WHERE bad IS NOT NULL AND workflow.schema_valid(schema, bad);
@@ -64,6 +73,9 @@ FROM (VALUES ('^\d+$', ARRAY['12', '1٢']), ('^\w$', ARRAY['_', 'ä']), ('^\s$',
 -- or they are refused
 SELECT workflow.schema_valid(jsonb_build_object('allOf', jsonb_agg(jsonb_build_object('pattern', p.pattern))), '1')
 FROM unnest(ARRAY['(', '*a', '[a', 'a\', '\p{Greek}', '(?i)a', '\xg', '\u{}', '[]', '(?<a', 'a{1,30000}', '\k<a>', '***=a']) AS p (pattern);
+
+-- what applies itself to the same value only if a member is there does so without end, too
+SELECT workflow.schema_valid('{"dependentSchemas": {"a": {"$ref": "#"}}}', '{}');
 
 -- values of keywords that are none
 SELECT workflow.schema_valid('{"multipleOf": 0, "minLength": 1.5, "maxItems": "1", "uniqueItems": 1, "prefixItems": {}, "items": [true], "contains": 1,

@@ -47,6 +47,22 @@ SELECT p.pattern, p.string, verdict(p.pattern, p.string) FROM (VALUES
   ('a|*', 'a'), ('(*a)', 'a'), ('^*', 'a'), ('(?=a)*', 'a'), ('a**', 'a'), ('a)', 'a'), ('\p', 'a'), ('\p{L', 'a'), ('\p{Greek}', 'a'),
   ('\P{Any}', 'a'), ('\07', 'a'), ('\Z', 'a'), ('\y', 'a'), ('(?<>a)', 'a')) AS p (pattern, string);
 
+-- a "-" behind a range, or at an end of one, as well
+SELECT p.pattern, p.string, verdict(p.pattern, p.string) FROM (VALUES
+  ('^[a-z-9]$', '-'), ('^[a-z-9]$', '9'), ('^[a-z-9]$', '5'), ('^[a-z--/]$', '.'), ('^[a-z--/]$', '0'), ('^[+--]$', ','), ('^[+--]$', '.'), ('^[---]$', '-'),
+  ('^[-a]$', '-'), ('^[a-]$', '-'), ('^[^a-z-]$', '-'), ('^[\w--/]$', '.'), ('^[\w--/]$', '/'), ('^[\]-a]$', '_'), ('^[a-\d-z]$', 'y'), ('^[a-\d-z]$', '-'),
+  ('^[é-ü-]$', 'ö'), ('^[!-\-]$', '+'), ('^[\--0]$', '.'), ('^[[-a]$', '\'), ('^[z-a]$', 'b')) AS p (pattern, string);
+
 -- what is too much for the engine is refused, in time that is bounded
 SELECT verdict('((a{0,255}){0,255}){0,255}', 'a'), verdict('^(a+)(a+)(a+)\1\2\3b$', repeat('a', 200)), verdict('^(([a-z])+.)+[A-Z]([a-z])+$', repeat('a', 2000));
 SELECT verdict(repeat('(', 20) || 'a' || repeat('{1,300})', 20) || 'b', 'a'), verdict(repeat('\p{L}', 1000), 'a'), verdict(repeat('\p{L}', 10), 'abcdefghij');
+-- and known before the engine has tried: what may be left out, many times in a row
+SELECT p.name, verdict(p.pattern, 'a') FROM (VALUES
+  ('one large count', 'a{0,5000}'), ('several', '^a{1,5000}b{1,5000}c{1,5000}$'), ('of what may be left out', '^a{0,5000}a{0,5000}$'),
+  ('a few letters', '^(?:a?b?c?d?){1,50}$'), ('many letters', '^(?:a?b?c?d?){1,200}$'), ('any number', '^(?:a*b*){1,1000}$'), ('either', '^(?:a|b?){1,255}$'),
+  ('counts in counts', '^(?:a{0,100}){0,100}$'), ('sure letters between', '^(?:\S+\s?){1,500}$'), ('names of hosts', '^(?:[a-z]{1,63}\.){0,127}[a-z]{1,63}$'),
+  ('looks', '^(?=a{1,2000})(?!b{1,2000})a'), ('written out', repeat('a?', 300)), ('deep', repeat('(', 100000)), ('deep enough', repeat('(', 900) || 'a' || repeat(')', 900))
+  ) AS p (name, pattern);
+SELECT count(*) AS patterns, max(seconds) < 5 AS in_time FROM (
+  SELECT (SELECT extract(epoch FROM clock_timestamp() - began) FROM verdict(p.pattern, 'a')) AS seconds
+  FROM unnest(ARRAY['^(?:a*b*){1,1000}$', '^(?:a?b?c?d?){1,199}$', '^(?:a{0,100}){0,99}$', repeat('(', 99999)]) AS p (pattern), clock_timestamp() AS began) AS t;

@@ -73,6 +73,23 @@ SELECT state FROM workflow.send('line:o2/any_of:LINES:1:2', 'pack');
 CALL workflow.run();
 SELECT state, jsonb_path_query_array(data, '$.sent.results[*].data') AS data FROM workflow.items WHERE workflow = 'any_of';
 SELECT n, state, outcome FROM kids;
+SELECT i.parent_index, t.kind, t.reason FROM workflow.transition AS t JOIN workflow.item AS i USING (item_id) WHERE t.event = 'cancel';
+ROLLBACK;
+
+-- an end counts for the visit that the child was started in, also when ends of two visits are counted together
+BEGIN;
+SELECT workflow FROM workflow.define('{"workflow": "again", "owner": "me", "initial": "LINES", "key": "$.order", "states": {
+  "LINES": {"spawn": {"workflow": "line", "each": "$.lines", "join": "any"}, "as": "sent", "timeout": "1 day",
+            "on": {"ok": "DONE", "error": "BACK", "timeout": "BACK", "stop": "BACK"}},
+  "BACK": {"on": {"go": "LINES"}}, "DONE": {"final": "done"}}}');
+SELECT state FROM workflow.submit('again', '{"order": "o4", "lines": [{"id": 1}, {"id": 2}]}');
+SELECT state FROM workflow.send('again:o4', 'stop');
+SELECT state FROM workflow.send('again:o4', 'go');
+SELECT s.state FROM workflow.item AS i, workflow.send(i.item_id, 'pack') AS s WHERE i.parent_seq = 3 AND i.parent_index = 1;
+SELECT seq, count(*) FROM workflow.child_end GROUP BY seq ORDER BY seq;
+CALL workflow.run();
+SELECT state FROM workflow.items WHERE workflow = 'again';
+SELECT seq, ended, succeeded, verdict FROM workflow.spawn ORDER BY seq;
 ROLLBACK;
 
 -- any: all have failed

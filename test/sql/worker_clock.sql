@@ -136,6 +136,19 @@ SELECT count(*) FROM workflow.review_inbox;
 RESET pg_workflow.clock;
 SELECT workflow.cancel(:item_id, 'over');
 
+-- timers of others: in a transaction block run() leaves them alone, whatever the clock says
+SELECT item_id FROM workflow.submit('asks', '{}', run_at => now() + interval '1 day') \gset
+BEGIN;
+SET LOCAL pg_workflow.clock = '+2 days';
+CALL workflow.run();
+SELECT count(*) AS timers FROM workflow.timer WHERE item_id = :item_id AND kind = 'start';
+ROLLBACK;
+SET pg_workflow.clock = '+2 days';
+CALL workflow.run();
+RESET pg_workflow.clock;
+SELECT count(*) AS timers FROM workflow.timer WHERE item_id = :item_id AND kind = 'start';
+SELECT workflow.cancel(:item_id, 'over');
+
 -- what this session decides others find as it was decided: a time that it sets is stored
 SELECT item_id FROM workflow.submit('asks', '{}', run_at => now() + interval '1 day') \gset
 SET pg_workflow.clock = '+1 day';
