@@ -47,7 +47,7 @@ endif
 # ---- SQL -------------------------------------------------------------------
 # The order is the dependency order; a piece may use only the pieces above it.
 SQL_PIECES  = header tables base cluster schema definition check diagram version retry queue effect model verification endpoint mock \
-              item spawn migrate enforce draft inbox review review_clock review_decide review_assign review_inbox gate http worker waiting where timeline twice monitor repair redrive statistics recount health health_server export alert_conditions alert \
+              item queue_drop spawn migrate enforce draft inbox review review_clock review_decide review_assign review_inbox gate http worker waiting where timeline twice monitor repair redrive statistics recount health health_server export alert_conditions alert \
               report report_style report_charts report_parts grants sealed
 INSTALL_SQL = build/$(EXTENSION)--$(EXTVERSION).sql
 DATA_built  = $(INSTALL_SQL)

@@ -215,7 +215,7 @@ BEGIN
       ('journal',       '',   'what people have done is a record',
        'What was done stays on record'),
       ('queue',         NULL, 'its jobs and dead letters would have no owner',
-       'workflow.pause_queue(name, reason) stops a queue'),
+       'workflow.pause_queue(name, reason) stops a queue, workflow.drop_queue(name) removes one'),
       ('job',           NULL, 'work that waits, and dead letters, would be lost silently',
        'workflow.cancel(item, reason) ends an item with its job, workflow.cancel_job(job_id, reason) one that stands alone'),
       ('subscription',  NULL, 'its subscriber would miss jobs',

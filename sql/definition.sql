@@ -234,6 +234,7 @@ BEGIN
   VALUES (name, version, content, document, definer, owner, functions, document::jsonb -> 'budget');
   UPDATE workflow.workflow AS w SET owner = owner, active_version = version, retired_at = NULL WHERE w.workflow = name;
   PERFORM workflow._ensure_queues(document::jsonb, owner);
+  PERFORM workflow._hold_queues(document::jsonb);
   created := true;
 END
 $$;

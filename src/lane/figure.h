@@ -28,6 +28,9 @@ typedef enum WfFigure
 	/* how long it took, in microseconds */
 	WF_FIGURE_WAIT,				/* at: from when it could start until it did */
 	WF_FIGURE_RUN,				/* at: an attempt */
+
+	/* the queue is new, or gone: what happened lately is not of it */
+	WF_FIGURE_FORGET,
 } WfFigure;
 
 /* The figures of a queue: a page of the arena; 0: none are kept. */
@@ -40,6 +43,12 @@ extern WfFigures wf_figures_of(const char *queue, int length);
 
 /* Notes a change of the present transaction; none where figures is 0. */
 extern void wf_figure_note(WfFigures figures, WfFigure figure, int64 at, int64 by);
+
+/*
+ * At commit, nothing has happened in a queue lately; its page is free for another
+ * one until somebody asks for it.
+ */
+extern void wf_figures_forget(const char *queue, int length);
 
 /* What the figures want to know of a job of the table. */
 typedef struct WfFigureJob

@@ -116,7 +116,7 @@ wf_figures_of(const char *queue, int length)
 	if (place->store == store->self && wf_arena_is(place->figures, WF_PAGE_FIGURES))
 	{
 		page = (WfFigurePage *) wf_arena_page(place->figures);
-		if (page->store == store->self && page->queue_hash == hash)
+		if (page->store == store->self && page->queue_hash == hash && !page->is_free)
 			return place->figures;
 	}
 	page = wf_figure_find(store, hash, true);
@@ -174,6 +174,23 @@ wf_figure_note(WfFigures figures, WfFigure figure, int64 at, int64 by)
 	change->subtransaction = GetCurrentSubTransactionId();
 	change->at = at;
 	change->by = by;
+}
+
+void
+wf_figures_forget(const char *queue, int length)
+{
+	WfStore    *store = wf_figures_are_kept() ? enter() : NULL;
+	WfFigurePage *page = store == NULL ? NULL :
+	wf_figure_find(store, hash_bytes_extended((const unsigned char *) queue, length, 0), false);
+
+	if (page == NULL || page->is_free)
+		return;
+	reserve();
+	changes[n_changes++] = (WfFigureChange)
+	{
+		.figures = wf_arena_number(&page->page),.figure = WF_FIGURE_FORGET,
+			.subtransaction = GetCurrentSubTransactionId(),.by = 1
+	};
 }
 
 static int64

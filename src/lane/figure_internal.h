@@ -47,6 +47,8 @@ typedef struct WfFigurePage
 	pg_atomic_uint32 version;
 	WfPageNo	store;
 	uint64		queue_hash;
+	bool		is_free;		/* nobody has asked for it since its queue
+								 * went */
 	int64		count[WF_FIGURE_DEAD + 1];	/* but for the ready ones */
 	int			n_spans;
 	uint32		merges;			/* spans put together since it was emptied */
@@ -59,6 +61,8 @@ typedef struct WfFigurePage
 
 /* figure_page.c */
 extern void wf_figure_page_empty(WfFigurePage *page);
+extern void wf_figure_page_forget(WfFigurePage *page);
+extern bool wf_figure_page_is_empty(const WfFigurePage *page);
 extern void wf_figure_page_add(WfFigurePage *page, WfFigure figure, int64 at, int64 by,
 							   TimestampTz now);
 extern void wf_figure_page_add_span(WfFigurePage *page, const WfSpan *span);

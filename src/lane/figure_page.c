@@ -51,6 +51,33 @@ wf_figure_page_empty(WfFigurePage *page)
 }
 
 /*
+ * Forgets what happened lately, not how many jobs there are.
+ */
+void
+wf_figure_page_forget(WfFigurePage *page)
+{
+	page->event_slot = page->window = 0;
+	memset(page->events, 0, sizeof(page->events));
+	memset(page->bins, 0, sizeof(page->bins));
+}
+
+/*
+ * Whether it says that there are no jobs.
+ */
+bool
+wf_figure_page_is_empty(const WfFigurePage *page)
+{
+	for (int i = 0; i <= WF_FIGURE_DEAD; i++)
+		if (page->count[i] != 0)
+			return false;
+	for (int i = 0; i < page->n_spans; i++)
+		if (page->spans[i].count != 0)
+			return false;
+
+	return true;
+}
+
+/*
  * The span that a time belongs to; or else, with *found false, the place for a
  * new one.
  */

@@ -76,6 +76,45 @@ find(const WfFigureRoot *root, uint64 queue_hash, WfPageNo *page_no)
 	return NULL;
 }
 
+static void
+begin_change(WfFigurePage *page)
+{
+	LWLockAcquire(&page->lock, LW_EXCLUSIVE);
+	pg_atomic_fetch_add_u32(&page->version, 1);
+}
+
+static void
+end_change(WfFigurePage *page)
+{
+	pg_atomic_fetch_add_u32(&page->version, 1);
+	LWLockRelease(&page->lock);
+}
+
+/*
+ * Takes the page of a queue that is gone.  It stays in the list, which others walk
+ * without a lock.  The caller holds the lock of the root, so that nobody adds.
+ */
+static WfFigurePage *
+take_free(const WfFigureRoot *root, uint64 queue_hash)
+{
+	for (WfPageNo page_no = root->first; page_no != 0; page_no = wf_arena_page(page_no)->next)
+	{
+		WfFigurePage *page = figure_page(page_no);
+
+		if (!page->is_free || !wf_figure_page_is_empty(page))
+			continue;
+		begin_change(page);
+		page->queue_hash = queue_hash;
+		page->is_free = false;
+		wf_figure_page_empty(page);
+		wf_figure_page_forget(page);
+		end_change(page);
+		return page;
+	}
+
+	return NULL;
+}
+
 /*
  * The caller holds the lock of the root.
  */
@@ -86,6 +125,10 @@ find_or_make(WfStore *store, uint64 queue_hash)
 	WfPageNo	page_no;
 	WfFigurePage *page = find(root, queue_hash, &page_no);
 
+	if (page != NULL)
+		page->is_free = false;
+	else
+		page = take_free(root, queue_hash);
 	if (page != NULL || (page_no = wf_arena_take(WF_PAGE_FIGURES)) == 0)
 		return page;
 	page = figure_page(page_no);
@@ -109,7 +152,7 @@ wf_figure_find(WfStore *store, uint64 queue_hash, bool make)
 	WfPageNo	page_no;
 	WfFigurePage *page = find(&store->figures, queue_hash, &page_no);
 
-	if (page != NULL || !make)
+	if (!make || (page != NULL && !page->is_free))
 		return page;
 	LWLockAcquire(&store->figures.lock, LW_EXCLUSIVE);
 	page = find_or_make(store, queue_hash);
@@ -134,20 +177,6 @@ wf_figure_read(const WfFigurePage *page, WfFigurePage *copy)
 		memcpy(copy, page, sizeof(WfFigurePage));
 		pg_read_barrier();
 	} while (before % 2 == 1 || before != pg_atomic_read_u32(version));
-}
-
-static void
-begin_change(WfFigurePage *page)
-{
-	LWLockAcquire(&page->lock, LW_EXCLUSIVE);
-	pg_atomic_fetch_add_u32(&page->version, 1);
-}
-
-static void
-end_change(WfFigurePage *page)
-{
-	pg_atomic_fetch_add_u32(&page->version, 1);
-	LWLockRelease(&page->lock);
 }
 
 /*
@@ -205,7 +234,11 @@ wf_figure_apply(WfStore *store, const WfFigureChange *changes, int count)
 			page = figure_page(change->figures);
 			begin_change(page);
 		}
-		wf_figure_page_add(page, change->figure, change->at, change->by, now);
+		page->is_free = change->figure == WF_FIGURE_FORGET;
+		if (page->is_free)
+			wf_figure_page_forget(page);
+		else
+			wf_figure_page_add(page, change->figure, change->at, change->by, now);
 	}
 	if (page != NULL)
 		end_change(page);

@@ -48,7 +48,8 @@ static WfPlan scan_done_plan = {
 	"SELECT pg_catalog.sum(coalesce(pg_catalog.cardinality(a.job_ids), 1)) FILTER (WHERE a.outcome = 'ok')::bigint, "
 	"  pg_catalog.count(*) FILTER (WHERE a.outcome IN ('retry', 'dead', 'lost')) "
 	"FROM workflow.attempt AS a "
-	"WHERE a.queue = $1 AND a.finished_at > pg_catalog.clock_timestamp() - interval '5 minutes'",
+	"WHERE a.queue = $1 AND a.finished_at > pg_catalog.clock_timestamp() - interval '5 minutes' "
+	"  AND a.finished_at >= (SELECT q.created_at FROM workflow.queue AS q WHERE q.queue = $1)",
 };
 
 /* What is said of a queue, in the order of the columns. */

@@ -393,6 +393,7 @@ extern void wf_mark_undo(int count);
 extern bool wf_mark_any_stored(void);
 extern void wf_mark_put_back(WfSlotNo slot);
 extern bool wf_mark_is_ending(WfSlotNo slot);
+extern uint64 wf_mark_count_ending(WfLaneNo lane);
 extern void wf_mark_leave(void);
 extern void wf_lane_move_into_table(WfLaneEnd *ends, int count);
 extern WfStore *wf_mark_store(void);

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xlog.h"
 #include "base/owner.h"
 #include "fmgr.h"
@@ -145,6 +146,57 @@ wf_lane_jobs(PG_FUNCTION_ARGS)
 		wf_mark_leave();
 
 	PG_RETURN_NULL();
+}
+
+/*
+ * What the present transaction itself lets leave is not there any more.
+ */
+static void
+add_load(WfLaneNo lane_no, int64 *waiting, int64 *running)
+{
+	WfLane	   *lane = wf_lane_at(lane_no);
+
+	LWLockAcquire(&lane->lock, LW_SHARED);
+	*waiting += lane->count[WF_SLOT_STORED] + lane->count[WF_SLOT_READY];
+	*running += lane->count[WF_SLOT_TAKEN] + lane->count[WF_SLOT_CLAIMED] +
+		lane->count[WF_SLOT_ENDING] - wf_mark_count_ending(lane_no);
+	LWLockRelease(&lane->lock);
+}
+
+PG_FUNCTION_INFO_V1(wf_lane_load);
+
+/*
+ * _lane_load(queue_no int, out waiting bigint, out running bigint)
+ *
+ * Counts what is not committed, too.  Both are null where there are no lanes.
+ */
+Datum
+wf_lane_load(PG_FUNCTION_ARGS)
+{
+	WfStore    *store;
+	WfLaneNo	lane = 0;
+	bool		was_inside = wf_mark_store() != NULL;
+	int64		waiting = 0;
+	int64		running = 0;
+	bool		nulls[2] = {false, false};
+	Datum		values[2];
+	TupleDesc	columns;
+	WfCaller	caller;
+
+	wf_enter_owner(&caller);
+	store = wf_store_enter();
+	wf_leave_owner(&caller);
+	while (store != NULL && (lane = wf_store_next_lane(store, lane)) != 0)
+		if (wf_lane_at(lane)->queue_no == PG_GETARG_INT32(0))
+			add_load(lane, &waiting, &running);
+	if (!was_inside)
+		wf_mark_leave();
+
+	values[0] = Int64GetDatum(waiting);
+	values[1] = Int64GetDatum(running);
+	nulls[0] = nulls[1] = store == NULL;
+	(void) get_call_result_type(fcinfo, NULL, &columns);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(columns), values, nulls)));
 }
 
 PG_FUNCTION_INFO_V1(wf_lane_payload);

@@ -302,6 +302,22 @@ wf_mark_is_ending(WfSlotNo slot)
 }
 
 /*
+ * How many jobs of a lane this transaction lets leave.
+ */
+uint64
+wf_mark_count_ending(WfLaneNo lane)
+{
+	uint64		count = 0;
+
+	for (int i = 0; i < n_marks; i++)
+		if (marks[i].slot != 0 && marks[i].is == WF_SLOT_ENDING &&
+			wf_slot_lane(marks[i].slot) == lane)
+			count++;
+
+	return count;
+}
+
+/*
  * Leaves the store before the transaction ends, if nothing was changed: for who
  * has entered it only to look, and may stay idle for long.
  */

@@ -125,6 +125,8 @@ store(const WfNewJob *job, bool *is_new)
 		wf_queue_require_room(job->queue, 1, job->may_wait);
 		has_room = true;
 	}
+	if (job->item_id == 0)
+		wf_queue_require_still(job->queue, 0);
 	*is_new = job->key == NULL || !wf_spent_judge(&job_id, job->queue, job->key);
 	if (!waits)
 		wf_wake_at_commit(wf_job_topic(job->kind), job->queue);

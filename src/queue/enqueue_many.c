@@ -220,6 +220,7 @@ store_many(const char *queue, const Many *many, Datum *ids)
 	insert_many(queue, many);
 	for (int i = 0; i < many->count; i++)
 		ids[i] = Int64GetDatum(wf_result_int8(i, 1));
+	wf_queue_require_still(queue, 0);
 	wf_wake_at_commit(WF_WAKE_TASK, queue);
 }
 

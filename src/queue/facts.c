@@ -15,12 +15,14 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "lane/figure.h"
 #include "queue_internal.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 static WfPlan facts_plan = {
@@ -44,6 +46,15 @@ static WfPlan name_plan = {
 	.nargs = 1,
 	.argtypes = {INT4OID},
 	.sql = "SELECT q.queue FROM workflow.queue AS q WHERE q.queue_no = $1",
+};
+
+static WfPlan number_plan = {
+	.name = "queue_number",
+	.expected = SPI_OK_SELECT,
+	.read_only = true,
+	.nargs = 1,
+	.argtypes = {TEXTOID},
+	.sql = "SELECT q.queue_no FROM workflow.queue AS q WHERE q.queue = $1",
 };
 
 static HTAB *known_queues = NULL;
@@ -157,6 +168,52 @@ wf_queue_facts(const char *queue)
 	return facts;
 }
 
+/*
+ * The number of a queue as of now, also for a transaction that keeps a snapshot; 0
+ * when there is none.
+ */
+static int
+present_number(const char *queue)
+{
+	Datum		name = CStringGetTextDatum(queue);
+	int			queue_no = 0;
+	WfCaller	caller;
+
+	wf_enter_owner(&caller);
+	SPI_connect();
+	(void) wf_queue_facts(queue);	/* so that it is known next time */
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (wf_plan_execute(&number_plan, &name, NULL) > 0)
+		queue_no = wf_result_int4(0, 1);
+	PopActiveSnapshot();
+	if (queue_no == 0)
+		wf_job_refuse_queue(queue);
+	SPI_finish();
+	wf_leave_owner(&caller);
+
+	return queue_no;
+}
+
+/*
+ * Refuses a job that the present transaction has just stored if its queue was dropped
+ * meanwhile, or is another one of that name.  drop_queue() waits for those who hold
+ * a writer's lock of the tables of jobs; who has got his after that hears of it
+ * here.  queue_no is 0 where jobs are known by the queue's name alone.
+ */
+void
+wf_queue_require_still(const char *queue, int queue_no)
+{
+	const WfQueueFacts *facts = wf_queue_facts_known(queue);
+	int			present = facts != NULL ? facts->queue_no : present_number(queue);
+
+	if (queue_no != 0 && present != queue_no)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("queue \"%s\" was dropped and made anew while a job was stored in it", queue),
+				 errdetail("The job would be in the queue that is gone."),
+				 errhint("Try again.")));
+}
+
 static char *
 known_name(int queue_no)
 {
@@ -207,6 +264,19 @@ wf_queue_name(int queue_no)
 	return name;
 }
 
+/*
+ * A queue that is made anew begins with none of the figures of the one before; here,
+ * too, for a transaction that was prepared has dropped it without a word.
+ */
+static void
+forget_figures(const TriggerData *trigger)
+{
+	char	   *queue = SPI_getvalue(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation), 1);
+
+	if (queue != NULL)
+		wf_figures_forget(queue, strlen(queue));
+}
+
 PG_FUNCTION_INFO_V1(wf_queue_changed);
 
 /*
@@ -221,6 +291,8 @@ wf_queue_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("the function is a trigger")));
+	if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		forget_figures(trigger);
 	CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
 	wf_wake_at_commit(WF_WAKE_MAINTENANCE, NULL);
 

@@ -63,8 +63,10 @@ takes_jobs(const WfQueueFacts *facts)
 }
 
 static bool
-store(const char *queue, WfLaneNo lane, const Datum *payloads, int count, Datum *job_ids)
+store(const WfQueueFacts *facts, WfLaneNo lane, const Datum *payloads, int count, Datum *job_ids)
 {
+	const char *queue = facts->queue;
+	int			queue_no = facts->queue_no;
 	int64	   *ids;
 
 	if (lane == 0)
@@ -73,6 +75,8 @@ store(const char *queue, WfLaneNo lane, const Datum *payloads, int count, Datum 
 	wf_ids_draw(WF_JOB_IDS, ids, count);
 	if (!wf_lane_store(lane, ids, payloads, count, wf_now()))
 		return false;
+	if (!facts->is_known)
+		wf_queue_require_still(queue, queue_no);
 	for (int i = 0; i < count; i++)
 		job_ids[i] = Int64GetDatum(ids[i]);
 	wf_pace_stored(queue, count);
@@ -91,7 +95,7 @@ wf_lanes_store(const char *queue, const Datum *payloads, int count, Datum *job_i
 	WfQueueFacts *facts = wf_queue_facts(queue);
 
 	return takes_jobs(facts) &&
-		store(queue, wf_lane_enter(facts->queue_no), payloads, count, job_ids);
+		store(facts, wf_lane_enter(facts->queue_no), payloads, count, job_ids);
 }
 
 /*
@@ -103,7 +107,7 @@ wf_lanes_store_at_once(const char *queue, const Datum *payloads, int count, Datu
 {
 	WfQueueFacts *facts = wf_queue_facts_known(queue);
 
-	return takes_jobs(facts) && store(queue, lane_of_built(facts), payloads, count, job_ids);
+	return takes_jobs(facts) && store(facts, lane_of_built(facts), payloads, count, job_ids);
 }
 
 /* -------------------------------------------------------------------- commit */

@@ -13,6 +13,7 @@
 #include "item/item.h"
 #include "utils/timestamp.h"
 #include "worker/ahead.h"
+#include "worker/calls.h"
 #include "worker/fold.h"
 #include "worker/parts.h"
 #include "worker/redrive.h"
@@ -31,12 +32,6 @@ static TimestampTz
 next_sql(void)
 {
 	return wf_queue_next_due("sql");
-}
-
-static TimestampTz
-next_http(void)
-{
-	return wf_earlier(wf_queue_next_due("http"), wf_queue_next_due("model"));
 }
 
 static TimestampTz
@@ -63,7 +58,7 @@ typedef struct Look
 /* The first two are of those whom workers are started for. */
 static const Look looks[] = {
 	{WF_PART_NEXT_SQL, "looking for the next sql activity", next_sql, WF_PART_NONE},
-	{WF_PART_NEXT_HTTP, "looking for the next call", next_http, WF_PART_NONE},
+	{WF_PART_NEXT_HTTP, "looking for the next call", wf_calls_next_job, WF_PART_NONE},
 	{WF_PART_NEXT_TIMER, "looking for the next timer", wf_item_next_timer, WF_PART_TIMERS},
 	{WF_PART_NEXT_LEASE, "looking for the end of a lease", wf_queue_next_lease_end, WF_PART_LOST_JOBS},
 	{WF_PART_NEXT_CHECK, "looking for the next check of an effect", next_effect_check, WF_PART_LOST_SENDERS},

@@ -39,4 +39,7 @@ extern bool wf_calls_has_failed(const WfCalls *calls);
 /* When the next job may be claimed or told; 0 when none is planned. */
 extern TimestampTz wf_calls_next_due(const WfCalls *calls);
 
+/* When the next job of a call is due, by the tables; 0 when there is none. */
+extern TimestampTz wf_calls_next_job(void);
+
 #endif							/* WF_WORKER_CALLS_H */

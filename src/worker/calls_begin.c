@@ -296,6 +296,12 @@ note_crowd(WfCalls *calls)
 	calls->crowded_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), calls->crowd_ms);
 }
 
+TimestampTz
+wf_calls_next_job(void)
+{
+	return wf_earlier(wf_queue_next_due("http"), wf_queue_next_due("model"));
+}
+
 /*
  * Not asked of the tables where the next look comes soon anyway.
  */
@@ -309,7 +315,7 @@ next_due(const WfCalls *calls)
 	if (calls->crowded_until != 0)
 		return TimestampTzPlusMilliseconds(now, IDLE_MS);
 
-	return wf_earlier(wf_queue_next_due("http"), wf_queue_next_due("model"));
+	return wf_calls_next_job();
 }
 
 /*
