@@ -25,7 +25,10 @@
 #include "utils/resowner.h"
 #endif
 #if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
 #include "storage/waiteventset.h"
+#else
+#include "commands/explain.h"
 #endif
 
 /* Says in front of a prototype that the function does not return. */
@@ -152,6 +155,14 @@ typedef bool WfUpdateIndexes;
 #else
 #define wf_index_beginscan(table, index, snapshot, nkeys) \
 	index_beginscan(table, index, snapshot, nkeys, 0)
+#endif
+
+/* Whether a role may call a function. */
+#if PG_VERSION_NUM >= 160000
+#define wf_function_aclcheck(function, role) \
+	object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE)
+#else
+#define wf_function_aclcheck(function, role) pg_proc_aclcheck(function, role, ACL_EXECUTE)
 #endif
 
 /* The parts of a possibly qualified name. */

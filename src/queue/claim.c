@@ -24,7 +24,9 @@
 #include "lane/lane.h"
 #include "miscadmin.h"
 #include "queue_internal.h"
+#include "nodes/execnodes.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/timestamp.h"
 
 #define MAX_WAIT_US (30 * USECS_PER_SEC)
@@ -345,27 +347,71 @@ require_wait(int64 wait_us)
 				 errhint("Claim in READ COMMITTED, or without wait.")));
 }
 
+/*
+ * A column of a job as its claimer gets it, by its number in workflow.claimed_job;
+ * what it points to is made in the present memory, except the payload.
+ */
+static Datum
+column_of(const WfJob *job, int column, bool *isnull)
+{
+	*isnull = false;
+	switch (column)
+	{
+		case 1:
+			return Int64GetDatum(job->job_id);
+		case 2:
+			return CStringGetTextDatum(job->token);
+		case 3:
+			return CStringGetTextDatum(job->queue);
+		case 4:
+			*isnull = job->item_id == 0;
+			return Int64GetDatum(job->item_id);
+		case 5:
+			*isnull = job->state == NULL;
+			return wf_text_datum(job->state);
+		case 6:
+			*isnull = job->payload == NULL;
+			return job->payload == NULL ? (Datum) 0 : JsonbPGetDatum(job->payload);
+		case 7:
+			return Int32GetDatum(job->attempt);
+		default:
+			*isnull = job->lease_until == 0;
+			return TimestampTzGetDatum(job->lease_until);
+	}
+}
+
+/*
+ * The same, all of it in the present memory.
+ */
+Datum
+wf_claimed_column(const WfJob *job, int column, bool *isnull)
+{
+	Datum		value = column_of(job, column, isnull);
+
+	if (column == 6 && !*isnull)
+		value = datumCopy(value, false, -1);
+
+	return value;
+}
+
 static void
 return_jobs(FunctionCallInfo fcinfo, List *jobs)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	ListCell   *cell;
 
+	if (IsA(fcinfo->resultinfo, CustomScanState))
+	{
+		wf_scan_take(fcinfo->resultinfo, jobs);
+		return;
+	}
 	foreach(cell, jobs)
 	{
-		WfJob	   *job = lfirst(cell);
-		Datum		values[] = {
-			Int64GetDatum(job->job_id), CStringGetTextDatum(job->token),
-			CStringGetTextDatum(job->queue), Int64GetDatum(job->item_id),
-			wf_text_datum(job->state),
-			job->payload == NULL ? (Datum) 0 : JsonbPGetDatum(job->payload),
-			Int32GetDatum(job->attempt), TimestampTzGetDatum(job->lease_until)
-		};
-		bool		nulls[] = {
-			false, false, false, job->item_id == 0, job->state == NULL,
-			job->payload == NULL, false, job->lease_until == 0
-		};
+		Datum		values[WF_CLAIMED_COLUMNS];
+		bool		nulls[WF_CLAIMED_COLUMNS];
 
+		for (int i = 0; i < WF_CLAIMED_COLUMNS; i++)
+			values[i] = column_of(lfirst(cell), i + 1, &nulls[i]);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 }
@@ -398,7 +444,8 @@ WF_PUBLIC_FUNCTION(wf_claim)
 	require_batch(claim.limit);
 	require_lease(&claim);
 	require_wait(wait_us);
-	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	if (fcinfo->resultinfo == NULL || !IsA(fcinfo->resultinfo, CustomScanState))
+		InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	jobs = wf_lanes_look_at_once(&claim, &is_done);
 	if (is_done && (jobs != NIL || wait_us == 0))
 	{

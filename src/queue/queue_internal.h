@@ -355,4 +355,14 @@ extern void wf_job_release(const WfJob *job);
 extern void wf_job_cancel(const WfJob *job, const char *reason);
 extern Jsonb *wf_job_queue_policy(const char *queue);
 
+/* claim.c: a column, by its number in workflow.claimed_job, of which there are so many */
+#define WF_CLAIMED_COLUMNS 8
+extern PGDLLEXPORT Datum wf_claim(PG_FUNCTION_ARGS);
+extern Datum wf_claimed_column(const WfJob *job, int column, bool *isnull);
+
+/* scan.c: a scan is what wf_claim() gets as resultinfo from it */
+struct Node;
+extern void wf_scan_take(struct Node *scan, List *jobs);
+extern void wf_scan_init(void);
+
 #endif							/* WF_QUEUE_INTERNAL_H */
