@@ -353,7 +353,6 @@ AS $$
 DECLARE
   present workflow.alert;
 BEGIN
-  PERFORM workflow._require_given(id IS NOT NULL, 'id');
   SELECT a.* INTO present FROM workflow.alert AS a WHERE a.alert_id = id FOR UPDATE;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'alert % does not exist', id

@@ -19,7 +19,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT k.kind, k.severity, 'docs/operations.md#' || k.kind
   FROM (VALUES ('sla_breach', 'page'), ('sla_warning', 'ticket'), ('failing', 'ticket'),
-               ('dead_letters_unattended', 'page'), ('dead_letters_growing', 'ticket'),
+               ('dead_letters_unattended', 'page'), ('dead_letters_growing', 'ticket'), ('spawn_failed', 'ticket'),
                ('worker_missing', 'page'), ('leases_expired', 'ticket'), ('timers_overdue', 'page'),
                ('breaker_open', 'page'), ('outcomes_held', 'page'), ('outcomes_unknown', 'ticket'), ('effects_blocked', 'page'),
                ('effects_off', 'ticket'), ('gate_drift', 'ticket'), ('gate_overruled', 'ticket'), ('budget_spent', 'page'),
@@ -139,6 +139,30 @@ END
 $$;
 COMMENT ON FUNCTION workflow._conditions_of_dead_letters() IS
   'Inner: queues with dead letters that nobody has seen to in time, or with ten and more new ones in a quarter of an hour';
+
+-- ------------------------------------------------------------------ children
+
+-- These dead letters are of no queue: that none is late, and that many come, is not told of them.  Of the first thousand.
+CREATE FUNCTION workflow._conditions_of_children()
+RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  SELECT 'spawn_failed', format('state:%s/%s', f.workflow, f.state), workflow._severity_of('spawn_failed'), w.owner,
+         format('children of %s cannot go on, those of item %s since %s: %s', workflow._counted(f.n, 'item', 1000), f.example, f.failed_at, f.error),
+         format('SELECT * FROM workflow.children(%1$s);  -- mend the cause, then SELECT workflow.replay(%1$s, ''why'');', f.example)
+  FROM (SELECT i.workflow, i.state, count(*) AS n, min(s.item_id) AS example, (array_agg(s.failed_at ORDER BY s.item_id))[1] AS failed_at,
+               (array_agg(concat_ws(': ', s.error_class, left(s.error_message, 200)) ORDER BY s.item_id))[1] AS error
+        FROM (SELECT o.item_id, o.seq, o.failed_at, o.error_class, o.error_message FROM workflow.spawn AS o
+              WHERE o.failed_at IS NOT NULL AND o.left_at IS NULL ORDER BY o.item_id LIMIT 1000) AS s
+        JOIN workflow.item AS i ON i.item_id = s.item_id AND i.seq = s.seq
+        GROUP BY i.workflow, i.state) AS f
+  JOIN workflow.workflow AS w ON w.workflow = f.workflow;
+END
+$$;
+COMMENT ON FUNCTION workflow._conditions_of_children() IS 'Inner: states whose children cannot go on, and that do not handle error';
 
 -- ------------------------------------------------------------------- failing
 
@@ -544,6 +568,11 @@ CREATE TRIGGER watch AFTER UPDATE OF step ON workflow.review
   FOR EACH ROW WHEN (OLD.step <> NEW.step) EXECUTE FUNCTION workflow._watch();
 COMMENT ON TRIGGER watch ON workflow.review IS 'Alerts follow the escalation of a review';
 
+CREATE TRIGGER watch AFTER UPDATE OF failed_at, left_at ON workflow.spawn
+  FOR EACH ROW WHEN ((OLD.failed_at IS NOT NULL AND OLD.left_at IS NULL) <> (NEW.failed_at IS NOT NULL AND NEW.left_at IS NULL))
+  EXECUTE FUNCTION workflow._watch();
+COMMENT ON TRIGGER watch ON workflow.spawn IS 'Alerts follow children that cannot go on';
+
 -- -------------------------------------------------------------------- server
 
 -- Whoever holds the oldest snapshot keeps vacuum from the rows that queues leave behind.
@@ -620,7 +649,8 @@ CREATE FUNCTION workflow._alert_parts() RETURNS TABLE (part text, kinds text[]) 
 SET search_path = pg_catalog, pg_temp
 AS $$
   VALUES ('queues', '{sla_breach,sla_warning}'::text[]), ('states', '{sla_breach,sla_warning}'), ('failing', '{failing}'),
-         ('dead_letters', '{dead_letters_unattended,dead_letters_growing}'), ('workers', '{worker_missing,leases_expired}'),
+         ('dead_letters', '{dead_letters_unattended,dead_letters_growing}'), ('children', '{spawn_failed}'),
+         ('workers', '{worker_missing,leases_expired}'),
          ('timers', '{timers_overdue}'), ('outcomes', '{outcomes_held,outcomes_unknown,effects_blocked}'),
          ('breakers', '{breaker_open}'), ('sending', '{effects_off}'), ('gates', '{gate_drift}'), ('verdicts', '{gate_overruled}'),
          ('models', '{budget_spent}'), ('review', '{review_warning,review_overdue,review_escalated}'), ('snapshots', '{xmin_held}'),

@@ -257,7 +257,6 @@ DECLARE
   document json;
   present workflow.draft;
 BEGIN
-  PERFORM workflow._require_given(name IS NOT NULL, 'name');
   PERFORM workflow._require_definer(name, caller, 'draft a version of');
   document := workflow._first_document(name, initial, options, from_version);
   PERFORM workflow._require_parts(caller, document, array_agg(workflow._place(ARRAY[key.name])))
@@ -318,7 +317,6 @@ DECLARE
   changed json := edited.document;
   option record;
 BEGIN
-  PERFORM workflow._require_given(options IS NOT NULL, 'options');
   FOR option IN SELECT * FROM workflow._options(options) LOOP
     PERFORM workflow._require_option(name, option.key);
     changed := workflow._json_put(changed, ARRAY[option.key],
@@ -342,7 +340,6 @@ CREATE FUNCTION workflow._add_state(caller text, workflow text, state text, body
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  PERFORM workflow._require_given(state IS NOT NULL, 'state');
   PERFORM workflow._edit_draft(caller, workflow, ARRAY['states', state], coalesce(body, '{}'), replace);
 END
 $$;
@@ -403,7 +400,6 @@ AS $$
 DECLARE
   body json := coalesce(options, '{}');
 BEGIN
-  PERFORM workflow._require_given(queue IS NOT NULL, 'queue');
   PERFORM workflow._require_options(options);
   IF owner IS NOT NULL THEN
     body := workflow._json_put(body, '{owner}', to_json(owner));
@@ -430,8 +426,6 @@ CREATE FUNCTION workflow._add_policy(caller text, workflow text, policy text, bo
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  PERFORM workflow._require_given(policy IS NOT NULL, 'policy');
-  PERFORM workflow._require_given(body IS NOT NULL, 'body');
   PERFORM workflow._edit_draft(caller, workflow, ARRAY['retry', policy], body, replace);
 END
 $$;
@@ -446,8 +440,6 @@ CREATE FUNCTION workflow._add_activity(caller text, workflow text, activity text
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  PERFORM workflow._require_given(activity IS NOT NULL, 'activity');
-  PERFORM workflow._require_given(body IS NOT NULL, 'body');
   PERFORM workflow._edit_draft(caller, workflow, ARRAY['activities', activity], body, replace);
 END
 $$;
@@ -465,7 +457,7 @@ DECLARE
   name text := workflow;
   edited workflow.draft := workflow._lock_draft(caller, name);
 BEGIN
-  PERFORM workflow._require_given(place IS NOT NULL AND array_position(place, NULL) IS NULL, 'place');
+  PERFORM workflow._require_given(array_position(place, NULL) IS NULL, 'place');
   IF edited.document #> place IS NULL OR cardinality(place) < 1 OR place[1] = 'workflow' THEN
     RAISE EXCEPTION 'the draft of workflow "%" has no % that could be removed', name, workflow._place(place)
       USING ERRCODE = 'undefined_object',
@@ -504,7 +496,6 @@ CREATE FUNCTION workflow._diagram_draft(caller text, name text, format text) RET
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  PERFORM workflow._require_given(name IS NOT NULL, 'name');
   RETURN workflow._draw((workflow._draft(name)).document, name || ', draft', format, NULL);
 END
 $$;

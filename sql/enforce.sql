@@ -347,10 +347,6 @@ DECLARE
   version int;
   held workflow.enforcement;
 BEGIN
-  PERFORM workflow._require_given(relation IS NOT NULL, 'relation');
-  PERFORM workflow._require_given(state_column IS NOT NULL, 'state_column');
-  PERFORM workflow._require_given(workflow IS NOT NULL, 'workflow');
-  PERFORM workflow._require_given(key_column IS NOT NULL, 'key_column');
   PERFORM workflow._require_fresh_snapshots('enforce()');
   PERFORM workflow._require_table_owner(caller, relation);
   PERFORM workflow._require_enforceable(relation);
@@ -395,7 +391,6 @@ DECLARE
   is_on_record boolean;
   n int := 0;
 BEGIN
-  PERFORM workflow._require_given(relation IS NOT NULL, 'relation');
   PERFORM workflow._require_fresh_snapshots('unenforce()');
   PERFORM workflow._require_table_owner(caller, relation);
   FOR id, present_column, is_on_record IN
@@ -576,7 +571,6 @@ AS $$
 DECLARE
   held workflow.enforced;
 BEGIN
-  PERFORM workflow._require_given(_verify_table.relation IS NOT NULL, 'relation');
   PERFORM workflow._require_reader(caller, _verify_table.relation);
   FOR held IN SELECT e.* FROM workflow.enforced AS e WHERE e.relation = _verify_table.relation ORDER BY e.enforcement_id
   LOOP

@@ -96,8 +96,6 @@ BEGIN
             DETAIL = format('Role "%s" is neither a superuser nor "%s", who owns the extension.', caller, owner),
             HINT = format('Call it as "%s", or as a superuser.', owner);
   END IF;
-  PERFORM workflow._require_given(role IS NOT NULL, 'role');
-  PERFORM workflow._require_given(kind IS NOT NULL, 'kind');
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role) THEN
     RAISE EXCEPTION 'role "%" does not exist', role
       USING ERRCODE = 'undefined_object',

@@ -199,12 +199,14 @@ BEGIN
          CASE WHEN count(*) = 0 THEN 'Alerts can be sent where alert_to() says.'
               ELSE workflow._in_a_row(array_agg(format('alerts of %s are not sent: %s', u.owner, u.problem) ORDER BY u.owner)) END,
          CASE WHEN count(*) > 0 THEN string_agg(u.cure, ' ' ORDER BY u.owner)
-           || CASE WHEN bool_or(u.is_lost) THEN '  -- or alert_to() with an endpoint that there is.' ELSE '' END END
-  FROM (SELECT r.owner, s.oid IS NULL OR m.oid IS NULL AS is_lost,
+           || CASE WHEN bool_or(u.is_lost) THEN '  -- or alert_to() with an endpoint that there is.'
+                   WHEN bool_or(u.is_nobodys) THEN '  -- as a role with USAGE on the endpoint: alerts are sent with its rights.' ELSE '' END END
+  FROM (SELECT r.owner, s.oid IS NULL AS is_lost, m.oid IS NULL AS is_nobodys,
                CASE WHEN s.oid IS NULL THEN format('endpoint "%s" does not exist', r.endpoint)
                     WHEN m.oid IS NULL THEN format('the role "%s" that called alert_to() is gone', r.created_by)
                     ELSE format('role "%s" has no USAGE on endpoint "%s"', m.rolname, r.endpoint) END AS problem,
-               CASE WHEN s.oid IS NULL OR m.oid IS NULL THEN format('SELECT workflow.alert_to(%L, NULL, NULL);', r.owner)
+               CASE WHEN s.oid IS NULL THEN format('SELECT workflow.alert_to(%L, NULL, NULL);', r.owner)
+                    WHEN m.oid IS NULL THEN format('SELECT workflow.alert_to(%L, %L, %L);', r.owner, r.endpoint, r.path)
                     ELSE format('GRANT USAGE ON FOREIGN SERVER %I TO %I;', r.endpoint, m.rolname) END AS cure
         FROM workflow.alert_route AS r
         LEFT JOIN pg_foreign_server AS s ON s.srvname = r.endpoint

@@ -769,7 +769,6 @@ AS $$
 DECLARE
   is_replayed boolean;
 BEGIN
-  PERFORM workflow._require_given(job_id IS NOT NULL, 'job_id');
   is_replayed := workflow._replay_alone(caller, job_id, reason);
   IF is_replayed IS NULL THEN
     RAISE EXCEPTION 'job % does not exist', job_id
@@ -798,7 +797,7 @@ DECLARE
   dead bigint;
   nreplayed int := 0;
 BEGIN
-  PERFORM workflow._require_given(job_ids IS NOT NULL AND array_position(job_ids, NULL) IS NULL, 'job_ids');
+  PERFORM workflow._require_given(array_position(job_ids, NULL) IS NULL, 'job_ids');
   FOR dead IN SELECT DISTINCT u.id FROM unnest(job_ids) AS u (id) ORDER BY u.id LOOP
     nreplayed := nreplayed + coalesce(workflow._replay_alone(caller, dead, reason), false)::int;
   END LOOP;
@@ -823,7 +822,6 @@ DECLARE
   present workflow.job;
   wanted  workflow.job;
 BEGIN
-  PERFORM workflow._require_given(job_id IS NOT NULL, 'job_id');
   PERFORM workflow._leave_lanes(ARRAY[job_id]);
   SELECT * INTO present FROM workflow.job AS j WHERE j.job_id = _reschedule_job.job_id FOR UPDATE;
   IF NOT FOUND THEN
@@ -928,7 +926,6 @@ CREATE FUNCTION workflow._cancel_job(caller text, job_id bigint, reason text) RE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  PERFORM workflow._require_given(job_id IS NOT NULL, 'job_id');
   PERFORM workflow._leave_lanes(ARRAY[job_id]);
   IF NOT workflow._cancel_alone(caller, job_id, reason) THEN
     RAISE EXCEPTION 'job % does not exist', job_id

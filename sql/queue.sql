@@ -463,8 +463,6 @@ DECLARE
                      WHERE c NOT LIKE 'rate\_%' OR c = 'rate_limit');
   unknown text;
 BEGIN
-  PERFORM workflow._require_given(name IS NOT NULL, 'name');
-  PERFORM workflow._require_given(options IS NOT NULL, 'options');
   PERFORM workflow._require_queue(name);
   IF jsonb_typeof(options) = 'object' THEN
     SELECT min(o) INTO unknown FROM jsonb_object_keys(options) AS o WHERE o <> ALL (known);

@@ -223,7 +223,6 @@ DECLARE
   number int;
   ncancelled int := 0;
 BEGIN
-  PERFORM workflow._require_given(name IS NOT NULL, 'name');
   PERFORM workflow._require_given(discard IS NOT NULL, 'discard');
   IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
     RAISE EXCEPTION 'workflow.drop_queue() needs READ COMMITTED'

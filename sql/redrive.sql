@@ -511,7 +511,6 @@ DECLARE
   batch workflow.redrive;
   ncancelled int;
 BEGIN
-  PERFORM workflow._require_given(redrive_id IS NOT NULL, 'redrive_id');
   PERFORM workflow._require_reason(reason);
   SELECT r.* INTO batch FROM workflow.redrive AS r WHERE r.redrive_id = _cancel_redrive.redrive_id FOR UPDATE;
   IF NOT FOUND THEN

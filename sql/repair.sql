@@ -68,7 +68,6 @@ DECLARE
   it workflow.item := workflow._lock_item(item);
   patched jsonb;
 BEGIN
-  PERFORM workflow._require_given(data IS NOT NULL, 'data');
   PERFORM workflow._require_reason(reason);
   PERFORM workflow._require_patch(data);
   PERFORM workflow._require_alive(it, 'patched');
@@ -246,7 +245,6 @@ DECLARE
   it workflow.item := workflow._lock_item(item);
   visit int;
 BEGIN
-  PERFORM workflow._require_given(to_state IS NOT NULL, 'to_state');
   PERFORM workflow._require_reason(reason);
   PERFORM workflow._require_patch(patch);
   PERFORM workflow._require_running(item);

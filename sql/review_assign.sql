@@ -12,7 +12,6 @@ DECLARE
   item bigint;
   seq int;
 BEGIN
-  PERFORM workflow._require_given(queue IS NOT NULL, 'queue');
   IF NOT EXISTS (SELECT FROM workflow.queue AS q WHERE q.queue = _claim_review.queue) THEN
     RAISE EXCEPTION 'queue "%" does not exist', queue
       USING ERRCODE = 'WF012',

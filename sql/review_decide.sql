@@ -506,7 +506,6 @@ AS $$
 DECLARE
   id bigint;
 BEGIN
-  PERFORM workflow._require_given(ids IS NOT NULL, 'ids');
   FOR id IN
     SELECT given FROM unnest(ids) AS given LEFT JOIN workflow.review AS r ON r.review_id = given
     ORDER BY r.item_id, given

@@ -141,8 +141,6 @@ DECLARE
   profile   jsonb;
   effect_id bigint;
 BEGIN
-  PERFORM workflow._require_given(endpoint IS NOT NULL, 'endpoint');
-  PERFORM workflow._require_given(operation IS NOT NULL, 'operation');
   SELECT workflow._key_profile(s.srvoptions) INTO profile
   FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw AND w.fdwname = 'workflow_http'
   WHERE s.srvname = endpoint;

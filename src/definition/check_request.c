@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "base/jsonb.h"
+#include "base/method.h"
 #include "definition/definition_internal.h"
 #include "definition/template.h"
 
@@ -13,23 +14,20 @@
 #define TYPE_PARTS	"multipart/form-data"
 #define WHY_KEY		"give the business parts that identify the action, so that it never happens twice"
 
-static const char *const methods[] = {
-	"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
-};
-
 /* ---------------------------------------------------------------------- http */
 
 void
 wf_check_method(WfCheck *check, JsonbValue *value)
 {
 	char	   *text = wf_jsonb_value_text(value);
+	char	   *meant = wf_method_meant(text);
 
-	for (int i = 0; i < lengthof(methods); i++)
-		if (strcmp(text, methods[i]) == 0)
-			return;
-	wf_check_error(check, "bad_value",
-				   "write GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS",
-				   "\"%s\" is not an HTTP method", text);
+	if (wf_method_fault(text) != NULL)
+		wf_check_error(check, "bad_value",
+					   "write GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS",
+					   "\"%s\" is not an HTTP method", text);
+	else if (meant != NULL)
+		wf_check_error(check, "bad_value", meant, "\"%s\" is not an HTTP method", text);
 }
 
 void

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "base/jsonb.h"
+#include "base/method.h"
 #include "base/sqlstate.h"
 #include "commands/defrem.h"
 #include "effect/ledger.h"
@@ -53,12 +54,11 @@ check_key(const char *key)
 static void
 check_method(const char *method)
 {
-	if (method == NULL || strlen(method) > 20 || *method == '\0' ||
-		strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != strlen(method) ||
-		strcmp(method, "CONNECT") == 0 || strcmp(method, "TRACE") == 0)
-		refuse(psprintf("method \"%s\"", method == NULL ? "" : method),
-			   "A method is written in capital letters; CONNECT and TRACE are not supported.",
-			   "Use GET, HEAD, POST, PUT, PATCH or DELETE.");
+	const char *fault = wf_method_fault(method);
+
+	if (fault != NULL)
+		refuse(psprintf("method \"%s\"", method == NULL ? "" : method), fault,
+			   "Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS, or another method that the receiver knows.");
 }
 
 /*

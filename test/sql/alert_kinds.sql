@@ -152,6 +152,27 @@ SELECT v.seq, v.state, v.due_at - v.entered_at AS sla FROM workflow.visit_sla AS
 CALL workflow.run();
 SELECT count(*) FROM workflow.visit_sla AS v WHERE item_id = :item_id;
 
+-- children that cannot go on where nobody handles "error": until they are replayed, or the item has left
+SELECT version FROM workflow.define('{
+  "workflow": "kid", "owner": "me", "initial": "OPEN", "states": {"OPEN": {"on": {"lose": "LOST", "win": "WON"}}, "WON": {"final": "won"}, "LOST": {"final": "failure"}}}');
+SELECT version FROM workflow.define('{
+  "workflow": "family", "owner": "ann", "initial": "KIDS",
+  "states": {"KIDS": {"spawn": {"workflow": "kid", "each": "$.kids", "join": "all"}, "on": {"ok": "DONE", "stop": "DONE"}}, "DONE": {"final": "done"}}}');
+SELECT state FROM workflow.submit('family', '{"kids": [1]}', key => 'first');
+SELECT state FROM workflow.submit('family', '{"kids": [1]}', key => 'second');
+SELECT * FROM look('+0 seconds');
+SELECT count(workflow.send(item_id, 'lose')) FROM workflow.items WHERE workflow = 'kid';
+CALL workflow.run();
+SELECT * FROM look('+0 seconds');
+SELECT regexp_replace(regexp_replace(detail, 'item \d+', 'item N'), '\w+ \w+ \d+ [\d:.]+ \d{4} \w+', 'TIME') AS detail, hint,
+       workflow._alert_runbook(kind, subject) AS runbook
+FROM workflow.alerts WHERE kind = 'spawn_failed';
+SELECT state FROM workflow.send('family:first', 'stop');
+SELECT * FROM look('+0 seconds');
+SELECT workflow.replay('family:second', 'once more') IS NOT NULL AS replayed;
+CALL workflow.run();
+SELECT * FROM look('+0 seconds');
+
 -- whoever has an alert of a kind has a runbook, and a hint that is a statement, and every alert was cleared
 SELECT kind, count(*), bool_and(cleared_at IS NOT NULL) AS cleared, bool_and(runbook = 'docs/operations.md#' || kind) AS has_runbook,
        bool_and(split_part(hint, '  -- ', 1) ~ '^((SELECT|ALTER|CALL) [^;]+; ?)+$') AS can_be_pasted

@@ -46,6 +46,11 @@ SELECT * FROM faults('{"workflow": "w", "work\u0066low": "v", "initial": "A", "s
 SELECT * FROM state_faults('{"http": {}}');
 SELECT * FROM state_faults('{"http": {"endpoint": "", "queue": "q", "method": "patch", "path": "x/../{$.a", "key": ["$.a["],
   "headers": {"a b": "x", "c": 1}, "before": {"method": "GET"}, "external_id": "id", "retry": "patient", "body": {"a": ["$.b."]}}}');
+-- a method is a token of HTTP that call() takes, and no misspelled one
+SELECT m, path, problem, hint FROM unnest('{POTS,DELTE,CONNECT,PRI,purge,-,VERSION-CONTROL,PURGE,OPTIONS}'::text[]) AS m
+LEFT JOIN LATERAL state_faults(format('{"http": {"endpoint": "e", "queue": "q", "method": "%s", "path": "/a", "key": ["$.a"], "body": {}}}', m)) AS f ON path LIKE '%.method';
+SELECT m FROM unnest('{ACL,BASELINE-CONTROL,BIND,CHECKIN,CHECKOUT,COPY,LABEL,LINK,LOCK,MERGE,MKACTIVITY,MKCALENDAR,MKCOL,MKREDIRECTREF,MKWORKSPACE,MOVE,ORDERPATCH,PROPFIND,PROPPATCH,QUERY,REBIND,REPORT,SEARCH,UNBIND,UNCHECKOUT,UNLINK,UNLOCK,UPDATE,UPDATEREDIRECTREF,VERSION-CONTROL}'::text[]) AS m
+JOIN LATERAL state_faults(format('{"http": {"endpoint": "e", "queue": "q", "method": "%s", "path": "/a", "key": ["$.a"], "body": {}}}', m)) AS f ON path LIKE '%.method';
 SELECT * FROM state_faults('{"http": {"endpoint": "e", "queue": "q", "method": "POST", "path": "/a", "key": ["$.a"],
   "body": "text", "content_type": "application/x-www-form-urlencoded",
   "revert": {"method": "POST", "path": "/a", "body": ["$.a"], "content_type": "multipart/form-data"}}}');

@@ -30,6 +30,18 @@ SELECT workflow.call('crm', 'POST', '/a', '{}', E'k\n');
 SELECT workflow.call('crm', 'POST', '/a', '{}', '');
 SELECT workflow.call('crm', 'po st', '/a', '{}', 'k2');
 SELECT workflow.call('crm', 'TRACE', '/a', '{}', 'k2');
+SELECT workflow.call('crm', 'POST+', '/a', '{}', 'k2');
+SELECT workflow.call('crm', 'PRI', '/a', '{}', 'k2');
+SELECT workflow.call('crm', '-', '/a', '{}', 'k2');
+SELECT workflow.call('crm', 'A-METHOD-OF-MANY-WORDS', '/a', '{}', 'k2');
+\set VERBOSITY default
+SELECT workflow.call('crm', 'post', '/a', '{}', 'k2');
+SELECT workflow.call('crm', 'CONNECT', '/a', '{}', 'k2');
+\set VERBOSITY terse
+SELECT count(*) FROM workflow.effect WHERE key = 'k2';
+BEGIN;
+SELECT count(workflow.call('crm', m, '/a', '{}', m)) FROM unnest('{VERSION-CONTROL,PROPFIND,PURGE,OPTIONS}'::text[]) AS m;
+ROLLBACK;
 SELECT workflow.call('crm', 'POST', 'https://evil.example.com', '{}', 'k2');
 SELECT workflow.call('crm', 'POST', '@evil.example.com', '{}', 'k2');
 SELECT workflow.call('crm', 'POST', '/../admin', '{}', 'k2');

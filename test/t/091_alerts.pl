@@ -50,6 +50,15 @@ is_deeply(
 	'each change is one notification');
 
 # ------------------------------------------------------------- what is at once
+sql(q{SELECT workflow.define('{"workflow": "kid", "owner": "me", "initial": "OPEN", "states": {"OPEN": {"on": {"lose": "LOST"}}, "LOST": {"final": "failure"}}}');
+	SELECT workflow.define('{"workflow": "family", "owner": "me", "initial": "KIDS",
+	  "states": {"KIDS": {"spawn": {"workflow": "kid", "each": "$.n", "join": "all"}, "as": "kids", "on": {"ok": "DONE", "stop": "DONE"}}, "DONE": {"final": "done"}}}');
+	SELECT workflow.submit('family', '{"n": [1]}', key => 'one')});
+wait_for(q{count(*) = 1 FROM workflow.items WHERE workflow = 'kid'}, 'a child is started');
+sql(q{SELECT workflow.send(item_id, 'lose') FROM workflow.items WHERE workflow = 'kid'});
+open_alerts('spawn_failed', 1, 'children that cannot go on are seen at once');
+sql(q{SELECT workflow.send('family:one', 'stop')});
+open_alerts('spawn_failed', 0, 'it is cleared when the item has left');
 sql(q{SELECT workflow.create_queue('graves', owner => 'ops', sla => '1 day', escalate_to => '{lead}');
 	SELECT workflow.enqueue('graves', to_jsonb(n), key => n::text) FROM generate_series(1, 12) AS n;
 	SELECT workflow.fail(job_id, token, 'permanent', 'no') FROM workflow.claim('graves', 'w', 20)});

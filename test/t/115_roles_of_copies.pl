@@ -43,6 +43,7 @@ sql(q{
 	SELECT workflow.call('mail', 'POST', '/to', '{}', 'hello');
 	SELECT workflow.alert_to('me', 'mail', '/alerts');
 	SET ROLE carl;
+	SELECT workflow.alert_to('you', 'mail', '/alerts/you');
 	SELECT workflow.submit('claim', '{"id": 3}'), workflow.submit('claim', '{"id": 4}');
 	SELECT workflow.decide(id, 'again') FROM workflow.review_inbox WHERE key = '1';
 	SELECT workflow.patch('claim:2', '{"sum": 5}', 'forgotten');
@@ -81,7 +82,11 @@ sub who
 isnt(who(), '', 'who did what');
 unlike(who(), qr/item ann ann/, 'before it is adopted others are meant');
 like(there(q{SELECT workflow.adopt_cluster('resume', 'moved')}), qr/^\d+$/, 'it is adopted');
-is(who(), 'author carl nobody, effect ann ann, item ann ann, item carl nobody, review carl nobody, route ann ann, vote bob bob, vote carl nobody', 'then those of these names are');
+is(who(), 'author carl nobody, effect ann ann, item ann ann, item carl nobody, review carl nobody, route ann ann, route carl nobody, vote bob bob, vote carl nobody', 'then those of these names are');
+my $routes = q{FROM workflow.health() WHERE "check" = 'alert_routes' AND NOT ok};
+is(there("SELECT detail $routes"), 'alerts of you are not sent: the role "carl" that called alert_to() is gone.', 'a route of nobody is told of');
+like(there("SELECT hint $routes"), qr/^SELECT workflow\.alert_to\('you', 'mail', '\/alerts\/you'\);  -- as a role/, 'with what gives it to somebody');
+is(there("BEGIN; SELECT hint $routes \\gexec\nSELECT count(*) $routes; ROLLBACK") =~ s/\n//gr, '0', 'that can be run');
 is(decide('ann', 1), 'may not', 'who submitted may not decide');
 is(decide('bob', 1), 'may not', 'nor who has voted');
 is(decide('dora', 1), 'PAID', 'somebody else may');
