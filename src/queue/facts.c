@@ -265,8 +265,8 @@ wf_queue_name(int queue_no)
 }
 
 /*
- * A queue that is made anew begins with none of the figures of the one before; here,
- * too, for a transaction that was prepared has dropped it without a word.
+ * A queue that is made anew begins with none of the figures of the one before, also
+ * where that one was removed past the engine.
  */
 static void
 forget_figures(const TriggerData *trigger)

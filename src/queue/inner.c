@@ -28,6 +28,7 @@ wf_queue_init(void)
 	wf_claim_init();
 	wf_lane_init();
 	wf_lanes_init();
+	wf_queue_drop_init();
 }
 
 PG_FUNCTION_INFO_V1(wf_queue_wake);

@@ -240,6 +240,9 @@ extern bool wf_lanes_move_claimed(int64 job_id, const char *token);
 extern int	wf_lanes_move_lost(bool is_own_session);
 extern void wf_lanes_init(void);
 
+/* drop.c */
+extern void wf_queue_drop_init(void);
+
 /* pace.c */
 struct WfLaneJob;
 extern void wf_pace_stored(const char *queue, int64 count);

@@ -89,15 +89,24 @@ is(sql(q{SELECT count(*) FROM workflow.claim('mail', 'w', 100, '1 hour')}), '2',
 sql(q{SELECT workflow.complete(job_id, token) FROM workflow.job});
 lives_on('after a crash in between');
 
-# prepared transactions: one that stores is waited for, one that drops is there when it commits
+# prepared transactions: one that stores is waited for, one that drops is refused
 make('other');
 sql(q{BEGIN; SELECT workflow.enqueue('other', '1', key => 'k'); PREPARE TRANSACTION 'stores'});
 refused(q{SELECT workflow.drop_queue('other')}, qr/queue "other" cannot be dropped now/, 'a prepared transaction has stored jobs');
 sql(q{ROLLBACK PREPARED 'stores'});
 work('other');
-sql(q{BEGIN; SELECT workflow.drop_queue('other'); PREPARE TRANSACTION 'drops'});
-sql(q{COMMIT PREPARED 'drops'});
-refused(q{SELECT workflow.enqueue('other', '1')}, qr/queue "other" does not exist/, 'a drop that was prepared');
+my $drop = q{SELECT workflow.drop_queue('other')};
+foreach my $how ($drop, "SAVEPOINT one; $drop; RELEASE one", "SAVEPOINT one; $drop; ROLLBACK TO one; $drop; SAVEPOINT two; $drop; ROLLBACK TO two")
+{
+	refused(qq{BEGIN; $how; PREPARE TRANSACTION 'drops'}, qr/a transaction that has dropped a queue cannot be prepared/, 'a drop is not prepared');
+}
+sql(qq{BEGIN; SAVEPOINT one; $drop; ROLLBACK TO one; SELECT workflow.enqueue('other', '1'); PREPARE TRANSACTION 'stores'});
+$node->stop('immediate');
+$node->start;
+sql(q{COMMIT PREPARED 'stores'});
+is(sql(q{SELECT count(workflow.complete(job_id, token)) FROM workflow.claim('other', 'w')}), '1', 'one that a savepoint has taken back is nothing');
+sql(qq{$drop});
+refused(q{SELECT workflow.enqueue('other', '1')}, qr/queue "other" does not exist/, 'a drop in a transaction of its own');
 make('other');
 is(sql(q{SELECT done_5m, failed_5m FROM workflow.queue_stats WHERE queue = 'other'}), '0|0', 'the new one begins with nothing');
 lives_on('after prepared transactions');
