@@ -205,6 +205,7 @@ extern WfQueueFacts *wf_queue_facts(const char *queue);
 extern WfQueueFacts *wf_queue_facts_known(const char *queue);
 extern char *wf_queue_name(int queue_no);
 extern void wf_queue_require_still(const char *queue, int queue_no);
+extern bool wf_queue_takes_letters(const char *queue);
 
 /* spent.c */
 extern void wf_enqueue_require(bool is_null, const char *function, const char *argument);
