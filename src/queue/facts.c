@@ -288,8 +288,9 @@ wf_queue_name(int queue_no)
 }
 
 /*
- * A queue that is made anew begins with none of the figures of the one before, also
- * where that one was removed past the engine.
+ * A queue that is made anew begins with none of the figures of the one before.  They
+ * are not forgotten then: others may store in it already, and their notes would be
+ * of a page that is free for another queue.
  */
 static void
 forget_figures(const TriggerData *trigger)
@@ -314,7 +315,7 @@ wf_queue_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("the function is a trigger")));
-	if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		forget_figures(trigger);
 	CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
 	wf_wake_at_commit(WF_WAKE_MAINTENANCE, NULL);
