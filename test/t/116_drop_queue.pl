@@ -123,6 +123,31 @@ foreach my $n (1 .. 30)
 is(sql(q{SELECT count(*) FROM workflow.queues WHERE queue LIKE 'brief%'}), '0', 'many brief queues');
 lives_on('after many brief queues');
 
+# more than there are pages of memory: what is empty makes room
+$node->append_conf('postgresql.conf', "pg_workflow.queue_memory = 1\npg_workflow.workers = off");
+$node->restart;
+sql(q{
+	CREATE PROCEDURE come_and_go(n int) LANGUAGE plpgsql AS $$
+	BEGIN
+		FOR i IN 1 .. n LOOP
+			PERFORM workflow.create_queue('brief-' || i, 'tester', '1 hour', '{boss}');
+			PERFORM workflow.enqueue('brief-' || i, '1');
+			COMMIT;
+			PERFORM workflow.complete(job_id, token) FROM workflow.claim('brief-' || i, 'w');
+			COMMIT;
+			PERFORM workflow.drop_queue('brief-' || i);
+			COMMIT;
+		END LOOP;
+	END $$});
+sql('CALL come_and_go(400)');
+sql(q{SELECT workflow.enqueue('mail', '"still"')});
+is(sql(q{SELECT l.waiting FROM workflow.queue AS q, workflow._lane_load(q.queue_no) AS l WHERE q.queue = 'mail'}),
+	'1', 'there is memory for jobs after four hundred queues');
+is(sql(q{SELECT count(workflow.complete(job_id, token)) FROM workflow.claim('mail', 'w')}), '1', 'which are claimed');
+lives_on('after four hundred queues');
+$node->append_conf('postgresql.conf', "pg_workflow.queue_memory = 32\npg_workflow.workers = on");
+$node->restart;
+
 # under load: whoever is told that his job is stored finds it
 make('busy');
 sql('CREATE TABLE stored (job_id bigint, queue text)');
