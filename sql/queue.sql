@@ -355,18 +355,21 @@ BEGIN
   wanted.fair := coalesce(wanted.fair, false);
   wanted.rate_per_tenant := coalesce(wanted.rate_per_tenant, false);
   PERFORM workflow._check_queue(wanted);
-  INSERT INTO workflow.queue (queue, owner, sla, escalate_to, rate_count, rate_per, max_running, max_length,
-                              priority, lease, retry, dead_letter_retention, defined_by, on_full, key_window, aging, fair,
-                              rate_per_tenant, warn)
-  VALUES (wanted.queue, wanted.owner, wanted.sla, wanted.escalate_to, wanted.rate_count, wanted.rate_per,
-          wanted.max_running, wanted.max_length, wanted.priority, wanted.lease, wanted.retry,
-          wanted.dead_letter_retention, wanted.defined_by, wanted.on_full, wanted.key_window, wanted.aging, wanted.fair,
-          wanted.rate_per_tenant, wanted.warn)
-  ON CONFLICT (queue) DO NOTHING;
-  IF FOUND THEN
-    RETURN true;
-  END IF;
-  SELECT * INTO STRICT present FROM workflow.queue AS q WHERE q.queue = wanted.queue;
+  LOOP
+    INSERT INTO workflow.queue (queue, owner, sla, escalate_to, rate_count, rate_per, max_running, max_length,
+                                priority, lease, retry, dead_letter_retention, defined_by, on_full, key_window, aging, fair,
+                                rate_per_tenant, warn)
+    VALUES (wanted.queue, wanted.owner, wanted.sla, wanted.escalate_to, wanted.rate_count, wanted.rate_per,
+            wanted.max_running, wanted.max_length, wanted.priority, wanted.lease, wanted.retry,
+            wanted.dead_letter_retention, wanted.defined_by, wanted.on_full, wanted.key_window, wanted.aging, wanted.fair,
+            wanted.rate_per_tenant, wanted.warn)
+    ON CONFLICT (queue) DO NOTHING;
+    IF FOUND THEN
+      RETURN true;
+    END IF;
+    SELECT * INTO present FROM workflow.queue AS q WHERE q.queue = wanted.queue;
+    EXIT WHEN FOUND;            -- else it was dropped in between
+  END LOOP;
   differences := workflow._queue_differences(present, wanted);
   IF differences IS NOT NULL THEN
     RAISE EXCEPTION 'queue "%" is defined otherwise by %', wanted.queue, present.defined_by

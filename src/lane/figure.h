@@ -29,7 +29,7 @@ typedef enum WfFigure
 	WF_FIGURE_WAIT,				/* at: from when it could start until it did */
 	WF_FIGURE_RUN,				/* at: an attempt */
 
-	/* the queue is new, or gone: what happened lately is not of it */
+	/* the queue is gone: what happened lately is not of the next one */
 	WF_FIGURE_FORGET,
 } WfFigure;
 

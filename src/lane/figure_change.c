@@ -143,12 +143,14 @@ is_same(const WfFigureChange *change, WfFigures figures, WfFigure figure, int64 
 static void
 reserve(void)
 {
+	int			room = Max(32, 2 * max_changes);
+
 	if (n_changes < max_changes)
 		return;
-	max_changes = Max(32, 2 * max_changes);
 	changes = changes == NULL ?
-		MemoryContextAlloc(TopTransactionContext, sizeof(WfFigureChange) * max_changes) :
-		repalloc_huge(changes, sizeof(WfFigureChange) * max_changes);
+		MemoryContextAlloc(TopTransactionContext, sizeof(WfFigureChange) * room) :
+		repalloc_huge(changes, sizeof(WfFigureChange) * room);
+	max_changes = room;			/* a savepoint may outlive that there is none */
 }
 
 void

@@ -14,6 +14,9 @@
 /* A page holds jobs that were stored within so many milliseconds. */
 #define PAGE_SPAN_MS INT64CONST(0x7fffffff)
 
+/* Where there was nothing to give back, it is looked again so much later. */
+#define TAKE_BACK_US USECS_PER_SEC
+
 static WfSlotPage *
 slot_page(WfPageNo page)
 {
@@ -93,37 +96,6 @@ wf_slot_lock(WfSlotNo slot_no, int64 job_id)
 	return false;
 }
 
-/*
- * Returns the page that the next slot is to be in; NULL without memory.
- */
-static WfSlotPage *
-page_with_room(WfLane *lane, WfLaneNo lane_no, TimestampTz now)
-{
-	WfSlotPage *last = lane->last == 0 ? NULL : slot_page(lane->last);
-	WfSlotPage *page;
-	WfPageNo	page_no;
-
-	if (last != NULL && last->used < WF_SLOTS_IN_PAGE && now >= last->first_stored &&
-		(now - last->first_stored) / 1000 < PAGE_SPAN_MS)
-		return last;
-	page_no = wf_arena_take(WF_PAGE_SLOTS);
-	if (page_no == 0)
-		return NULL;
-
-	page = slot_page(page_no);
-	page->lane = lane_no;
-	page->sequence = lane->next_sequence++;
-	page->first_stored = now;
-	page->previous = lane->last;
-	if (last == NULL)
-		lane->first = page_no;
-	else
-		last->page.next = page_no;
-	lane->last = page_no;
-
-	return page;
-}
-
 static void
 unlink_page(WfLane *lane, WfPageNo page_no)
 {
@@ -140,6 +112,71 @@ unlink_page(WfLane *lane, WfPageNo page_no)
 	if (lane->head == page_no)
 		lane->head = page->page.next;
 	wf_arena_give(page_no);
+}
+
+/*
+ * Gives back what lanes keep in which nothing stands: of queues that rest, or that were
+ * dropped.  The caller holds the lock of one lane, so nobody is waited for.
+ */
+static bool
+take_back(const WfLane *asker)
+{
+	static TimestampTz again_at = 0;	/* while there is nothing */
+	WfStore    *store = wf_store_at(asker->store);
+	WfLaneNo	lane_no = 0;
+	bool		any = false;
+
+	if (GetCurrentTimestamp() < again_at)
+		return false;
+	while ((lane_no = wf_store_next_lane(store, lane_no)) != 0)
+	{
+		WfLane	   *lane = wf_lane_at(lane_no);
+
+		if (lane == asker || lane->last == 0 || !LWLockConditionalAcquire(&lane->lock, LW_EXCLUSIVE))
+			continue;
+		if (lane->last != 0 && slot_page(lane->last)->alive == 0)
+		{
+			unlink_page(lane, lane->last);
+			any = true;
+		}
+		LWLockRelease(&lane->lock);
+	}
+	again_at = any ? 0 : GetCurrentTimestamp() + TAKE_BACK_US;
+
+	return any;
+}
+
+/*
+ * Returns the page that the next slot is to be in; NULL without memory.
+ */
+static WfSlotPage *
+page_with_room(WfLane *lane, WfLaneNo lane_no, TimestampTz now)
+{
+	WfSlotPage *last = lane->last == 0 ? NULL : slot_page(lane->last);
+	WfSlotPage *page;
+	WfPageNo	page_no;
+
+	if (last != NULL && last->used < WF_SLOTS_IN_PAGE && now >= last->first_stored &&
+		(now - last->first_stored) / 1000 < PAGE_SPAN_MS)
+		return last;
+	page_no = wf_arena_take(WF_PAGE_SLOTS);
+	if (page_no == 0 && take_back(lane))
+		page_no = wf_arena_take(WF_PAGE_SLOTS);
+	if (page_no == 0)
+		return NULL;
+
+	page = slot_page(page_no);
+	page->lane = lane_no;
+	page->sequence = lane->next_sequence++;
+	page->first_stored = now;
+	page->previous = lane->last;
+	if (last == NULL)
+		lane->first = page_no;
+	else
+		last->page.next = page_no;
+	lane->last = page_no;
+
+	return page;
 }
 
 /*

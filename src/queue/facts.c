@@ -16,7 +16,9 @@
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "lane/figure.h"
+#include "look.h"
 #include "queue_internal.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -181,17 +183,31 @@ present_number(const char *queue)
 
 	wf_enter_owner(&caller);
 	SPI_connect();
-	(void) wf_queue_facts(queue);	/* so that it is known next time */
+	if (!IsolationUsesXactSnapshot())
+		(void) wf_queue_facts(queue);	/* so that it is known next time */
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (wf_plan_execute(&number_plan, &name, NULL) > 0)
 		queue_no = wf_result_int4(0, 1);
 	PopActiveSnapshot();
-	if (queue_no == 0)
-		wf_job_refuse_queue(queue);
 	SPI_finish();
 	wf_leave_owner(&caller);
 
 	return queue_no;
+}
+
+/*
+ * Whether a dead letter may be put into a queue.  A statement that reads what is
+ * there when it has the table of jobs finds that itself; not so in a transaction
+ * that keeps a snapshot.
+ */
+bool
+wf_queue_takes_letters(const char *queue)
+{
+	if (!IsolationUsesXactSnapshot())
+		return true;
+	LockRelationOid(wf_look_relation("job"), RowExclusiveLock); /* drop_queue() waits */
+
+	return present_number(queue) != 0;
 }
 
 /*
@@ -205,7 +221,14 @@ wf_queue_require_still(const char *queue, int queue_no)
 {
 	const WfQueueFacts *facts = wf_queue_facts_known(queue);
 	int			present = facts != NULL ? facts->queue_no : present_number(queue);
+	WfCaller	caller;
 
+	if (present == 0)
+	{
+		wf_enter_owner(&caller);	/* the error ends that */
+		SPI_connect();
+		wf_job_refuse_queue(queue);
+	}
 	if (queue_no != 0 && present != queue_no)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -265,8 +288,9 @@ wf_queue_name(int queue_no)
 }
 
 /*
- * A queue that is made anew begins with none of the figures of the one before; here,
- * too, for a transaction that was prepared has dropped it without a word.
+ * A queue that is made anew begins with none of the figures of the one before.  They
+ * are not forgotten then: others may store in it already, and their notes would be
+ * of a page that is free for another queue.
  */
 static void
 forget_figures(const TriggerData *trigger)
@@ -291,7 +315,7 @@ wf_queue_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("the function is a trigger")));
-	if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		forget_figures(trigger);
 	CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
 	wf_wake_at_commit(WF_WAKE_MAINTENANCE, NULL);

@@ -358,7 +358,8 @@ bury(const WfJob *job, Ending *ending, const WfRetryPolicy *policy)
 {
 	ending->outcome = "dead";
 	ending->status = "dead";
-	ending->dead_letter = policy->dead_letter;
+	if (policy->dead_letter != NULL && wf_queue_takes_letters(policy->dead_letter))
+		ending->dead_letter = policy->dead_letter;
 	end_attempt(job, ending);
 }
 

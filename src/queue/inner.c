@@ -29,6 +29,7 @@ wf_queue_init(void)
 	wf_lane_init();
 	wf_lanes_init();
 	wf_scan_init();
+	wf_queue_drop_init();
 }
 
 PG_FUNCTION_INFO_V1(wf_queue_wake);

@@ -75,7 +75,7 @@ store(const WfQueueFacts *facts, WfLaneNo lane, const Datum *payloads, int count
 	wf_ids_draw(WF_JOB_IDS, ids, count);
 	if (!wf_lane_store(lane, ids, payloads, count, wf_now()))
 		return false;
-	if (!facts->is_known)
+	if (!facts->is_known || facts->queue_no != queue_no)
 		wf_queue_require_still(queue, queue_no);
 	for (int i = 0; i < count; i++)
 		job_ids[i] = Int64GetDatum(ids[i]);

@@ -342,7 +342,7 @@ wf_marks_ask(const WfTrackKey *key, WfMarks *marks)
 
 /*
  * Whether the snapshot shows all that others have written of which nobody
- * was told.
+ * was told.  One that is older than "since" does not tell who was in progress then.
  */
 static bool
 is_sound(Partition *partition, Snapshot snapshot)
@@ -351,6 +351,8 @@ is_sound(Partition *partition, Snapshot snapshot)
 
 	if (partition->is_sound)
 		return true;
+	if (TransactionIdPrecedes(snapshot->xmax, partition->since))
+		return false;
 	for (uint32 i = 0; i < snapshot->xcnt && max_prepared_xacts > 0; i++)
 		if (TransactionIdPrecedes(snapshot->xip[i], partition->since))
 			is_older_left = true;

@@ -89,12 +89,14 @@ wf_notes_init(void)
 static void
 reserve_note(void)
 {
+	int			room = Max(16, 2 * max_notes);
+
 	if (n_notes < max_notes)
 		return;
-	max_notes = Max(16, 2 * max_notes);
 	notes = notes == NULL ?
-		MemoryContextAllocHuge(TopTransactionContext, sizeof(WfMarkNote) * max_notes) :
-		repalloc_huge(notes, sizeof(WfMarkNote) * max_notes);
+		MemoryContextAllocHuge(TopTransactionContext, sizeof(WfMarkNote) * room) :
+		repalloc_huge(notes, sizeof(WfMarkNote) * room);
+	max_notes = room;			/* a savepoint may outlive that there is none */
 }
 
 static bool

@@ -205,6 +205,7 @@ extern WfQueueFacts *wf_queue_facts(const char *queue);
 extern WfQueueFacts *wf_queue_facts_known(const char *queue);
 extern char *wf_queue_name(int queue_no);
 extern void wf_queue_require_still(const char *queue, int queue_no);
+extern bool wf_queue_takes_letters(const char *queue);
 
 /* spent.c */
 extern void wf_enqueue_require(bool is_null, const char *function, const char *argument);
@@ -239,6 +240,9 @@ extern List *wf_lanes_look_at_once(WfClaim *claim, bool *is_done);
 extern bool wf_lanes_move_claimed(int64 job_id, const char *token);
 extern int	wf_lanes_move_lost(bool is_own_session);
 extern void wf_lanes_init(void);
+
+/* drop.c */
+extern void wf_queue_drop_init(void);
 
 /* pace.c */
 struct WfLaneJob;

@@ -45,10 +45,12 @@ wf_statistics_note_attempt(int endpoint_id, const char *outcome, const char *err
 		}
 	if (n_notes == max_notes)
 	{
-		max_notes = Max(16, 2 * max_notes);
+		int			room = Max(16, 2 * max_notes);
+
 		notes = notes == NULL ?
-			MemoryContextAlloc(TopTransactionContext, sizeof(WfAttemptNote) * max_notes) :
-			repalloc_huge(notes, sizeof(WfAttemptNote) * max_notes);
+			MemoryContextAlloc(TopTransactionContext, sizeof(WfAttemptNote) * room) :
+			repalloc_huge(notes, sizeof(WfAttemptNote) * room);
+		max_notes = room;		/* a savepoint may outlive that there is none */
 	}
 	notes[n_notes++] = note;
 }

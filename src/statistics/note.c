@@ -75,10 +75,13 @@ keep(const char *text)
 static void *
 enlarge(void *array, int *size, Size of_one)
 {
-	*size = Max(16, 2 * *size);
+	int			room = Max(16, 2 * *size);
 
-	return array == NULL ? MemoryContextAlloc(TopTransactionContext, of_one * *size) :
-		repalloc_huge(array, of_one * *size);
+	array = array == NULL ? MemoryContextAlloc(TopTransactionContext, of_one * room) :
+		repalloc_huge(array, of_one * room);
+	*size = room;				/* a savepoint may outlive that there is none */
+
+	return array;
 }
 
 static const WfPath *

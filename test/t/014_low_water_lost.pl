@@ -11,7 +11,7 @@ use Test::More;
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init(allows_streaming => 1);
 $node->append_conf('postgresql.conf', slurp_file('test/postgresql.conf'));
-$node->append_conf('postgresql.conf', 'restart_after_crash = on');
+$node->append_conf('postgresql.conf', "restart_after_crash = on\nmax_prepared_transactions = 30");
 $node->start;
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
@@ -53,6 +53,13 @@ sql(qq{BEGIN; SELECT workflow.enqueue('mail', '"$_"', priority => $_); PREPARE T
 pass_others();
 sql("COMMIT PREPARED 'p$_'") foreach 1 .. 9;
 is(join(',', map { done() } 1 .. 9), join(',', map { qq{"$_"} } 1 .. 9), 'each of a new priority');
+
+# More than there are places for those who hold a mark; the last is younger than all that has ended.
+sql(qq{BEGIN; SELECT workflow.enqueue('mail', '$_', key => 'h$_'); PREPARE TRANSACTION 'h$_'}) foreach 1 .. 17;
+sql("ROLLBACK PREPARED 'h$_'") foreach 1 .. 16;
+is(done(), '', 'nothing is there yet') foreach 1 .. 2;
+sql(q{COMMIT PREPARED 'h17'});
+is(done(), '17', 'a job is found of whose transaction no note was taken');
 
 # Memory is gone, the prepared transaction is not.
 foreach my $how ('fast', 'immediate')

@@ -89,15 +89,24 @@ is(sql(q{SELECT count(*) FROM workflow.claim('mail', 'w', 100, '1 hour')}), '2',
 sql(q{SELECT workflow.complete(job_id, token) FROM workflow.job});
 lives_on('after a crash in between');
 
-# prepared transactions: one that stores is waited for, one that drops is there when it commits
+# prepared transactions: one that stores is waited for, one that drops is refused
 make('other');
 sql(q{BEGIN; SELECT workflow.enqueue('other', '1', key => 'k'); PREPARE TRANSACTION 'stores'});
 refused(q{SELECT workflow.drop_queue('other')}, qr/queue "other" cannot be dropped now/, 'a prepared transaction has stored jobs');
 sql(q{ROLLBACK PREPARED 'stores'});
 work('other');
-sql(q{BEGIN; SELECT workflow.drop_queue('other'); PREPARE TRANSACTION 'drops'});
-sql(q{COMMIT PREPARED 'drops'});
-refused(q{SELECT workflow.enqueue('other', '1')}, qr/queue "other" does not exist/, 'a drop that was prepared');
+my $drop = q{SELECT workflow.drop_queue('other')};
+foreach my $how ($drop, "SAVEPOINT one; $drop; RELEASE one", "SAVEPOINT one; $drop; ROLLBACK TO one; $drop; SAVEPOINT two; $drop; ROLLBACK TO two")
+{
+	refused(qq{BEGIN; $how; PREPARE TRANSACTION 'drops'}, qr/a transaction that has dropped a queue cannot be prepared/, 'a drop is not prepared');
+}
+sql(qq{BEGIN; SAVEPOINT one; $drop; ROLLBACK TO one; SELECT workflow.enqueue('other', '1'); PREPARE TRANSACTION 'stores'});
+$node->stop('immediate');
+$node->start;
+sql(q{COMMIT PREPARED 'stores'});
+is(sql(q{SELECT count(workflow.complete(job_id, token)) FROM workflow.claim('other', 'w')}), '1', 'one that a savepoint has taken back is nothing');
+sql(qq{$drop});
+refused(q{SELECT workflow.enqueue('other', '1')}, qr/queue "other" does not exist/, 'a drop in a transaction of its own');
 make('other');
 is(sql(q{SELECT done_5m, failed_5m FROM workflow.queue_stats WHERE queue = 'other'}), '0|0', 'the new one begins with nothing');
 lives_on('after prepared transactions');
@@ -113,6 +122,31 @@ foreach my $n (1 .. 30)
 }
 is(sql(q{SELECT count(*) FROM workflow.queues WHERE queue LIKE 'brief%'}), '0', 'many brief queues');
 lives_on('after many brief queues');
+
+# more than there are pages of memory: what is empty makes room
+$node->append_conf('postgresql.conf', "pg_workflow.queue_memory = 1\npg_workflow.workers = off");
+$node->restart;
+sql(q{
+	CREATE PROCEDURE come_and_go(n int) LANGUAGE plpgsql AS $$
+	BEGIN
+		FOR i IN 1 .. n LOOP
+			PERFORM workflow.create_queue('brief-' || i, 'tester', '1 hour', '{boss}');
+			PERFORM workflow.enqueue('brief-' || i, '1');
+			COMMIT;
+			PERFORM workflow.complete(job_id, token) FROM workflow.claim('brief-' || i, 'w');
+			COMMIT;
+			PERFORM workflow.drop_queue('brief-' || i);
+			COMMIT;
+		END LOOP;
+	END $$});
+sql('CALL come_and_go(400)');
+sql(q{SELECT workflow.enqueue('mail', '"still"')});
+is(sql(q{SELECT l.waiting FROM workflow.queue AS q, workflow._lane_load(q.queue_no) AS l WHERE q.queue = 'mail'}),
+	'1', 'there is memory for jobs after four hundred queues');
+is(sql(q{SELECT count(workflow.complete(job_id, token)) FROM workflow.claim('mail', 'w')}), '1', 'which are claimed');
+lives_on('after four hundred queues');
+$node->append_conf('postgresql.conf', "pg_workflow.queue_memory = 32\npg_workflow.workers = on");
+$node->restart;
 
 # under load: whoever is told that his job is stored finds it
 make('busy');
