@@ -422,7 +422,7 @@ wf_wake_maintenance_by_at_commit(TimestampTz end)
 void
 wf_wake_folder_at_commit(TimestampTz end)
 {
-	(void) wake_block();
+	prepare();
 	pending_fold = Min(pending_fold, end);
 }
 
