@@ -99,6 +99,9 @@ extern const WfGraph *wf_graph_known(const char *workflow, int version);
 extern bool wf_graph_is_paused(const WfGraph *graph);
 extern bool wf_graph_pause_is_known(const WfGraph *graph);
 
+/* The same of a workflow whose graph is not known. */
+extern bool wf_workflow_is_paused(const char *workflow);
+
 /* What is known of pauses holds until this count changes. */
 extern uint64 wf_pause_changes(void);
 

@@ -63,11 +63,11 @@ wf_pause_changes(void)
 }
 
 /*
- * With the latest snapshot, because that of a repeatable read transaction may be
- * older than the invalidation.
+ * See graph.h.  With the latest snapshot, because that of a repeatable read
+ * transaction may be older than the pause.
  */
-static bool
-read_pause(const char *workflow)
+bool
+wf_workflow_is_paused(const char *workflow)
 {
 	static WfPlan plan = {
 		.name = "workflow is paused",
@@ -106,7 +106,7 @@ wf_graph_is_paused(const WfGraph *graph)
 	(void) wf_table_oid(&workflows);
 	AcceptInvalidationMessages();
 	as_of = nchanges;
-	note->is_paused = read_pause(graph->workflow);
+	note->is_paused = wf_workflow_is_paused(graph->workflow);
 	note->as_of = as_of;
 
 	return note->is_paused;

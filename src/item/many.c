@@ -24,6 +24,7 @@ typedef struct Many
 	WfProjection frame;
 	int64		stamped;		/* the last row's item, if it was stamped;
 								 * else 0 */
+	ItemPointerData place;		/* of the version that it was stamped from */
 } Many;
 
 /*
@@ -60,8 +61,9 @@ stamp(TupleTableSlot *old_row, TupleTableSlot *new_row)
 
 /*
  * Puts the new row together, as the server's own does, and stamps it.  The same
- * row again is one that somebody has changed: it is locked now, and the trigger
- * was not called for it.
+ * item again, from another place, is one that somebody has changed: it is locked
+ * now, and the trigger was not called for it.  From the same place, it was found
+ * twice: the server moves it once.
  */
 static Datum
 project(ExprState *expression, ExprContext *context, bool *isnull)
@@ -72,7 +74,7 @@ project(ExprState *expression, ExprContext *context, bool *isnull)
 	Datum		result = wf_projection_put_together(&many->frame, context, isnull);
 	MemoryContext caller = MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
 	int64		item_id = DatumGetInt64(old_row->tts_values[WF_ITEM_COLUMN_ITEM_ID - 1]);
-	bool		is_again = item_id == many->stamped;
+	bool		is_again = item_id == many->stamped && !ItemPointerEquals(&old_row->tts_tid, &many->place);
 
 	if (!stamp(old_row, new_row))
 	{
@@ -82,6 +84,7 @@ project(ExprState *expression, ExprContext *context, bool *isnull)
 			item_id = 0;
 	}
 	many->stamped = item_id;
+	many->place = old_row->tts_tid;
 	many->frame.result->ri_TrigDesc->trig_update_before_row = item_id == 0;
 	MemoryContextSwitchTo(caller);
 

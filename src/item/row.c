@@ -91,22 +91,9 @@ item_from_result(void)
 static bool
 workflow_is_paused(const char *workflow, int version)
 {
-	static WfPlan plan = {
-		.name = "workflow of item is paused",
-		.expected = SPI_OK_SELECT,
-		.nargs = 1,
-		.argtypes = {TEXTOID},
-		.sql = "SELECT 1 FROM workflow.workflow AS w "
-		"WHERE w.workflow = $1 AND w.paused_at IS NOT NULL",
-	};
 	const WfGraph *graph = wf_graph_known(workflow, version);
-	Datum		value;
 
-	if (graph != NULL)
-		return wf_graph_is_paused(graph);
-	value = CStringGetTextDatum(workflow);
-
-	return wf_plan_execute(&plan, &value, NULL) > 0;
+	return graph != NULL ? wf_graph_is_paused(graph) : wf_workflow_is_paused(workflow);
 }
 
 static WfItem *

@@ -49,6 +49,13 @@ SELECT * FROM wrong();
 -- what is returned is stamped; a row that is found twice moves once
 UPDATE workflow.item SET state = 'B' WHERE state = 'A' AND item_id < 8 RETURNING item_id, state, seq, since >= now() AS just_now;
 UPDATE workflow.item AS i SET state = 'A' FROM (VALUES (2), (2), (3), (2), (3)) AS v (id) WHERE i.item_id = v.id RETURNING i.item_id, i.state, i.seq;
+-- and what the second finding says is not looked at
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
+UPDATE workflow.item AS i SET state = v.state FROM (VALUES (2, 'B'), (2, NULL), (3, 'B'), (3, 'NOWHERE')) AS v (id, state) WHERE i.item_id = v.id RETURNING i.item_id, i.state, i.seq;
+UPDATE workflow.item SET state = 'A' WHERE item_id IN (2, 3);
+RESET enable_hashjoin;
+RESET enable_mergejoin;
 SELECT * FROM wrong();
 
 -- what is refused is refused as ever, and all of it
