@@ -444,6 +444,7 @@ WF_PUBLIC_FUNCTION(wf_claim)
 	require_batch(claim.limit);
 	require_lease(&claim);
 	require_wait(wait_us);
+	wf_require_writable("claim");
 	if (fcinfo->resultinfo == NULL || !IsA(fcinfo->resultinfo, CustomScanState))
 		InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	jobs = wf_lanes_look_at_once(&claim, &is_done);

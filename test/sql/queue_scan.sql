@@ -126,6 +126,14 @@ SELECT * FROM workflow.claim('mail', 'w', lease => '-1 second');
 BEGIN READ ONLY;
 SELECT * FROM workflow.claim('mail', 'w');
 ROLLBACK;
+-- nor is a job that is ready
+BEGIN;
+SELECT stored(1);
+COMMIT;
+BEGIN READ ONLY;
+SELECT payload FROM workflow.claim('mail', 'w');
+ROLLBACK;
+SELECT payload FROM workflow.claim('mail', 'w');
 
 -- What a savepoint takes back is ready again.
 SELECT stored(1);
