@@ -258,3 +258,16 @@ wf_jsonb_elements(const JsonbValue *array, int *count)
 
 	return elements;
 }
+
+bool
+wf_jsonb_array_has_text(const JsonbValue *array, const char *text)
+{
+	int			count;
+	JsonbValue *elements = wf_jsonb_elements(array, &count);
+
+	for (int i = 0; i < count; i++)
+		if (elements[i].type == jbvString && strcmp(wf_jsonb_value_text(&elements[i]), text) == 0)
+			return true;
+
+	return false;
+}

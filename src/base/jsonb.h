@@ -39,6 +39,9 @@ extern Jsonb *wf_jsonb_object(const WfMember *members, int count);
 extern WfMember *wf_jsonb_members(const JsonbValue *object, int *count);
 extern JsonbValue *wf_jsonb_elements(const JsonbValue *array, int *count);
 
+/* Whether an array has a string; false also where it is none, or NULL. */
+extern bool wf_jsonb_array_has_text(const JsonbValue *array, const char *text);
+
 extern Jsonb *wf_jsonb_from_cstring(const char *json);
 extern char *wf_jsonb_to_cstring(Jsonb *value);
 extern Jsonb *wf_jsonb_from_text(const char *string);	/* a JSON string, or

@@ -189,23 +189,10 @@ find_repairs(Flow *flow)
 /* --------------------------------------------------------------------- input */
 
 static bool
-has_text(JsonbValue *array, const char *text)
-{
-	int			count;
-	JsonbValue *elements = wf_jsonb_elements(array, &count);
-
-	for (int i = 0; i < count; i++)
-		if (elements[i].type == jbvString && strcmp(wf_jsonb_value_text(&elements[i]), text) == 0)
-			return true;
-
-	return false;
-}
-
-static bool
 input_names(const Flow *flow, const char *key)
 {
 	return wf_jsonb_value_get(wf_jsonb_value_get(flow->input, "properties"), key) != NULL ||
-		has_text(wf_jsonb_value_get(flow->input, "required"), key);
+		wf_jsonb_array_has_text(wf_jsonb_value_get(flow->input, "required"), key);
 }
 
 /*

@@ -74,14 +74,7 @@ allows_numbers_only(JsonbValue *schema)
 static bool
 requires(JsonbValue *schema, const char *member)
 {
-	int			count;
-	JsonbValue *names = wf_jsonb_elements(wf_jsonb_value_get(schema, "required"), &count);
-
-	for (int i = 0; i < count; i++)
-		if (names[i].type == jbvString && strcmp(wf_jsonb_value_text(&names[i]), member) == 0)
-			return true;
-
-	return false;
+	return wf_jsonb_array_has_text(wf_jsonb_value_get(schema, "required"), member);
 }
 
 static bool

@@ -15,19 +15,6 @@
 #include "definition/definition_internal.h"
 #include "miscadmin.h"
 
-static bool
-has_text(JsonbValue *array, const char *text)
-{
-	int			count;
-	JsonbValue *elements = wf_jsonb_elements(array, &count);
-
-	for (int i = 0; i < count; i++)
-		if (elements[i].type == jbvString && strcmp(wf_jsonb_value_text(&elements[i]), text) == 0)
-			return true;
-
-	return false;
-}
-
 /*
  * Whether a decision of a review agrees with a tier or overrules it.
  */
@@ -43,9 +30,9 @@ says_something(const WfState *review, JsonbValue *tier)
 	{
 		const char *decision = decisions[i].type == jbvString ? wf_jsonb_value_text(&decisions[i]) : "";
 
-		if (agrees == NULL ? strcmp(decision, "approve") == 0 : has_text(agrees, decision))
+		if (agrees == NULL ? strcmp(decision, "approve") == 0 : wf_jsonb_array_has_text(agrees, decision))
 			return true;
-		if (overrules != NULL && has_text(overrules, decision))
+		if (overrules != NULL && wf_jsonb_array_has_text(overrules, decision))
 			return true;
 	}
 
