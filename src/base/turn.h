@@ -16,6 +16,7 @@ typedef enum WfTurn
 	WF_TURN_FOLD,				/* adding up what was counted */
 	WF_TURN_BUDGET,				/* counting calls of a workflow's models */
 	WF_TURN_ALERTS,				/* looking for what is wrong */
+	WF_TURN_TENANTS,			/* picking jobs of a fair queue */
 } WfTurn;
 
 /*
@@ -27,5 +28,10 @@ extern bool wf_try_turn(WfTurn turn, uint32 of, uint32 part);
  * The same, when whoever has it is through.
  */
 extern void wf_await_turn(WfTurn turn, uint32 of, uint32 part);
+
+/*
+ * Gives a turn up before the transaction ends.
+ */
+extern void wf_end_turn(WfTurn turn, uint32 of, uint32 part);
 
 #endif

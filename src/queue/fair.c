@@ -3,8 +3,8 @@
  *	  Taking ready jobs of a fair queue: one of each tenant in turn.
  *
  * Among the jobs of the most urgent priority tenants take turns, whatever each
- * has waiting.  Whose turn was the last is a column of the queue's row, which a
- * claim of a fair queue locks, as that of a limited one does.  The tenants are
+ * has waiting.  Whose turn was the last is in shared memory (turns.c), else a column
+ * of the queue's row, which a claim locks, as that of a limited queue does.  The tenants are
  * found by an index on (queue, kind, priority, tenant, run_at), from one to the next
  * (tenants.c), and no more are looked for than jobs are wanted; how many jobs they
  * have, or had, does not matter.
@@ -317,7 +317,7 @@ take_level(Ring *ring, int wanted)
 }
 
 /*
- * Picks and marks up to limit jobs of a fair queue whose row is locked.
+ * Picks and marks up to limit jobs of a fair queue, for which the claim stands in line.
  */
 List *
 wf_claim_mark_fair(WfClaim *claim, int limit)
@@ -342,8 +342,10 @@ wf_claim_mark_fair(WfClaim *claim, int limit)
 int
 wf_claim_next_turn(WfClaim *claim)
 {
-	Ring		ring = {.claim = claim,.priority = PG_INT32_MIN,.last = claim->fair_last};
+	Ring		ring = {.claim = claim,.priority = PG_INT32_MIN};
 
+	wf_turns_read(claim);
+	ring.last = claim->fair_last;
 	wf_ready_look(claim->queue, claim->kind, &claim->ready);
 	while (find_level(&ring))
 	{
@@ -375,7 +377,7 @@ wf_claim_note_turn(const WfClaim *claim, List *jobs)
 		if (last == NULL || job->turn > last->turn)
 			last = job;
 	}
-	if (last != NULL)
+	if (last != NULL && !wf_turns_note(claim, last->tenant))
 	{
 		Datum		values[] = {CStringGetTextDatum(claim->queue), CStringGetTextDatum(last->tenant)};
 

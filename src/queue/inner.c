@@ -26,6 +26,7 @@ wf_queue_init(void)
 	wf_beats_init();
 	wf_marks_init();
 	wf_claim_init();
+	wf_turns_init();
 	wf_lane_init();
 	wf_lanes_init();
 	wf_scan_init();

@@ -82,7 +82,8 @@ wf_claim_read_limits(WfClaim *claim, uint64 row, int column)
 	claim->makes_room = DatumGetBool(wf_result_datum(row, column + 4, NULL));
 	claim->is_fair = DatumGetBool(wf_result_datum(row, column + 5, NULL));
 	claim->fair_last = wf_result_is_null(row, column + 6) ? "" : wf_result_text(row, column + 6);
-	claim->is_limited = claim->is_rate_limited || claim->max_running > 0 || claim->is_fair;
+	claim->is_limited = claim->is_rate_limited || claim->is_tenant_rated || claim->max_running > 0 ||
+		(claim->is_fair && !wf_turns_are_kept());
 	claim->rate_next_at = claim->now;
 	if (!has_rate)
 		return;

@@ -145,7 +145,8 @@ typedef struct WfClaim
 	bool		has_groups;		/* perhaps; the same */
 	int64		grouped_from;	/* wf_grouped_mark(), where there are groups */
 	bool		is_rate_limited;
-	bool		is_limited;		/* a rate, max_running, or turns of tenants */
+	bool		is_limited;		/* a rate, max_running, or turns of tenants
+								 * that are kept in the queue's row */
 	bool		makes_room;		/* that somebody may wait for */
 	bool		is_tenant_rated;	/* the rate is of each tenant by itself,
 									 * and the claim not is_rate_limited */
@@ -272,6 +273,13 @@ extern List *wf_claim_mark_fair(WfClaim *claim, int limit);
 extern int	wf_claim_next_turn(WfClaim *claim);
 extern void wf_claim_note_turn(const WfClaim *claim, List *jobs);
 
+/* turns.c */
+extern bool wf_turns_are_kept(void);
+extern void wf_turns_begin(WfClaim *claim);
+extern void wf_turns_read(WfClaim *claim);
+extern bool wf_turns_note(const WfClaim *claim, const char *tenant);
+extern void wf_turns_end(const WfClaim *claim);
+
 /* ready.c */
 extern void wf_ready_look(const char *queue, const char *kind, WfReady *ready);
 extern bool wf_ready_is_none(const WfReady *ready, TimestampTz now);
@@ -311,6 +319,7 @@ extern List *wf_claim_put_back(List *jobs, List *losers);
 extern List *wf_claim_without_losers(WfClaim *claim, List *jobs);
 extern void wf_claim_note_taken(WfWakeTopic topic);
 extern void wf_claim_init(void);
+extern void wf_turns_init(void);
 
 /* refuse.c */
 

@@ -307,6 +307,8 @@ take(WfClaim *claim)
 		!wf_claim_units_fit(claim, wf_claim_head_units(claim)))
 		return NIL;				/* without marking and putting back */
 
+	if (claim->is_fair)
+		wf_turns_begin(claim);
 	jobs = wf_claim_pick_willing(claim, allowed);
 	if (!claim->is_fair)
 		jobs = wf_claim_without_losers(claim, jobs);
@@ -315,7 +317,10 @@ take(WfClaim *claim)
 	if (claim->is_tenant_rated)
 		wf_claim_note_tenant_rates(claim);
 	if (claim->is_fair)
+	{
 		wf_claim_note_turn(claim, jobs);
+		wf_turns_end(claim);
+	}
 
 	return jobs;
 }

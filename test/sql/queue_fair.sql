@@ -17,6 +17,7 @@ SELECT payload FROM workflow.claim('fair', 'w', 1);
 SELECT payload FROM workflow.claim('fair', 'w', 5);
 SELECT payload FROM workflow.claim('fair', 'w', 6);
 SELECT count(*) FROM workflow.claim('fair', 'w', 100);
+SELECT fair_last IS NULL AS is_not_written FROM workflow.queue WHERE queue = 'fair';
 
 -- the more urgent first, and only among those turns; what is delayed has none
 SELECT put('big', 2), put('ann', 1), put('bob', 1, 'fair', -1), put('cat', 2, 'fair', -1);
