@@ -6,10 +6,18 @@
  * tables are partial ones and do not take in every row: those are not even
  * opened.  Their conditions are made ready once.  Where somebody has added an
  * index of another kind, all is left to the executor.
+ *
+ * A single row goes into the heap as it stands in its slot, which keeps its
+ * values: through the slot it would be put together there, and taken apart again
+ * for each index.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
+#include "access/heaptoast.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
@@ -44,13 +52,21 @@ typedef struct KnownTable
 	Oid			oid;			/* hash key */
 	bool		is_known;
 	bool		is_simple;		/* all indexes are such as we know how to fill */
+	bool		is_heap;
 	int			count;
 	KnownIndex *indexes;
+	int			n_required;
+	AttrNumber *required;		/* columns that are not null */
 	MemoryContext memory;
+	uint64		judged_as_of;	/* of the changes */
+	bool		suffices;		/* an INSERT would do no more, as of then */
 } KnownTable;
 
+/* As many are found without the hash table: what a move or a job writes to. */
+#define RECENT 16
+
 static HTAB *tables = NULL;
-static uint64 changes = 0;
+static uint64 changes = 1;
 
 static void
 forget(Datum argument, Oid relation)
@@ -136,6 +152,19 @@ learn_index(Oid oid, KnownIndex *known)
 	return is_simple;
 }
 
+/*
+ * Our own columns of that kind are filled; somebody may have made more of them.
+ */
+static void
+learn_required(KnownTable *known, TupleDesc columns)
+{
+	known->n_required = 0;
+	known->required = palloc(sizeof(AttrNumber) * Max(columns->natts, 1));
+	for (int i = 0; i < columns->natts; i++)
+		if (TupleDescAttr(columns, i)->attnotnull)
+			known->required[known->n_required++] = i + 1;
+}
+
 static void
 learn(KnownTable *known, Relation table)
 {
@@ -144,9 +173,14 @@ learn(KnownTable *known, Relation table)
 	MemoryContext previous;
 	ListCell   *cell;
 
+	if (known->memory == NULL)
+		known->memory = AllocSetContextCreate(TopMemoryContext, "wf indexes of a table",
+											  ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(known->memory);
 	previous = MemoryContextSwitchTo(known->memory);
 	known->is_simple = true;
+	known->is_heap = table->rd_rel->relam == HEAP_TABLE_AM_OID;
+	learn_required(known, RelationGetDescr(table));
 	known->count = 0;
 	known->indexes = palloc(sizeof(KnownIndex) * Max(list_length(oids), 1));
 	foreach(cell, oids)
@@ -159,38 +193,48 @@ learn(KnownTable *known, Relation table)
 	known->is_known = before == changes;
 }
 
+static void
+listen(void)
+{
+	HASHCTL		control = {0};
+
+	if (tables != NULL)
+		return;
+	control.keysize = sizeof(Oid);
+	control.entrysize = sizeof(KnownTable);
+	tables = hash_create("wf tables appended to", 16, &control, HASH_ELEM | HASH_BLOBS);
+	CacheRegisterRelcacheCallback(forget, (Datum) 0);
+}
+
+/*
+ * What there is of a table, which may be nothing yet.
+ */
+static KnownTable *
+entry_of(Oid oid)
+{
+	static KnownTable *recent[RECENT] = {0};
+	KnownTable **place = &recent[oid % RECENT];
+	bool		found;
+
+	if (*place != NULL && (*place)->oid == oid)
+		return *place;
+	listen();
+	*place = hash_search(tables, &oid, HASH_ENTER, &found);
+	if (!found)
+		memset((char *) *place + sizeof(Oid), 0, sizeof(KnownTable) - sizeof(Oid));
+
+	return *place;
+}
+
 static KnownTable *
 known_table(Relation table)
 {
-	static KnownTable *last = NULL;
-	Oid			oid = RelationGetRelid(table);
-	bool		found;
+	KnownTable *known = entry_of(RelationGetRelid(table));
 
-	if (tables == NULL)
-	{
-		HASHCTL		control = {0};
+	if (!known->is_known)
+		learn(known, table);
 
-		control.keysize = sizeof(Oid);
-		control.entrysize = sizeof(KnownTable);
-		tables = hash_create("wf tables appended to", 16, &control, HASH_ELEM | HASH_BLOBS);
-		CacheRegisterRelcacheCallback(forget, (Datum) 0);
-	}
-	if (last == NULL || last->oid != oid)
-	{
-		last = hash_search(tables, &oid, HASH_ENTER, &found);
-		if (!found)
-		{
-			last->is_known = false;
-			last->memory = NULL;
-		}
-	}
-	if (last->memory == NULL)
-		last->memory = AllocSetContextCreate(TopMemoryContext, "wf indexes of a table",
-											 ALLOCSET_SMALL_SIZES);
-	if (!last->is_known)
-		learn(last, table);
-
-	return last;
+	return known;
 }
 
 /*
@@ -282,50 +326,104 @@ wf_append_to_indexes(Relation table, TupleTableSlot **rows, int n)
 		insert_into(table, &known->indexes[i], rows, n);
 }
 
+static void
+refuse_empty(Relation table, AttrNumber column)
+{
+	const char *name = NameStr(TupleDescAttr(RelationGetDescr(table), column - 1)->attname);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_NOT_NULL_VIOLATION),
+			 errmsg("null value in column \"%s\" of relation \"%s\" violates not-null constraint",
+					name, RelationGetRelationName(table)),
+			 errdetail("The extension leaves the column empty."),
+			 errhint("ALTER TABLE workflow.%s ALTER COLUMN %s DROP NOT NULL;",
+					 quote_identifier(RelationGetRelationName(table)), quote_identifier(name)),
+			 errtablecol(table, column)));
+}
+
+static void
+require_filled(const KnownTable *known, Relation table, TupleTableSlot *row)
+{
+	for (int i = 0; i < known->n_required; i++)
+		if (slot_attisnull(row, known->required[i]))
+			refuse_empty(table, known->required[i]);
+}
+
 /*
- * Our own columns of that kind are filled; somebody may have made more of them.
+ * What the heap's own function does for a slot, but that the slot stays as it is.
  */
 static void
-require_filled(Relation table, TupleTableSlot *row)
+insert_into_heap(Relation table, HeapTuple tuple, TupleTableSlot *row)
 {
-	TupleDesc	columns = RelationGetDescr(table);
+	tuple->t_tableOid = row->tts_tableOid = RelationGetRelid(table);
+	heap_insert(table, tuple, GetCurrentCommandId(true), 0, NULL);
+	row->tts_tid = tuple->t_self;
+	heap_freetuple(tuple);
+}
 
-	for (int i = 0; i < columns->natts; i++)
-	{
-		Form_pg_attribute column = TupleDescAttr(columns, i);
+/*
+ * The row as it goes into the heap; NULL where it goes there through its slot.
+ */
+static HeapTuple
+formed(const KnownTable *known, Relation table, TupleTableSlot *row)
+{
+	if (!known->is_heap || row->tts_tupleDescriptor->natts != RelationGetDescr(table)->natts)
+		return NULL;
+	slot_getallattrs(row);
 
-		if (column->attnotnull && slot_attisnull(row, i + 1))
-			ereport(ERROR,
-					(errcode(ERRCODE_NOT_NULL_VIOLATION),
-					 errmsg("null value in column \"%s\" of relation \"%s\" violates not-null constraint",
-							NameStr(column->attname), RelationGetRelationName(table)),
-					 errdetail("The extension leaves the column empty."),
-					 errhint("ALTER TABLE workflow.%s ALTER COLUMN %s DROP NOT NULL;",
-							 quote_identifier(RelationGetRelationName(table)),
-							 quote_identifier(NameStr(column->attname))),
-					 errtablecol(table, i + 1)));
-	}
+	return heap_form_tuple(RelationGetDescr(table), row->tts_values, row->tts_isnull);
+}
+
+static void
+insert(Relation table, HeapTuple tuple, TupleTableSlot **rows, int n)
+{
+	if (tuple != NULL)
+		insert_into_heap(table, tuple, rows[0]);
+	else if (n == 1)
+		table_tuple_insert(table, rows[0], GetCurrentCommandId(true), 0, NULL);
+	else
+		table_multi_insert(table, rows, n, GetCurrentCommandId(true), 0, NULL);
+}
+
+/*
+ * To learn of somebody's indexes may take a snapshot, too.
+ */
+static const KnownTable *
+known_with_snapshot(Relation table)
+{
+	const KnownTable *known;
+
+	if (ActiveSnapshotSet() || entry_of(RelationGetRelid(table))->is_known)
+		return known_table(table);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	known = known_table(table);
+	PopActiveSnapshot();
+
+	return known;
 }
 
 /*
  * Before a commit there is no snapshot any more; rows that may be stored out of
- * line, and functions of somebody's indexes, need one.
+ * line, and functions of somebody's indexes, need one.  To take one for each commit
+ * would have them all meet at one lock.
  */
 void
 wf_append(Relation table, TupleTableSlot **rows, int n)
 {
-	bool		is_late = !ActiveSnapshotSet();
+	const KnownTable *known = known_with_snapshot(table);
+	HeapTuple	tuple;
+	bool		needs_snapshot;
 
 	for (int i = 0; i < n; i++)
-		require_filled(table, rows[i]);
-	if (is_late)
+		require_filled(known, table, rows[i]);
+	tuple = n == 1 ? formed(known, table, rows[0]) : NULL;
+	needs_snapshot = !ActiveSnapshotSet() &&
+		(known->count > 0 || tuple == NULL || tuple->t_len > TOAST_TUPLE_THRESHOLD);
+	if (needs_snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
-	if (n == 1)
-		table_tuple_insert(table, rows[0], GetCurrentCommandId(true), 0, NULL);
-	else
-		table_multi_insert(table, rows, n, GetCurrentCommandId(true), 0, NULL);
+	insert(table, tuple, rows, n);
 	wf_append_to_indexes(table, rows, n);
-	if (is_late)
+	if (needs_snapshot)
 		PopActiveSnapshot();
 }
 
@@ -362,4 +460,36 @@ bool
 wf_append_suffices(Relation table)
 {
 	return wf_append_suffices_with(table, NULL, 0);
+}
+
+/*
+ * See append.h.
+ */
+bool
+wf_append_suffices_for(Oid oid)
+{
+	KnownTable *known = entry_of(oid);
+	uint64		before = changes;
+	Relation	table;
+
+	if (known->judged_as_of != before)
+	{
+		table = table_open(oid, AccessShareLock);
+		known->suffices = wf_append_suffices(table);
+		known->judged_as_of = before;
+		table_close(table, NoLock);
+	}
+
+	return known->suffices;
+}
+
+/*
+ * See append.h.
+ */
+uint64
+wf_table_changes(void)
+{
+	listen();
+
+	return changes;
 }

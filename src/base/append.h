@@ -31,6 +31,16 @@ extern void wf_append_to_indexes(Relation table, TupleTableSlot **rows, int n);
 extern bool wf_append_suffices(Relation table);
 
 /*
+ * The same of a table that is opened only if something of any table has changed
+ * since it was asked: who asks has a lock on the partition that rows go to, which
+ * is all that is written.
+ */
+extern bool wf_append_suffices_for(Oid table);
+
+/* How often something of a table has changed, as far as this process has heard. */
+extern uint64 wf_table_changes(void);
+
+/*
  * The same besides what the caller sees to: a trigger, and so many conditions,
  * which its rows fulfil.
  */

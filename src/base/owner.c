@@ -217,3 +217,27 @@ wf_role_name(Oid role)
 
 	return pstrdup(name);
 }
+
+Datum
+wf_role_text(Oid role)
+{
+	static Oid	known = InvalidOid;
+	static uint64 as_of = 0;
+	static struct
+	{
+		int32		header;
+		char		name[NAMEDATALEN];
+	}			kept;
+	uint64		before = role_changes;
+	char	   *name;
+
+	if (role == known && as_of == before && before != 0)
+		return PointerGetDatum(&kept);
+	name = wf_role_name(role);
+	SET_VARSIZE(&kept, VARHDRSZ + strlen(name));
+	memcpy(kept.name, name, strlen(name));
+	known = role;
+	as_of = before;
+
+	return PointerGetDatum(&kept);
+}

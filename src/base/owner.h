@@ -23,4 +23,7 @@ extern void wf_leave_role(const WfCaller *caller);
 
 extern char *wf_role_name(Oid role);
 
+/* The same as a text, which is kept until another role is asked for. */
+extern Datum wf_role_text(Oid role);
+
 #endif							/* WF_BASE_OWNER_H */

@@ -215,3 +215,16 @@ wf_text_datum(const char *text)
 {
 	return text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
 }
+
+bool
+wf_text_is(Datum stored, const char *said)
+{
+	const struct varlena *bytes = (const struct varlena *) DatumGetPointer(stored);
+	Size		length;
+
+	if (VARATT_IS_COMPRESSED(bytes) || VARATT_IS_EXTERNAL(bytes))
+		return strcmp(TextDatumGetCString(stored), said) == 0;
+	length = VARSIZE_ANY_EXHDR(bytes);
+
+	return strncmp(said, VARDATA_ANY(bytes), length) == 0 && said[length] == '\0';
+}

@@ -41,4 +41,7 @@ extern bool wf_result_is_null(uint64 row, int column);
 extern Datum wf_text_datum(const char *text);
 #define WF_NULL_FLAG(pointer) ((pointer) == NULL ? 'n' : ' ')
 
+/* Whether a text of a row says the same. */
+extern bool wf_text_is(Datum stored, const char *said);
+
 #endif							/* WF_BASE_PLAN_H */

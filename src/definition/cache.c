@@ -319,6 +319,21 @@ wf_graph_known(const char *workflow, int version)
 	return entry->graph;
 }
 
+/*
+ * See graph.h.
+ */
+const WfGraph *
+wf_graph_known_by_text(Datum workflow, int version)
+{
+	register_callbacks_once();
+	AcceptInvalidationMessages();
+	if (cache_state == CACHE_VALID && last != NULL && last->key.version == version &&
+		wf_text_is(workflow, last->key.workflow))
+		return last->graph;
+
+	return wf_graph_known(TextDatumGetCString(workflow), version);
+}
+
 const WfGraph *
 wf_graph(const char *workflow, int version)
 {

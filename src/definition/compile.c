@@ -9,8 +9,10 @@
 
 #include "base/clock.h"
 #include "base/jsonb.h"
+#include "base/plan.h"
 #include "common/hashfn.h"
 #include "definition/definition_internal.h"
+#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/formatting.h"
 #include "utils/hsearch.h"
@@ -84,17 +86,15 @@ enter_name(WfGraph *graph, int index)
  * length or in their last letter.
  */
 static int
-recent_place(const char *name)
+recent_place(const char *name, Size length)
 {
-	Size		length = strlen(name);
-
 	return (length + (length == 0 ? 0 : (unsigned char) name[length - 1])) % RECENT;
 }
 
 static int
 find_index(const WfGraph *graph, const char *name)
 {
-	int		   *recent = &graph->recent[recent_place(name)];
+	int		   *recent = &graph->recent[recent_place(name, strlen(name))];
 	NamedState *entry;
 
 	if (*recent >= 0 && strcmp(graph->states[*recent].name, name) == 0)
@@ -113,6 +113,21 @@ wf_graph_state(const WfGraph *graph, const char *name)
 	int			index = find_index(graph, name);
 
 	return index < 0 ? NULL : &graph->states[index];
+}
+
+/*
+ * See graph.h.
+ */
+const WfState *
+wf_graph_state_by_text(const WfGraph *graph, Datum name)
+{
+	const text *bytes = DatumGetTextPP(name);
+	int			recent = graph->recent[recent_place(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes))];
+
+	if (recent >= 0 && wf_text_is(PointerGetDatum(bytes), graph->states[recent].name))
+		return &graph->states[recent];
+
+	return wf_graph_state(graph, text_to_cstring(bytes));
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -353,6 +368,7 @@ read_states(const WfSource *source, JsonbValue *root, WfGraph *graph)
 	for (int i = 0; i < count; i++)
 	{
 		graph->states[i].name = members[i].key;
+		graph->states[i].name_text = CStringGetTextDatum(members[i].key);
 		read_state(source, root, &members[i].value, dead_letter, &graph->states[i]);
 		enter_name(graph, i);
 	}
@@ -361,6 +377,7 @@ read_states(const WfSource *source, JsonbValue *root, WfGraph *graph)
 	if (find_index(graph, WF_STATE_CANCELLED) < 0)
 	{
 		graph->states[count].name = WF_STATE_CANCELLED;
+		graph->states[count].name_text = CStringGetTextDatum(WF_STATE_CANCELLED);
 		graph->states[count].kind = WF_ACTIVITY_FINAL;
 		graph->states[count].outcome = "cancelled";
 		graph->nstates++;
@@ -387,6 +404,7 @@ add_transitions(const WfGraph *graph, WfState *state, JsonbValue *on, bool from_
 			(from_any && wf_state_transition(state, members[i].key) != NULL))
 			continue;
 		state->transitions[state->ntransitions].event = members[i].key;
+		state->transitions[state->ntransitions].event_text = CStringGetTextDatum(members[i].key);
 		state->transitions[state->ntransitions].to = to_origin ? WF_TO_ORIGIN : to;
 		state->transitions[state->ntransitions].from_any = from_any;
 		if (!from_any && strcmp(members[i].key, WF_EVENT_COMPENSATED) == 0)

@@ -37,6 +37,7 @@ typedef enum WfActivityKind
 typedef struct WfTransition
 {
 	const char *event;
+	Datum		event_text;
 	int			to;				/* index of a state, or WF_TO_ORIGIN */
 	bool		from_any;		/* declared under any.on */
 } WfTransition;
@@ -44,6 +45,7 @@ typedef struct WfTransition
 typedef struct WfState
 {
 	const char *name;
+	Datum		name_text;
 	WfActivityKind kind;
 	Jsonb	   *activity;		/* the object under sql, http, ...; NULL for
 								 * none and final */
@@ -92,6 +94,9 @@ extern const WfGraph *wf_graph(const char *workflow, int version);
 /* The same without a statement: NULL when it has to be read first. */
 extern const WfGraph *wf_graph_known(const char *workflow, int version);
 
+/* The same, of a text of a row. */
+extern const WfGraph *wf_graph_known_by_text(Datum workflow, int version);
+
 /*
  * Whether the whole workflow is paused, as of now; and whether that can be told
  * without a statement.
@@ -116,6 +121,7 @@ extern const WfGraph *wf_active_graph(const char *workflow);
 
 /* NULL when there is no such state; CANCELLED is known in every graph. */
 extern const WfState *wf_graph_state(const WfGraph *graph, const char *name);
+extern const WfState *wf_graph_state_by_text(const WfGraph *graph, Datum name);
 
 /* NULL when the state does not handle the event. */
 extern const WfTransition *wf_state_transition(const WfState *state, const char *event);

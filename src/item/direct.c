@@ -18,6 +18,19 @@ refuse_target(const WfItem *item, const char *target)
 }
 
 /*
+ * Whether the event of a transition leads there: the first one of its name counts,
+ * which was looked at before.
+ */
+static bool
+leads_there(const WfActiveMove *direct, const WfItem *item, const WfTransition *transition)
+{
+	if (transition->to != WF_TO_ORIGIN && &direct->graph->states[transition->to] != direct->to)
+		return false;
+
+	return wf_item_target(direct->graph, item, direct->from, transition->event) == direct->to;
+}
+
+/*
  * The event by which a hand may move an item there: one that could be sent, or
  * cancel.  NULL when there is none; *decision is a decision that leads there.
  */
@@ -33,7 +46,7 @@ event_by_hand(const WfActiveMove *direct, const WfItem *item, const char **decis
 		const char *event = from->transitions[i].event;
 
 		has_cancel |= strcmp(event, "cancel") == 0;
-		if (wf_item_target(direct->graph, item, direct->from, event) != direct->to)
+		if (!leads_there(direct, item, &from->transitions[i]))
 			continue;
 		if (wf_item_event_is_decision(direct->from, event))
 			*decision = *decision == NULL ? event : *decision;
@@ -73,22 +86,15 @@ wf_item_judge_direct(const WfItem *old, const WfItem *new, WfActiveMove *direct,
 }
 
 /*
- * Whether a direct update can be judged, and goes where an event leads, by what
- * is known without a statement.
+ * Whether a direct update between two states that are known goes where an event
+ * leads, by what is known without a statement.
  */
 bool
-wf_item_may_be_moved_by_hand(const WfItem *old, const WfItem *new, WfActiveMove *direct,
-							 WfMove *move)
+wf_item_goes_by_hand(const WfItem *old, WfActiveMove *direct, WfMove *move)
 {
 	const char *decision;
 
-	direct->graph = wf_graph_known(old->workflow, old->version);
-	if (direct->graph == NULL || old->is_paused ||
-		!wf_graph_pause_is_known(direct->graph) || wf_graph_is_paused(direct->graph))
-		return false;
-	direct->from = wf_graph_state(direct->graph, old->state);
-	direct->to = wf_graph_state(direct->graph, new->state);
-	if (direct->from == NULL || direct->to == NULL ||
+	if (old->is_paused || !wf_graph_pause_is_known(direct->graph) || wf_graph_is_paused(direct->graph) ||
 		!wf_item_leaves_quietly(old, direct->from, false))
 		return false;
 	move->event = event_by_hand(direct, old, &decision);
@@ -96,4 +102,20 @@ wf_item_may_be_moved_by_hand(const WfItem *old, const WfItem *new, WfActiveMove 
 	direct->move = move;
 
 	return move->event != NULL;
+}
+
+/*
+ * The same between states by their names.
+ */
+bool
+wf_item_may_be_moved_by_hand(const WfItem *old, const WfItem *new, WfActiveMove *direct,
+							 WfMove *move)
+{
+	direct->graph = wf_graph_known(old->workflow, old->version);
+	if (direct->graph == NULL)
+		return false;
+	direct->from = wf_graph_state(direct->graph, old->state);
+	direct->to = wf_graph_state(direct->graph, new->state);
+
+	return direct->from != NULL && direct->to != NULL && wf_item_goes_by_hand(old, direct, move);
 }

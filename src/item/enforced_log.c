@@ -17,7 +17,6 @@
 #include "base/owner.h"
 #include "base/plan.h"
 #include "base/table.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/executor.h"
@@ -29,9 +28,7 @@
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 /* Columns of workflow.transition, by their numbers. */
@@ -97,48 +94,12 @@ typedef struct UtilityCall
 	QueryCompletion *completion;
 } UtilityCall;
 
-static Oid	actor_role = InvalidOid;
-
 static WfTable transition = {"transition"};
 static WfTable partitions[] = {
 	{"transition_01"}, {"transition_02"}, {"transition_03"}, {"transition_04"},
 	{"transition_05"}, {"transition_06"}, {"transition_07"}, {"transition_08"},
 	{"transition_09"}, {"transition_10"}, {"transition_11"}, {"transition_12"},
 };
-
-/*
- * The name of the present role as a text, which is kept.
- */
-static void
-forget_actor(Datum argument, int cache_id, uint32 hash_value)
-{
-	actor_role = InvalidOid;
-}
-
-static Datum
-present_actor(void)
-{
-	static bool is_listening = false;
-	static struct
-	{
-		int32		header;
-		char		name[NAMEDATALEN];
-	}			actor;
-	Oid			role = GetUserId();
-	char	   *name;
-
-	if (role == actor_role)
-		return PointerGetDatum(&actor);
-	if (!is_listening)
-		CacheRegisterSyscacheCallback(AUTHOID, forget_actor, (Datum) 0);
-	is_listening = true;
-	name = wf_role_name(role);
-	SET_VARSIZE(&actor, VARHDRSZ + strlen(name));
-	memcpy(actor.name, name, strlen(name));
-	actor_role = role;
-
-	return PointerGetDatum(&actor);
-}
 
 /* ---------------------------------------------------------------------- rows */
 
@@ -404,7 +365,7 @@ fill_entry(Entry *entry, const WfEnforcedMove *move)
 	entry->to = enforced->state_texts[move->to];
 	entry->event = move->event == WF_NO_EVENT ? enforced->insert_text : enforced->event_texts[move->event];
 	entry->kind = enforced->kind_text;
-	entry->actor = datumCopy(present_actor(), false, -1);
+	entry->actor = datumCopy(wf_role_text(GetUserId()), false, -1);
 	entry->at = wf_now();
 	entry->version = enforced->version;
 	entry->enforcement_id = enforced->enforcement_id;

@@ -38,7 +38,18 @@ typedef struct WfLogRow
 	const WfItem *before;		/* NULL for a submission */
 	const WfMove *move;
 	TimestampTz visit_since;	/* of a visit that goes on; 0: it begins */
+	const struct WfLogTexts *texts; /* or NULL */
 } WfLogRow;
+
+/* What it says as it is stored, where that is kept. */
+typedef struct WfLogTexts
+{
+	Datum		from;
+	Datum		event;
+	Datum		to;
+	Datum		kind;
+	Datum		actor;
+} WfLogTexts;
 
 /* What a move to another version does besides. */
 typedef struct WfMigration
@@ -109,6 +120,7 @@ extern WfItem *wf_item_try_lock(int64 item_id);
 extern WfItem *wf_item_copy(const WfItem *item);
 extern WfItem *wf_item_from_row(TupleTableSlot *row, TupleTableSlot *old_row, const WfItem *old);
 extern WfItem *wf_item_brief_from_row(TupleTableSlot *row);
+extern const WfState *wf_item_known_from_row(TupleTableSlot *row, WfItem *item, const WfGraph **graph);
 extern void wf_item_complete_from_row(TupleTableSlot *row, WfItem *item);
 extern WfItem *wf_item_before(const WfItem *new, const WfItemBefore *before);
 extern Jsonb *wf_item_data_from_row(TupleTableSlot *row);
@@ -173,6 +185,7 @@ extern void wf_item_log_init(void);
 /* direct.c */
 extern void wf_item_judge_direct(const WfItem *old, const WfItem *new, WfActiveMove *direct,
 								 WfMove *move);
+extern bool wf_item_goes_by_hand(const WfItem *old, WfActiveMove *direct, WfMove *move);
 extern bool wf_item_may_be_moved_by_hand(const WfItem *old, const WfItem *new,
 										 WfActiveMove *direct, WfMove *move);
 

@@ -70,12 +70,17 @@ fill(const WfLogRow *row, Datum *values, bool *nulls)
 	memset(nulls, false, sizeof(bool) * 11);
 	values[0] = Int64GetDatum(item->item_id);
 	values[1] = Int32GetDatum(item->seq);
-	values[2] = wf_text_datum(row->before == NULL ? NULL : row->before->state);
 	nulls[2] = row->before == NULL;
-	values[3] = CStringGetTextDatum(move->event);
-	values[4] = CStringGetTextDatum(item->state);
-	values[5] = CStringGetTextDatum(move->kind);
-	values[6] = CStringGetTextDatum(move->actor);
+	if (row->texts != NULL)
+		memcpy(&values[2], row->texts, sizeof(WfLogTexts));
+	else
+	{
+		values[2] = wf_text_datum(row->before == NULL ? NULL : row->before->state);
+		values[3] = CStringGetTextDatum(move->event);
+		values[4] = CStringGetTextDatum(item->state);
+		values[5] = CStringGetTextDatum(move->kind);
+		values[6] = CStringGetTextDatum(move->actor);
+	}
 	values[7] = wf_text_datum(move->reason);
 	nulls[7] = move->reason == NULL;
 	values[8] = TimestampTzGetDatum(item->since);
@@ -120,28 +125,29 @@ open_log(WfTable *table)
 	return table_open(wf_table_oid(table), RowExclusiveLock);
 }
 
-static bool
-is_plain(WfTable *table)
-{
-	Relation	relation = open_log(table);
-	bool		result = wf_append_suffices(relation) && RelationGetDescr(relation)->natts == COLUMNS;
-
-	table_close(relation, NoLock);
-
-	return result;
-}
-
 /*
  * Whether the log of this month is as it was made.  Rows that wait have shown so,
- * and keep locks on it until the transaction ends.
+ * and keep a lock on it until the transaction ends.
+ *
+ * The log as a whole is not locked: who adds a trigger or a rule to it that its
+ * months do not have waits for nobody who writes to them.
  */
 bool
 wf_item_log_is_plain(void)
 {
-	if (n_waiting > 0 && month_waiting == wf_transaction_month())
-		return true;
+	int			month = wf_transaction_month();
+	Relation	relation;
+	bool		result;
 
-	return is_plain(&log_table) && is_plain(&months[wf_transaction_month() - 1]);
+	if (n_waiting > 0 && month_waiting == month)
+		return true;
+	relation = open_log(&months[month - 1]);
+	result = RelationGetDescr(relation)->natts == COLUMNS &&
+		wf_append_suffices_for(RelationGetRelid(relation)) &&
+		wf_append_suffices_for(wf_table_oid(&log_table));
+	table_close(relation, NoLock);
+
+	return result;
 }
 
 static void

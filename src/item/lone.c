@@ -51,6 +51,7 @@ typedef struct Lone
 	WfItem		old;
 	WfItem		new;
 	WfMove		move;
+	WfLogTexts	texts;
 } Lone;
 
 static WfTable item_table = {"item"};
@@ -179,6 +180,31 @@ stamp(const Lone *lone, TupleTableSlot *old_row, TupleTableSlot *new_row)
 }
 
 /*
+ * What the log will say, as the graph keeps it.
+ */
+static void
+keep_texts(Lone *lone, const WfActiveMove *direct)
+{
+	static Datum kind = 0;
+	const WfTransition *transition = wf_state_transition(direct->from, lone->move.event);
+	MemoryContext caller;
+
+	if (kind == 0)
+	{
+		caller = MemoryContextSwitchTo(TopMemoryContext);
+		kind = CStringGetTextDatum(lone->move.kind);
+		MemoryContextSwitchTo(caller);
+	}
+	lone->texts = (WfLogTexts)
+	{
+		.from = direct->from->name_text,
+			.event = transition != NULL ? transition->event_text : CStringGetTextDatum(lone->move.event),
+			.to = direct->to->name_text,
+			.kind = kind
+	};
+}
+
+/*
  * Judges a row that was put together: whether it is moved along a transition, and
  * nothing else follows from that but a row of the log.  Then it is stamped.
  */
@@ -187,22 +213,24 @@ judge(Lone *lone, TupleTableSlot *old_row, TupleTableSlot *new_row)
 {
 	WfActiveMove direct = {0};
 
-	if (!wf_projection_is_only_moved(old_row, new_row))
+	if (!wf_projection_is_only_moved(&lone->frame, old_row, new_row))
 		return false;
 	lone->npauses = wf_pause_changes();
-	lone->old = *wf_item_brief_from_row(old_row);
-	lone->new = lone->old;
-	lone->new.state = TextDatumGetCString(new_row->tts_values[WF_ITEM_COLUMN_STATE - 1]);
-	memset(&lone->move, 0, sizeof(lone->move));
-	if (wf_item_active_move(lone->old.item_id) != NULL ||
-		strcmp(lone->old.state, lone->new.state) == 0 ||
-		!wf_item_may_be_moved_by_hand(&lone->old, &lone->new, &direct, &lone->move))
+	direct.from = wf_item_known_from_row(old_row, &lone->old, &direct.graph);
+	if (direct.from == NULL || wf_item_active_move(lone->old.item_id) != NULL)
 		return false;
+	direct.to = wf_graph_state_by_text(direct.graph, new_row->tts_values[WF_ITEM_COLUMN_STATE - 1]);
+	memset(&lone->move, 0, sizeof(lone->move));
+	if (direct.to == NULL || direct.to == direct.from ||
+		!wf_item_goes_by_hand(&lone->old, &direct, &lone->move))
+		return false;
+	lone->new = lone->old;
+	lone->new.state = direct.to->name;
+	keep_texts(lone, &direct);
 	wf_item_expected_stamps(&lone->old, direct.from, direct.to, NULL, &lone->new);
 
 	return wf_same_text(lone->old.outcome, lone->new.outcome) &&
 		wf_same_text(lone->old.origin, lone->new.origin) &&
-		wf_item_leaves_quietly(&lone->old, direct.from, false) &&
 		wf_item_enters_quietly(&lone->new, direct.to) &&
 		wf_item_log_is_plain() && stamp(lone, old_row, new_row);
 }
@@ -214,7 +242,7 @@ judge(Lone *lone, TupleTableSlot *old_row, TupleTableSlot *new_row)
 static void
 leave_to_triggers(Lone *lone)
 {
-	lone->frame.result->ri_projectNew = lone->frame.theirs;
+	lone->frame.result->ri_projectNew = wf_projection_theirs(&lone->frame);
 }
 
 /*
@@ -253,9 +281,10 @@ project(ExprState *expression, ExprContext *context, bool *isnull)
 	Lone	   *lone = (Lone *) wf_projection_of(expression);
 	TupleTableSlot *old_row = context->ecxt_scantuple;
 	TupleTableSlot *new_row = expression->resultslot;
-	Datum		result = wf_projection_put_together(&lone->frame, context, isnull);
-	MemoryContext caller = MemoryContextSwitchTo(lone->frame.estate->es_query_cxt);
+	MemoryContext caller;
 
+	wf_projection_put_together(&lone->frame, context);
+	caller = MemoryContextSwitchTo(lone->frame.estate->es_query_cxt);
 	lone->is_judged = judge(lone, old_row, new_row);
 	if (!lone->is_judged && !lone->is_taken)
 		leave_to_triggers(lone);
@@ -266,7 +295,7 @@ project(ExprState *expression, ExprContext *context, bool *isnull)
 								 * meanwhile */
 	MemoryContextSwitchTo(caller);
 
-	return result;
+	return (Datum) 0;
 }
 
 /* ---------------------------------------------------------------------- the ends */
@@ -323,9 +352,11 @@ require_running(Lone *lone)
 static void
 log_move(Lone *lone)
 {
-	WfLogRow	row = {.item = &lone->new,.before = &lone->old,.move = &lone->move};
+	WfLogRow	row = {
+		.item = &lone->new,.before = &lone->old,.move = &lone->move,.texts = &lone->texts
+	};
 
-	lone->move.actor = wf_role_name(GetUserId());
+	lone->texts.actor = wf_role_text(GetUserId());
 	wf_item_log_lone(&row);
 }
 

@@ -32,26 +32,24 @@ typedef struct Many
  * time.
  */
 static bool
-stamp(TupleTableSlot *old_row, TupleTableSlot *new_row)
+stamp(const Many *many, TupleTableSlot *old_row, TupleTableSlot *new_row)
 {
-	WfItem	   *old;
+	WfItem		old;
 	WfItem		stamps = {0};
 	const WfGraph *graph;
 	const WfState *from;
 	const WfState *to;
 
-	if (!wf_projection_is_only_moved(old_row, new_row))
+	if (!wf_projection_is_only_moved(&many->frame, old_row, new_row))
 		return false;
-	old = wf_item_brief_from_row(old_row);
-	graph = wf_graph_known(old->workflow, old->version);
-	if (graph == NULL || wf_item_active_move(old->item_id) != NULL)
+	from = wf_item_known_from_row(old_row, &old, &graph);
+	if (from == NULL || wf_item_active_move(old.item_id) != NULL)
 		return false;
-	from = wf_graph_state(graph, old->state);
-	to = wf_graph_state(graph, TextDatumGetCString(new_row->tts_values[WF_ITEM_COLUMN_STATE - 1]));
-	if (from == NULL || to == NULL || from == to)
+	to = wf_graph_state_by_text(graph, new_row->tts_values[WF_ITEM_COLUMN_STATE - 1]);
+	if (to == NULL || from == to)
 		return false;
-	wf_item_expected_stamps(old, from, to, NULL, &stamps);
-	if (!wf_same_text(old->outcome, stamps.outcome) || !wf_same_text(old->origin, stamps.origin))
+	wf_item_expected_stamps(&old, from, to, NULL, &stamps);
+	if (!wf_same_text(old.outcome, stamps.outcome) || !wf_same_text(old.origin, stamps.origin))
 		return false;
 	new_row->tts_values[WF_ITEM_COLUMN_SEQ - 1] = Int32GetDatum(stamps.seq);
 	new_row->tts_values[WF_ITEM_COLUMN_SINCE - 1] = TimestampTzGetDatum(stamps.since);
@@ -71,12 +69,14 @@ project(ExprState *expression, ExprContext *context, bool *isnull)
 	Many	   *many = (Many *) wf_projection_of(expression);
 	TupleTableSlot *old_row = context->ecxt_scantuple;
 	TupleTableSlot *new_row = expression->resultslot;
-	Datum		result = wf_projection_put_together(&many->frame, context, isnull);
 	MemoryContext caller = MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
-	int64		item_id = DatumGetInt64(old_row->tts_values[WF_ITEM_COLUMN_ITEM_ID - 1]);
-	bool		is_again = item_id == many->stamped && !ItemPointerEquals(&old_row->tts_tid, &many->place);
+	int64		item_id;
+	bool		is_again;
 
-	if (!stamp(old_row, new_row))
+	wf_projection_put_together(&many->frame, context);
+	item_id = DatumGetInt64(old_row->tts_values[WF_ITEM_COLUMN_ITEM_ID - 1]);
+	is_again = item_id == many->stamped && !ItemPointerEquals(&old_row->tts_tid, &many->place);
+	if (!stamp(many, old_row, new_row))
 	{
 		if (is_again)
 			wf_item_stamp_row(old_row, new_row);
@@ -88,7 +88,7 @@ project(ExprState *expression, ExprContext *context, bool *isnull)
 	many->frame.result->ri_TrigDesc->trig_update_before_row = item_id == 0;
 	MemoryContextSwitchTo(caller);
 
-	return result;
+	return (Datum) 0;
 }
 
 void

@@ -29,19 +29,14 @@
 
 static WfTable item_table = {"item"};
 
-/*
- * Whether an UPDATE would fire our triggers only, and those, and see to nothing
- * else but foreign keys.
- */
-bool
-wf_item_table_is_ours(const Relation table)
+static bool
+is_ours(const Relation table)
 {
 	const TriggerDesc *triggers = table->trigdesc;
 	const TupleConstr *constraints = RelationGetDescr(table)->constr;
 	int			n_ours = 0;
 
-	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA || triggers == NULL ||
-		table->rd_rules != NULL ||
+	if (triggers == NULL || table->rd_rules != NULL ||
 		constraints == NULL || constraints->num_check > 0 || wf_has_computed_columns(constraints))
 		return false;
 	for (int i = 0; i < triggers->numtriggers; i++)
@@ -56,6 +51,30 @@ wf_item_table_is_ours(const Relation table)
 	}
 
 	return n_ours == WF_ITEM_OWN_TRIGGERS && wf_append_is_simple(table);
+}
+
+/*
+ * Whether an UPDATE would fire our triggers only, and those, and see to nothing
+ * else but foreign keys.  Looked at again when something of a table has changed.
+ */
+bool
+wf_item_table_is_ours(const Relation table)
+{
+	static Oid	known = InvalidOid;
+	static uint64 as_of = 0;
+	static bool known_is_ours = false;
+	uint64		changes = wf_table_changes();
+
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
+		return false;
+	if (known != RelationGetRelid(table) || as_of != changes)
+	{
+		known_is_ours = is_ours(table);
+		known = RelationGetRelid(table);
+		as_of = changes;
+	}
+
+	return known_is_ours;
 }
 
 static void

@@ -15,28 +15,35 @@
 typedef struct WfProjection
 {
 	ProjectionInfo projection;
-	ProjectionInfo *theirs;		/* that puts the row together */
+	ProjectionInfo *theirs;		/* the server's; NULL as long as nobody needs
+								 * it */
+	ModifyTableState *state;
 	ResultRelInfo *result;
 	EState	   *estate;
+	bool		sets_state;		/* the statement sets the state alone */
 } WfProjection;
 
 /*
- * Makes what puts new rows together, as the executor does when it comes to the
- * first one, and ours the one that is asked for them.
+ * Makes ours the projection that is asked for new rows, in the memory of the query,
+ * when the executor has not made one yet.
  */
 extern void wf_projection_take(WfProjection *ours, ModifyTableState *state, ExprStateEvalFunc evaluate);
 
 /* The projection that an expression of ours is part of. */
 extern WfProjection *wf_projection_of(ExprState *expression);
 
-/* Has their projection put the new row together. */
-extern Datum wf_projection_put_together(const WfProjection *ours, ExprContext *context, bool *isnull);
+/* Puts the new row together as theirs does. */
+extern void wf_projection_put_together(WfProjection *ours, ExprContext *context);
+
+/* The server's own projection. */
+extern ProjectionInfo *wf_projection_theirs(WfProjection *ours);
 
 /*
  * Whether a row that was put together differs in its state: values that it has
  * taken from the row before are where they are there.
  */
-extern bool wf_projection_is_only_moved(const TupleTableSlot *old_row, const TupleTableSlot *new_row);
+extern bool wf_projection_is_only_moved(const WfProjection *ours, const TupleTableSlot *old_row,
+										const TupleTableSlot *new_row);
 
 /*
  * Many rows of workflow.item: called when a statement begins that updates that

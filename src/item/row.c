@@ -199,26 +199,35 @@ read_parent(TupleTableSlot *row, WfItem *item)
 	item->parent_seq = DatumGetInt32(column_datum(row, COLUMN_PARENT_SEQ));
 }
 
-static WfItem *
-read_item(TupleTableSlot *row, TupleTableSlot *old_row, const WfItem *old)
+/*
+ * All but its texts.
+ */
+static void
+read_numbers(TupleTableSlot *row, WfItem *item)
 {
-	WfItem	   *item = palloc0(sizeof(WfItem));
-
-	slot_getallattrs(row);
 	item->item_id = DatumGetInt64(column_datum(row, COLUMN_ITEM_ID));
-	item->workflow = column_text(row, COLUMN_WORKFLOW, old_row, old->workflow);
 	item->version = DatumGetInt32(column_datum(row, COLUMN_VERSION));
-	item->state = column_text(row, COLUMN_STATE, old_row, old->state);
 	item->since = DatumGetTimestampTz(column_datum(row, COLUMN_SINCE));
 	item->seq = DatumGetInt32(column_datum(row, COLUMN_SEQ));
-	item->outcome = column_text(row, COLUMN_OUTCOME, old_row, old->outcome);
-	item->origin = column_text(row, COLUMN_ORIGIN, old_row, old->origin);
 	item->is_paused = !is_null(row, COLUMN_PAUSED_AT);
 	item->priority = DatumGetInt32(column_datum(row, COLUMN_PRIORITY));
 	item->keeps_events = DatumGetBool(column_datum(row, COLUMN_KEEPS_EVENTS));
 	read_parent(row, item);
 	item->received_at = DatumGetTimestampTz(column_datum(row, COLUMN_RECEIVED_AT));
 	item->is_unmoved = item->since == item->received_at;
+}
+
+static WfItem *
+read_item(TupleTableSlot *row, TupleTableSlot *old_row, const WfItem *old)
+{
+	WfItem	   *item = palloc0(sizeof(WfItem));
+
+	slot_getallattrs(row);
+	read_numbers(row, item);
+	item->workflow = column_text(row, COLUMN_WORKFLOW, old_row, old->workflow);
+	item->state = column_text(row, COLUMN_STATE, old_row, old->state);
+	item->outcome = column_text(row, COLUMN_OUTCOME, old_row, old->outcome);
+	item->origin = column_text(row, COLUMN_ORIGIN, old_row, old->origin);
 
 	return item;
 }
@@ -255,6 +264,33 @@ WfItem *
 wf_item_brief_from_row(TupleTableSlot *row)
 {
 	return read_item(row, NULL, &no_item);
+}
+
+/*
+ * The same of one whose graph is known, and whose names are the graph's then: nothing
+ * is copied.  Returns its state; NULL where that, or the graph, is not known.
+ */
+const WfState *
+wf_item_known_from_row(TupleTableSlot *row, WfItem *item, const WfGraph **graph)
+{
+	const WfState *state;
+
+	slot_getallattrs(row);
+	*graph = wf_graph_known_by_text(column_datum(row, COLUMN_WORKFLOW),
+									DatumGetInt32(column_datum(row, COLUMN_VERSION)));
+	if (*graph == NULL)
+		return NULL;
+	state = wf_graph_state_by_text(*graph, column_datum(row, COLUMN_STATE));
+	if (state == NULL)
+		return NULL;
+	memset(item, 0, sizeof(WfItem));
+	read_numbers(row, item);
+	item->workflow = (*graph)->workflow;
+	item->state = state->name;
+	item->outcome = column_text(row, COLUMN_OUTCOME, NULL, NULL);
+	item->origin = column_text(row, COLUMN_ORIGIN, NULL, NULL);
+
+	return state;
 }
 
 void

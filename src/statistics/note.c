@@ -9,8 +9,8 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "common/hashfn.h"
 #include "note.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -20,22 +20,30 @@
 /* Notes of one savepoint are put together when they have become so many. */
 #define MANY 1024
 
-/* All in TopTransactionContext. */
-static WfPath **paths = NULL;
+/* More paths than so many are forgotten when a transaction ends. */
+#define MANY_PATHS 1024
+#define BUCKETS 256
+
+static WfPath *buckets[BUCKETS];
 static int	n_paths = 0;
-static int	max_paths = 0;
-static WfNote *notes = NULL;
+static MemoryContext paths_memory = NULL;
+
+/* The notes, in TopTransactionContext when they are not few any more. */
+static WfNote few[16];
+static WfNote *notes = few;
 static int	n_notes = 0;
-static int	max_notes = 0;
+static int	max_notes = lengthof(few);
 static int	sort_at = MANY;
 
 /* ---------------------------------------------------------------------- paths */
 
 static uint32
-hash_text(const char *text, uint32 seed)
+hash_text(const char *name, uint32 hash)
 {
-	return text == NULL ? hash_combine(seed, 1) :
-	hash_combine(seed, hash_bytes((const unsigned char *) text, strlen(text)));
+	for (; name != NULL && *name != '\0'; name++)
+		hash = (hash ^ (unsigned char) *name) * 16777619;
+
+	return hash * 31 + 1;
 }
 
 static uint32
@@ -43,10 +51,9 @@ hash_path(const WfStateMove *move)
 {
 	uint32		hash = hash_text(move->workflow, move->left.version);
 
-	hash = hash_text(move->left.state, hash);
-	hash = hash_text(move->entered.state, hash);
+	hash = hash_text(move->left.state, hash + move->entered.version);
 
-	return hash_combine(hash, move->entered.version);
+	return hash_text(move->entered.state, hash);
 }
 
 static bool
@@ -66,22 +73,38 @@ is_path_of(const WfPath *path, const WfStateMove *move, uint32 hash, Oid table)
 		same_text(path->outcome, move->entered.outcome);
 }
 
-static char *
-keep(const char *text)
+static const char *
+keep(const char *text, Datum *as_stored)
 {
-	return text == NULL ? NULL : MemoryContextStrdup(TopTransactionContext, text);
+	if (text == NULL)
+		return NULL;
+	*as_stored = CStringGetTextDatum(text);
+
+	return pstrdup(text);
 }
 
-static void *
-enlarge(void *array, int *size, Size of_one)
+static WfPath *
+make_path(const WfStateMove *move, uint32 hash, Oid table)
 {
-	int			room = Max(16, 2 * *size);
+	WfPath	   *path;
+	MemoryContext caller;
 
-	array = array == NULL ? MemoryContextAlloc(TopTransactionContext, of_one * room) :
-		repalloc_huge(array, of_one * room);
-	*size = room;				/* a savepoint may outlive that there is none */
+	if (paths_memory == NULL)
+		paths_memory = AllocSetContextCreate(TopMemoryContext, "wf paths of moves",
+											 ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(paths_memory);
+	path = palloc0(sizeof(WfPath));
+	path->hash = hash;
+	path->table = table;
+	path->workflow = keep(move->workflow, &path->texts[0]);
+	path->from_version = move->left.version;
+	path->from_state = keep(move->left.state, &path->texts[1]);
+	path->version = move->entered.version;
+	path->to_state = keep(move->entered.state, &path->texts[2]);
+	path->outcome = keep(move->entered.outcome, &path->texts[3]);
+	MemoryContextSwitchTo(caller);
 
-	return array;
+	return path;
 }
 
 static const WfPath *
@@ -89,26 +112,29 @@ path_of(const WfStateMove *move)
 {
 	uint32		hash = hash_path(move);
 	Oid			table = wf_delta_table();
+	WfPath	  **bucket = &buckets[hash % BUCKETS];
 	WfPath	   *path;
 
-	for (int i = n_paths - 1; i >= 0; i--)
-		if (is_path_of(paths[i], move, hash, table))
-			return paths[i];
-
-	if (n_paths == max_paths)
-		paths = enlarge(paths, &max_paths, sizeof(WfPath *));
-	path = MemoryContextAllocZero(TopTransactionContext, sizeof(WfPath));
-	path->hash = hash;
-	path->table = table;
-	path->workflow = keep(move->workflow);
-	path->from_version = move->left.version;
-	path->from_state = keep(move->left.state);
-	path->version = move->entered.version;
-	path->to_state = keep(move->entered.state);
-	path->outcome = keep(move->entered.outcome);
-	paths[n_paths++] = path;
+	for (path = *bucket; path != NULL; path = path->next)
+		if (is_path_of(path, move, hash, table))
+			return path;
+	path = make_path(move, hash, table);
+	path->next = *bucket;
+	*bucket = path;
+	n_paths++;
 
 	return path;
+}
+
+/*
+ * Only while there are no notes, which point to them.
+ */
+static void
+forget_paths(void)
+{
+	memset(buckets, 0, sizeof(buckets));
+	n_paths = 0;
+	MemoryContextReset(paths_memory);
 }
 
 /* ---------------------------------------------------------------------- notes */
@@ -138,6 +164,22 @@ put_together(int first)
 			notes[++last] = notes[i];
 	}
 	n_notes = last + 1;
+}
+
+static void
+enlarge(void)
+{
+	WfNote	   *larger;
+
+	if (notes != few)
+		notes = repalloc_huge(notes, sizeof(WfNote) * 2 * max_notes);
+	else
+	{
+		larger = MemoryContextAlloc(TopTransactionContext, sizeof(WfNote) * 2 * max_notes);
+		memcpy(larger, few, sizeof(few));
+		notes = larger;
+	}
+	max_notes *= 2;
 }
 
 /*
@@ -172,7 +214,7 @@ add(const WfNoteKey *key)
 		sort_at = Max(MANY, 2 * n_notes);
 	}
 	if (n_notes == max_notes)
-		notes = enlarge(notes, &max_notes, sizeof(WfNote));
+		enlarge();
 	note = &notes[n_notes++];
 	note->key = *key;
 	note->subtransaction = mine;
@@ -223,7 +265,8 @@ wf_notes_take(int *count)
 		if (notes[i].key.path->table == table)
 			notes[n_kept++] = notes[i];
 	n_notes = n_kept;
-	put_together(0);
+	if (n_notes > 1)
+		put_together(0);
 	*count = n_notes;
 	n_notes = 0;
 
@@ -239,10 +282,12 @@ wf_notes_any(void)
 void
 wf_notes_forget(void)
 {
-	paths = NULL;
-	notes = NULL;
-	n_paths = max_paths = n_notes = max_notes = 0;
+	notes = few;
+	max_notes = lengthof(few);
+	n_notes = 0;
 	sort_at = MANY;
+	if (n_paths > MANY_PATHS)
+		forget_paths();
 }
 
 /*

@@ -7,9 +7,13 @@
 
 #include "statistics/statistics.h"
 
-/* A table that is made anew, with the extension, has nothing of what was noted for it. */
+/*
+ * Kept beyond the transaction, with its texts as they are stored.  A table that is
+ * made anew, with the extension, has nothing of what was noted for it.
+ */
 typedef struct WfPath
 {
+	struct WfPath *next;		/* of the same bucket */
 	uint32		hash;
 	Oid			table;			/* that it is noted for */
 	int			from_version;
@@ -18,6 +22,8 @@ typedef struct WfPath
 	const char *from_state;		/* or NULL */
 	const char *to_state;
 	const char *outcome;		/* or NULL */
+	Datum		texts[4];		/* of workflow, from_state, to_state, outcome;
+								 * 0: NULL */
 } WfPath;
 
 /* Times are minutes. */

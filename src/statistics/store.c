@@ -15,6 +15,7 @@
 #include "fmgr.h"
 #include "note.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -40,10 +41,10 @@ wf_attempt_table(void)
 }
 
 static void
-set_text(TupleTableSlot *row, int i, const char *text)
+set_text(TupleTableSlot *row, int i, Datum text)
 {
-	row->tts_isnull[i] = text == NULL;
-	row->tts_values[i] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
+	row->tts_isnull[i] = text == (Datum) 0;
+	row->tts_values[i] = text;
 }
 
 static void
@@ -61,9 +62,8 @@ fill(TupleTableSlot *row, const WfNote *note)
 
 	ExecClearTuple(row);
 	memset(row->tts_isnull, true, sizeof(bool) * row->tts_tupleDescriptor->natts);
-	set_text(row, 0, path->workflow);
-	set_text(row, 1, path->from_state);
-	set_text(row, 2, path->to_state);
+	for (int i = 0; i < 3; i++)
+		set_text(row, i, path->texts[i]);
 	set_int(row, 3, true, path->version);
 	set_int(row, 4, true, key->minute);
 	set_int(row, 5, true, note->n);
@@ -73,7 +73,7 @@ fill(TupleTableSlot *row, const WfNote *note)
 	set_int(row, 8, key->entered_since != key->minute, key->entered_since);
 	set_int(row, 9, path->from_state != NULL && path->from_version != path->version,
 			path->from_version);
-	set_text(row, 10, path->outcome);
+	set_text(row, 10, path->texts[3]);
 	ExecStoreVirtualTuple(row);
 }
 
@@ -83,10 +83,52 @@ fill_attempt(TupleTableSlot *row, const WfAttemptNote *note)
 	ExecClearTuple(row);
 	memset(row->tts_isnull, true, sizeof(bool) * row->tts_tupleDescriptor->natts);
 	set_int(row, 0, true, note->endpoint_id);
-	set_text(row, 1, note->outcome);
-	set_text(row, 2, note->error_class);
+	set_text(row, 1, CStringGetTextDatum(note->outcome));
+	set_text(row, 2, CStringGetTextDatum(note->error_class));
 	set_int(row, 3, true, note->n);
 	ExecStoreVirtualTuple(row);
+}
+
+/*
+ * Most transactions move one item: the slot for such a row is kept until something
+ * of a table changes.
+ */
+static TupleTableSlot *
+kept_slot(Relation table)
+{
+	static TupleTableSlot *slot = NULL;
+	static uint64 as_of = 0;
+	MemoryContext caller;
+
+	if (as_of == wf_table_changes())
+		return slot;
+	as_of = 0;
+	caller = MemoryContextSwitchTo(TopMemoryContext);
+	if (slot != NULL)
+	{
+		TupleDesc	columns = slot->tts_tupleDescriptor;
+
+		ExecDropSingleTupleTableSlot(slot);
+		FreeTupleDesc(columns);
+		slot = NULL;
+	}
+	slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(table)), &TTSOpsVirtual);
+	MemoryContextSwitchTo(caller);
+	as_of = wf_table_changes();
+
+	return slot;
+}
+
+static void
+store_move(const WfNote *note)
+{
+	Relation	table = table_open(wf_table_oid(&delta_table), RowExclusiveLock);
+	TupleTableSlot *row = kept_slot(table);
+
+	fill(row, note);
+	wf_append(table, &row, 1);
+	ExecClearTuple(row);
+	table_close(table, NoLock);
 }
 
 /*
@@ -140,12 +182,14 @@ store_notes(void)
 	const WfNote *notes = wf_notes_any() ? wf_notes_take(&n_notes) : NULL;
 	const WfAttemptNote *attempts = wf_attempt_notes_take(&n_attempts);
 
-	if (n_notes > 0)
+	if (n_notes == 1)
+		store_move(notes);
+	else if (n_notes > 1)
 		store(&delta_table, notes, NULL, n_notes);
 	if (n_attempts > 0)
 		store(&attempt_table, NULL, attempts, n_attempts);
 	if (n_notes > 0 || n_attempts > 0)
-		wf_wake_folder_at_commit(GetCurrentTimestamp() + WF_FOLD_US);
+		wf_wake_folder_at_commit(GetCurrentStatementStartTimestamp() + WF_FOLD_US);
 }
 
 static void
