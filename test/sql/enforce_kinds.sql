@@ -64,3 +64,14 @@ UPDATE of_before SET s = 'PAID' WHERE id = 3;
 UPDATE of_before SET s = 'NEW' WHERE id = 4;
 SELECT from_state, event, to_state FROM workflow.transitions_of('of_before', 3);
 SELECT count(*) FROM workflow.transitions_of('of_before', 4);
+
+-- of several events that lead to a state the log names one of the state's own before one of "any", then the shortest, then
+-- the first in the order of bytes, however the document has them
+SELECT workflow FROM workflow.define('{"workflow": "several", "initial": "A", "owner": "shop", "any": {"on": {"a": "B", "end": "C"}},
+  "states": {"A": {"on": {"settle": "B", "pay": "B", "buy": "B"}}, "B": {"on": {"undo": "A"}}, "C": {"final": "over"}}}');
+CREATE TABLE of_events (id int PRIMARY KEY, s text DEFAULT 'A');
+SELECT workflow.enforce('of_events', 's', 'several', 'id');
+INSERT INTO of_events VALUES (1);
+UPDATE of_events SET s = 'B';
+UPDATE of_events SET s = 'A';
+SELECT event, to_state FROM workflow.transitions_of('of_events', 1);
