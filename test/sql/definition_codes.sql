@@ -207,6 +207,12 @@ warning|unhandled_error|$.states.S|{"states": {"S": {"task": null, "spawn": {"wo
 warning|busy_loop|$.states.S|{"states": {"S": {"task": null, "sql": {"function": "app.step", "queue": "q"}, "timeout": "1 hour", "on": {"timeout": "END"}}, "T": {"on": {"ok": "S"}}}}
 warning|model_loop|$.states.M|{"states": {"S": {"on": {"ok": "M"}}, "M": {"model": {"endpoint": "llm", "queue": "q", "path": "/", "body": {}, "schema": true}, "on": {"ok": "W"}}, "W": {"wait": {"for": "1 day"}, "on": {"ok": "M", "enough": "T"}}}}
 warning|overwritten_array|$.states.S.as|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids.all", "join": "all"}, "as": "ids", "timeout": "1 hour", "on": {"timeout": "END"}}}}
+warning|unset_selector|$.states.T.http.revert.path|{"states": {"T": {"http": {"method": "PUT", "revert": {"method": "PUT", "path": "/{$.emial}"}}}}}
+warning|unset_selector|$.states.T.http.revert.headers.X-To|{"states": {"T": {"http": {"method": "PUT", "revert": {"method": "PUT", "path": "/", "headers": {"X-To": "$.emial"}}}}}}
+warning|unset_selector|$.states.T.http.revert.body.to|{"states": {"T": {"http": {"method": "PUT", "before": {"path": "/"}, "revert": {"method": "PUT", "path": "/{$.before.body.id}", "body": {"to": "$.emial"}}}}}}
+warning|unset_selector|$.states.S.spawn.each|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.emial", "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
+warning|unset_selector|$.states.S.spawn.input.to|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids", "join": "all", "input": {"to": "$.emial", "id": "$.each.id", "place": "$.index"}}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
+warning|unset_selector|$.states.S.spawn.key[1]|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids", "join": "all", "key": ["$.each.id", "$.emial", "$.index"]}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
 \.
 UPDATE broken SET document = with_this(part)::json;
 -- what jsonb cannot hold
@@ -301,6 +307,9 @@ SELECT o.o, says(format('{"input_schema": {%s}, "states": {"S": {"task": {"paylo
 FROM unnest(ARRAY['"patternProperties": {"^e": {}}', '"$ref": "#/$defs/a", "$defs": {"a": {}}', '"anyOf": [true]', '"oneOf": [true]', '"if": true', '"dependentSchemas": {"id": true}']) AS o;
 SELECT says('{"input_schema": {"required": ["id", "street"], "additionalProperties": false}, "states": {"S": {"task": {"payload": "$.street"}}}}');
 SELECT says('{"input_schema": {"additionalProperties": false}, "states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "editable": "$.agreed"}}, "T": {"http": {"path": "/{$.agreed}"}}}}');
+-- what is there only for the children, or for what takes an action back, also where the input is closed
+SELECT says('{"input_schema": {"additionalProperties": false, "properties": {"ids": {}}}, "states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids", "join": "all", "input": {"id": "$.each", "n": "$.index"}, "key": ["$.id", "$.index", "{$.each}"]}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}');
+SELECT says('{"input_schema": {"additionalProperties": false}, "states": {"T": {"http": {"method": "PUT", "before": {"path": "/"}, "revert": {"method": "PUT", "path": "/", "body": "$.before.body"}}}}}');
 -- an action of "activities" that is taken back; a policy that only an activity there uses; the name "default"; all of the data is validated
 SELECT says('{"activities": {"put": {"http": {"endpoint": "crm", "queue": "q", "method": "PUT", "path": "/", "key": ["$.id"], "revert": {"method": "DELETE", "path": "/x"}}}}, "states": {"T": {"http": null, "activity": "put"}, "S": {"on": {"compensated": "END"}}}}');
 SELECT says('{"retry": {"patient": {"max_attempts": 9}}, "activities": {"act": {"task": {"queue": "q", "retry": "patient"}}}, "states": {"S": {"task": null, "activity": "act"}}}');
