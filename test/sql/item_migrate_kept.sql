@@ -106,3 +106,16 @@ SELECT state, verdict FROM workflow.migrate('c', 1, 2, dry_run => false);
 CALL workflow.run();
 SELECT state FROM workflow.items WHERE workflow = 'c';
 RESET pg_workflow.clock;
+
+-- an event that was kept fires in the other version, but not before the item begins
+SELECT version FROM workflow.define('{"workflow": "k", "owner": "me", "initial": "A", "states": {"A": {"on": {"go": "B"}}, "B": {"on": {"stop": "C"}}, "C": {"final": "done"}}}');
+SELECT version FROM workflow.define('{"workflow": "k", "owner": "me", "initial": "A", "states": {"A": {"on": {"go": "B", "stop": "C"}}, "B": {"on": {"stop": "C"}}, "C": {"final": "done"}}}');
+SELECT workflow.activate('k', 1);
+SELECT state FROM workflow.submit('k', '{}', key => '1', run_at => '2100-01-01');
+SELECT state FROM workflow.send('k:1', 'stop');
+SELECT state, verdict, kept_events FROM workflow.migrate('k', 1, 2, dry_run => false);
+SELECT state FROM workflow.items WHERE workflow = 'k';
+SET pg_workflow.clock = '2100-01-02';
+CALL workflow.run();
+SELECT state FROM workflow.items WHERE workflow = 'k';
+RESET pg_workflow.clock;
