@@ -113,7 +113,8 @@ UPDATE workflow.draft SET created_oid = 10;
 UPDATE workflow.draft SET created_by = 'regress_stranger';
 SELECT workflow.discard_draft('mine');
 
--- what another call may still bring is no fault of a part: a state, a queue, a policy, an activity, a function, a handler, an end, a wait, a cap
+-- what another call may still bring is no fault of a part: a state, a queue, a policy, an activity, a function, a handler, an end, a wait, a cap,
+-- a decision of a review
 SET ROLE regress_writer;
 SELECT workflow.new('coming', 'A', '{"key": ["$.id"]}');
 SELECT workflow.add_state('coming', 'A', '{"task": {"queue": "soon", "retry": "later"}, "on": {"ok": "B", "go": "C"}}');
@@ -124,6 +125,10 @@ SELECT workflow.add_state('coming', 'C', '{"then": "x", "on": {"x": "D"}}', repl
 SELECT workflow.add_state('coming', 'E', '{"sql": {"function": "coming.soon", "queue": "soon", "retry": {"timeout": "1 minute"}}}');
 SELECT workflow.add_state('coming', 'F', '{"wait": {"for": "1 day"}}');
 SELECT workflow.add_policy('coming', 'later', '{"timeout": "1 minute"}');
+SELECT workflow.add_state('coming', 'H', '{"gate": {"value": "$.n", "tiers": [{"at_least": 1, "event": "a", "agrees": ["yes"]}, {"otherwise": "b", "overrules": ["no"]}]}, "on": {"a": "A", "b": "A"}}');
+SELECT workflow.add_activity('coming', 'sort', '{"gate": {"value": "$.n", "tiers": [{"otherwise": "b", "agrees": ["yes"]}]}}');
+SELECT workflow.add_state('coming', 'I', '{"activity": "sort", "on": {"b": "A"}}');
+SELECT workflow.add_state('coming', 'J', '{"review": {"queue": "soon", "decisions": ["yes"], "reason_required": ["no"]}, "on": {"yes": "A"}}');
 SELECT code, count(*) FROM workflow.check_draft('coming') WHERE severity = 'error' GROUP BY code ORDER BY code COLLATE "C";
 -- a name that begins like another one's is another part
 SELECT workflow.add_state('coming', 'A "b"', '{"on": {"go": "A"}}');
