@@ -91,6 +91,21 @@ CALL workflow.run();
 SELECT count(*) FROM workflow.mock_requests;
 ROLLBACK;
 
+-- it counts from the time of the clock, too
+BEGIN;
+SET LOCAL pg_workflow.clock = '2030-01-01 00:00+00';
+SELECT workflow.mock('other', '[{"status": 429, "headers": {"Retry-After": "3600"}}, {"times": "always"}]');
+SELECT workflow.call('other', 'GET', '/1') > 0 AS called;
+CALL workflow.run();
+SELECT workflow.call('other', 'GET', '/2') > 0 AS called;
+SET LOCAL pg_workflow.clock = '2030-01-01 00:59+00';
+CALL workflow.run();
+SELECT count(*) FROM workflow.mock_requests;
+SET LOCAL pg_workflow.clock = '2030-01-01 01:10+00';
+CALL workflow.run();
+SELECT count(*) FROM workflow.mock_requests;
+ROLLBACK;
+
 -- a review that is overdue, and the steps after that
 SELECT version FROM workflow.define('{
   "workflow": "asks", "owner": "me", "initial": "ASK",
