@@ -211,4 +211,4 @@ UPDATE carts SET place = 2, s = 'PAID' WHERE id = 5;
 UPDATE carts SET place = 1, s = 'NEW', w = 'LIGHT' WHERE id = 4;
 UPDATE carts SET place = 1, w = 'OUT' WHERE id = 5;
 SELECT id, place, s, w FROM carts WHERE id IN (4, 5) ORDER BY id;
-SELECT state_column, event, from_state, to_state FROM workflow.transitions_of('carts', 4);
+SELECT t.key, l.state_column, l.event, l.from_state, l.to_state FROM unnest('{4,5}'::bigint[]) AS t (key), workflow.transitions_of('carts', t.key) AS l;
