@@ -119,3 +119,22 @@ SET pg_workflow.clock = '2100-01-02';
 CALL workflow.run();
 SELECT state FROM workflow.items WHERE workflow = 'k';
 RESET pg_workflow.clock;
+
+-- only a start that was put off is put off in the other version, too: no retry, and no job that was rescheduled later on
+SELECT d.version FROM unnest('{"$.n","$.m"}'::text[]) AS p, workflow.define(format('{"workflow": "r", "owner": "me", "initial": "A",
+  "queues": {"trial": {"owner": "me", "sla": "1 hour", "escalate_to": ["you"]}},
+  "retry": {"default": {"owner": "me", "max_attempts": 3, "backoff": {"initial": "1 hour", "jitter": "none"}, "retry_on": ["timeout"]}},
+  "states": {"A": {"task": {"queue": "trial", "payload": "%1$s"}, "on": {"ok": "B", "error": "C"}}, "B": {"task": {"queue": "trial", "payload": "%1$s"}, "on": {"ok": "C", "error": "C"}},
+             "C": {"final": "done"}}}', p)::json) AS d;
+SELECT workflow.activate('r', 1);
+SET pg_workflow.clock = '2030-01-01 00:00+00';
+SELECT count(workflow.submit('r', '{}', key => k)) FROM unnest('{tried,later}'::text[]) AS k;
+SELECT count(*) FROM workflow.claim('trial', 'me', 2, '1 hour');
+SET pg_workflow.clock = '2030-01-01 00:01+00';
+SELECT workflow.fail(job_id, token, 'timeout', 'slow') FROM workflow.job WHERE item_id = workflow._item_id('r:tried');
+SELECT workflow.complete(job_id, token) FROM workflow.job WHERE item_id = workflow._item_id('r:later');
+SELECT workflow.reschedule_job(job_id, '2030-01-02 00:00+00') IS NOT NULL AS rescheduled FROM workflow.job WHERE item_id = workflow._item_id('r:later');
+SELECT i.key, j.attempt, j.run_at AT TIME ZONE 'UTC' AS run_at FROM workflow.job AS j JOIN workflow.item AS i USING (item_id) WHERE i.workflow = 'r' ORDER BY 1;
+SELECT state, verdict, items FROM workflow.migrate('r', 1, 2, dry_run => false);
+SELECT i.key, j.attempt, j.run_at AT TIME ZONE 'UTC' AS run_at FROM workflow.job AS j JOIN workflow.item AS i USING (item_id) WHERE i.workflow = 'r' ORDER BY 1;
+RESET pg_workflow.clock;
