@@ -70,10 +70,22 @@ FROM (VALUES ('function', '"queues": {"own": {"sla": "1 hour", "escalate_to": ["
 ALTER FOREIGN DATA WRAPPER workflow_http NO VALIDATOR;
 ALTER SERVER telex OPTIONS (DROP owner, DROP lookup_path, DROP lookup_found);
 SELECT e.name, f.severity, f.code FROM early AS e, workflow._document_faults(e.document, current_user, '{}') AS f WHERE f.severity = 'error' ORDER BY 1;
+GRANT INSERT ON workflow.definition TO regress_other;
+GRANT SELECT ON early TO regress_other;
+GRANT USAGE ON FOREIGN SERVER telex TO regress_other;
+SET ROLE regress_other;
 INSERT INTO workflow.definition (workflow, version, hash, document, definer, owner)
 SELECT e.name, 1, e.name::bytea, e.document, current_user, 'me' FROM early AS e;
+RESET ROLE;
 DROP SERVER telex;
 ALTER FOREIGN DATA WRAPPER workflow_http VALIDATOR workflow.endpoint_validator;
+
+-- what a definer may not do any more is found, whatever the role is called by now
+REVOKE EXECUTE ON FUNCTION app.step(bigint, jsonb) FROM PUBLIC, regress_first;
+ALTER ROLE regress_member RENAME TO regress_renamed;
+SELECT severity, code, problem FROM workflow.check('w') WHERE severity = 'error';
+ALTER ROLE regress_renamed RENAME TO regress_member;
+GRANT EXECUTE ON FUNCTION app.step(bigint, jsonb) TO PUBLIC;
 
 -- a definer that is gone is found by the check
 REVOKE ALL ON SCHEMA app FROM regress_first;
