@@ -27,6 +27,7 @@ CREATE SERVER crm FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://crm.e
 CREATE SERVER llm FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://llm.example', dedup 'pure');
 CREATE SERVER fax FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://fax.example', dedup 'none', owner 'front desk');
 CREATE SERVER plain FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'http://plain.example', dedup 'key');
+CREATE SERVER open FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'http://open.example', dedup 'key', allow_http 'true');
 CREATE SERVER slow FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://slow.example', dedup 'key', timeout '5 seconds');
 -- the validator of endpoints refuses one that nobody can be asked about; an
 -- administrator can take it off
@@ -292,6 +293,8 @@ SELECT says('{"key": ["$.order.id"], "states": {"T": {"http": {"key": ["$.order"
 SELECT says('{"states": {"S": {"as": "found"}, "T": {"http": {"key": ["$.found.id"]}}}}');
 -- an endpoint caps an attempt
 SELECT says('{"states": {"T": {"http": {"endpoint": "slow", "retry": {"timeout": "2 hours"}}, "timeout": "1 minute", "on": {"timeout": "END"}}}}');
+-- one without TLS that is allowed to be so
+SELECT says('{"states": {"T": {"http": {"endpoint": "open"}}}}');
 -- timeout_waits: a held call puts the timeout off, and waits for its owner, so there are two notices
 SELECT says('{"states": {"T": {"http": {"endpoint": "fax"}, "timeout": "1 minute", "on": {"timeout": "END"}}}}');
 
