@@ -140,7 +140,9 @@ BEGIN
     AND EXISTS (SELECT FROM unnest(places) AS p (place)
                 WHERE f.path = p.place OR starts_with(f.path, p.place || '.') OR starts_with(f.path, p.place || '['))
     AND f.code NOT IN ('unknown_state', 'unknown_queue', 'unknown_policy', 'unknown_activity', 'bad_function',
-                       'unhandled_event', 'dead_end', 'no_final', 'instant_cycle', 'retry_without_cap');
+                       'unhandled_event', 'dead_end', 'no_final', 'instant_cycle', 'retry_without_cap')
+    -- what a gate says of decisions is of reviews elsewhere
+    AND NOT (f.code = 'unknown_decision' AND f.path ~ '(\.gate\.tiers\[\d+\]\.(agrees|overrules)\[\d+\]|\.activity)$');
   IF nfaults > 0 THEN
     RAISE EXCEPTION 'this part of workflow "%" is invalid: % %', document ->> 'workflow', nfaults,
                     CASE nfaults WHEN 1 THEN 'fault' ELSE 'faults' END

@@ -16,6 +16,9 @@
 /* Names shorter than this are too easily near to another. */
 #define SHORT_NAME	4
 
+/* How many names an activity has that only it selects from. */
+#define OWN_NAMES	2
+
 /* Something stored: by which state under which key. */
 typedef struct Stored
 {
@@ -37,6 +40,7 @@ typedef struct Flow
 	bool	   *repairs;		/* states on a way from an exception state
 								 * back to the origin, hence before any state */
 	int			state;			/* -1: the key of the item */
+	const char *const *own;		/* what is there besides: OWN_NAMES, or NULL */
 } Flow;
 
 /* -------------------------------------------------------------------- stored */
@@ -250,6 +254,25 @@ nearest_name(const Flow *flow, const char *key)
 
 /* ----------------------------------------------------------------- selectors */
 
+/*
+ * Whether the activity has the name itself, or tells of it otherwise: a spawn
+ * whose results come where its array is (overwritten_array).
+ */
+static bool
+is_own(const Flow *flow, const char *key)
+{
+	const WfState *state = flow->state < 0 ? NULL : &flow->graph->states[flow->state];
+
+	if (state != NULL && state->kind == WF_ACTIVITY_SPAWN && state->result_key != NULL &&
+		strcmp(state->result_key, key) == 0)
+		return true;
+	for (int i = 0; flow->own != NULL && i < OWN_NAMES; i++)
+		if (flow->own[i] != NULL && strcmp(flow->own[i], key) == 0)
+			return true;
+
+	return false;
+}
+
 static void
 check_one(Flow *flow, const char *selector)
 {
@@ -257,7 +280,7 @@ check_one(Flow *flow, const char *selector)
 	Stored	   *stored;
 	char	   *nearest;
 
-	if (key == NULL || input_names(flow, key))
+	if (key == NULL || is_own(flow, key) || input_names(flow, key))
 		return;
 	stored = find_stored(flow, key);
 	if (stored != NULL && flow->state >= 0 && settable_at(flow, stored)[flow->state])
@@ -330,6 +353,7 @@ static const struct
 	WfActivityKind kind;
 	const char *member;
 	const char *inner;			/* or NULL */
+	const char *own[OWN_NAMES]; /* what is there besides */
 }			selecting[] = {
 	{WF_ACTIVITY_HTTP, "path"},
 	{WF_ACTIVITY_HTTP, "headers"},
@@ -337,6 +361,9 @@ static const struct
 	{WF_ACTIVITY_HTTP, "key"},
 	{WF_ACTIVITY_HTTP, "before", "path"},
 	{WF_ACTIVITY_HTTP, "before", "headers"},
+	{WF_ACTIVITY_HTTP, "revert", "path", {"before"}},
+	{WF_ACTIVITY_HTTP, "revert", "headers", {"before"}},
+	{WF_ACTIVITY_HTTP, "revert", "body", {"before"}},
 	{WF_ACTIVITY_MODEL, "path"},
 	{WF_ACTIVITY_MODEL, "headers"},
 	{WF_ACTIVITY_MODEL, "body"},
@@ -345,6 +372,9 @@ static const struct
 	{WF_ACTIVITY_REVIEW, "current"},
 	{WF_ACTIVITY_WAIT, "for"},
 	{WF_ACTIVITY_WAIT, "until"},
+	{WF_ACTIVITY_SPAWN, "each"},
+	{WF_ACTIVITY_SPAWN, "input", NULL, {"each", "index"}},
+	{WF_ACTIVITY_SPAWN, "key", NULL, {"each", "index"}},
 	{WF_ACTIVITY_GATE, "value"},
 	{WF_ACTIVITY_GATE, "shadow", "value"},
 	{WF_ACTIVITY_VALIDATE, "value"},
@@ -355,7 +385,7 @@ check_state(Flow *flow, int index)
 {
 	const WfState *state = &flow->graph->states[index];
 	int			mark = wf_check_enter_state(flow->check, state->name);
-	bool		is_own = wf_check_enter_activity(flow->check, state, NULL);
+	bool		is_its_own = wf_check_enter_activity(flow->check, state, NULL);
 
 	CHECK_FOR_INTERRUPTS();
 	flow->state = index;
@@ -369,11 +399,12 @@ check_state(Flow *flow, int index)
 		value = wf_jsonb_get(state->activity, selecting[i].member);
 		if (selecting[i].inner != NULL)
 			value = wf_jsonb_value_get(value, selecting[i].inner);
-		if (is_own)
+		if (is_its_own)
 			(void) wf_check_enter(flow->check, selecting[i].member);
-		if (is_own && selecting[i].inner != NULL)
+		if (is_its_own && selecting[i].inner != NULL)
 			(void) wf_check_enter(flow->check, selecting[i].inner);
-		check_selecting(flow, value, is_own);
+		flow->own = selecting[i].own;
+		check_selecting(flow, value, is_its_own);
 		wf_check_leave(flow->check, inner);
 	}
 	wf_check_leave_state(flow->check, mark);

@@ -15,6 +15,9 @@ BEGIN
   IF data ? 'email' THEN RETURN '{"event": "mail"}'; END IF;
   RETURN jsonb_build_object('event', 'other', 'events', 0);
 END $$;
+CREATE FUNCTION app.deletes(item_id bigint, data jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS 'BEGIN DELETE FROM app.note; RETURN data; END';
+CREATE FUNCTION app.merges(item_id bigint, data jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS 'BEGIN MERGE INTO app.note USING app.note AS n ON true WHEN MATCHED THEN DO NOTHING; RETURN data; END';
+CREATE FUNCTION app.updates(item_id bigint, data jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS 'BEGIN UPDATE app.note AS n SET id = 1; RETURN data; END';
 CREATE ROLE regress_owner;
 GRANT ALL ON SCHEMA app TO regress_owner;
 CREATE FUNCTION app.own_step(item_id bigint, data jsonb) RETURNS jsonb LANGUAGE sql SECURITY DEFINER AS 'SELECT data';
@@ -24,6 +27,7 @@ CREATE SERVER crm FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://crm.e
 CREATE SERVER llm FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://llm.example', dedup 'pure');
 CREATE SERVER fax FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://fax.example', dedup 'none', owner 'front desk');
 CREATE SERVER plain FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'http://plain.example', dedup 'key');
+CREATE SERVER open FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'http://open.example', dedup 'key', allow_http 'true');
 CREATE SERVER slow FOREIGN DATA WRAPPER workflow_http OPTIONS (url 'https://slow.example', dedup 'key', timeout '5 seconds');
 -- the validator of endpoints refuses one that nobody can be asked about; an
 -- administrator can take it off
@@ -175,6 +179,41 @@ warning|overwritten_array|$.states.IDS.spawn.each|{"states": {"S": {"on": {"ok":
 warning|unknown_workflow|$.states.S.activity|{"activities": {"act": {"spawn": {"workflow": "nobodys", "each": "$.all", "join": "all"}}}, "states": {"S": {"task": null, "activity": "act", "timeout": "1 hour", "on": {"timeout": "END"}}}}
 notice|default_overdue|$.states.S.activity|{"activities": {"act": {"review": {"queue": "q", "decisions": ["ok"]}}}, "states": {"S": {"task": null, "activity": "act"}}}
 notice|gate_unguarded|$.states.S.activity|{"activities": {"act": {"gate": {"value": "$.limit", "tiers": [{"at_least": 5, "event": "high"}, {"otherwise": "ok"}]}}}, "states": {"S": {"task": null, "activity": "act", "on": {"high": "END"}}}}
+warning|unset_selector|$.states.T.http.headers.X-To|{"states": {"T": {"http": {"headers": {"X-To": "{$.emial}"}}}}}
+warning|unset_selector|$.states.T.http.before.path|{"states": {"T": {"http": {"before": {"path": "/{$.emial}"}}}}}
+warning|unset_selector|$.states.T.http.before.headers.X-To|{"states": {"T": {"http": {"before": {"path": "/x", "headers": {"X-To": "$.emial"}}}}}}
+warning|unset_selector|$.states.T.http.key[1]|{"states": {"T": {"http": {"key": ["$.id", "$.emial"]}}}}
+warning|unset_selector|$.states.S.model.path|{"states": {"S": {"task": null, "model": {"endpoint": "llm", "queue": "q", "path": "/{$.emial}", "body": {}, "schema": true}}}}
+warning|unset_selector|$.states.S.model.headers.X-To|{"states": {"S": {"task": null, "model": {"endpoint": "llm", "queue": "q", "path": "/", "headers": {"X-To": "$.emial"}, "body": {}, "schema": true}}}}
+warning|unset_selector|$.states.S.model.body.to|{"states": {"S": {"task": null, "model": {"endpoint": "llm", "queue": "q", "path": "/", "body": {"to": "$.emial"}, "schema": true}}}}
+warning|unset_selector|$.states.S.review.show[0]|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "show": ["$.emial"]}}}}
+warning|unset_selector|$.states.S.review.current|{"states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "current": "$.emial"}}}}
+warning|unset_selector|$.states.S.wait.for|{"states": {"S": {"task": null, "wait": {"for": "$.emial"}}}}
+warning|unset_selector|$.states.S.wait.until|{"states": {"S": {"task": null, "wait": {"until": "$.emial"}}}}
+warning|unset_selector|$.states.S.gate.value|{"states": {"S": {"task": null, "gate": {"value": "$.amuont", "tiers": [{"otherwise": "ok"}]}}}}
+warning|unset_selector|$.states.S.validate.value|{"states": {"S": {"task": null, "validate": {"value": "$.emial", "schema": true}, "on": {"ok": null, "valid": "T", "invalid": "STUCK"}}}}
+warning|unset_selector|$.states.S.task.payload|{"input_schema": {"required": ["id", "surname"]}, "states": {"S": {"task": {"payload": "$.surnmae"}}}}
+warning|unset_selector|$.states.T.http.path|{"states": {"S": {"as": "answer"}, "T": {"http": {"path": "/{$.answr}"}}}}
+error|instant_cycle|$.states.P|{"states": {"S": {"on": {"park": "P"}}, "P": {"validate": {"value": "$.id", "schema": true}, "on": {"valid": "END", "invalid": "END", "error": "P"}}}}
+error|instant_cycle|$.states.P|{"states": {"S": {"on": {"park": "P"}}, "P": {"validate": {"value": "$.id", "schema": true}, "on": {"valid": "AGAIN", "invalid": "END"}}}}
+error|unknown_state|$.states.S.on.ok|{"states": {"S": {"on": {"ok": "U"}}}}
+error|bad_interval|$.activities.read.timeout|{"activities": {"read": {"timeout": "soon", "task": {"queue": "q"}}}, "states": {"S": {"task": null, "activity": "read", "on": {"timeout": "END"}}}}
+error|gate_overlap|$.states.S.gate.tiers[1]|{"input_schema": {"required": ["id", "amount"]}, "states": {"S": {"task": null, "gate": {"value": "$.amount", "tiers": [{"at_least": 1, "event": "ok"}, {"at_least": 1, "event": "ok"}, {"otherwise": "ok"}]}}}}
+error|bad_value|$.states.S.gate.tiers[0].sample|{"states": {"S": {"task": null, "gate": {"value": "$.amount", "tiers": [{"otherwise": "ok", "sample": {"rate": 0.1, "event": "ok"}}]}, "on": {"ok": "STUCK"}}, "STUCK": {"on": {"afresh": "T"}}}}
+error|several_activities|$.activities.act|{"activities": {"act": {"description": "none"}}}
+error|stores_nothing|$.activities.act.as|{"activities": {"act": {"then": "ok", "as": "x"}}}
+warning|misspelled_event|$.states.S.on.compensate|{"states": {"S": {"on": {"compensate": "END"}}, "T": {"http": {"method": "PUT", "revert": {"method": "DELETE", "path": "/x"}}}}}
+warning|misspelled_event|$.states.STUCK.on.giveup|{"states": {"STUCK": {"on": {"give_up": null, "giveup": "END"}}}}
+warning|unhandled_error|$.states.S|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids", "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END", "fail": "STUCK"}}, "T": {"on": {"error": "STUCK"}}}, "any": null}
+warning|busy_loop|$.states.S|{"states": {"S": {"task": null, "sql": {"function": "app.step", "queue": "q"}, "timeout": "1 hour", "on": {"timeout": "END"}}, "T": {"on": {"ok": "S"}}}}
+warning|model_loop|$.states.M|{"states": {"S": {"on": {"ok": "M"}}, "M": {"model": {"endpoint": "llm", "queue": "q", "path": "/", "body": {}, "schema": true}, "on": {"ok": "W"}}, "W": {"wait": {"for": "1 day"}, "on": {"ok": "M", "enough": "T"}}}}
+warning|overwritten_array|$.states.S.as|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids.all", "join": "all"}, "as": "ids", "timeout": "1 hour", "on": {"timeout": "END"}}}}
+warning|unset_selector|$.states.T.http.revert.path|{"states": {"T": {"http": {"method": "PUT", "revert": {"method": "PUT", "path": "/{$.emial}"}}}}}
+warning|unset_selector|$.states.T.http.revert.headers.X-To|{"states": {"T": {"http": {"method": "PUT", "revert": {"method": "PUT", "path": "/", "headers": {"X-To": "$.emial"}}}}}}
+warning|unset_selector|$.states.T.http.revert.body.to|{"states": {"T": {"http": {"method": "PUT", "before": {"path": "/"}, "revert": {"method": "PUT", "path": "/{$.before.body.id}", "body": {"to": "$.emial"}}}}}}
+warning|unset_selector|$.states.S.spawn.each|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.emial", "join": "all"}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
+warning|unset_selector|$.states.S.spawn.input.to|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids", "join": "all", "input": {"to": "$.emial", "id": "$.each.id", "place": "$.index"}}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
+warning|unset_selector|$.states.S.spawn.key[1]|{"states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids", "join": "all", "key": ["$.each.id", "$.emial", "$.index"]}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}
 \.
 UPDATE broken SET document = with_this(part)::json;
 -- what jsonb cannot hold
@@ -254,8 +293,41 @@ SELECT says('{"key": ["$.order.id"], "states": {"T": {"http": {"key": ["$.order"
 SELECT says('{"states": {"S": {"as": "found"}, "T": {"http": {"key": ["$.found.id"]}}}}');
 -- an endpoint caps an attempt
 SELECT says('{"states": {"T": {"http": {"endpoint": "slow", "retry": {"timeout": "2 hours"}}, "timeout": "1 minute", "on": {"timeout": "END"}}}}');
+-- one without TLS that is allowed to be so
+SELECT says('{"states": {"T": {"http": {"endpoint": "open"}}}}');
 -- timeout_waits: a held call puts the timeout off, and waits for its owner, so there are two notices
 SELECT says('{"states": {"T": {"http": {"endpoint": "fax"}, "timeout": "1 minute", "on": {"timeout": "END"}}}}');
+
+-- each way to write is one
+SELECT f.f, says(format('{"states": {"S": {"task": null, "sql": {"function": "app.%s", "queue": "q"}}}}', f.f)) FROM unnest('{deletes,merges,updates}'::text[]) AS f;
+-- an event that only "any" handles; one key of HEAD; a loop that only failures close, or an exception
+SELECT says('{"states": {"S": {"task": null, "sql": {"function": "app.sorting_step", "queue": "q"}}}, "any": {"on": {"mail": "END", "other": "END"}}}');
+SELECT says('{"states": {"T": {"http": {"method": "HEAD"}, "on": {"ok": "S"}}, "S": {"on": {"stop": "END"}}}}');
+SELECT says('{"states": {"T": {"http": {"method": "PUT", "revert": {"method": "DELETE", "path": "/x"}}, "on": {"error": "S"}}, "S": {"on": {"stop": "END"}}}}');
+SELECT says('{"states": {"T": {"http": {"method": "PUT", "revert": {"method": "DELETE", "path": "/x"}}, "on": {"odd": "STUCK"}}, "STUCK": {"on": {"afresh": "T"}}}}');
+-- a part of the schema that may name any member; what is required is named; what a reviewer may change is set
+SELECT o.o, says(format('{"input_schema": {%s}, "states": {"S": {"task": {"payload": "$.emails"}}}}', o.o))
+FROM unnest(ARRAY['"patternProperties": {"^e": {}}', '"$ref": "#/$defs/a", "$defs": {"a": {}}', '"anyOf": [true]', '"oneOf": [true]', '"if": true', '"dependentSchemas": {"id": true}']) AS o;
+SELECT says('{"input_schema": {"required": ["id", "street"], "additionalProperties": false}, "states": {"S": {"task": {"payload": "$.street"}}}}');
+SELECT says('{"input_schema": {"additionalProperties": false}, "states": {"S": {"task": null, "review": {"queue": "q", "decisions": ["ok"], "on_overdue": "escalate", "editable": "$.agreed"}}, "T": {"http": {"path": "/{$.agreed}"}}}}');
+-- what is there only for the children, or for what takes an action back, also where the input is closed
+SELECT says('{"input_schema": {"additionalProperties": false, "properties": {"ids": {}}}, "states": {"S": {"task": null, "spawn": {"workflow": "child", "each": "$.ids", "join": "all", "input": {"id": "$.each", "n": "$.index"}, "key": ["$.id", "$.index", "{$.each}"]}, "as": "found", "timeout": "1 hour", "on": {"timeout": "END"}}}}');
+SELECT says('{"input_schema": {"additionalProperties": false}, "states": {"T": {"http": {"method": "PUT", "before": {"path": "/"}, "revert": {"method": "PUT", "path": "/", "body": "$.before.body"}}}}}');
+-- an action of "activities" that is taken back; a policy that only an activity there uses; the name "default"; all of the data is validated
+SELECT says('{"activities": {"put": {"http": {"endpoint": "crm", "queue": "q", "method": "PUT", "path": "/", "key": ["$.id"], "revert": {"method": "DELETE", "path": "/x"}}}}, "states": {"T": {"http": null, "activity": "put"}, "S": {"on": {"compensated": "END"}}}}');
+SELECT says('{"retry": {"patient": {"max_attempts": 9}}, "activities": {"act": {"task": {"queue": "q", "retry": "patient"}}}, "states": {"S": {"task": null, "activity": "act"}}}');
+SELECT says('{"retry": {"default": null, "slow": {"max_attempts": 2, "timeout": "1 minute"}}, "states": {"S": {"task": {"retry": "default"}, "timeout": "1 day", "on": {"timeout": "END"}}, "T": {"http": {"retry": "slow"}}}}');
+SELECT says('{"states": {"S": {"task": null, "model": {"endpoint": "llm", "queue": "q", "path": "/", "body": {}}, "on": {"ok": "V"}}, "V": {"validate": {"value": "$", "schema": true}, "on": {"valid": "T", "invalid": "STUCK"}}}}');
+-- a final state has nothing else; what is decided at once stores nothing and waits for nothing
+SELECT m.key, says(format('{"states": {"END": {"%s": %s}}}', m.key, m.value)) FROM jsonb_each('{"as": "x", "timeout": "1 day", "sla": "1 day"}') AS m;
+SELECT says('{"activities": {"act": {"task": {"queue": "q"}}}, "states": {"END": {"activity": "act"}}}');
+SELECT i.i, m.key, s.s FROM unnest(ARRAY['"gate": {"value": "$.id", "tiers": [{"otherwise": "ok"}]}', '"validate": {"value": "$.id", "schema": true}', '"then": "ok"']) AS i,
+     jsonb_each('{"as": "x", "timeout": {"after": "1 day", "event": "ok"}, "sla": "1 day"}') AS m,
+     says(format('{"states": {"S": {"task": null, %s, "%s": %s, "on": {"valid": "T", "invalid": "T"}}}}', i.i, m.key, m.value)) AS s WHERE s.s <> 'never_raised';
+-- a hundred levels are not too deep, and brackets in a text are none; a name of 250 bytes is not too long
+SELECT DISTINCT f.code FROM workflow._document_faults((repeat('[', 100) || repeat(']', 100))::json, current_user, '{}') AS f;
+SELECT says(format('{"description": "%s"}', repeat('[{', 100)));
+SELECT n, says(format('{"states": {"S": {"on": {"ok": "T", "%s": "END"}}}}', repeat('e', n))) FROM generate_series(250, 251) AS n;
 
 -- the check says of a stored version what its place is, and what happens
 SET client_min_messages = error;

@@ -113,6 +113,48 @@ UPDATE workflow.draft SET created_oid = 10;
 UPDATE workflow.draft SET created_by = 'regress_stranger';
 SELECT workflow.discard_draft('mine');
 
+-- what another call may still bring is no fault of a part: a state, a queue, a policy, an activity, a function, a handler, an end, a wait, a cap,
+-- a decision of a review
+SET ROLE regress_writer;
+SELECT workflow.new('coming', 'A', '{"key": ["$.id"]}');
+SELECT workflow.add_state('coming', 'A', '{"task": {"queue": "soon", "retry": "later"}, "on": {"ok": "B", "go": "C"}}');
+SELECT workflow.add_state('coming', 'B', '{"activity": "some", "on": {"ok": "D"}}');
+SELECT workflow.add_state('coming', 'C', '{"then": "x", "on": {"x": "D"}}');
+SELECT workflow.add_state('coming', 'D', '{"then": "y", "on": {"y": "C"}}');
+SELECT workflow.add_state('coming', 'C', '{"then": "x", "on": {"x": "D"}}', replace => true);
+SELECT workflow.add_state('coming', 'E', '{"sql": {"function": "coming.soon", "queue": "soon", "retry": {"timeout": "1 minute"}}}');
+SELECT workflow.add_state('coming', 'F', '{"wait": {"for": "1 day"}}');
+SELECT workflow.add_policy('coming', 'later', '{"timeout": "1 minute"}');
+SELECT workflow.add_state('coming', 'H', '{"gate": {"value": "$.n", "tiers": [{"at_least": 1, "event": "a", "agrees": ["yes"]}, {"otherwise": "b", "overrules": ["no"]}]}, "on": {"a": "A", "b": "A"}}');
+SELECT workflow.add_activity('coming', 'sort', '{"gate": {"value": "$.n", "tiers": [{"otherwise": "b", "agrees": ["yes"]}]}}');
+SELECT workflow.add_state('coming', 'I', '{"activity": "sort", "on": {"b": "A"}}');
+SELECT workflow.add_state('coming', 'J', '{"review": {"queue": "soon", "decisions": ["yes"], "reason_required": ["no"]}, "on": {"yes": "A"}}');
+SELECT code, count(*) FROM workflow.check_draft('coming') WHERE severity = 'error' GROUP BY code ORDER BY code COLLATE "C";
+-- a name that begins like another one's is another part
+SELECT workflow.add_state('coming', 'A "b"', '{"on": {"go": "A"}}');
+SELECT workflow.add_state('coming', 'A', '{"on": {"go": "C"}}', replace => true);
+SELECT document -> 'states' -> 'A "b"' AS quoted FROM workflow.drafts WHERE workflow = 'coming';
+-- who has changed it last is said of every call; who began it, by the name that the role has now
+RESET ROLE;
+ALTER ROLE regress_writer RENAME TO regress_author;
+SET ROLE regress_colleague;
+SELECT workflow.remove_part('coming', 'states', 'F');
+SELECT created_by, changed_by FROM workflow.drafts WHERE workflow = 'coming';
+SET ROLE regress_author;
+SELECT workflow.set_options('coming', '{"owner": "x"}');
+SELECT created_by, changed_by FROM workflow.drafts WHERE workflow = 'coming';
+SET ROLE regress_colleague;
+SELECT workflow.add_state('coming', 'G');
+SELECT created_by, changed_by FROM workflow.drafts WHERE workflow = 'coming';
+RESET ROLE;
+ALTER ROLE regress_author RENAME TO regress_writer;
+SELECT workflow.discard_draft('coming');
+-- what the arguments say comes before what the version says
+SELECT workflow.new('order', 'DONE', '{"owner": "returns", "key": ["$.nr"]}', 1);
+SELECT document ->> 'initial' AS initial, document ->> 'owner' AS owner, document -> 'key' AS key FROM workflow.drafts WHERE workflow = 'order';
+SELECT workflow.discard_draft('order');
+SELECT workflow.add_state('order', 'X');
+
 -- whoever publishes a draft, its version has the rights of who began it
 SET ROLE regress_writer;
 SELECT workflow.new('lent', 'A', '{"key": ["$.id"]}');

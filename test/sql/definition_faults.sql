@@ -71,6 +71,9 @@ SELECT * FROM state_faults('{"review": {"queue": "q", "decisions": ["ok"], "on_o
 SELECT * FROM state_faults('{"activity": "none"}');
 SELECT * FROM state_faults('{"sql": {"function": "pg_catalog.now", "queue": "q"}}');
 SELECT * FROM state_faults('{"sql": {"function": "a.b.c", "queue": "q"}}');
+CREATE FUNCTION pg_temp.step(bigint, jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $2';
+SELECT code, path, replace(problem, nspname, 'TEMP') AS problem, hint FROM pg_namespace, state_faults(format('{"sql": {"function": "%s.step", "queue": "q"}}', nspname))
+WHERE pg_namespace.oid = pg_my_temp_schema();
 SELECT * FROM state_faults('{"then": {}}');
 SELECT * FROM state_faults('{"then": "go", "as": "x", "timeout": "1 minute"}');
 SELECT * FROM state_faults('{"then": {}}');

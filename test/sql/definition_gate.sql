@@ -67,6 +67,7 @@ SELECT code FROM gate(:'schema', value => '$.amount.double()');
 -- "otherwise" is the careful way, also through states that are decided at once
 SELECT count(*) FROM gate('', small => 'ASK', large => 'PAY');
 SELECT count(*) FROM gate('', '"S": {"then": "next", "on": {"next": "G"}}, "T": {"then": "x", "on": {"x": "FIX"}}', small => 'T', large => 'PAY');
+SELECT count(*) FROM gate('', '"S": {"then": "next", "on": {"next": "G"}}, "OPEN": {"on": {"go": "PAY"}}', small => 'OPEN', large => 'PAY');
 -- in shadow nothing but the shadow's event is raised, so that has to be the careful way
 SELECT v.event, severity, path FROM (VALUES ('"on": {"large": "ASK", "small": "PAY"}', 'large'), ('"on": {"large": "ASK", "small": "PAY"}', 'small')) AS v (events, event),
   workflow._document_faults(format('{"workflow": "w", "initial": "G", "owner": "me", "queues": {"q": {"sla": "1 hour", "escalate_to": ["boss"]}},

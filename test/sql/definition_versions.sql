@@ -44,6 +44,11 @@ SELECT workflow.retire('w', 2);
 SELECT * FROM workflow.define(replace(:'one', '1 day', '3 days')::json);
 SELECT (workflow.submit('w', '{"n": 4}')).state;
 SELECT version, active, retired_by FROM workflow.versions;
+-- the active one, once it was retired, is activated again; one that was retired twice says who and why of the last time
+SELECT workflow.retire('w', 3, 'a mistake');
+SELECT workflow.activate('w', 3, 'not at all');
+SELECT (workflow.submit('w', '{"n": 5}')).state;
+SELECT version, active, retired_by, retire_reason FROM workflow.versions;
 RESET ROLE;
 SELECT actor, action, subject, reason, detail FROM workflow.journal WHERE action IN ('activate', 'retire') ORDER BY journal_id;
 
@@ -73,6 +78,35 @@ SELECT place, live_items, meaning FROM workflow.diff('w', 1, 2);
 SELECT kind, place, what, before, after FROM workflow.diff('s', 1, 2);
 SELECT place, live_items, meaning FROM workflow.diff('s', 1, 2);
 SELECT * FROM workflow.diff('w', 1, 1);
+-- every kind of difference has its words, and its meaning for those that live
+SET client_min_messages = error;
+SELECT version FROM workflow.define('{"workflow": "words", "owner": "me", "description": "One", "initial": "A", "key": ["$.id"],
+  "queues": {"words": {"sla": "1 hour", "escalate_to": ["you"]}, "old words": {"sla": "1 hour", "escalate_to": ["you"]}},
+  "retry": {"default": {"max_attempts": 1, "timeout": "1 minute"}, "slow": {"max_attempts": 2}},
+  "activities": {"ask": {"task": {"queue": "words"}}, "tell": {"task": {"queue": "words"}}},
+  "any": {"on": {"error": "OUT", "stop": "OUT"}},
+  "states": {"A": {"task": {"queue": "words", "retry": "slow"}, "as": "a", "sla": "1 hour", "description": "first", "timeout": "1 day",
+                   "on": {"ok": "B c", "timeout": "OUT", "gone": "OUT"}},
+             "B c": {"activity": "ask", "on": {"ok": "OUT"}}, "OLD": {"on": {"go": "OUT"}}, "OUT": {"final": "out"}}}');
+SELECT version FROM workflow.define('{"workflow": "words", "owner": "you", "description": "Two", "runbook": "there", "initial": "B c", "key": ["$.nr"],
+  "input_schema": {"required": ["nr"]}, "budget": {"tokens": 5},
+  "queues": {"words": {"sla": "2 hours", "escalate_to": ["you"]}},
+  "retry": {"default": {"max_attempts": 1, "timeout": "1 minute"}, "slow": {"max_attempts": 3}, "fast": {"max_attempts": 1}},
+  "activities": {"ask": {"task": {"queue": "words", "payload": "$.nr"}}, "show": {"task": {"queue": "words"}}},
+  "any": {"on": {"error": "OUT", "stop": "B c", "drop": "OUT"}},
+  "states": {"A": {"task": {"queue": "words", "retry": "fast"}, "as": "b", "sla": "2 hours", "description": "second", "on": {"ok": "OUT"}},
+             "B c": {"task": {"queue": "words"}, "on": {"ok": "OUT"}}, "OUT": {"final": "over"}}}');
+SELECT workflow.activate('words', 1);
+SELECT state FROM workflow.submit('words', '{"id": 1}') UNION ALL SELECT state FROM workflow.submit('words', '{"id": 2}');
+UPDATE workflow.item SET state = 'B c' WHERE workflow = 'words' AND key = '2';
+RESET client_min_messages;
+SELECT place, kind, what, live_items AS live, meaning FROM workflow.diff('words', 1, 2);
+-- a section that one has not is empty there
+SELECT place, what FROM workflow.diff('s', 2, 1) WHERE place !~ 'states';
+-- by default from the active version, which need not be the latest
+SELECT workflow.new('words', from_version => 1);
+SELECT * FROM workflow.diff('words');
+SELECT workflow.discard_draft('words');
 SELECT * FROM workflow.diff('w', 1);
 SELECT * FROM workflow.diff(NULL);
 SELECT * FROM workflow.diff('ww');

@@ -34,6 +34,9 @@ SELECT seq < lead(seq) OVER () AS in_order FROM workflow.transitions_of('orders'
 SELECT from_state, event, to_state FROM workflow.transitions_of('orders', 1);
 SELECT * FROM workflow.transitions_of('orders', 404);
 
+-- rows of a table are not submitted, so nothing is said of a key that would identify items
+SELECT code FROM workflow.check('order');
+
 -- CANCELLED need not be declared where a transition leads to it
 SELECT * FROM workflow.define('{
   "workflow": "slip", "initial": "NEW", "owner": "shop",

@@ -64,3 +64,46 @@ UPDATE of_before SET s = 'PAID' WHERE id = 3;
 UPDATE of_before SET s = 'NEW' WHERE id = 4;
 SELECT from_state, event, to_state FROM workflow.transitions_of('of_before', 3);
 SELECT count(*) FROM workflow.transitions_of('of_before', 4);
+
+-- of several events that lead to a state the log names one of the state's own before one of "any", then the shortest, then
+-- the first in the order of bytes, however the document has them
+SELECT workflow FROM workflow.define('{"workflow": "several", "initial": "A", "owner": "shop", "any": {"on": {"a": "B", "end": "C"}},
+  "states": {"A": {"on": {"settle": "B", "pay": "B", "buy": "B"}}, "B": {"on": {"undo": "A"}}, "C": {"final": "over"}}}');
+CREATE TABLE of_events (id int PRIMARY KEY, s text DEFAULT 'A');
+SELECT workflow.enforce('of_events', 's', 'several', 'id');
+INSERT INTO of_events VALUES (1);
+UPDATE of_events SET s = 'B';
+UPDATE of_events SET s = 'A';
+SELECT event, to_state FROM workflow.transitions_of('of_events', 1);
+
+-- an index keeps keys apart if it is unique, valid, of all rows, and of the key alone
+CREATE TABLE of_indexes (a int, b int, c int, d int, e int, s text DEFAULT 'NEW', r real);
+CREATE INDEX ON of_indexes (a);
+CREATE UNIQUE INDEX ON of_indexes (b) WHERE b > 0;
+CREATE UNIQUE INDEX ON of_indexes (c, a);
+INSERT INTO of_indexes VALUES (1, 1, 1, 1, 1), (2, 2, 2, 1, 2);
+\set VERBOSITY terse
+CREATE UNIQUE INDEX CONCURRENTLY ON of_indexes (d);
+CREATE UNIQUE INDEX ON of_indexes (e) INCLUDE (a);
+SELECT k, workflow.enforce('of_indexes', 's', 'order', k::name), workflow.unenforce('of_indexes') FROM unnest('{a,b,c,d,e}'::text[]) AS k;
+SELECT workflow.enforce('of_indexes', 's', 'order', 'r');
+
+-- a row without a key, that somebody has restored: nothing is logged of it, and it is found
+CREATE TABLE of_none (k text UNIQUE, s text DEFAULT 'NEW');
+SELECT workflow.enforce('of_none', 's', 'order', 'k');
+SET session_replication_role = replica;
+INSERT INTO of_none VALUES (NULL);
+RESET session_replication_role;
+UPDATE of_none SET s = s;
+UPDATE of_none SET s = 'PAID';
+SELECT * FROM workflow.verify_table('of_none');
+
+-- a trigger that fires for replicas, too, works as well
+SELECT works FROM workflow.enforced WHERE relation = 'of_none'::regclass;
+SELECT format('ALTER TABLE of_none ENABLE ALWAYS TRIGGER %I', tgname) FROM pg_trigger WHERE tgrelid = 'of_none'::regclass AND tgname LIKE ' workflow_judge%' \gexec
+SELECT works FROM workflow.enforced WHERE relation = 'of_none'::regclass;
+
+-- nor is it ended where a snapshot may be old
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT workflow.unenforce('of_none');
+ROLLBACK;

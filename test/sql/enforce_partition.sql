@@ -186,3 +186,29 @@ SELECT workflow.enforce('trays', 's', 'order', 'row_key');
 INSERT INTO trays VALUES (1, 1), (2, 1);
 UPDATE trays SET place = 2 WHERE id = 1;
 SELECT * FROM workflow.verify_table('"My shop"."Carts"');
+
+-- one that a trigger keeps from arriving is mistaken neither for the next one that moves, nor for what is new behind an update
+CREATE TABLE carts (id int, place int, s text DEFAULT 'NEW', PRIMARY KEY (id, place)) PARTITION BY LIST (place);
+CREATE TABLE carts_a PARTITION OF carts FOR VALUES IN (1);
+CREATE TABLE carts_b PARTITION OF carts FOR VALUES IN (2);
+SELECT workflow.enforce('carts', 's', 'order', 'id');
+INSERT INTO carts SELECT i, 1 FROM generate_series(1, 5) AS i;
+CREATE TRIGGER stop BEFORE INSERT ON carts_b FOR EACH ROW WHEN (NEW.id IN (1, 3)) EXECUTE FUNCTION stop();
+UPDATE carts SET place = 2, s = 'PAID' WHERE id IN (1, 2);
+WITH changed AS (UPDATE carts SET place = CASE id WHEN 3 THEN 2 ELSE place END, s = 'PAID' WHERE id IN (3, 4) RETURNING id)
+INSERT INTO carts SELECT 100 + count(*), 1 FROM changed;
+SELECT * FROM carts ORDER BY id;
+SELECT key, string_agg(event, ' ' ORDER BY row_seq) FROM workflow.transition
+WHERE enforcement_id = (SELECT enforcement_id FROM workflow.enforced WHERE relation = 'carts'::regclass) GROUP BY key ORDER BY key COLLATE "C";
+SELECT * FROM workflow.verify_table('carts');
+
+-- two columns that are held, of a row that moves: each is judged by its own
+SELECT workflow FROM workflow.define('{"workflow": "weight", "initial": "LIGHT", "states": {"LIGHT": {"on": {"load": "HEAVY"}}, "HEAVY": {"on": {"unload": "LIGHT", "end": "OUT"}}, "OUT": {"final": "out"}}}');
+ALTER TABLE carts ADD COLUMN w text DEFAULT 'LIGHT';
+SELECT workflow.enforce('carts', 'w', 'weight', 'id');
+UPDATE carts SET place = 2, w = 'HEAVY' WHERE id = 4;
+UPDATE carts SET place = 2, s = 'PAID' WHERE id = 5;
+UPDATE carts SET place = 1, s = 'NEW', w = 'LIGHT' WHERE id = 4;
+UPDATE carts SET place = 1, w = 'OUT' WHERE id = 5;
+SELECT id, place, s, w FROM carts WHERE id IN (4, 5) ORDER BY id;
+SELECT t.key, l.state_column, l.event, l.from_state, l.to_state FROM unnest('{4,5}'::bigint[]) AS t (key), workflow.transitions_of('carts', t.key) AS l;

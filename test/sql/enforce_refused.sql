@@ -120,6 +120,10 @@ SET ROLE enforce_owner;
 SELECT count(*) FROM workflow.transitions_of('shop.orders', 2);
 RESET ROLE;
 SELECT count(*) FROM workflow.transitions_of('shop.orders', 2);
+ALTER ROLE enforce_stranger BYPASSRLS;
+SET ROLE enforce_stranger;
+SELECT count(*) FROM workflow.transitions_of('shop.orders', 2);
+RESET ROLE;
 
 -- casts and policies of the owner do not run with the rights of the extension
 SET ROLE enforce_owner;

@@ -130,6 +130,7 @@ SELECT workflow.unenforce('moved');
 -- ended and begun again, the log goes on
 SELECT count(*) FROM workflow.transitions_of('moved', 2);
 SELECT workflow.enforce('moved', 's', 'order', 'id');
+SELECT e.state_column, b.state_column AS goes_on_from FROM workflow.enforcement AS e JOIN workflow.enforcement AS b ON b.enforcement_id = e.continues;
 UPDATE moved SET s = 'SHIPPED' WHERE id = 2;
 SELECT state_column, event, to_state FROM workflow.transitions_of('moved', 2) WHERE state_column = 's';
 

@@ -129,3 +129,21 @@ CALL workflow.run();
 SELECT key, state FROM workflow.items WHERE workflow = 'late' ORDER BY key;
 DROP TRIGGER refuse ON workflow.item;
 DROP FUNCTION refuse;
+
+-- one that belongs to an earlier visit of the same state (that a restore has brought, say) is nothing to the present one
+SELECT version FROM workflow.define('{
+  "workflow": "ring", "owner": "me", "initial": "ASK",
+  "states": {"ASK": {"timeout": {"after": "2 days", "event": "silence"}, "on": {"answer": "BACK", "silence": "LATE"}},
+             "BACK": {"on": {"again": "ASK"}}, "LATE": {"final": "late"}}}');
+SET pg_workflow.clock = '2030-01-01 00:00';
+BEGIN;
+SELECT item_id FROM workflow.submit('ring', '{}') \gset
+SELECT state FROM workflow.send(:item_id, 'answer');
+SELECT state, seq FROM workflow.send(:item_id, 'again');
+SET LOCAL session_replication_role = replica;
+INSERT INTO workflow.timer (item_id, seq, kind, due_at, event) VALUES (:item_id, 1, 'timeout', '2030-01-01 00:00', 'silence');
+SET LOCAL session_replication_role = origin;
+CALL workflow.run();
+SELECT state, seq FROM workflow.item WHERE item_id = :item_id;
+SELECT seq, kind, due_at FROM workflow.timer WHERE item_id = :item_id;
+ROLLBACK;

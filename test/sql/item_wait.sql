@@ -28,6 +28,8 @@ BEGIN;
 SET LOCAL pg_workflow.clock = '2030-01-31 23:30+00';
 SELECT nap, due('naps', jsonb_build_object('nap', nap))
 FROM unnest('{1 day,1 month,3 months,1 year,P1M,60 days,0,1000 years,9999 years}'::text[]) AS nap;
+-- what is over since for ever is over now, and not before all that timers were looked for from
+SELECT due('dates', '{"at": "-infinity"}');
 SET LOCAL timezone = 'America/New_York';
 SET LOCAL pg_workflow.clock = '2030-03-09 12:00+00';
 SELECT nap, due('naps', jsonb_build_object('nap', nap))::timestamptz AT TIME ZONE 'UTC' AS due FROM unnest('{1 day,1 month}'::text[]) AS nap;

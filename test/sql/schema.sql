@@ -83,6 +83,16 @@ FROM (SELECT n, workflow.schema_valid(format('{"const": %s}', n)::jsonb, to_json
 SELECT total_bytes < 20000000 AS bounded
 FROM (SELECT sum(total_bytes) AS total_bytes FROM pg_backend_memory_contexts WHERE name LIKE 'pg_workflow schema%') AS m;
 
+-- they are so many at most, and take so much at most; one that is asked for again and again stays
+SELECT count(*) BETWEEN 100 AND 129 AS bounded FROM pg_backend_memory_contexts WHERE name = 'pg_workflow schema';
+SELECT count(*) FILTER (WHERE NOT workflow.schema_valid(s.large, 'null')) AS refuse
+FROM (SELECT jsonb_build_object('enum', jsonb_agg(repeat(md5(format('%s %s', n, i)), 100))) AS large FROM generate_series(1, 60) AS n, generate_series(1, 60) AS i GROUP BY n) AS s;
+SELECT sum(total_bytes) < 10000000 AS bounded FROM pg_backend_memory_contexts WHERE name = 'pg_workflow schema';
+SELECT jsonb_build_object('enum', jsonb_agg(repeat(md5(i::text), 1000))) AS often FROM generate_series(1, 30) AS i \gset
+SELECT count(*) FILTER (WHERE workflow.schema_valid(o.often, 'null') OR workflow.schema_valid(format('{"const": %s}', n)::jsonb, '0')) AS allow
+FROM (SELECT :'often'::jsonb AS often OFFSET 0) AS o, generate_series(1, 300) AS n;
+SELECT max(total_bytes) > 500000 AS is_there FROM pg_backend_memory_contexts WHERE name = 'pg_workflow schema';
+
 -- depth is bounded by an error, not by a crash
 \set VERBOSITY sqlstate
 SELECT workflow.schema_valid(

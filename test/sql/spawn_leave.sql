@@ -94,6 +94,48 @@ SELECT workflow, state FROM workflow.item ORDER BY item_id;
 SELECT * FROM problems;
 ROLLBACK;
 
+-- a large family is closed to its end, also where its parent is paused by now
+SELECT workflow FROM workflow.define('{
+  "workflow": "halted", "owner": "me", "initial": "PARTS", "key": "$.id",
+  "states": {"PARTS": {"spawn": {"workflow": "part", "each": "$.parts", "join": "all"}, "as": "made", "timeout": "1 hour",
+                       "on": {"ok": "DONE", "error": "DONE", "timeout": "DONE", "stop": "HALT"}},
+             "HALT": {"timeout": "1 day", "on": {"go": "DONE", "timeout": "DONE"}}, "DONE": {"final": "done"}}}');
+BEGIN;
+SELECT item_id FROM workflow.submit('halted', jsonb_build_object('id', 1, 'parts', (SELECT jsonb_agg(n) FROM generate_series(1, 60) AS n))) \gset
+CALL workflow.run();
+SELECT state FROM workflow.send(:item_id, 'stop');
+SELECT workflow.pause(:item_id, 'lunch');
+SELECT count(*) AS cancelled_at_once FROM workflow.children(:item_id) WHERE outcome = 'cancelled';
+CALL workflow.run();
+SELECT count(*) AS cancelled FROM workflow.children(:item_id) WHERE outcome = 'cancelled';
+ROLLBACK;
+
+-- children's children are closed by a timer of their parent's, also where that was cancelled because one of its siblings has failed, or
+-- because their grandparent was left, or has succeeded
+SELECT workflow FROM workflow.define(family('first', 'whole', 'any', ', "error": "BROKEN"'));
+CREATE FUNCTION nested(name text, left_by text) RETURNS TABLE (step text, workflow text, state text, reason text) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM workflow.submit(name, '{"id": "n", "parts": [{"id": "a", "parts": [1]}, {"id": "b", "parts": [2]}]}');
+  CALL workflow.run();
+  EXECUTE left_by;
+  RETURN QUERY SELECT 'then', i.workflow, i.state, t.reason FROM workflow.item AS i JOIN workflow.transition AS t USING (item_id, seq) ORDER BY i.item_id;
+  CALL workflow.run();
+  RETURN QUERY SELECT 'last', i.workflow, i.state, t.reason FROM workflow.item AS i JOIN workflow.transition AS t USING (item_id, seq) ORDER BY i.item_id;
+END $$;
+BEGIN;
+SELECT * FROM nested('grand', $$SELECT workflow.send('grand:n', 'stop')$$);
+SELECT * FROM problems;
+ROLLBACK;
+BEGIN;
+SELECT * FROM nested('grand', $$SELECT workflow.cancel(item_id) FROM workflow.item WHERE workflow = 'whole' AND parent_index = 0$$);
+SELECT * FROM problems;
+ROLLBACK;
+BEGIN;
+SELECT * FROM nested('first', $$SELECT workflow.send(item_id, 'stop') FROM workflow.item WHERE workflow = 'whole' AND parent_index = 0$$);
+SELECT * FROM problems;
+ROLLBACK;
+
 -- where nobody handles "error", the item stays and says so
 BEGIN;
 SELECT item_id FROM workflow.submit('patient', '{"id": 1, "parts": [1, 2]}') \gset

@@ -29,6 +29,14 @@ SET LOCAL pg_workflow.clock = '+61 minutes';
 SELECT count(*) FROM workflow.claim('plain', 'me');
 ROLLBACK;
 
+-- both in the time of the clock, also when the job is told when to come again
+BEGIN;
+SET LOCAL pg_workflow.clock = '2030-01-01 00:00+00';
+SELECT workflow.enqueue('plain', '{"n": 1}') > 0, workflow.enqueue('plain', '{"n": 2}') > 0;
+SELECT count(workflow.fail(job_id, token, 'unavailable', 'x', CASE payload ->> 'n' WHEN '2' THEN interval '2 hours' END)) FROM workflow.claim('plain', 'me', 2);
+SELECT payload, run_at AT TIME ZONE 'UTC' AS run_at FROM workflow.jobs WHERE queue = 'plain' ORDER BY job_id;
+ROLLBACK;
+
 -- a lease: its end is seen by run() outside of a transaction block, which gives the job back
 SELECT workflow.enqueue('plain', '{}') AS job_id \gset
 SELECT count(*) FROM workflow.claim('plain', 'me', lease => '1 hour');
@@ -83,6 +91,21 @@ CALL workflow.run();
 SELECT count(*) FROM workflow.mock_requests;
 ROLLBACK;
 
+-- it counts from the time of the clock, too
+BEGIN;
+SET LOCAL pg_workflow.clock = '2030-01-01 00:00+00';
+SELECT workflow.mock('other', '[{"status": 429, "headers": {"Retry-After": "3600"}}, {"times": "always"}]');
+SELECT workflow.call('other', 'GET', '/1') > 0 AS called;
+CALL workflow.run();
+SELECT workflow.call('other', 'GET', '/2') > 0 AS called;
+SET LOCAL pg_workflow.clock = '2030-01-01 00:59+00';
+CALL workflow.run();
+SELECT count(*) FROM workflow.mock_requests;
+SET LOCAL pg_workflow.clock = '2030-01-01 01:10+00';
+CALL workflow.run();
+SELECT count(*) FROM workflow.mock_requests;
+ROLLBACK;
+
 -- a review that is overdue, and the steps after that
 SELECT version FROM workflow.define('{
   "workflow": "asks", "owner": "me", "initial": "ASK",
@@ -124,6 +147,26 @@ SELECT count(*) FROM workflow.review_inbox;
 SET LOCAL pg_workflow.clock = '+1441 minutes';
 CALL workflow.run();
 SELECT count(*) FROM workflow.review_inbox;
+ROLLBACK;
+
+-- one whose start is past, by the clock, starts at once; and so does what it sets going
+SELECT version FROM workflow.define('{
+  "workflow": "works", "owner": "me", "initial": "WORK", "queues": {"desk": {"owner": "me", "sla": "4 hours", "escalate_to": ["lead", "head"]}},
+  "retry": {"default": {"max_attempts": 1, "timeout": "1 minute"}},
+  "states": {"WORK": {"task": {"queue": "desk"}, "on": {"ok": "DONE", "error": "DONE"}}, "DONE": {"final": "x"}}}');
+BEGIN;
+SET LOCAL pg_workflow.clock = '2030-01-02 00:00+00';
+SELECT state FROM workflow.submit('asks', '{}', run_at => '2030-01-01 00:00+00');
+SELECT count(*) FROM workflow.review_inbox;
+SELECT state FROM workflow.submit('works', '{}', run_at => '2030-01-01 00:00+00');
+SELECT run_at AT TIME ZONE 'UTC' AS run_at FROM workflow.jobs WHERE queue = 'desk' AND kind = 'task';
+ROLLBACK;
+
+-- whether who sends has taken too long is a matter of real time
+BEGIN;
+SELECT verdict FROM workflow.begin_effect('other', 'once', '{}');
+SET LOCAL pg_workflow.clock = '+1 day';
+SELECT verdict FROM workflow.begin_effect('other', 'once', '{}');
 ROLLBACK;
 
 -- no time is no time for timers either

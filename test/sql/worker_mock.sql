@@ -206,6 +206,9 @@ BEGIN;
 SELECT workflow.mock('nobody', '{}');
 SELECT workflow.mock('other', '[{"status": 200}, {"stauts": 200}]');
 SELECT workflow.mock('other', '{"status": 99}');
+SELECT workflow.mock('other', '{"status": 199}');
+SELECT workflow.mock('other', '{"status": 600}');
+SELECT workflow.mock('other', '{"method": 1, "path": null}');
 SELECT workflow.mock('other', '{"status": "200"}');
 SELECT workflow.mock('other', '{"times": 0}');
 SELECT workflow.mock('other', '{"times": -1}');
@@ -217,6 +220,7 @@ SELECT workflow.mock('other', '{"failure": "fire"}');
 SELECT workflow.mock('other', '{"failure": "timeout", "status": 200}');
 SELECT workflow.mock('other', '{"headers": {"a": 1}}');
 SELECT workflow.mock('other', '{"headers": {"a b": "1"}}');
+SELECT workflow.mock('other', '{"headers": {"a": "1\r\nb: 2"}}');
 SELECT workflow.mock('other', '{"text": "a", "body": 1}');
 SELECT workflow.mock('other', '3');
 SELECT workflow.mock('other', NULL);
@@ -231,6 +235,33 @@ SELECT count(workflow.call('other', 'GET', '/' || n)) FROM generate_series(1, 4)
 CALL workflow.run();
 SELECT path, status FROM workflow.mock_requests ORDER BY path;
 SELECT path, state, status FROM workflow.effects ORDER BY effect_id;
+ROLLBACK;
+
+-- a method is the same in any case; in a path only "*" is special, and what follows "?" belongs to it
+BEGIN;
+SELECT workflow.mock('other', '[{"method": "get", "path": "/low", "status": 201}, {"path": "/a_b", "status": 202, "times": "always"},
+  {"path": "/50%25", "status": 203, "times": "always"}, {"path": "/q?n=*", "status": 204, "times": "always"}, {"path": "*", "status": 206, "times": "always"}]');
+SELECT count(workflow.call('other', 'GET', p)) FROM unnest('{/low,/a_b,/axb,/50%25,/50%2025,/q?n=7,/q?m=7,/q}'::text[]) AS p;
+CALL workflow.run();
+SELECT path, status FROM workflow.mock_requests ORDER BY path COLLATE "C";
+ROLLBACK;
+
+-- what is sent as JSON says so, and what is sent as it is says that it is text, unless its headers say something else
+BEGIN;
+SELECT workflow.mock('other', '[{"path": "/json", "body": {"a": 1}}, {"path": "/text", "text": "{\"a\": 1}"},
+  {"path": "/own", "text": "{\"a\": 1}", "headers": {"Content-Type": "application/json"}}]');
+SELECT count(workflow.call('other', 'GET', p)) FROM unnest('{/json,/text,/own}'::text[]) AS p;
+CALL workflow.run();
+SELECT path, response #>> '{headers,content-type}' AS type, response -> 'body' AS body FROM workflow.effects ORDER BY path;
+ROLLBACK;
+
+-- the time in a signature is the real one
+BEGIN;
+SET LOCAL pg_workflow.clock = '2030-01-01 00:00+00';
+SELECT workflow.mock('crm', '{}');
+SELECT workflow.call('crm', 'POST', '/signed', '{}', 'signed') > 0 AS called;
+CALL workflow.run();
+SELECT abs(extract(epoch FROM clock_timestamp()) - (headers ->> 'webhook-timestamp')::bigint) < 60 AS is_real FROM workflow.mock_requests;
 ROLLBACK;
 
 -- every failure that may be named is known

@@ -49,6 +49,16 @@ like($err, qr/ERROR:  no mock answers POST \/orders of endpoint "shop"\nDETAIL: 
 	PREPARE TRANSACTION 'kept'});
 like($err, qr/ERROR:  a transaction with mocks cannot be committed/, 'nor can it be prepared');
 
+# what a worker does is kept, so that it has no mocks
+query(q{
+	CREATE FUNCTION cheat(bigint, jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM workflow.mock('shop', '{}'); RETURN '{}'; END $$;
+	SELECT workflow.define('{"workflow": "cheat", "owner": "me", "initial": "A", "key": ["$.id"],
+	  "queues": {"q": {"sla": "1 hour", "escalate_to": ["you"]}}, "retry": {"default": {"max_attempts": 1, "timeout": "10 seconds"}},
+	  "states": {"A": {"sql": {"function": "cheat", "queue": "q"}, "on": {"ok": "B", "error": "B"}}, "B": {"final": "done"}}}');
+	SELECT workflow.submit('cheat', '{"id": 1}')});
+wait_for("count(*) = 1 FROM workflow.items WHERE outcome = 'done'", 'an activity that mocks');
+is(query("SELECT reason FROM workflow.transition WHERE event = 'error'"), 'a background worker has no mocks', 'fails in a worker');
+
 $node->append_conf('postgresql.conf', "pg_workflow.effects = off");
 $node->reload;
 ok($node->poll_query_until('postgres', "SELECT current_setting('pg_workflow.effects') = 'off'"), 'effects are off');
