@@ -91,6 +91,7 @@ extern WfItem *wf_item_move_row(const WfActiveMove *move);
 /* trigger.c */
 #define WF_ITEM_OWN_TRIGGERS 2
 extern bool wf_item_is_own_trigger(const char *name);
+extern bool wf_row_is_superseded(HeapTuple row);
 extern const WfItem *wf_item_carry_out(const WfItem *old, const WfItem *new,
 									   const WfActiveMove *active);
 

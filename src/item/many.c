@@ -22,9 +22,9 @@
 typedef struct Many
 {
 	WfProjection frame;
-	int64		stamped;		/* the last row's item, if it was stamped;
-								 * else 0 */
-	ItemPointerData place;		/* of the version that it was stamped from */
+	int64		item_id;		/* of the last row */
+	ItemPointerData place;		/* of the version that it was made from */
+	bool		is_stamped;		/* else it was left to the trigger */
 } Many;
 
 /*
@@ -58,10 +58,32 @@ stamp(const Many *many, TupleTableSlot *old_row, TupleTableSlot *new_row)
 }
 
 /*
- * Puts the new row together, as the server's own does, and stamps it.  The same
- * item again, from another place, is one that somebody has changed: it is locked
- * now, and the trigger was not called for it.  From the same place, it was found
- * twice: the server moves it once.
+ * Stamps a row that was put together, or leaves it to the trigger; returns whether
+ * it is stamped.  The same item again, from another place, is one that somebody has
+ * changed.  If it was stamped before, it is locked now, and no trigger was called
+ * for it; if it was not, the trigger is about to be called, for what is put
+ * together now.  From the same place, it was found twice: the server moves it once.
+ */
+static bool
+stamp_or_leave(Many *many, TupleTableSlot *old_row, TupleTableSlot *new_row, int64 item_id)
+{
+	bool		is_again = item_id == many->item_id &&
+	!ItemPointerEquals(&old_row->tts_tid, &many->place);
+
+	if (is_again && !many->is_stamped)
+		return false;
+	if (!stamp(many, old_row, new_row))
+	{
+		if (!is_again)
+			return false;
+		wf_item_stamp_row(old_row, new_row);
+	}
+
+	return true;
+}
+
+/*
+ * Puts the new row together, as the server's own does, and stamps it.
  */
 static Datum
 project(ExprState *expression, ExprContext *context, bool *isnull)
@@ -71,21 +93,13 @@ project(ExprState *expression, ExprContext *context, bool *isnull)
 	TupleTableSlot *new_row = expression->resultslot;
 	MemoryContext caller = MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
 	int64		item_id;
-	bool		is_again;
 
 	wf_projection_put_together(&many->frame, context);
 	item_id = DatumGetInt64(old_row->tts_values[WF_ITEM_COLUMN_ITEM_ID - 1]);
-	is_again = item_id == many->stamped && !ItemPointerEquals(&old_row->tts_tid, &many->place);
-	if (!stamp(many, old_row, new_row))
-	{
-		if (is_again)
-			wf_item_stamp_row(old_row, new_row);
-		else
-			item_id = 0;
-	}
-	many->stamped = item_id;
+	many->is_stamped = stamp_or_leave(many, old_row, new_row, item_id);
+	many->item_id = item_id;
 	many->place = old_row->tts_tid;
-	many->frame.result->ri_TrigDesc->trig_update_before_row = item_id == 0;
+	many->frame.result->ri_TrigDesc->trig_update_before_row = !many->is_stamped;
 	MemoryContextSwitchTo(caller);
 
 	return (Datum) 0;

@@ -214,8 +214,8 @@ require_stamps(const Change *change, const WfActiveMove *move)
 /*
  * Whether the row has been updated again, by a trigger, since it was stored.
  */
-static bool
-is_superseded(HeapTuple row)
+bool
+wf_row_is_superseded(HeapTuple row)
 {
 	HeapTupleHeader header = row->t_data;
 
@@ -234,7 +234,7 @@ require_present_visit(const TriggerData *trigger, const Change *change)
 {
 	const WfItem *new = change->new;
 
-	if (is_superseded(trigger->tg_newtuple) && wf_item_read(new->item_id)->seq != new->seq)
+	if (wf_row_is_superseded(trigger->tg_newtuple) && wf_item_read(new->item_id)->seq != new->seq)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("item " INT64_FORMAT " was moved on before its move to \"%s\" was logged",
@@ -354,7 +354,7 @@ carry_out_quietly(const TriggerData *trigger, Change *change, WfActiveMove *acti
 	if (!wf_item_leaves_quietly(change->old, judged->from, judged->job_is_gone) ||
 		!wf_item_enters_quietly(change->new, judged->to) ||
 		!has_stamps(change, judged->from, judged->to) ||
-		is_superseded(trigger->tg_newtuple) ||
+		wf_row_is_superseded(trigger->tg_newtuple) ||
 		has_hand_changes(trigger, change, judged->move->data) ||
 		!wf_item_log_is_plain())
 		return false;
