@@ -69,6 +69,17 @@ static WfPlan running_plan = {
 };
 
 /*
+ * Whether a claim may give the turn of a fair queue to the next before it commits.
+ * Not where somebody has a trigger on jobs: what that locks it keeps locked, and the
+ * next one would wait for it while it has the turn, and we for the turn.
+ */
+static bool
+may_pass_on_turn(void)
+{
+	return wf_turns_are_kept() && !wf_claim_may_be_refused();
+}
+
+/*
  * Reads WF_LIMIT_COLUMNS, the first of which is the given column.
  */
 void
@@ -83,7 +94,7 @@ wf_claim_read_limits(WfClaim *claim, uint64 row, int column)
 	claim->is_fair = DatumGetBool(wf_result_datum(row, column + 5, NULL));
 	claim->fair_last = wf_result_is_null(row, column + 6) ? "" : wf_result_text(row, column + 6);
 	claim->is_limited = claim->is_rate_limited || claim->is_tenant_rated || claim->max_running > 0 ||
-		(claim->is_fair && !wf_turns_are_kept());
+		(claim->is_fair && !may_pass_on_turn());
 	claim->rate_next_at = claim->now;
 	if (!has_rate)
 		return;
