@@ -418,7 +418,8 @@ wf_append(Relation table, TupleTableSlot **rows, int n)
 		require_filled(known, table, rows[i]);
 	tuple = n == 1 ? formed(known, table, rows[0]) : NULL;
 	needs_snapshot = !ActiveSnapshotSet() &&
-		(known->count > 0 || tuple == NULL || tuple->t_len > TOAST_TUPLE_THRESHOLD);
+		(known->count > 0 || tuple == NULL || tuple->t_len > TOAST_TUPLE_THRESHOLD ||
+		 wf_server_asserts_snapshot(table));
 	if (needs_snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	insert(table, tuple, rows, n);

@@ -196,6 +196,16 @@ extern void *wf_shared_block_if_room(const char *name, Size size, void (*init) (
 extern void wf_request_shared_block(Size (*size) (void));
 
 /*
+ * Whether the server asserts a snapshot for each row of a table that might be
+ * toasted: one with assertions, from 18 on.
+ */
+#ifdef USE_ASSERT_CHECKING
+#define wf_server_asserts_snapshot(table) OidIsValid((table)->rd_rel->reltoastrelid)
+#else
+#define wf_server_asserts_snapshot(table) false
+#endif
+
+/*
  * When the process of that number started, as far as the present transaction's
  * copy of the server's statistics says; 0: it knows of none.
  */
