@@ -27,7 +27,6 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "queue_internal.h"
-#include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -174,16 +173,13 @@ fits(const Room *room)
 	return room->max_length == 0 || room->length + room->added <= room->max_length;
 }
 
-static LOCKTAG
+/*
+ * Which turn is that of the queue.
+ */
+static uint32
 turn_of(const Room *room)
 {
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0,
-						 hash_bytes((const unsigned char *) room->queue, strlen(room->queue)),
-						 WF_TURN_ROOM);
-
-	return tag;
+	return hash_bytes((const unsigned char *) room->queue, strlen(room->queue));
 }
 
 /*
@@ -193,18 +189,16 @@ turn_of(const Room *room)
 static bool
 has_room(Room *room)
 {
-	LOCKTAG		turn = turn_of(room);
-
 	if (room->max_length == 0)
 		return true;
 	room->length = queue_length(room);
 	if (!fits(room) || room->length + room->added + Max(room->added, TURNS_MARGIN) <= room->max_length)
 		return fits(room);
 
-	(void) LockAcquire(&turn, ExclusiveLock, false, false);
+	wf_await_turn(WF_TURN_ROOM, 0, turn_of(room));
 	room->length = queue_length(room);
 	if (!fits(room))
-		LockRelease(&turn, ExclusiveLock, false);
+		wf_end_turn(WF_TURN_ROOM, 0, turn_of(room));
 
 	return fits(room);
 }
