@@ -99,15 +99,15 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  next_at timestamptz := queue.rate_next_at;
+  next_at timestamptz;
   until timestamptz;
 BEGIN
   IF queue.rate_count IS NULL THEN
     RETURN NULL;
-  ELSIF queue.rate_per_tenant THEN
-    next_at := (SELECT t.next_at FROM workflow.tenant_rate AS t
-                WHERE t.queue = (queue).queue AND t.tenant = coalesce(job.tenant, ''));
   END IF;
+  SELECT r.next_at INTO next_at FROM workflow.rate AS r
+  WHERE r.kind = 'queue' AND r.name = (queue).queue
+    AND r.tenant = CASE WHEN queue.rate_per_tenant THEN coalesce(job.tenant, '') ELSE '' END;
   until := next_at - queue.rate_per + least(job.units, queue.rate_count) * (queue.rate_per / queue.rate_count);
   RETURN CASE WHEN until > workflow._now() THEN until END;
 END

@@ -16,7 +16,8 @@ typedef enum WfTurn
 	WF_TURN_FOLD,				/* adding up what was counted */
 	WF_TURN_BUDGET,				/* counting calls of a workflow's models */
 	WF_TURN_ALERTS,				/* looking for what is wrong */
-	WF_TURN_TENANTS,			/* picking jobs of a fair queue */
+	WF_TURN_PICK,				/* picking jobs of a fair or rated queue */
+	WF_TURN_RATE,				/* charging a rate limit */
 } WfTurn;
 
 /*

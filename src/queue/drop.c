@@ -23,12 +23,12 @@ static WfPlan keys_plan = {
 };
 
 static WfPlan rates_plan = {
-	.name = "drop_tenant_rates",
+	.name = "drop_rates",
 	.expected = SPI_OK_DELETE,
-	.passes = "tenant_rate",
+	.passes = "rate",
 	.nargs = 1,
 	.argtypes = {TEXTOID},
-	.sql = "DELETE FROM workflow.tenant_rate WHERE queue = $1",
+	.sql = "DELETE FROM workflow.rate WHERE kind = 'queue' AND name = $1",
 };
 
 static WfPlan queue_plan = {

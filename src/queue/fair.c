@@ -4,7 +4,7 @@
  *
  * Among the jobs of the most urgent priority tenants take turns, whatever each
  * has waiting.  Whose turn was the last is in shared memory (turns.c), else a column
- * of the queue's row, which a claim locks, as that of a limited queue does.  The tenants are
+ * of the queue's row, which a claim locks, as that of a queue with max_running does.  The tenants are
  * found by an index on (queue, kind, priority, tenant, run_at), from one to the next
  * (tenants.c), and no more are looked for than jobs are wanted; how many jobs they
  * have, or had, does not matter.
@@ -20,9 +20,6 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* So many turns at once are asked whether their rates are open. */
-#define RATED_BATCH 64
-
 static WfPlan level_plan = {
 	.name = "fair_level",
 	.expected = SPI_OK_SELECT,
@@ -34,25 +31,6 @@ static WfPlan level_plan = {
 	"WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND NOT j.behind AND j.priority >= $3 "
 	"  AND j.run_at <= $4 "
 	"ORDER BY j.priority, j.run_at LIMIT 1",
-};
-
-/*
- * Of those turns the ones whose rate is open to their next job.  A join (EXISTS) might be
- * made in any order; a subquery for each is not.
- */
-static WfPlan open_plan = {
-	.name = "fair_open",
-	.expected = SPI_OK_SELECT,
-	.by_index = true,
-	.nargs = 6,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID, INT4ARRAYOID, FLOAT8OID, FLOAT8OID},
-	.sql =
-	"SELECT t.n::int4 "
-	"FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4)) WITH ORDINALITY AS t (tenant, units, n) "
-	"WHERE (SELECT true FROM workflow.tenant_rate AS l "
-	"  WHERE l.queue = $1 AND l.tenant = t.tenant AND l.next_at > "
-	"    $2 + ($6 - LEAST(t.units * $5, $6)) * interval '1 microsecond') IS NULL "
-	"ORDER BY t.n",
 };
 
 /* Of each of the tenants as many, as far as there are. */
@@ -164,35 +142,19 @@ static Datum
 array_of(Datum *elements, int from, int until, Oid type)
 {
 	return PointerGetDatum(construct_array(elements + from, until - from, type,
-										   type == TEXTOID ? -1 : type == INT4OID ? 4 : 8,
+										   type == TEXTOID ? -1 : 8,
 										   type != TEXTOID,
-										   type == TIMESTAMPTZOID ? TYPALIGN_DOUBLE : TYPALIGN_INT));
+										   type == TEXTOID ? TYPALIGN_INT : TYPALIGN_DOUBLE));
 }
 
 /*
- * Leaves out the turns from one on whose rate is closed to them.
+ * Whether the rate of the tenant, if he has one, is open to his next job.
  */
-static void
-keep_open(Ring *ring, int first)
+static bool
+is_open(const Ring *ring, const WfTenantTurn *turn)
 {
-	const WfClaim *claim = ring->claim;
-	Datum		values[] = {
-		CStringGetTextDatum(claim->queue), TimestampTzGetDatum(claim->now),
-		array_of(ring->tenants, first, ring->ntenants, TEXTOID),
-		array_of(ring->units, first, ring->ntenants, INT4OID),
-		Float8GetDatum(claim->rate_interval_us), Float8GetDatum(claim->rate_burst_us)
-	};
-	int			n = (int) wf_plan_execute(&open_plan, values, NULL);
-
-	for (int i = 0; i < n; i++)
-	{
-		int			at = first + wf_result_int4(i, 1) - 1;
-
-		ring->tenants[first + i] = ring->tenants[at];
-		ring->froms[first + i] = ring->froms[at];
-		ring->units[first + i] = ring->units[at];
-	}
-	ring->ntenants = first + n;
+	return !ring->claim->is_tenant_rated ||
+		wf_claim_tenant_is_open(ring->claim, TextDatumGetCString(turn->tenant), turn->units);
 }
 
 /*
@@ -201,22 +163,17 @@ keep_open(Ring *ring, int first)
 static bool
 add_turns(Ring *ring, WfTenants *tenants, const char *until, int at_most)
 {
-	bool		is_rated = ring->claim->is_tenant_rated;
-	bool		found = true;
 	WfTenantTurn turn;
 
-	while (found && ring->ntenants < at_most)
+	while (ring->ntenants < at_most)
 	{
-		int			first = ring->ntenants;
-		int			last = is_rated ? Max(at_most, first + RATED_BATCH) : at_most;
-
-		while (ring->ntenants < last && (found = wf_tenants_next(tenants, until, &turn)))
+		if (!wf_tenants_next(tenants, until, &turn))
+			return false;
+		if (is_open(ring, &turn))
 			add_turn(ring, &turn);
-		if (is_rated && ring->ntenants > first)
-			keep_open(ring, first);
 	}
 
-	return found;
+	return true;
 }
 
 /*
@@ -241,7 +198,6 @@ find_tenants(Ring *ring, int at_most)
 		(void) add_turns(ring, &tenants, ring->last, at_most);
 	}
 	wf_tenants_close(&tenants);
-	ring->ntenants = Min(ring->ntenants, at_most);
 	ring->head_units = ring->ntenants == 0 ? 0 : DatumGetInt32(ring->units[0]);
 }
 
@@ -355,8 +311,6 @@ wf_claim_next_turn(WfClaim *claim)
 		if (ring.priority++ == PG_INT32_MAX)
 			break;
 	}
-	if (claim->is_tenant_rated)
-		wf_claim_note_tenant_rates(claim);
 
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include "access/twophase.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "base/rate.h"
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/end.h"
@@ -480,6 +481,7 @@ wf_queue_tidy(void)
 	TimestampTz again = wf_lanes_move_stragglers() > 0 ? wf_now() : wf_lane_tidy();
 
 	again = Min(again, wf_spent_sweep());
+	again = Min(again, wf_rates_sweep());
 
 	return TIMESTAMP_IS_NOEND(again) ? 0 : again;
 }

@@ -2,16 +2,20 @@
  * limits.c
  *	  How many jobs of a queue may start now: rate limit and max_running.
  *
- * The rate is a GCRA: one timestamp, the theoretical arrival time, in the
- * queue's row.  Each unit of a job moves it ahead by per / count; it may be
+ * The rate is a GCRA: one timestamp, the theoretical arrival time
+ * (base/rate.h).  Each unit of a job moves it ahead by per / count; it may be
  * ahead of the clock by "per" at most.  So a rested queue may start "count"
  * units at once, and then one each per / count.  A job of more units than that
  * waits until the queue is rested.  What a job has really taken is settled when
  * it is completed.  Of each tenant by itself there is such a timestamp, too
  * (rates.c).
  *
- * Both limits hold across concurrent claims because a claim of a limited
- * queue locks the queue's row until it commits.  A client that finds it locked
+ * The rate holds across concurrent claims because a charge is seen by all at once;
+ * who has been charged need not have committed.  They stand in line while they pick
+ * (turns.c), for the sake of their order.
+ *
+ * max_running holds because a claim of such a queue locks the queue's row until it
+ * commits.  A client that finds it locked
  * stands in line for it, for an eighth of a second: then it goes without, rather
  * than wait for a stranger's open transaction.  A background worker has other
  * queues to serve and does not wait at all.
@@ -21,6 +25,7 @@
 #include <math.h>
 
 #include "base/clock.h"
+#include "base/rate.h"
 #include "catalog/pg_type.h"
 #include "marks.h"
 #include "miscadmin.h"
@@ -69,14 +74,25 @@ static WfPlan running_plan = {
 };
 
 /*
- * Whether a claim may give the turn of a fair queue to the next before it commits.
- * Not where somebody has a trigger on jobs: what that locks it keeps locked, and the
- * next one would wait for it while it has the turn, and we for the turn.
+ * Whether a claim may let the next one pick before it commits.  Not where somebody has a
+ * trigger on jobs: what that locks it keeps locked, and the next one would wait for it
+ * while it picks, and we for our turn to do so.
  */
 static bool
-may_pass_on_turn(void)
+may_pass_on_line(const WfClaim *claim)
 {
-	return wf_turns_are_kept() && !wf_claim_may_be_refused();
+	return (!claim->is_fair || wf_turns_are_kept()) && !wf_claim_may_be_refused();
+}
+
+/*
+ * Reads what the rate of the queue has been charged with.
+ */
+void
+wf_claim_read_rate(WfClaim *claim)
+{
+	WfRateKey	key = {WF_RATE_QUEUE, claim->queue, ""};
+
+	claim->rate_next_at = Max(claim->now, wf_rate_read(&key));
 }
 
 /*
@@ -87,24 +103,25 @@ wf_claim_read_limits(WfClaim *claim, uint64 row, int column)
 {
 	bool		has_rate = !wf_result_is_null(row, column);
 
-	claim->is_tenant_rated = has_rate && DatumGetBool(wf_result_datum(row, column + 7, NULL));
+	bool		is_in_order;
+
+	claim->is_tenant_rated = has_rate && DatumGetBool(wf_result_datum(row, column + 6, NULL));
 	claim->is_rate_limited = has_rate && !claim->is_tenant_rated;
-	claim->max_running = wf_result_int4(row, column + 3);
-	claim->makes_room = DatumGetBool(wf_result_datum(row, column + 4, NULL));
-	claim->is_fair = DatumGetBool(wf_result_datum(row, column + 5, NULL));
-	claim->fair_last = wf_result_is_null(row, column + 6) ? "" : wf_result_text(row, column + 6);
-	claim->is_limited = claim->is_rate_limited || claim->is_tenant_rated || claim->max_running > 0 ||
-		(claim->is_fair && !may_pass_on_turn());
-	claim->rate_next_at = claim->now;
+	claim->max_running = wf_result_int4(row, column + 2);
+	claim->makes_room = DatumGetBool(wf_result_datum(row, column + 3, NULL));
+	claim->is_fair = DatumGetBool(wf_result_datum(row, column + 4, NULL));
+	claim->fair_last = wf_result_is_null(row, column + 5) ? "" : wf_result_text(row, column + 5);
+	is_in_order = claim->is_fair || claim->is_rate_limited;
+	claim->stands_in_line = is_in_order && may_pass_on_line(claim);
+	claim->is_limited = claim->max_running > 0 || (is_in_order && !claim->stands_in_line);
 	if (!has_rate)
 		return;
 
 	claim->rate_burst_us =
 		wf_interval_us(DatumGetIntervalP(wf_result_datum(row, column + 1, NULL)));
 	claim->rate_interval_us = claim->rate_burst_us / wf_result_int4(row, column);
-	if (!wf_result_is_null(row, column + 2))
-		claim->rate_next_at = Max(claim->now,
-								  DatumGetTimestampTz(wf_result_datum(row, column + 2, NULL)));
+	if (claim->is_rate_limited)
+		wf_claim_read_rate(claim);
 }
 
 /*

@@ -145,8 +145,8 @@ typedef struct WfClaim
 	bool		has_groups;		/* perhaps; the same */
 	int64		grouped_from;	/* wf_grouped_mark(), where there are groups */
 	bool		is_rate_limited;
-	bool		is_limited;		/* a rate, max_running, or turns of tenants
-								 * that are kept in the queue's row */
+	bool		is_limited;		/* the queue's row is locked until we commit */
+	bool		stands_in_line; /* while it picks */
 	bool		makes_room;		/* that somebody may wait for */
 	bool		is_tenant_rated;	/* the rate is of each tenant by itself,
 									 * and the claim not is_rate_limited */
@@ -155,7 +155,7 @@ typedef struct WfClaim
 	int			max_running;	/* 0: no limit */
 	double		rate_interval_us;	/* time that one unit takes of the rate */
 	double		rate_burst_us;	/* how far ahead of time the rate may be */
-	TimestampTz rate_next_at;
+	TimestampTz rate_next_at;	/* as it was last read */
 
 	/* only jobs until there, in the order of claims; 0: all */
 	int			until_priority;
@@ -257,15 +257,16 @@ extern void wf_pace_ended(const char *queue, WfFigure event, TimestampTz claimed
 /* limits.c */
 extern void wf_claim_read_limits(WfClaim *claim, uint64 row, int column);
 extern bool wf_claim_lock_limits(WfClaim *claim);
+extern void wf_claim_read_rate(WfClaim *claim);
 extern bool wf_claim_rate_is_closed(WfClaim *claim);
 extern int	wf_claim_allowed(WfClaim *claim, int wanted);
 extern List *wf_claim_use_rate(WfClaim *claim, List *jobs);
 extern List *wf_claim_use_tenant_rates(WfClaim *claim, List *jobs);
 extern bool wf_claim_units_fit(WfClaim *claim, int units);
 extern int	wf_claim_head_units(const WfClaim *claim);
-extern void wf_claim_note_tenant_rates(WfClaim *claim);
+extern bool wf_claim_tenant_is_open(WfClaim *claim, const char *tenant, int units);
 #define WF_LIMIT_COLUMNS \
-	"q.rate_count, q.rate_per, q.rate_next_at, q.max_running, q.on_full = 'block', " \
+	"q.rate_count, q.rate_per, q.max_running, q.on_full = 'block', " \
 	"q.fair, q.fair_last, q.rate_per_tenant"
 
 /* fair.c */
@@ -275,10 +276,10 @@ extern void wf_claim_note_turn(const WfClaim *claim, List *jobs);
 
 /* turns.c */
 extern bool wf_turns_are_kept(void);
-extern void wf_turns_begin(WfClaim *claim);
+extern void wf_line_begin(WfClaim *claim);
+extern void wf_line_end(const WfClaim *claim);
 extern void wf_turns_read(WfClaim *claim);
 extern bool wf_turns_note(const WfClaim *claim, const char *tenant);
-extern void wf_turns_end(const WfClaim *claim);
 
 /* ready.c */
 extern void wf_ready_look(const char *queue, const char *kind, WfReady *ready);

@@ -5,32 +5,23 @@
  *
  * Jobs are charged in the order of the claim, until one does not fit; of a
  * tenant's own limit, until one of his does not.  Those are put back: who waits
- * is not charged.  The claim has locked the queue's row, which guards the
- * limits of its tenants as well.
+ * is not charged.  What has been charged stays so when the claim is rolled back, as
+ * that of any attempt that comes to nothing.
  */
 #include "postgres.h"
 
 #include <math.h>
 
 #include "base/clock.h"
+#include "base/rate.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "queue_internal.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* So many tenants that have rested are forgotten by each claim. */
-#define SWEEP_LIMIT 64
-
 /* A job is charged with no more than a hundred years, whatever its units. */
 #define LONGEST_US ((double) INT64CONST(3155760000) * USECS_PER_SEC)
-
-/* The time that units take of the rate of queue q. */
-#define UNITS_TIME(units) \
-	"LEAST(" units " * (extract(epoch FROM q.rate_per)::float8 / q.rate_count), 3155760000) " \
-	"  * interval '1 second'"
-
-/* What a job has taken ($2) beyond what was thought ($3). */
-#define MORE_TIME "(" UNITS_TIME("$2") " - " UNITS_TIME("$3") ")"
 
 static WfPlan head_plan = {
 	.name = "claim_head_units",
@@ -44,79 +35,37 @@ static WfPlan head_plan = {
 	"ORDER BY j.priority, j.run_at, j.job_id LIMIT 1",
 };
 
-static WfPlan use_rate_plan = {
-	.name = "claim_use_rate",
-	.expected = SPI_OK_UPDATE,
-	.nargs = 2,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID},
-	.sql = "UPDATE workflow.queue SET rate_next_at = $2 WHERE queue = $1",
-};
-
-static WfPlan tenant_plan = {
-	.name = "tenant_rate",
+static WfPlan limit_plan = {
+	.name = "rate_limit_of_queue",
 	.expected = SPI_OK_SELECT,
-	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTOID},
-	.sql = "SELECT l.next_at FROM workflow.tenant_rate AS l WHERE l.queue = $1 AND l.tenant = $2",
+	.nargs = 1,
+	.argtypes = {TEXTOID},
+	.sql =
+	"SELECT q.rate_count, q.rate_per, q.rate_per_tenant FROM workflow.queue AS q "
+	"WHERE q.queue = $1 AND q.rate_count IS NOT NULL",
 };
 
-static WfPlan use_tenant_plan = {
-	.name = "claim_use_tenant_rate",
-	.expected = SPI_OK_INSERT,
-	.nargs = 3,
-	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
-	.sql =
-	"INSERT INTO workflow.tenant_rate (queue, tenant, next_at) VALUES ($1, $2, $3) "
-	"ON CONFLICT (queue, tenant) DO UPDATE SET next_at = excluded.next_at",
-};
+/*
+ * What a test does with another time than that of others, or runs in the foreground, is
+ * not to be felt when it has been rolled back.
+ */
+static WfRateMode
+mode_of(const char *kind)
+{
+	bool		is_run = strcmp(kind, "task") != 0 && MyBackendType == B_BACKEND;
 
-static WfPlan next_tenant_plan = {
-	.name = "next_tenant_rate",
-	.expected = SPI_OK_SELECT,
-	.nargs = 2,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID},
-	.sql =
-	"SELECT l.next_at FROM workflow.tenant_rate AS l WHERE l.queue = $1 AND l.next_at > $2 "
-	"ORDER BY l.next_at LIMIT 1",
-};
+	return wf_clock_is_faked() || is_run ? WF_RATE_IS_UNDONE : WF_RATE_STAYS;
+}
 
-static WfPlan sweep_plan = {
-	.name = "forget_rested_tenants",
-	.expected = SPI_OK_DELETE,
-	.passes = "tenant_rate",
-	.nargs = 3,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID, INT8OID},
-	.sql =
-	"DELETE FROM workflow.tenant_rate AS l WHERE l.queue = $1 AND l.tenant = ANY (ARRAY("
-	"  SELECT o.tenant FROM workflow.tenant_rate AS o WHERE o.queue = $1 AND o.next_at <= $2 "
-	"  ORDER BY o.next_at LIMIT $3 FOR UPDATE SKIP LOCKED))",
-};
+/* No limit is charged further ahead. */
+#define MOST_AHEAD_US ((TimestampTz) (100 * LONGEST_US))
 
-static WfPlan settle_plan = {
-	.name = "settle_rate",
-	.expected = SPI_OK_UPDATE,
-	.nargs = 4,
-	.argtypes = {TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID},
-	.sql =
-	"UPDATE workflow.queue AS q "
-	"SET rate_next_at = CASE WHEN $2 < $3 THEN q.rate_next_at ELSE GREATEST(q.rate_next_at, $4) END "
-	"  + " MORE_TIME " "
-	"WHERE q.queue = $1 AND q.rate_count IS NOT NULL AND NOT q.rate_per_tenant",
-};
-
-static WfPlan settle_tenant_plan = {
-	.name = "settle_tenant_rate",
-	.expected = SPI_OK_INSERT,
-	.nargs = 5,
-	.argtypes = {TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID},
-	.sql =
-	"INSERT INTO workflow.tenant_rate AS l (queue, tenant, next_at) "
-	"SELECT q.queue, $5, $4 + " MORE_TIME " FROM workflow.queue AS q "
-	"WHERE q.queue = $1 AND q.rate_count IS NOT NULL AND q.rate_per_tenant "
-	"ON CONFLICT (queue, tenant) DO UPDATE "
-	"SET next_at = CASE WHEN $2 < $3 THEN l.next_at ELSE GREATEST(l.next_at, $4) END "
-	"  + (excluded.next_at - $4)",
-};
+/* The time that units take of a rate. */
+static double
+units_us(int units, double interval_us)
+{
+	return Min(ceil(units * interval_us), LONGEST_US);
+}
 
 /*
  * Charges a limit with units; false when they do not fit, and then the claim
@@ -134,7 +83,7 @@ try_charge(WfClaim *claim, TimestampTz *next_at, int units)
 		claim->rate_opens_at = claim->rate_opens_at == 0 ? opens_at : Min(claim->rate_opens_at, opens_at);
 		return false;
 	}
-	*next_at += (TimestampTz) Min(ceil(units * interval), LONGEST_US);
+	*next_at += (TimestampTz) units_us(units, interval);
 
 	return true;
 }
@@ -164,6 +113,47 @@ wf_claim_head_units(const WfClaim *claim)
 	return wf_plan_execute(&head_plan, values, NULL) == 0 ? 0 : wf_result_int4(0, 1);
 }
 
+/* The jobs of a claim, in order, and how many of them have been charged. */
+typedef struct Charge
+{
+	WfClaim    *claim;
+	List	   *jobs;
+	int			fit;
+} Charge;
+
+static TimestampTz
+charge_jobs(TimestampTz next_at, void *argument)
+{
+	Charge	   *charge = argument;
+	TimestampTz after = Max(next_at, charge->claim->now);
+	ListCell   *cell;
+
+	charge->fit = 0;
+	foreach(cell, charge->jobs)
+	{
+		if (!try_charge(charge->claim, &after, ((WfJob *) lfirst(cell))->units))
+			break;
+		charge->fit++;
+	}
+
+	return charge->fit == 0 ? next_at : after;
+}
+
+/*
+ * Charges jobs to a limit; how many of them fit.
+ */
+static int
+charge_to(WfClaim *claim, const char *tenant, List *jobs)
+{
+	WfRateKey	key = {WF_RATE_QUEUE, claim->queue, tenant};
+	Charge		charge = {.claim = claim,.jobs = jobs};
+
+	if (!wf_rate_charge(&key, mode_of(claim->kind), false, charge_jobs, &charge))
+		claim->is_contended = true;
+
+	return charge.fit;
+}
+
 /*
  * Charges the rate of the queue; returns the jobs that fit, and puts back those
  * from the first on that does not.
@@ -171,42 +161,22 @@ wf_claim_head_units(const WfClaim *claim)
 List *
 wf_claim_use_rate(WfClaim *claim, List *jobs)
 {
-	TimestampTz next_at = claim->rate_next_at;
-	List	   *losers = NIL;
-	ListCell   *cell;
-	Datum		values[2];
+	int			fit = jobs == NIL ? 0 : charge_to(claim, "", jobs);
 
-	foreach(cell, jobs)
-	{
-		WfJob	   *job = lfirst(cell);
-
-		if (losers != NIL || !try_charge(claim, &next_at, job->units))
-			losers = lappend(losers, job);
-	}
-	values[0] = CStringGetTextDatum(claim->queue);
-	values[1] = TimestampTzGetDatum(next_at);
-	if (list_length(losers) < list_length(jobs))
-		wf_plan_execute(&use_rate_plan, values, NULL);
-
-	return wf_claim_put_back(jobs, losers);
+	return wf_claim_put_back(jobs, list_copy_tail(jobs, fit));
 }
 
-static bool
-charge_tenant(WfClaim *claim, const WfJob *job)
+/*
+ * Whether the limit of a tenant lets a job of so many units start; if not the claim
+ * knows when it will.
+ */
+bool
+wf_claim_tenant_is_open(WfClaim *claim, const char *tenant, int units)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(claim->queue), CStringGetTextDatum(job->tenant), 0
-	};
-	TimestampTz next_at = claim->now;
+	WfRateKey	key = {WF_RATE_QUEUE, claim->queue, tenant};
+	TimestampTz next_at = Max(claim->now, wf_rate_read(&key));
 
-	if (wf_plan_execute(&tenant_plan, values, NULL) > 0)
-		next_at = Max(next_at, DatumGetTimestampTz(wf_result_datum(0, 1, NULL)));
-	if (!try_charge(claim, &next_at, job->units))
-		return false;
-	values[2] = TimestampTzGetDatum(next_at);
-	wf_plan_execute(&use_tenant_plan, values, NULL);
-
-	return true;
+	return try_charge(claim, &next_at, units);
 }
 
 static bool
@@ -234,49 +204,51 @@ wf_claim_use_tenant_rates(WfClaim *claim, List *jobs)
 	{
 		WfJob	   *job = lfirst(cell);
 
-		if (has_tenant(losers, job->tenant) || !charge_tenant(claim, job))
+		if (has_tenant(losers, job->tenant) || charge_to(claim, job->tenant, list_make1(job)) == 0)
 			losers = lappend(losers, job);
 	}
 
 	return wf_claim_put_back(jobs, losers);
 }
 
-/*
- * Notes when the limit of the next tenant may let something start, and forgets
- * tenants that have rested.
- */
-void
-wf_claim_note_tenant_rates(WfClaim *claim)
+/* What a job has really taken. */
+typedef struct Settlement
 {
-	TimestampTz closes = claim->now +
-	(TimestampTz) floor(claim->rate_burst_us - claim->rate_interval_us + 1e-3);
-	Datum		values[] = {
-		CStringGetTextDatum(claim->queue), TimestampTzGetDatum(closes), Int64GetDatum(SWEEP_LIMIT)
-	};
+	TimestampTz now;
+	TimestampTz more_us;		/* than it was charged with; less than 0: it took less */
+} Settlement;
 
-	if (wf_plan_execute(&next_tenant_plan, values, NULL) > 0)
-	{
-		TimestampTz opens_at = claim->now +
-		(DatumGetTimestampTz(wf_result_datum(0, 1, NULL)) - closes);
+static TimestampTz
+settle(TimestampTz next_at, void *argument)
+{
+	const Settlement *settlement = argument;
 
-		claim->rate_opens_at = claim->rate_opens_at == 0 ? opens_at : Min(claim->rate_opens_at, opens_at);
-	}
-	values[1] = TimestampTzGetDatum(claim->now);
-	wf_plan_execute(&sweep_plan, values, NULL);
+	if (settlement->more_us > 0)
+		next_at = Max(next_at, settlement->now);
+
+	return next_at == WF_RATE_RESTED ? next_at :
+		Min(next_at + settlement->more_us, settlement->now + MOST_AHEAD_US);
 }
 
+/*
+ * Charges a job with the units that it has really taken instead of what was thought.
+ */
 void
 wf_queue_settle_units(const WfJob *job, int units)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(job->queue), Int32GetDatum(units), Int32GetDatum(job->units),
-		TimestampTzGetDatum(wf_now()), wf_text_datum(job->tenant)
-	};
+	Datum		queue = CStringGetTextDatum(job->queue);
+	Settlement	settlement = {.now = wf_now()};
+	WfRateKey	key = {WF_RATE_QUEUE, job->queue, ""};
+	double		interval;
 
-	if (units == job->units)
+	if (units == job->units || wf_plan_execute(&limit_plan, &queue, NULL) == 0)
 		return;
-	if (wf_plan_execute(&settle_plan, values, NULL) == 0 && job->tenant != NULL)
-		wf_plan_execute(&settle_tenant_plan, values, NULL);
+	interval = (double) wf_interval_us(DatumGetIntervalP(wf_result_datum(0, 2, NULL))) /
+		wf_result_int4(0, 1);
+	settlement.more_us = (TimestampTz) (units_us(units, interval) - units_us(job->units, interval));
+	if (DatumGetBool(wf_result_datum(0, 3, NULL)))
+		key.tenant = job->tenant == NULL ? "" : job->tenant;
+	wf_rate_charge(&key, mode_of(job->kind), true, settle, &settlement);
 	if (units < job->units)
 		wf_wake_at_commit(wf_job_topic(job->kind), job->queue);
 }

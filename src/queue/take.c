@@ -288,18 +288,15 @@ wf_claim_without_losers(WfClaim *claim, List *jobs)
 	return wf_claim_put_back(jobs, find_losers(claim, jobs));
 }
 
+/*
+ * Takes what the limits allow; nobody else picks from a fair or rated queue meanwhile.
+ */
 static List *
-take(WfClaim *claim)
+take_in_line(WfClaim *claim)
 {
-	int			allowed = claim->limit;
+	int			allowed = wf_claim_allowed(claim, claim->limit);
 	List	   *jobs;
 
-	if (claim->is_limited)
-	{
-		if (!wf_claim_lock_limits(claim))
-			return NIL;
-		allowed = wf_claim_allowed(claim, allowed);
-	}
 	claim->is_full = allowed <= 0 && claim->rate_opens_at == 0;
 	if (allowed <= 0)
 		return NIL;
@@ -307,20 +304,29 @@ take(WfClaim *claim)
 		!wf_claim_units_fit(claim, wf_claim_head_units(claim)))
 		return NIL;				/* without marking and putting back */
 
-	if (claim->is_fair)
-		wf_turns_begin(claim);
 	jobs = wf_claim_pick_willing(claim, allowed);
 	if (!claim->is_fair)
 		jobs = wf_claim_without_losers(claim, jobs);
 	if (claim->is_rate_limited)
 		jobs = wf_claim_use_rate(claim, jobs);
-	if (claim->is_tenant_rated)
-		wf_claim_note_tenant_rates(claim);
 	if (claim->is_fair)
-	{
 		wf_claim_note_turn(claim, jobs);
-		wf_turns_end(claim);
-	}
+
+	return jobs;
+}
+
+static List *
+take(WfClaim *claim)
+{
+	List	   *jobs;
+
+	if (claim->is_limited && !wf_claim_lock_limits(claim))
+		return NIL;
+	wf_line_begin(claim);
+	if (claim->is_rate_limited)
+		wf_claim_read_rate(claim);
+	jobs = take_in_line(claim);
+	wf_line_end(claim);
 
 	return jobs;
 }
@@ -378,6 +384,13 @@ take_or_undo(WfClaim *claim)
 	return jobs;
 }
 
+static bool
+may_leave_locks(const WfClaim *claim)
+{
+	return claim->is_limited || claim->is_rate_limited || claim->is_tenant_rated ||
+		claim->has_groups;
+}
+
 /*
  * Takes up to claim->limit ready jobs of the queue and kind, in order, within
  * the limits of the queue.  Says in is_contended and rate_opens_at what else
@@ -400,7 +413,7 @@ wf_claim_take(WfClaim *claim)
 	claim->has_groups = wf_ready_has_groups(&claim->ready, claim->queue);
 	claim->grouped_from = claim->has_groups ? wf_grouped_mark(claim->queue) : 0;
 
-	jobs = claim->is_limited || claim->has_groups ? take_or_undo(claim) : take(claim);
+	jobs = may_leave_locks(claim) ? take_or_undo(claim) : take(claim);
 	if (jobs == NIL)
 		return NIL;
 

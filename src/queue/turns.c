@@ -1,10 +1,13 @@
 /*
  * turns.c
- *	  Whose turn was the last in a fair queue, in shared memory.
+ *	  The line of those who claim from a fair or rated queue; and whose turn was the
+ *	  last in a fair one, in shared memory.
  *
  * Claims of such a queue stand in line while they pick, and no longer: what one has
  * picked is locked, and passed over by the next, which goes on behind it.  So they need
  * not wait for each other's commits, and no row gets a new version with each claim.
+ * Without the line a small job would overtake a large one for which the rate has no
+ * room while it is looked at.
  *
  * The price: the turn of a claim that is rolled back is over, and after a start of the
  * server turns begin anew.  Without shared memory the turn is a column of the queue's row.
@@ -169,27 +172,29 @@ wf_turns_note(const WfClaim *claim, const char *tenant)
 /* ----------------------------------------------------------------------- the line */
 
 /*
- * Stands in line for a fair queue, and reads whose turn was the last.
+ * Stands in line for the queue, and reads whose turn was the last.
  */
 void
-wf_turns_begin(WfClaim *claim)
+wf_line_begin(WfClaim *claim)
 {
 	WfTrackKey	key;
 
-	if (!wf_turns_are_kept())
-		return;					/* the queue's row is locked */
-	key = key_of(claim);
-	wf_await_turn(WF_TURN_TENANTS, (uint32) key.hash[0], (uint32) key.hash[1]);
-	wf_turns_read(claim);
+	if (claim->stands_in_line)
+	{
+		key = key_of(claim);
+		wf_await_turn(WF_TURN_PICK, (uint32) key.hash[0], (uint32) key.hash[1]);
+	}
+	if (claim->is_fair)
+		wf_turns_read(claim);
 }
 
 void
-wf_turns_end(const WfClaim *claim)
+wf_line_end(const WfClaim *claim)
 {
 	WfTrackKey	key;
 
-	if (!wf_turns_are_kept())
+	if (!claim->stands_in_line)
 		return;
 	key = key_of(claim);
-	wf_end_turn(WF_TURN_TENANTS, (uint32) key.hash[0], (uint32) key.hash[1]);
+	wf_end_turn(WF_TURN_PICK, (uint32) key.hash[0], (uint32) key.hash[1]);
 }

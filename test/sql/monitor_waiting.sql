@@ -111,14 +111,15 @@ SELECT s.job, s.queue, a.* FROM (VALUES
   (5, 'run_at = ''2030-01-01 13:00 UTC''', ''),
   (6, 'status = ''dead'', error_class = ''permanent'', failed_at = ''2030-01-01 12:00 UTC'', attempt = 3', ''),
   (7, '', 'paused_at = ''2030-01-01 11:00 UTC'', paused_by = ''anna'''),
-  (8, '', 'rate_count = 2, rate_per = ''1 hour'', rate_next_at = ''2030-01-01 13:00 UTC'''),
+  (8, '', 'rate_count = 2, rate_per = ''1 hour'''),
   (9, '', 'max_running = 1'),
   (10, 'group_key = ''g''', ''),
   (11, '', 'fair = true'),
   (12, 'status = ''waiting'', waiting_on = ''effect''', '')
 ) AS s (place, job, queue),
   LATERAL answer('task', concat_ws(';', job('task', nullif(s.job, '')), 'UPDATE workflow.queue SET ' || nullif(s.queue, '') || ' WHERE queue = ''q''',
-    CASE s.place WHEN 9 THEN job('other', 'status = ''running'', worker = ''w9'', claimed_at = ''2030-01-01 11:30 UTC'', lease_until = ''2030-01-01 13:00 UTC''')
+    CASE s.place WHEN 8 THEN 'INSERT INTO workflow.rate VALUES (''2030-01-01 13:00 UTC'', ''queue'', ''q'', '''')'
+                 WHEN 9 THEN job('other', 'status = ''running'', worker = ''w9'', claimed_at = ''2030-01-01 11:30 UTC'', lease_until = ''2030-01-01 13:00 UTC''')
                  WHEN 10 THEN job('other', 'group_key = ''g'', status = ''running'', worker = ''w9'', claimed_at = ''2030-01-01 11:30 UTC''') END)) AS a
 ORDER BY s.place;
 -- a job that waits behind others of its group or queue

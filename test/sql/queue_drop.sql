@@ -134,8 +134,8 @@ SELECT workflow.create_queue('fair', 'ops', '10 minutes', '{ops-lead}', fair => 
 SELECT workflow.enqueue('fair', '1', tenant => 'ann') > 0 AS ok;
 SELECT job_id, token FROM workflow.claim('fair', 'w') \gset
 SELECT workflow.complete(:job_id, :'token');
-SELECT count(*) FROM workflow.tenant_rate WHERE queue = 'fair';
+SELECT count(*) FROM workflow.rate WHERE name = 'fair';
 SELECT workflow.drop_queue('fair');
-SELECT count(*) FROM workflow.tenant_rate WHERE queue = 'fair';
+SELECT count(*) FROM workflow.rate WHERE name = 'fair';
 SELECT count(*) FROM workflow._wrong_figures();
 SELECT "check" FROM workflow.health() WHERE NOT ok AND "check" LIKE 'queue%';

@@ -32,9 +32,9 @@ SELECT workflow.create_queue('fair', 'ops', '10 minutes', '{ops-lead}', fair => 
 SELECT cardinality(workflow.enqueue_many('fair', '{1,2,3,4}', tenants => '{a,a,NULL,b}', units => '{2}'));
 CREATE TABLE held AS SELECT * FROM workflow.claim('fair', 'w', 10, '1 hour');
 SELECT payload FROM held;
-SELECT round(extract(epoch FROM rate_next_at - now()) / extract(epoch FROM rate_per) * rate_count) AS charged FROM workflow.queue WHERE queue = 'fair';
+SELECT round(extract(epoch FROM r.next_at - now()) / extract(epoch FROM q.rate_per) * q.rate_count) AS charged FROM workflow.queue AS q JOIN workflow.rate AS r ON r.name = q.queue WHERE q.queue = 'fair';
 SELECT workflow.complete_many(array_agg(job_id), array_agg(token), units => array_agg(CASE payload WHEN '1' THEN 0 WHEN '2' THEN 5 END)) FROM held;
-SELECT round(extract(epoch FROM rate_next_at - now()) / extract(epoch FROM rate_per) * rate_count) AS charged FROM workflow.queue WHERE queue = 'fair';
+SELECT round(extract(epoch FROM r.next_at - now()) / extract(epoch FROM q.rate_per) * q.rate_count) AS charged FROM workflow.queue AS q JOIN workflow.rate AS r ON r.name = q.queue WHERE q.queue = 'fair';
 
 -- aging is counted from when each is due
 SELECT workflow.create_queue('aging', 'ops', '10 minutes', '{ops-lead}', aging => '1 minute');

@@ -124,6 +124,6 @@ foreach my $queue ('rated', 'by tenant')
 	sql(qq{SELECT workflow.complete(job_id, token, units => 5) FROM workflow.job WHERE queue = '$queue' AND status = 'running'});
 	is(sql(qq{SELECT count(*) FROM workflow.claim('$queue', 'w')}), '0', 'and holds up the next one');
 }
-is(sql(q{SELECT count(*) FROM (SELECT rate_next_at FROM workflow.queue UNION ALL SELECT next_at FROM workflow.tenant_rate) AS t (at) WHERE at::text > ''}), '2', 'until a time that can be told');
+is(sql(q{SELECT count(*) FROM workflow.rate WHERE next_at::text > ''}), '2', 'until a time that can be told');
 
 done_testing();

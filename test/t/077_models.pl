@@ -200,16 +200,16 @@ define('paced', 'recorded=anthropic_message', { profile => 'anthropic', estimate
 sql(q{SELECT workflow.submit_many('paced', (SELECT array_agg(jsonb_build_object('id', n, 'text', n::text)) FROM generate_series(1, 5) AS n))});
 # 20000 are charged at each claim, and 18665 given back
 wait_for("count(*) = 5 FROM workflow.items WHERE workflow = 'paced' AND outcome = 'done'", 'what was charged too much is given back');
-is(sql(q{SELECT round(extract(epoch FROM q.rate_next_at - (SELECT min(a.started_at) FROM workflow.attempt AS a JOIN workflow.item AS i USING (item_id) WHERE i.workflow = 'paced')) / 100)
-		 FROM workflow.queue AS q WHERE q.queue = 'paced'}), 8, 'five times 1335 tokens of 30000 an hour are on the clock');
+is(sql(q{SELECT round(extract(epoch FROM r.next_at - (SELECT min(a.started_at) FROM workflow.attempt AS a JOIN workflow.item AS i USING (item_id) WHERE i.workflow = 'paced')) / 100)
+		 FROM workflow.rate AS r WHERE r.name = 'paced'}), 8, 'five times 1335 tokens of 30000 an hour are on the clock');
 
 # a send that was refused takes nothing either
 define('refused', 'recorded=anthropic_429+recorded=anthropic_message+recorded=anthropic_message', { profile => 'anthropic', estimate => 10000, units => 'tokens', cache => JSON::PP::false },
 	queue => { rate_limit => { count => 30000, per => '1 hour' } });
 ask('refused', 'one', 'hello');
 wait_for("outcome = 'done' FROM workflow.items WHERE workflow = 'refused'", 'it is sent again');
-is(sql(q{SELECT round(extract(epoch FROM q.rate_next_at - (SELECT min(a.started_at) FROM workflow.attempt AS a JOIN workflow.item AS i USING (item_id) WHERE i.workflow = 'refused')) / 100)
-		 FROM workflow.queue AS q WHERE q.queue = 'refused'}), 2, 'and once 1335 tokens of 30000 an hour are on the clock');
+is(sql(q{SELECT round(extract(epoch FROM r.next_at - (SELECT min(a.started_at) FROM workflow.attempt AS a JOIN workflow.item AS i USING (item_id) WHERE i.workflow = 'refused')) / 100)
+		 FROM workflow.rate AS r WHERE r.name = 'refused'}), 2, 'and once 1335 tokens of 30000 an hour are on the clock');
 
 # ------------------------------------------------------------- and a crash
 

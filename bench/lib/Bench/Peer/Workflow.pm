@@ -34,10 +34,17 @@ my %arguments = (
 	delayed =>
 	  q{, run_at => clock_timestamp() + interval '100 milliseconds'},
 	urgent => q{, priority => (random() * 4)::int - 2},
-	fair   => q{, tenant => 'tenant ' || (random() * 19)::int});
+	fair   => q{, tenant => 'tenant ' || (random() * 19)::int},
+	rated  => q{, units => 1 + (random() * 9)::int},
+	tenant_rated => q{, tenant => 'tenant ' || (random() * 19)::int});
 
-# And its queue.
-my %options = (fair => q{, fair => true});
+# And its queue; no limit holds anything back.
+my %options = (
+	fair  => q{, fair => true},
+	rated => q{, rate_limit => '{"count": 1000000, "per": "1 second"}'},
+	tenant_rated =>
+	  q{, fair => true, rate_limit => '{"count": 1000000, "per": "1 second", "per_tenant": true}'}
+);
 
 # From here on its jobs are of that sort.
 sub store_as
