@@ -343,7 +343,10 @@ wf_rates_sweep(void)
 	count = wf_plan_execute(&rested_plan, values, NULL);
 	keys = palloc(sizeof(WfRateKey) * Max(count, 1));
 	for (uint64 i = 0; i < count; i++)
-		keys[i] = (WfRateKey) {wf_result_text(i, 1), wf_result_text(i, 2), wf_result_text(i, 3)};
+		keys[i] = (WfRateKey)
+	{
+		wf_result_text(i, 1), wf_result_text(i, 2), wf_result_text(i, 3)
+	};
 	for (uint64 i = 0; i < count; i++)
 		forget(&keys[i], until);
 	if (count == SWEEP_LIMIT)

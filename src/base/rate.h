@@ -12,6 +12,7 @@
 #include "datatype/timestamp.h"
 
 #define WF_RATE_QUEUE "queue"
+#define WF_RATE_ENDPOINT "endpoint" /* by its endpoint_id */
 
 /* What is limited. */
 typedef struct WfRateKey
@@ -23,9 +24,10 @@ typedef struct WfRateKey
 
 typedef enum WfRateMode
 {
-	WF_RATE_STAYS,				/* charged for good: a rollback gives nothing back */
-	WF_RATE_IS_UNDONE,			/* charged by the transaction, as in a test with
-								 * another clock */
+	WF_RATE_STAYS,				/* charged for good: a rollback gives nothing
+								 * back */
+	WF_RATE_IS_UNDONE,			/* charged by the transaction, as in a test
+								 * with another clock */
 } WfRateMode;
 
 /* A limit that nothing has been charged to since it rested. */

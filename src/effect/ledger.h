@@ -488,7 +488,7 @@ extern WfOnUnknown wf_next_step(const WfEffect *effect, const WfEndpoint *endpoi
 extern bool wf_needs_read_before(const WfEffect *effect);
 
 /* rate.c */
-extern TimestampTz wf_endpoint_take_rate(const WfEndpoint *endpoint);
+extern TimestampTz wf_endpoint_take_rate(const WfEndpoint *endpoint, bool is_mocked);
 
 /* send.c */
 extern WfEffect *wf_effect_give_up_overdue(WfEffect *effect);

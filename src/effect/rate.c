@@ -5,62 +5,52 @@
 #include "postgres.h"
 
 #include "base/clock.h"
-#include "base/plan.h"
-#include "catalog/pg_type.h"
+#include "base/rate.h"
 #include "effect/ledger.h"
 #include "utils/timestamp.h"
 
-/* How soon to look again at a row that somebody holds. */
+/* How soon to look again at a limit that a test holds. */
 #define BUSY_US			(INT64CONST(100) * 1000)
 
+typedef struct Call
+{
+	TimestampTz now;
+	int64		step_us;		/* what a call takes */
+	int64		burst_us;
+	TimestampTz opens_at;		/* 0: it has been charged */
+} Call;
+
 /*
- * GCRA: a limit of n in a time is n at once, then one each time/n.  A guard may
- * hold the row for as long as its transaction lasts: nobody waits for that.
+ * GCRA: a limit of n in a time is n at once, then one each time/n.
  */
-static WfPlan take_rate_plan = {
-	.name = "take from rate limit",
-	.expected = SPI_OK_UPDATE_RETURNING,
-	.nargs = 4,
-	.argtypes = {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID},
-	.sql = "UPDATE workflow.endpoint SET rate_next_at = "
-	"greatest(coalesce(rate_next_at, $2::timestamptz), $2::timestamptz) "
-	"+ $3::int8 * interval '1 microsecond' "
-	"WHERE endpoint_id = (SELECT p.endpoint_id FROM workflow.endpoint AS p "
-	"WHERE p.endpoint_id = $1::int4 FOR NO KEY UPDATE SKIP LOCKED) "
-	"AND (rate_next_at IS NULL OR rate_next_at "
-	"<= $2::timestamptz + ($4::int8 - $3::int8) * interval '1 microsecond') "
-	"RETURNING rate_next_at",
-};
+static TimestampTz
+charge_call(TimestampTz next_at, void *argument)
+{
+	Call	   *call = argument;
+	TimestampTz from = Max(next_at, call->now);
+	TimestampTz opens_at = from + call->step_us - call->burst_us;
 
-static WfPlan rate_next_plan = {
-	.name = "next of rate limit",
-	.expected = SPI_OK_SELECT,
-	.nargs = 1,
-	.argtypes = {INT4OID},
-	.sql = "SELECT rate_next_at FROM workflow.endpoint WHERE endpoint_id = $1::int4",
-};
+	call->opens_at = opens_at > call->now ? opens_at : 0;
+
+	return call->opens_at == 0 ? from + call->step_us : next_at;
+}
 
 /*
- * Takes one from the endpoint's rate limit; returns when to try again, or 0.
+ * Takes one from the endpoint's rate limit; returns when to try again, or 0.  What a
+ * mocked call, or one by another clock, has taken is undone by a rollback.
  */
 TimestampTz
-wf_endpoint_take_rate(const WfEndpoint *endpoint)
+wf_endpoint_take_rate(const WfEndpoint *endpoint, bool is_mocked)
 {
-	TimestampTz now = wf_now();
-	int64		step_us = endpoint->rate_count == 0 ? 0 :
-	endpoint->rate_per_us / endpoint->rate_count;
-	Datum		values[4] = {
-		Int32GetDatum(endpoint->endpoint_id), TimestampTzGetDatum(now),
-		Int64GetDatum(step_us), Int64GetDatum(endpoint->rate_per_us)
-	};
-	TimestampTz next_at;
+	WfRateKey	key = {WF_RATE_ENDPOINT, psprintf("%d", endpoint->endpoint_id), ""};
+	WfRateMode	mode = is_mocked || wf_clock_is_faked() ? WF_RATE_IS_UNDONE : WF_RATE_STAYS;
+	Call		call = {.now = wf_now(),.burst_us = endpoint->rate_per_us};
 
-	if (endpoint->rate_count == 0 || wf_plan_execute(&take_rate_plan, values, NULL) > 0)
+	if (endpoint->rate_count == 0)
 		return 0;
-	if (wf_plan_execute(&rate_next_plan, values, NULL) == 0)
-		return 0;
-	next_at = wf_result_is_null(0, 1) ? 0 :
-		DatumGetTimestampTz(wf_result_datum(0, 1, NULL)) - (endpoint->rate_per_us - step_us);
+	call.step_us = endpoint->rate_per_us / endpoint->rate_count;
+	if (!wf_rate_charge(&key, mode, false, charge_call, &call))
+		return call.now + BUSY_US;
 
-	return Max(next_at, now + (next_at > now ? 0 : BUSY_US));
+	return call.opens_at;
 }

@@ -228,9 +228,10 @@ is_stopped(const WfEffect *effect, const WfEndpoint *endpoint, bool is_mocked,
 }
 
 static bool
-is_rate_limited(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *outcome)
+is_rate_limited(const WfEffect *effect, const WfEndpoint *endpoint, bool is_mocked,
+				WfEffectOutcome *outcome)
 {
-	TimestampTz next_at = wf_endpoint_take_rate(endpoint);
+	TimestampTz next_at = wf_endpoint_take_rate(endpoint, is_mocked);
 
 	if (next_at == 0)
 		return false;
@@ -249,12 +250,13 @@ is_rate_limited(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutc
  * nothing is written about it.
  */
 static bool
-must_wait(const WfEffect *effect, const WfEndpoint *endpoint, WfEffectOutcome *outcome)
+must_wait(const WfEffect *effect, const WfEndpoint *endpoint, bool is_mocked,
+		  WfEffectOutcome *outcome)
 {
 	WfWait		wait;
 
 	if (!wf_gate_stops(effect, endpoint, &wait))
-		return is_rate_limited(effect, endpoint, outcome);
+		return is_rate_limited(effect, endpoint, is_mocked, outcome);
 	*outcome = wait_until(effect, wait.until, NULL, wait.message);
 	outcome->waiting_on = wait.waiting_on;
 
@@ -277,7 +279,7 @@ begin_attempt(const WfEffect *effect, const char *worker, bool is_mocked,
 	wire = build_wire(effect, endpoint, is_mocked, outcome);
 	if (wire == NULL || wf_model_stops(effect, outcome))
 		return NULL;
-	if (must_wait(effect, endpoint, outcome))
+	if (must_wait(effect, endpoint, is_mocked, outcome))
 	{
 		wf_model_take_back(effect);
 		return NULL;
@@ -318,7 +320,7 @@ wf_effect_begin_guarded(WfEffect *effect, WfWire *wire, WfEffectOutcome *outcome
 	WfEndpoint *endpoint = wf_endpoint_if_any(effect, NULL);
 
 	if (!may_begin(effect, outcome) || is_stopped(effect, endpoint, false, outcome) ||
-		must_wait(effect, endpoint, outcome))
+		must_wait(effect, endpoint, false, outcome))
 		return false;
 	wire->token = wf_random_token();
 	wire->receiver = endpoint->url;

@@ -302,7 +302,6 @@ wf_claim_next_turn(WfClaim *claim)
 
 	wf_turns_read(claim);
 	ring.last = claim->fair_last;
-	wf_ready_look(claim->queue, claim->kind, &claim->ready);
 	while (find_level(&ring))
 	{
 		find_tenants(&ring, 1);

@@ -27,11 +27,12 @@ static WfPlan head_plan = {
 	.name = "claim_head_units",
 	.expected = SPI_OK_SELECT,
 	.by_index = true,
-	.nargs = 3,
-	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	.nargs = 7,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
 	.sql =
 	"SELECT j.units FROM workflow.job AS j "
 	"WHERE j.kind = $1 AND j.queue = $2 AND j.status = 'ready' AND NOT j.behind AND j.run_at <= $3 "
+	"  AND (j.priority, j.run_at) >= ($4, $5) AND (j.priority, j.run_at) <= ($6, $7) "
 	"ORDER BY j.priority, j.run_at, j.job_id LIMIT 1",
 };
 
@@ -105,12 +106,23 @@ wf_claim_units_fit(WfClaim *claim, int units)
 int
 wf_claim_head_units(const WfClaim *claim)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(claim->kind), CStringGetTextDatum(claim->queue),
-		TimestampTzGetDatum(claim->now)
-	};
+	WfReadySpan spans[WF_READY_PRIORITIES];
+	int			n = wf_ready_spans(&claim->ready, claim->now, spans);
 
-	return wf_plan_execute(&head_plan, values, NULL) == 0 ? 0 : wf_result_int4(0, 1);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[] = {
+			CStringGetTextDatum(claim->kind), CStringGetTextDatum(claim->queue),
+			TimestampTzGetDatum(claim->now),
+			Int32GetDatum(spans[i].from_priority), TimestampTzGetDatum(spans[i].from),
+			Int32GetDatum(spans[i].until_priority), TimestampTzGetDatum(spans[i].until)
+		};
+
+		if (wf_plan_execute(&head_plan, values, NULL) > 0)
+			return wf_result_int4(0, 1);
+	}
+
+	return 0;
 }
 
 /* The jobs of a claim, in order, and how many of them have been charged. */
@@ -215,7 +227,8 @@ wf_claim_use_tenant_rates(WfClaim *claim, List *jobs)
 typedef struct Settlement
 {
 	TimestampTz now;
-	TimestampTz more_us;		/* than it was charged with; less than 0: it took less */
+	TimestampTz more_us;		/* than it was charged with; less than 0: it
+								 * took less */
 } Settlement;
 
 static TimestampTz

@@ -99,8 +99,10 @@ is_any_ready(const WfClaim *claim)
 static bool
 may_start(WfClaim *claim)
 {
-	int			units = claim->is_fair ? wf_claim_next_turn(claim) :
-	wf_claim_head_units(claim);
+	int			units;
+
+	wf_ready_look(claim->queue, claim->kind, &claim->ready);
+	units = claim->is_fair ? wf_claim_next_turn(claim) : wf_claim_head_units(claim);
 
 	return units > 0 && wf_claim_allowed(claim, 1) > 0 && wf_claim_units_fit(claim, units);
 }

@@ -37,7 +37,7 @@ SELECT workflow.create_queue('soon', 'ops', '10 minutes', '{ops-lead}', rate_lim
 SELECT put('soon', 'first', 4), put('soon', 'second', 3);
 SELECT payload FROM workflow.claim('soon', 'w', 10, '1 hour');
 SELECT payload FROM workflow.claim('soon', 'w', 10, '1 hour', wait => '30 s');
-SELECT put('soon', 'third', 4);
+SELECT put('soon', 'third', 4, NULL, -1);
 CALL workflow.wait_for_job('soon', '30 s');
 SELECT payload FROM workflow.claim('soon', 'w', 10, '1 hour');
 

@@ -1,5 +1,6 @@
 # What has been charged to rate limits, of a queue and of a tenant, is still
-# charged after a crash; so is whose turn is next.
+# charged after a crash.  Charges leave nothing behind, whatever snapshots are held,
+# and what has rested is forgotten.
 
 use strict;
 use warnings FATAL => 'all';
@@ -33,5 +34,50 @@ $node->stop('immediate');
 $node->start;
 is(claim('rated', 10), '', 'the limit of the queue is spent after a crash');
 is(claim('fair', 10), 'cat1', 'who is next is next, and the limits of the others are spent');
+
+
+# ------------------------------------------------- charged where it stands
+
+my $held = $node->background_psql('postgres');
+$held->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM workflow.rate');
+sql(q{
+	SELECT workflow.create_queue('busy', 'tester', '1 hour', '{boss}', rate_limit => '{"count": 1000, "per": "1 day"}');
+	SELECT workflow.create_queue('each', 'tester', '1 hour', '{boss}', fair => true,
+		rate_limit => '{"count": 1000, "per": "1 day", "per_tenant": true}');
+	SELECT workflow.enqueue_many('busy', array_fill('1'::jsonb, ARRAY[400]));
+	SELECT workflow.enqueue_many('each', array_fill('1'::jsonb, ARRAY[600]), tenants => array_fill('ann'::text, ARRAY[300]) || array_fill('bob'::text, ARRAY[300]))});
+my $rows = q{SELECT string_agg(concat_ws(' ', name, tenant, ctid), ', ' ORDER BY name, tenant) FROM workflow.rate WHERE name IN ('busy', 'each')};
+my $charged = q{SELECT string_agg(round(extract(epoch FROM next_at - now()) / 86.4)::text, ' ' ORDER BY name, tenant) FROM workflow.rate WHERE name IN ('busy', 'each')};
+my $claims = q{
+	DO $$
+	BEGIN
+	  FOR i IN 1..100 LOOP
+		PERFORM * FROM workflow.claim('busy', 'w', 1, '1 hour');
+		PERFORM * FROM workflow.claim('each', 'w', 2, '1 hour');
+		COMMIT;
+	  END LOOP;
+	END $$};
+sql($claims);
+my $before = sql($rows);
+is(sql($charged), '100 100 100', 'each claim is charged');
+sql("CHECKPOINT");
+sql($claims);
+is(sql($rows), $before, 'no charge makes a new version of a row');
+is(sql("SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'rate'"), '0', 'nor updates one');
+$held->quit;
+$node->stop('immediate');
+$node->start;
+is(sql($charged), '200 200 200', 'which a crash does not undo');
+is(sql('SELECT count(*) FROM workflow.rate'), '7', 'a limit has one row');
+
+# ------------------------------------------------------------ and forgotten
+
+sql(q{UPDATE workflow.rate SET next_at = now() - interval '2 minutes' WHERE name = 'each'});
+$node->append_conf('postgresql.conf', 'pg_workflow.workers = on');
+$node->restart;
+ok($node->poll_query_until('postgres', q{SELECT string_agg(DISTINCT name, ' ' ORDER BY name) = 'busy fair rated' FROM workflow.rate}),
+	'what has rested is forgotten, the others are not');
+is(sql(q{SELECT count(*) FROM workflow.claim('each', 'w', 2, '1 hour')}), '2', 'and charged anew');
+is(sql($charged), '200 1 1', 'from the beginning');
 
 done_testing();
