@@ -15,6 +15,7 @@
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/plancache.h"
 
 /*
  * Adds the plan's name to errors raised while it runs.
@@ -46,12 +47,24 @@ avoid(const char *setting)
 							 GUC_ACTION_SAVE, true, 0, false);
 }
 
+static CachedPlanSource *
+source_of(const WfPlan *plan)
+{
+	return linitial(SPI_plan_get_plan_sources(plan->prepared));
+}
+
+static bool
+is_planned(const CachedPlanSource *source)
+{
+	return source->is_valid && source->gplan != NULL && source->gplan->is_valid;
+}
+
 /*
- * Runs a plan by_index.  It is planned once, perhaps while its tables are so
- * small that reading all of them is cheap; they grow, and the plan stays.
+ * Runs a plan by_index and plans it.  What is avoided counts as very dear, and would be
+ * compiled each time.
  */
 static int
-execute_by_index(WfPlan *plan, Datum *values, const char *nulls, long limit)
+plan_and_execute(WfPlan *plan, Datum *values, const char *nulls, long limit)
 {
 	int			level = NewGUCNestLevel();
 	int			result;
@@ -61,8 +74,30 @@ execute_by_index(WfPlan *plan, Datum *values, const char *nulls, long limit)
 	avoid("enable_mergejoin");
 	avoid("enable_bitmapscan");
 	avoid("enable_sort");
+	avoid("jit");
 	result = SPI_execute_plan(plan->prepared, values, nulls, plan->read_only, limit);
 	AtEOXact_GUC(true, level);
+
+	return result;
+}
+
+/*
+ * Runs a plan by_index.  It is planned once, perhaps while its tables are so
+ * small that reading all of them is cheap; they grow, and the plan stays.  Where
+ * something of a table has changed at this very moment it is planned as any other, once.
+ */
+static int
+execute_by_index(WfPlan *plan, Datum *values, const char *nulls, long limit)
+{
+	CachedPlanSource *source = source_of(plan);
+	int			generation = source->generation;
+	int			result;
+
+	if (!is_planned(source))
+		return plan_and_execute(plan, values, nulls, limit);
+	result = SPI_execute_plan(plan->prepared, values, nulls, plan->read_only, limit);
+	if (source->generation != generation && source->gplan != NULL)
+		source->gplan->is_valid = false;
 
 	return result;
 }
