@@ -22,7 +22,8 @@
 #include "utils/timestamp.h"
 
 /*
- * The entries of a key, the last one first.  A transaction writes to one month.
+ * The entries of a key, in no order: a plan by index has none to offer.  A
+ * transaction writes to one month.
  */
 static uint64
 find_entries(const WfEnforcedMove *move)
@@ -35,7 +36,7 @@ find_entries(const WfEnforcedMove *move)
 		.by_index = true,
 		.sql = "SELECT t.row_seq, t.at, t.xmin, t.cmin FROM workflow.transition AS t "
 		"WHERE t.key OPERATOR(pg_catalog.=) $1 AND t.enforcement_id OPERATOR(pg_catalog.=) $2 "
-		"AND t.enforcement_id IS NOT NULL AND t.month OPERATOR(pg_catalog.=) $3 ORDER BY t.row_seq DESC",
+		"AND t.enforcement_id IS NOT NULL AND t.month OPERATOR(pg_catalog.=) $3",
 	};
 	Datum		values[3];
 
@@ -67,7 +68,7 @@ wf_enforced_is_overtaken(const WfEnforcedMove *move, int64 *row_seq, TimestampTz
 	WfCaller	caller;
 	CommandId	command;
 	uint64		n;
-	uint64		later = 0;
+	int64		first = 0;		/* number of the first later one */
 
 	if (!wf_row_is_superseded(move->row))
 		return false;
@@ -75,15 +76,18 @@ wf_enforced_is_overtaken(const WfEnforcedMove *move, int64 *row_seq, TimestampTz
 	wf_enter_owner(&caller);
 	SPI_connect();
 	n = find_entries(move);
-	while (later < n && is_later(later, command))
-		later++;
-	if (later > 0)
+	for (uint64 entry = 0; entry < n; entry++)
 	{
-		*row_seq = wf_result_int8(later - 1, 1) - 1;
-		*at = Min(*at, DatumGetTimestampTz(wf_result_datum(later - 1, 2, NULL)));
+		int64		number = wf_result_int8(entry, 1);
+
+		if (!is_later(entry, command) || (first != 0 && number > first))
+			continue;
+		first = number;
+		*row_seq = number - 1;
+		*at = Min(*at, DatumGetTimestampTz(wf_result_datum(entry, 2, NULL)));
 	}
 	SPI_finish();
 	wf_leave_owner(&caller);
 
-	return later > 0;
+	return first != 0;
 }
