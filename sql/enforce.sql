@@ -44,7 +44,10 @@ SELECT judge.tgrelid::regclass AS relation, s.attname AS state_column, k.attname
          SELECT FROM pg_catalog.pg_trigger AS each
          WHERE each.tgfoid = judge.tgfoid AND each.tgargs = judge.tgargs AND each.tgenabled NOT IN ('O', 'A')
            AND (each.tgrelid = judge.tgrelid
-                OR each.tgrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(judge.tgrelid) AS p))) AS works,
+                OR each.tgrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(judge.tgrelid) AS p)))
+       AND NOT EXISTS (
+         SELECT FROM pg_catalog.pg_inherits AS heir JOIN pg_catalog.pg_class AS c ON c.oid = heir.inhrelid
+         WHERE heir.inhparent = judge.tgrelid AND NOT c.relispartition) AS works,
        e.enforced_by, e.enforced_at, a.arguments[1]::int AS enforcement_id
 FROM pg_catalog.pg_trigger AS judge
 JOIN pg_catalog.pg_proc AS j ON j.oid = judge.tgfoid
@@ -62,7 +65,7 @@ WHERE judge.tgparentid = 0 AND judge.tgnargs = 4;
 COMMENT ON VIEW workflow.enforced IS
   'Columns of users'' tables that are held to a workflow, each to one version';
 COMMENT ON COLUMN workflow.enforced.works IS
-  'False when somebody has disabled its trigger, has dropped one of the columns, or has restored the table without its record';
+  'False when somebody has disabled its trigger, has dropped one of the columns, has let another table inherit from it, or has restored the table without its record';
 
 -- --------------------------------------------------------------------- checks
 
@@ -576,7 +579,7 @@ BEGIN
   LOOP
     IF NOT held.works THEN
       RETURN QUERY SELECT NULL::text, held.state_column,
-        'the enforcement does not work: its trigger is disabled, a column was dropped, or its record is missing';
+        'the enforcement does not work: its trigger is disabled, a column was dropped, a table inherits from it, or its record is missing';
     END IF;
     RETURN QUERY SELECT r.key, held.state_column, r.problem
                  FROM workflow._stray_rows(_verify_table.relation, held) AS r

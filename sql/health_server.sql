@@ -100,8 +100,12 @@ DECLARE
     FROM pg_trigger AS t
     WHERE t.tgrelid IN (SELECT p.relid FROM pg_partition_tree(held.relation) AS p UNION SELECT held.relation)
       AND t.tgname LIKE '%workflow%' AND t.tgenabled NOT IN ('O', 'A') AND t.tgnargs = 4);
+  heirs text := (
+    SELECT string_agg(format('ALTER TABLE %s NO INHERIT %s;', i.inhrelid::regclass, held.relation), ' ' ORDER BY i.inhrelid::regclass::text)
+    FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+    WHERE i.inhparent = held.relation AND NOT c.relispartition);
 BEGIN
-  RETURN coalesce(disabled, format('SELECT workflow.unenforce(%L, %L);  -- and enforce it anew: a column or the record of it is missing.',
+  RETURN coalesce(disabled || coalesce(' ' || heirs, ''), heirs, format('SELECT workflow.unenforce(%L, %L);  -- and enforce it anew: a column or the record of it is missing.',
                                    held.relation, held.state_column));
 END
 $$;

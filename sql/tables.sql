@@ -846,7 +846,8 @@ COMMENT ON COLUMN workflow.draft.created_oid IS 'The role that created_by named 
 
 -- ------------------------------------------------------------------- enforce
 
-CREATE SEQUENCE workflow.transition_row_seq;
+-- A thousand apart: room for entries that come late (src/item/enforced_order.c).
+CREATE SEQUENCE workflow.transition_row_seq INCREMENT 1000 START 1000;
 COMMENT ON SEQUENCE workflow.transition_row_seq IS 'Numbers of transitions of rows of users'' tables';
 
 CREATE TABLE workflow.enforcement (

@@ -381,16 +381,17 @@ AS $$
 DECLARE
   step text := workflow._next_step(waiting_on, item, job, effect, review, max_attempts);
   overdue text := coalesce(nullif(review.spec ->> 'on_overdue', 'escalate'), 'overdue');
+  own text[] := ARRAY(SELECT r.event FROM workflow._state_roads(item.workflow, item.version, item.state) AS r
+                      WHERE NOT r.from_any AND r.event IS DISTINCT FROM CASE WHEN timer.kind IN ('timeout', 'wait') THEN timer.event END);
   roads text;
 BEGIN
   roads := CASE
     WHEN review.review_id IS NOT NULL
       THEN workflow._roads(item, ARRAY(SELECT jsonb_array_elements_text(review.spec -> 'decisions')))
-    WHEN job.job_id IS NULL AND timer.kind = 'wait' THEN workflow._roads(item, ARRAY[timer.event])
+    WHEN job.job_id IS NULL AND timer.kind = 'wait' THEN concat_ws('; ', workflow._roads(item, ARRAY[timer.event]), workflow._roads(item, own))
     WHEN job.job_id IS NULL AND timer.kind = 'start' THEN 'it enters ' || item.state || ' anew'
     WHEN job.job_id IS NULL AND waiting_on = 'event' THEN workflow._roads(item, events)
-    ELSE workflow._roads(item, ARRAY(SELECT r.event FROM workflow._state_roads(item.workflow, item.version, item.state) AS r
-                                     WHERE NOT r.from_any AND r.event IS DISTINCT FROM CASE timer.kind WHEN 'timeout' THEN timer.event END)) END;
+    ELSE workflow._roads(item, own) END;
   RETURN concat_ws('; ', step, roads, workflow._after_failure(item, job),
     CASE WHEN timer.kind = 'timeout' AND isfinite(timer.due_at) AND effect.state IS DISTINCT FROM 'held'
          THEN format('at %s %s', timer.due_at, workflow._roads(item, ARRAY[timer.event]))

@@ -184,7 +184,7 @@ body_value(const WfWire *wire)
 		pg_verifymbstr(wire->body, wire->body_length, true))
 		return wf_jsonb_from_text(pnstrdup(wire->body, wire->body_length));
 
-	return wf_jsonb_from_text(psprintf("\\x%s", wf_digest_hex(wire->body, wire->body_length)));
+	return wf_jsonb_from_text(psprintf("\\x%s", wf_hex(wire->body, wire->body_length)));
 }
 
 /*

@@ -14,16 +14,13 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/tableam.h"
 #include "base/sqlstate.h"
 #include "common/hashfn.h"
 #include "executor/tuptable.h"
 #include "item/enforced.h"
-#include "item/item_internal.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
 
 /* How many states a hint names. */
 #define HINT_STATES 10
@@ -145,18 +142,6 @@ refuse_key_change(const TriggerData *trigger, const WfEnforced *enforced, const 
 					 enforced_table(enforced))));
 }
 
-static void
-refuse_moved_on(const TriggerData *trigger, const WfEnforcedMove *move)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("row \"%s\" was moved on before its move to \"%s\" was logged", move->key,
-					move->enforced->states[move->to]),
-			 errdetail("%s A trigger moved it that fired for another row of the same statement.",
-					   facts(trigger, move->enforced, move->key)),
-			 errhint("Move other rows in a trigger FOR EACH STATEMENT, which fires when the rows are logged.")));
-}
-
 static char *
 require_key(const TriggerData *trigger, const WfEnforced *enforced, TupleTableSlot *row)
 {
@@ -209,34 +194,6 @@ note_leaving(const TriggerData *trigger, const WfEnforced *enforced)
 	wf_enforced_leaves(enforced, require_key(trigger, enforced, row), &start);
 }
 
-/*
- * Refuses to log a move of a row that triggers have moved on, which is logged
- * already.  Other changes of theirs are none of ours.
- */
-static void
-require_last(const TriggerData *trigger, const WfEnforcedMove *move, HeapTuple row)
-{
-	TupleTableSlot *next;
-
-	if (!wf_row_is_superseded(row))
-		return;
-	next = table_slot_create(trigger->tg_relation, NULL);
-	while (wf_row_is_superseded(row))
-	{
-		ItemPointerData place = row->t_data->t_ctid;
-		WfStateText text;
-
-		if (HeapTupleHeaderIndicatesMovedPartitions(row->t_data) ||
-			ItemPointerEquals(&place, &row->t_self) ||
-			!table_tuple_fetch_row_version(trigger->tg_relation, &place, SnapshotAny, next))
-			break;				/* it is not here any more */
-		if (wf_enforced_state(move->enforced, next, &text) != move->to)
-			refuse_moved_on(trigger, move);
-		row = ExecFetchSlotHeapTuple(next, false, NULL);
-	}
-	ExecDropSingleTupleTableSlot(next);
-}
-
 static void
 judge_change(const TriggerData *trigger, WfEnforcedMove *move, const char *was,
 			 const WfStateText *is)
@@ -247,15 +204,13 @@ judge_change(const TriggerData *trigger, WfEnforcedMove *move, const char *was,
 		move->event = enforced->events[move->from * enforced->nstates + move->to];
 	if (move->event == WF_NO_EVENT)
 		refuse_change(trigger, move, was, is);
-	require_last(trigger, move, TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
-				 trigger->tg_newtuple : trigger->tg_trigtuple);
 	wf_enforced_log(move);
 }
 
 static void
 judge_insert(const TriggerData *trigger, const WfEnforced *enforced)
 {
-	WfEnforcedMove move = {enforced, NULL, WF_NO_STATE, WF_NO_EVENT, WF_NO_STATE};
+	WfEnforcedMove move = {enforced, NULL, WF_NO_STATE, WF_NO_EVENT, WF_NO_STATE, trigger->tg_trigtuple};
 	const char *due = wf_enforced_due(enforced);
 	WfEnforcedStart start;
 	WfStateText text;
@@ -273,14 +228,13 @@ judge_insert(const TriggerData *trigger, const WfEnforced *enforced)
 	}
 	if (move.to != enforced->initial)
 		refuse_start(trigger, &move, &text);
-	require_last(trigger, &move, trigger->tg_trigtuple);
 	wf_enforced_log(&move);
 }
 
 static void
 judge_update(const TriggerData *trigger, const WfEnforced *enforced)
 {
-	WfEnforcedMove move = {enforced, NULL, WF_NO_STATE, WF_NO_EVENT, WF_NO_STATE};
+	WfEnforcedMove move = {enforced, NULL, WF_NO_STATE, WF_NO_EVENT, WF_NO_STATE, trigger->tg_newtuple};
 	WfStateText was;
 	WfStateText is;
 

@@ -88,6 +88,7 @@ typedef struct WfEnforcedMove
 	int			from;			/* WF_NO_STATE: the row is new */
 	int			event;
 	int			to;
+	HeapTuple	row;			/* as it was stored */
 } WfEnforcedMove;
 
 /* enforced.c */
@@ -109,6 +110,9 @@ extern bool wf_enforced_arrives(const WfEnforced *enforced, const char *key,
 								WfEnforcedStart *start);
 extern const char *wf_enforced_due(const WfEnforced *enforced);
 extern void wf_enforced_moves_end(uint64 statement);
+
+/* enforced_order.c */
+extern bool wf_enforced_is_overtaken(const WfEnforcedMove *move, int64 *row_seq, TimestampTz *at);
 
 /* enforced_log.c */
 extern uint64 wf_enforced_statement(void);

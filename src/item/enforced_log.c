@@ -5,7 +5,8 @@
  * Such an entry has no item: it says under which enforcement, for which key,
  * and its number in the order of all such entries.  The number is drawn while
  * the row is locked by whoever changes it, so that the entries of one row are
- * in the order in which it was changed.
+ * in the order in which it was changed; enforced_order.c sees to those that come
+ * late.
  */
 #include "postgres.h"
 
@@ -370,7 +371,8 @@ fill_entry(Entry *entry, const WfEnforcedMove *move)
 	entry->version = enforced->version;
 	entry->enforcement_id = enforced->enforcement_id;
 	entry->key = CStringGetTextDatum(move->key);
-	entry->row_seq = nextval_internal(wf_table_oid(&sequence), false);
+	if (!wf_enforced_is_overtaken(move, &entry->row_seq, &entry->at))
+		entry->row_seq = nextval_internal(wf_table_oid(&sequence), false);
 }
 
 /*

@@ -246,7 +246,9 @@ wf_item_migrate_visit(const WfItem *old, const WfItem *new, const WfActiveMove *
 
 /*
  * When an item starts that was submitted to start later and has not begun, also
- * one whose start was put aside in a pause.
+ * one whose start was put aside in a pause.  Where the clock stands, a later visit
+ * may be of the same time as the first one, and the log may have been emptied:
+ * both have to say that it has made no move.
  */
 static void
 read_start(const WfItem *item, WfMigration *migration)
@@ -260,6 +262,7 @@ read_start(const WfItem *item, WfMigration *migration)
 		"WHERE item_id = $1 AND seq = $2 AND kind = 'start' "
 		"UNION ALL SELECT j.run_at, false FROM workflow.job AS j JOIN workflow.item AS i USING (item_id) "
 		"WHERE j.item_id = $1 AND j.seq = $2 AND j.run_at > $3 AND j.attempt = 0 AND i.since = i.received_at "
+		"AND NOT EXISTS (SELECT FROM workflow.transition AS t WHERE t.item_id = $1 AND t.seq > 1 AND t.kind <> 'migrate') "
 		"AND (j.status = 'ready' OR j.status = 'waiting' AND j.waiting_on = 'paused')",
 	};
 	Datum		values[3];

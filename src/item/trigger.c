@@ -239,8 +239,8 @@ require_present_visit(const TriggerData *trigger, const Change *change)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("item " INT64_FORMAT " was moved on before its move to \"%s\" was logged",
 						new->item_id, new->state),
-				 errdetail("A trigger moved it that fired before \" workflow_judge\" of its row."),
-				 errhint("Move other items after the statement, and give triggers of workflow.item names that sort later.")));
+				 errdetail("It was moved by a function in RETURNING, or by a trigger that fired before \" workflow_judge\" of its row."),
+				 errhint("Move items on after the statement, and give triggers of workflow.item names that sort later.")));
 }
 
 /*

@@ -27,3 +27,13 @@ CREATE SERVER odd FOREIGN DATA WRAPPER workflow_http
   OPTIONS (url 'https://crm.example.com', dedup 'key', key_ttl '2147483647 days');
 SELECT workflow.create_queue('odd', 'tester', '1 hour', '{boss}', lease => '178000000 years');
 SELECT workflow.create_queue('odd', 'tester', '178000000 years', '{boss}');
+
+-- a clock that is ahead or behind: the sign may stand apart
+CREATE VIEW ahead AS SELECT round(extract(epoch FROM workflow._now() - clock_timestamp()) / 3600) AS hours;
+SET pg_workflow.clock = '- 1 day';
+TABLE ahead;
+SET pg_workflow.clock = '-2 days';
+TABLE ahead;
+SET pg_workflow.clock = '+ 1 day';
+TABLE ahead;
+SET pg_workflow.clock = '- today';

@@ -106,6 +106,23 @@ SELECT workflow.finish_effect(:effect_id, :'token', 'unknown');
 UPDATE workflow.effect SET next_at = NULL, first_sent_at = first_sent_at - interval '55 minutes' WHERE effect_id = :effect_id;
 SELECT verdict, token FROM workflow.begin_effect('keyed', 'k', '{}');
 SELECT state, reason FROM workflow.effects WHERE effect_id = :effect_id;
+-- it ends by the receiver's time, whatever the clock here says, and by the clock here where that is ahead
+SET pg_workflow.clock = '-1 day';
+SELECT effect_id, token FROM workflow.begin_effect('keyed', 'behind', '{}') \gset
+SELECT workflow.finish_effect(:effect_id, :'token', 'unknown');
+UPDATE workflow.effect SET next_at = NULL WHERE effect_id = :effect_id;
+SELECT effect_id = :effect_id AS same, token, verdict FROM workflow.begin_effect('keyed', 'behind', '{}') \gset again_
+\echo :again_same :again_verdict
+SELECT workflow.finish_effect(:effect_id, :'again_token', 'unknown');
+UPDATE workflow.effect SET next_at = NULL, first_sent_at = first_sent_at - interval '55 minutes' WHERE effect_id = :effect_id;
+SELECT verdict, token FROM workflow.begin_effect('keyed', 'behind', '{}');
+RESET pg_workflow.clock;
+SELECT effect_id, token FROM workflow.begin_effect('keyed', 'ahead', '{}') \gset
+SELECT workflow.finish_effect(:effect_id, :'token', 'unknown');
+UPDATE workflow.effect SET next_at = NULL WHERE effect_id = :effect_id;
+SET pg_workflow.clock = '+55 minutes';
+SELECT verdict, token FROM workflow.begin_effect('keyed', 'ahead', '{}');
+RESET pg_workflow.clock;
 
 -- the receiver does not deduplicate any more
 SELECT effect_id, token FROM workflow.begin_effect('files', 'report:2', '{}') \gset

@@ -107,3 +107,11 @@ SELECT works FROM workflow.enforced WHERE relation = 'of_none'::regclass;
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT workflow.unenforce('of_none');
 ROLLBACK;
+
+-- CANCELLED, declared and led to, is one state
+SELECT workflow FROM workflow.define('{
+  "workflow": "stop", "initial": "NEW", "owner": "shop",
+  "states": {"NEW": {"on": {"stop": "CANCELLED"}}, "CANCELLED": {"final": "cancelled"}}}');
+CREATE TYPE few AS ENUM ('NEW');
+CREATE TABLE of_few (id int PRIMARY KEY, s few);
+SELECT workflow.enforce('of_few', 's', 'stop', 'id');

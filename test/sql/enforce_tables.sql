@@ -181,3 +181,15 @@ SELECT workflow.enforce('of_short_enum', 's', 'order', 'id');
 SELECT workflow.enforce('of_short_enum', 't', 'order', 'id');
 ALTER TYPE short_status ADD VALUE 'SHIPPED';
 SELECT workflow.enforce('of_short_enum', 's', 'order', 'id');
+
+-- a table that inherits from it later: its rows pass by, and that is said
+CREATE TABLE base (id int PRIMARY KEY, s text DEFAULT 'NEW');
+SELECT workflow.enforce('base', 's', 'order', 'id');
+CREATE TABLE "Heir" () INHERITS (base);
+INSERT INTO "Heir" VALUES (1, 'LOST');
+UPDATE base SET s = 'NEVER';
+SELECT works FROM workflow.enforced WHERE relation = 'base'::regclass;
+SELECT * FROM workflow.verify_table('base');
+SELECT ok, detail, hint FROM workflow.health() WHERE "check" = 'enforcements';
+ALTER TABLE "Heir" NO INHERIT base;
+SELECT works FROM workflow.enforced WHERE relation = 'base'::regclass;

@@ -171,6 +171,10 @@ UPDATE workflow.item SET state = 'PARK' WHERE key = '7';
 SELECT workflow.send('pay:7', 'park');
 \set VERBOSITY default
 DROP TRIGGER "  hurry" ON workflow.item;
+-- so is one by a function in RETURNING
+CREATE FUNCTION pg_temp.hurry(bigint) RETURNS text LANGUAGE plpgsql AS
+$$ BEGIN UPDATE workflow.item SET state = 'LOST' WHERE item_id = $1; RETURN 'LOST'; END $$;
+UPDATE workflow.item SET state = 'PARK' WHERE key = '7' RETURNING pg_temp.hurry(item_id);
 -- after it, such a trigger may
 CREATE TRIGGER hurry AFTER UPDATE ON workflow.item FOR EACH ROW EXECUTE FUNCTION pg_temp.hurry();
 SELECT seq, state FROM workflow.send('pay:7', 'park');

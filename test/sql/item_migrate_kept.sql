@@ -130,6 +130,10 @@ SELECT workflow.activate('r', 1);
 SET pg_workflow.clock = '2030-01-01 00:00+00';
 SELECT count(workflow.submit('r', '{}', key => k)) FROM unnest('{tried,later}'::text[]) AS k;
 SELECT count(*) FROM workflow.claim('trial', 'me', 2, '1 hour');
+-- nor where no time passes between the visits
+SELECT count(workflow.submit('r', '{}', key => k, run_at => '2030-01-03 00:00+00')) FROM unnest('{first,second}'::text[]) AS k;
+SELECT state FROM workflow.send('r:second', 'ok');
+SELECT workflow.reschedule_job(job_id, '2030-01-02 00:00+00') IS NOT NULL AS rescheduled FROM workflow.job WHERE item_id = workflow._item_id('r:second');
 SET pg_workflow.clock = '2030-01-01 00:01+00';
 SELECT workflow.fail(job_id, token, 'timeout', 'slow') FROM workflow.job WHERE item_id = workflow._item_id('r:tried');
 SELECT workflow.complete(job_id, token) FROM workflow.job WHERE item_id = workflow._item_id('r:later');

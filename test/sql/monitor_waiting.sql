@@ -25,7 +25,7 @@ SELECT version FROM workflow.define('{
               "on": {"yes": "DONE", "no": "BROKEN"}},
     "LATE":  {"review": {"queue": "q", "decisions": ["yes", "no"], "show": ["$.id"], "on_overdue": "no"},
               "on": {"yes": "DONE", "no": "BROKEN"}},
-    "WAIT":  {"wait": {"for": "1 day"}, "on": {"ok": "DONE"}},
+    "WAIT":  {"wait": {"for": "1 day"}, "on": {"ok": "DONE", "sooner": "TASK", "stop": "BROKEN"}},
     "SPLIT": {"spawn": {"workflow": "part", "each": "$.parts", "key": ["$.each.id"], "join": "all"}, "on": {"ok": "DONE", "error": "BROKEN"}},
     "BROKEN": {"exception": {"queue": "q"}, "on": {"replay": "AGAIN", "give_up": "FAILED"}},
     "AGAIN": {"then": "go", "on": {"go": "@origin"}},

@@ -353,3 +353,12 @@ CALL workflow.run();
 SELECT kind, state FROM workflow.effects ORDER BY effect_id;
 SELECT regexp_replace(body::text, '"by": "us", ', '') AS body, headers -> 'if-match' AS if_match FROM workflow.mock_requests ORDER BY request;
 ROLLBACK;
+
+-- a body that is JSON, one that is text, and what is neither
+BEGIN;
+SELECT workflow.mock('other', '{"times": "always", "status": 204}');
+SELECT count(workflow.call('other', 'POST', '/' || v.path, body_bytes => v.body))
+FROM (VALUES (1, '[1]'::bytea), (2, 'plain'), (3, '\xff01'), (4, '\x610062')) AS v (path, body);
+CALL workflow.run();
+SELECT path, body FROM workflow.mock_requests ORDER BY path;
+ROLLBACK;
