@@ -828,6 +828,24 @@ LEFT JOIN workflow.workflow AS w ON w.workflow = i.workflow
 WHERE s.failed_at IS NOT NULL AND s.left_at IS NULL;
 COMMENT ON VIEW workflow._dead_letter IS 'Inner: dead letters with the visit and the effect of each';
 
+-- What an endpoint answered when it refused, for people to read: where it is the answer that a message
+-- is about, and as long as it is kept.
+CREATE FUNCTION workflow._refusal(message text, response jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  words text;
+BEGIN
+  IF message IS NULL OR response IS NULL OR NOT starts_with(message, format('HTTP %s: ', response ->> 'status')) THEN
+    RETURN NULL;
+  END IF;
+  words := btrim(regexp_replace(left(response ->> 'body', 1000), '[[:space:][:cntrl:]]+', ' ', 'g'));
+  RETURN CASE WHEN length(words) > 300 THEN left(words, 300) || '...' ELSE nullif(words, '') END;
+END
+$$;
+COMMENT ON FUNCTION workflow._refusal(text, jsonb) IS
+  'Inner: the beginning of the answer that an error message is about; null where there is none, or it is not kept any more';
+
 CREATE VIEW workflow.dead_letters WITH (security_barrier) AS
 SELECT d.job_id, d.item_id, d.workflow, d.key, d.queue, d.owner, d.state, d.kind, d.error_class, d.error_message,
        d.attempts, d.failed_at, d.due_at, d.from_queue, d.payload,
@@ -836,10 +854,17 @@ SELECT d.job_id, d.item_id, d.workflow, d.key, d.queue, d.owner, d.state, d.kind
                    WHERE n.action = 'replay_job' AND n.subject = 'job:' || d.job_id)
              ELSE (SELECT pg_catalog.count(*) FROM workflow.journal AS n WHERE n.item_id = d.item_id AND n.action = 'replay')
                 + (SELECT pg_catalog.count(*) FROM workflow.transition AS t WHERE t.item_id = d.item_id AND t.kind = 'replay')
-        END)::int AS replay_count
+        END)::int AS replay_count,
+       CASE WHEN d.kind = 'exception'
+            THEN (SELECT workflow._refusal(d.error_message, e.response) FROM workflow.effect AS e
+                  WHERE e.item_id = d.item_id AND e.item_seq = d.seq - 1 AND e.kind IN ('http', 'model')
+                  ORDER BY e.effect_id DESC LIMIT 1)
+            ELSE (SELECT workflow._refusal(d.error_message, e.response) FROM workflow.effect AS e WHERE e.effect_id = d.effect_id)
+       END AS answer
 FROM workflow._dead_letter AS d;
 COMMENT ON VIEW workflow.dead_letters IS 'What ended without success and waits for its owner: dead jobs, items in exception states, and items whose children cannot go on';
 COMMENT ON COLUMN workflow.dead_letters.replay_count IS 'How often it, or its item, was replayed';
+COMMENT ON COLUMN workflow.dead_letters.answer IS 'How the answer begins that an endpoint refused it with; as long as it is kept';
 COMMENT ON COLUMN workflow.dead_letters.queue IS 'Queue that it waits in: the one that its retry policy sends dead letters to, else its own';
 COMMENT ON COLUMN workflow.dead_letters.owner IS 'Owner of that queue; of an item whose children cannot go on, of its workflow';
 COMMENT ON COLUMN workflow.dead_letters.error_class IS 'How it failed; of an item in an exception state what led there, else the event that did';
