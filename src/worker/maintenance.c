@@ -98,6 +98,8 @@ look_at_prepared(void *argument)
 	for (int topic = WF_WAKE_TASK; topic <= WF_WAKE_HTTP; topic++)
 		wf_wake_at_commit(topic, NULL);
 	wf_wake_watch_at_commit();	/* what it brought may be late soon */
+	for (int what = 0; what < WF_AGINGS; what++)
+		wf_wake_aging_at_commit(what, DT_NOEND);	/* or come of age */
 }
 
 /*
