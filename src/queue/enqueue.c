@@ -274,7 +274,7 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	is_stored = is_plain && wf_lanes_store_at_once(job.queue, &PG_GETARG_DATUM(1), 1, &id);
 	if (is_stored && !wf_queue_may_have_subscribers(job.queue))
 		PG_RETURN_DATUM(id);
-	job.run_at = PG_ARGISNULL(5) ? wf_now() : PG_GETARG_TIMESTAMPTZ(5);
+	job.run_at = wf_optional_time(fcinfo, 5, "run_at", wf_now());
 
 	wf_enter_owner(&caller);
 	SPI_connect();

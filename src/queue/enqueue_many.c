@@ -131,6 +131,8 @@ require_sound(Trait trait, const Column *column, int count)
 			continue;
 		else if (trait == UNITS)
 			wf_enqueue_require_units(DatumGetInt32(column->values[i]));
+		else if (trait == RUN_AT)
+			wf_require_finite(DatumGetTimestampTz(column->values[i]), "run_at of a job");
 		else if (traits[trait].type == TEXTOID)
 			wf_require_short(TextDatumGetCString(column->values[i]),
 							 trait == TENANT ? "tenant of a job" :
