@@ -142,7 +142,31 @@ COMMENT ON FUNCTION workflow._conditions_of_dead_letters() IS
 
 -- ------------------------------------------------------------------ children
 
--- These dead letters are of no queue: that none is late, and that many come, is not told of them.  Of the first thousand.
+-- Children that cannot go on: of each state where there are any the first thousand, found by an index.
+CREATE FUNCTION workflow._failed_spawns()
+RETURNS TABLE (item_id bigint, seq int, failed_at timestamptz, error text) LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  WITH RECURSIVE place (failed_in) AS (
+    (SELECT s.failed_in FROM workflow.spawn AS s
+     WHERE s.failed_at IS NOT NULL AND s.left_at IS NULL ORDER BY s.failed_in LIMIT 1)
+    UNION ALL
+    SELECT (SELECT s.failed_in FROM workflow.spawn AS s
+            WHERE s.failed_at IS NOT NULL AND s.left_at IS NULL AND s.failed_in > p.failed_in ORDER BY s.failed_in LIMIT 1)
+    FROM place AS p WHERE p.failed_in IS NOT NULL)
+  SELECT f.item_id, f.seq, f.failed_at, concat_ws(': ', f.error_class, left(f.error_message, 200))
+  FROM place AS p,
+       LATERAL (SELECT * FROM workflow.spawn AS s
+                WHERE s.failed_in = p.failed_in AND s.failed_at IS NOT NULL AND s.left_at IS NULL
+                ORDER BY s.item_id LIMIT 1000) AS f;
+END
+$$;
+COMMENT ON FUNCTION workflow._failed_spawns() IS 'Inner: visits whose children cannot go on, of each state a thousand at most';
+
+-- These dead letters are of no queue: that none is late, and that many come, is not told of them.
 CREATE FUNCTION workflow._conditions_of_children()
 RETURNS TABLE (kind text, subject text, severity text, owner text, detail text, hint text) LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -153,10 +177,9 @@ BEGIN
   SELECT 'spawn_failed', format('state:%s/%s', f.workflow, f.state), workflow._severity_of('spawn_failed'), w.owner,
          format('children of %s cannot go on, those of item %s since %s: %s', workflow._counted(f.n, 'item', 1000), f.example, f.failed_at, f.error),
          format('SELECT * FROM workflow.children(%1$s);  -- mend the cause, then SELECT workflow.replay(%1$s, ''why'');', f.example)
-  FROM (SELECT i.workflow, i.state, count(*) AS n, min(s.item_id) AS example, (array_agg(s.failed_at ORDER BY s.item_id))[1] AS failed_at,
-               (array_agg(concat_ws(': ', s.error_class, left(s.error_message, 200)) ORDER BY s.item_id))[1] AS error
-        FROM (SELECT o.item_id, o.seq, o.failed_at, o.error_class, o.error_message FROM workflow.spawn AS o
-              WHERE o.failed_at IS NOT NULL AND o.left_at IS NULL ORDER BY o.item_id LIMIT 1000) AS s
+  FROM (SELECT i.workflow, i.state, count(*) AS n, min(s.item_id) AS example,
+               (array_agg(s.failed_at ORDER BY s.item_id))[1] AS failed_at, (array_agg(s.error ORDER BY s.item_id))[1] AS error
+        FROM workflow._failed_spawns() AS s
         JOIN workflow.item AS i ON i.item_id = s.item_id AND i.seq = s.seq
         GROUP BY i.workflow, i.state) AS f
   JOIN workflow.workflow AS w ON w.workflow = f.workflow;

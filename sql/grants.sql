@@ -38,6 +38,13 @@ $$;
 COMMENT ON FUNCTION workflow._role_kinds() IS
   'Inner: the functions (all overloads of a name) and views (* is all) that each kind of role is granted';
 
+-- The records of what was done are tables, which nobody changes: whoever reads everything reads them, too.
+CREATE FUNCTION workflow._read_records() RETURNS text[] LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT '{journal,transition,cluster}'::text[] $$;
+COMMENT ON FUNCTION workflow._read_records() IS
+  'Inner: the tables that a kind of role may read which reads all views';
+
 -- Gives a role what a kind of role has.
 CREATE FUNCTION workflow._grant_kind(role_name text, kind text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -59,8 +66,9 @@ BEGIN
   FOR object IN
     SELECT c.oid::regclass AS name
     FROM pg_class AS c
-    WHERE c.relnamespace = 'workflow'::regnamespace AND c.relkind = 'v' AND c.relname NOT LIKE '\_%'
-      AND (c.relname = ANY (allowed.views) OR allowed.views = '{*}')
+    WHERE c.relnamespace = 'workflow'::regnamespace
+      AND (c.relkind = 'v' AND c.relname NOT LIKE '\_%' AND (c.relname = ANY (allowed.views) OR allowed.views = '{*}')
+           OR allowed.views = '{*}' AND c.relname = ANY (workflow._read_records()))
   LOOP
     EXECUTE format('GRANT SELECT ON %s TO %I', object.name, role_name);
   END LOOP;

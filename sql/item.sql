@@ -837,6 +837,11 @@ BEGIN
             HINT = CASE WHEN present.status = 'dead' AND present.item_id IS NULL
                         THEN format('SELECT workflow.replay_job(%s, ''why''); runs it again.', job_id)
                         ELSE 'SELECT * FROM workflow.jobs shows the jobs, and what each waits for.' END;
+  ELSIF NOT isfinite(run_at) THEN
+    RAISE EXCEPTION 'run_at of job % must be a point in time', job_id
+      USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('It is %s.', run_at),
+            HINT = 'Give the time from which on it is due, or null to leave it as it is.';
   END IF;
   wanted := present;
   wanted.run_at := coalesce(run_at, present.run_at);

@@ -240,6 +240,38 @@ $$;
 COMMENT ON FUNCTION workflow._queue_problem(workflow.queue) IS
   'Inner: what is wrong with the options of a queue; null when nothing is';
 
+-- What to do about it, in the order of the problems.
+CREATE FUNCTION workflow._queue_cure(wanted workflow.queue) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE
+    WHEN octet_length(wanted.queue) > 255 THEN 'Choose a shorter name.'
+    WHEN num_nulls(nullif(btrim(wanted.queue), ''), nullif(btrim(wanted.owner), ''), s.sla, s.steps) > 0
+      THEN format('workflow.create_queue(%L, owner => %L, sla => %L, escalate_to => %L) is an example.',
+                  coalesce(nullif(btrim(wanted.queue), ''), 'mail'), coalesce(nullif(btrim(wanted.owner), ''), 'ops'),
+                  coalesce(s.sla, '10 minutes'), coalesce(s.steps, '{ops-lead}'))
+    WHEN wanted.max_running < 1 THEN 'Leave max_running out where any number may run; workflow.pause_queue() lets none run.'
+    WHEN wanted.max_length < 1 THEN 'Leave max_length out where any number may wait.'
+    WHEN wanted.on_full NOT IN ('refuse', 'block') OR wanted.on_full = 'block' AND wanted.max_length IS NULL
+      THEN 'Where a queue has as many ready jobs as max_length says, enqueue() raises WF009 (refuse), or waits for room (block).'
+    WHEN wanted.lease <= interval '0' THEN 'Leave lease out, and a claim that names none is bound to its session.'
+    WHEN wanted.dead_letter_retention <= interval '0' THEN 'Leave dead_letter_retention out, and dead letters stay until somebody sees to them.'
+    WHEN wanted.fair AND wanted.aging IS NOT NULL THEN 'Choose one of them.'
+    WHEN wanted.rate_per_tenant AND NOT wanted.fair THEN 'Add fair, or leave per_tenant out of the rate limit.'
+    WHEN wanted.aging < interval '1 second' THEN 'Each aging that a job has waited makes it more urgent by one priority: some minutes are usual.'
+    WHEN wanted.warn <= interval '0' OR wanted.warn >= wanted.sla
+      THEN 'Its owner is warned so long before the SLA ends; leave warn out, and he is after four fifths of it.'
+    WHEN wanted.key_window <= interval '0' THEN 'Leave key_window out, and a key is free again when its job has ended.'
+    ELSE 'Choose a shorter time, or leave the option out.'
+  END
+  FROM (SELECT CASE WHEN wanted.sla > interval '0' THEN wanted.sla END AS sla,
+               CASE WHEN cardinality(wanted.escalate_to) > 0
+                         AND NOT EXISTS (SELECT FROM unnest(wanted.escalate_to) AS step WHERE coalesce(btrim(step), '') = '')
+                    THEN wanted.escalate_to END AS steps) AS s
+$$;
+COMMENT ON FUNCTION workflow._queue_cure(workflow.queue) IS
+  'Inner: what to do about the first thing that is wrong with the options of a queue';
+
 -- Raises invalid_parameter_value for whatever is wrong with the options of a queue.
 CREATE FUNCTION workflow._check_queue(wanted workflow.queue) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -253,7 +285,7 @@ BEGIN
             DETAIL = CASE WHEN num_nulls(nullif(btrim(wanted.queue), ''), nullif(btrim(wanted.owner), ''), wanted.sla, wanted.escalate_to) > 0
                           THEN 'Every queue has an owner, an SLA and an escalation path, so that somebody answers for what waits in it.'
                           ELSE format('Its options would be %s.', workflow._queue_options(wanted)) END,
-            HINT = 'workflow.create_queue(''mail'', owner => ''ops'', sla => ''10 minutes'', escalate_to => ''{ops-lead}'') is an example.';
+            HINT = workflow._queue_cure(wanted);
   END IF;
   BEGIN
     PERFORM workflow._check_retry_policy(wanted.retry);
@@ -828,6 +860,24 @@ LEFT JOIN workflow.workflow AS w ON w.workflow = i.workflow
 WHERE s.failed_at IS NOT NULL AND s.left_at IS NULL;
 COMMENT ON VIEW workflow._dead_letter IS 'Inner: dead letters with the visit and the effect of each';
 
+-- What an endpoint answered when it refused, for people to read: where it is the answer that a message
+-- is about, and as long as it is kept.
+CREATE FUNCTION workflow._refusal(message text, response jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  words text;
+BEGIN
+  IF message IS NULL OR response IS NULL OR NOT starts_with(message, format('HTTP %s: ', response ->> 'status')) THEN
+    RETURN NULL;
+  END IF;
+  words := btrim(regexp_replace(left(response ->> 'body', 1000), '[[:space:][:cntrl:]]+', ' ', 'g'));
+  RETURN CASE WHEN length(words) > 300 THEN left(words, 300) || '...' ELSE nullif(words, '') END;
+END
+$$;
+COMMENT ON FUNCTION workflow._refusal(text, jsonb) IS
+  'Inner: the beginning of the answer that an error message is about; null where there is none, or it is not kept any more';
+
 CREATE VIEW workflow.dead_letters WITH (security_barrier) AS
 SELECT d.job_id, d.item_id, d.workflow, d.key, d.queue, d.owner, d.state, d.kind, d.error_class, d.error_message,
        d.attempts, d.failed_at, d.due_at, d.from_queue, d.payload,
@@ -836,10 +886,17 @@ SELECT d.job_id, d.item_id, d.workflow, d.key, d.queue, d.owner, d.state, d.kind
                    WHERE n.action = 'replay_job' AND n.subject = 'job:' || d.job_id)
              ELSE (SELECT pg_catalog.count(*) FROM workflow.journal AS n WHERE n.item_id = d.item_id AND n.action = 'replay')
                 + (SELECT pg_catalog.count(*) FROM workflow.transition AS t WHERE t.item_id = d.item_id AND t.kind = 'replay')
-        END)::int AS replay_count
+        END)::int AS replay_count,
+       CASE WHEN d.kind = 'exception'
+            THEN (SELECT workflow._refusal(d.error_message, e.response) FROM workflow.effect AS e
+                  WHERE e.item_id = d.item_id AND e.item_seq = d.seq - 1 AND e.kind IN ('http', 'model')
+                  ORDER BY e.effect_id DESC LIMIT 1)
+            ELSE (SELECT workflow._refusal(d.error_message, e.response) FROM workflow.effect AS e WHERE e.effect_id = d.effect_id)
+       END AS answer
 FROM workflow._dead_letter AS d;
 COMMENT ON VIEW workflow.dead_letters IS 'What ended without success and waits for its owner: dead jobs, items in exception states, and items whose children cannot go on';
 COMMENT ON COLUMN workflow.dead_letters.replay_count IS 'How often it, or its item, was replayed';
+COMMENT ON COLUMN workflow.dead_letters.answer IS 'How the answer begins that an endpoint refused it with; as long as it is kept';
 COMMENT ON COLUMN workflow.dead_letters.queue IS 'Queue that it waits in: the one that its retry policy sends dead letters to, else its own';
 COMMENT ON COLUMN workflow.dead_letters.owner IS 'Owner of that queue; of an item whose children cannot go on, of its workflow';
 COMMENT ON COLUMN workflow.dead_letters.error_class IS 'How it failed; of an item in an exception state what led there, else the event that did';

@@ -124,16 +124,18 @@ CREATE TABLE workflow.spawn (
   had_succeeded int,
   had_failed   int,
   failed_at    timestamptz,
+  failed_in    text COLLATE "C",
   error_class  text,
   error_message text,
   redo         int[] NOT NULL DEFAULT '{}',
   replays      int NOT NULL DEFAULT 0,
   PRIMARY KEY (item_id, seq)
 ) WITH (fillfactor = 50);
-CREATE INDEX spawn_failed ON workflow.spawn (item_id) WHERE failed_at IS NOT NULL AND left_at IS NULL;
+CREATE INDEX spawn_failed ON workflow.spawn (failed_in, item_id) WHERE failed_at IS NOT NULL AND left_at IS NULL;
 COMMENT ON TABLE workflow.spawn IS 'Visits of spawn states: what is to be started, how many have ended, and what that came to';
 COMMENT ON COLUMN workflow.spawn.version IS 'Version of the children''s workflow: all of a visit follow the same, until a replay takes the one that is active then';
 COMMENT ON COLUMN workflow.spawn.failed_at IS 'When it could not go on, where its state does not handle error: a dead letter';
+COMMENT ON COLUMN workflow.spawn.failed_in IS 'Workflow and state in which it did, as alerts name them';
 COMMENT ON COLUMN workflow.spawn.redo IS 'Places whose child has failed and is to be started again, since a replay';
 COMMENT ON COLUMN workflow.spawn.replays IS 'How often it was taken up again';
 COMMENT ON COLUMN workflow.spawn.needed IS 'How many have to succeed';

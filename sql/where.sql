@@ -219,6 +219,22 @@ $$;
 COMMENT ON FUNCTION workflow._waiting_for_children(workflow.item, text[]) IS
   'Inner: how many children have ended, and what some of the others wait for';
 
+-- How the answer begins that led from the visit before to an exception, for people.
+CREATE FUNCTION workflow._refusal_before(message text, item bigint, seq int) RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  IF NOT starts_with(message, 'HTTP ') THEN
+    RETURN NULL;
+  END IF;
+  RETURN (SELECT workflow._refusal(message, e.response) FROM workflow.effect AS e
+          WHERE e.item_id = item AND e.item_seq = seq - 1 AND e.kind IN ('http', 'model') ORDER BY e.effect_id DESC LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION workflow._refusal_before(text, bigint, int) IS
+  'Inner: the beginning of the answer that has led an item to the visit of that number';
+
 -- The error that matters now: of the present job, of its effect, of its
 -- children, or the one that led to the exception that the item stands in or ended from.
 CREATE FUNCTION workflow._last_error(
@@ -230,6 +246,9 @@ AS $$
 BEGIN
   error_class := coalesce(job.error_class, effect.error_class);
   message := coalesce(job.error_message, effect.reason);
+  IF starts_with(message, 'HTTP ') THEN
+    message := message || coalesce(': ' || workflow._refusal(message, effect.response), '');
+  END IF;
   IF error_class IS NULL AND message IS NULL THEN
     SELECT coalesce(s.error_class, 'permanent'), coalesce(s.error_message, workflow._spawn_failure(s.item_id, s.seq))
       INTO error_class, message
@@ -239,9 +258,9 @@ BEGIN
   IF error_class IS NOT NULL OR message IS NOT NULL OR item.origin IS NULL THEN
     RETURN;
   END IF;
-  SELECT coalesce(t.data ->> 'error_class', t.event), coalesce(t.data ->> 'message', t.reason, t.event)
+  SELECT coalesce(t.data ->> 'error_class', t.event), x.message || coalesce(': ' || workflow._refusal_before(x.message, t.item_id, t.seq), '')
     INTO error_class, message
-  FROM workflow.transition AS t
+  FROM workflow.transition AS t, LATERAL (SELECT coalesce(t.data ->> 'message', t.reason, t.event)) AS x (message)
   WHERE t.item_id = item.item_id AND (workflow._state_facts(item.workflow, item.version, t.to_state) -> 'exception')::boolean
     AND t.seq = CASE WHEN item.outcome IS NULL THEN item.seq ELSE item.seq - 1 END;
 END

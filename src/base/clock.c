@@ -222,6 +222,28 @@ wf_clock_check(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+void
+wf_require_finite(TimestampTz time, const char *what)
+{
+	if (TIMESTAMP_NOT_FINITE(time))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be a point in time", what),
+				 errdetail("It is %s.", TIMESTAMP_IS_NOEND(time) ? "infinity, which never comes" :
+						   "-infinity, of which no age can be told"),
+				 errhint("Give the time from which on it is due, or null for now.")));
+}
+
+TimestampTz
+wf_optional_time(FunctionCallInfo fcinfo, int argument, const char *name, TimestampTz otherwise)
+{
+	if (PG_ARGISNULL(argument))
+		return otherwise;
+	wf_require_finite(PG_GETARG_TIMESTAMPTZ(argument), psprintf("argument \"%s\"", name));
+
+	return PG_GETARG_TIMESTAMPTZ(argument);
+}
+
 /*
  * Takes over what wf_clock_check() parsed.
  */

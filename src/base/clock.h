@@ -37,6 +37,17 @@ extern TimestampTz wf_time_after(TimestampTz from, const Interval *interval);
  */
 extern Datum wf_time_in(PG_FUNCTION_ARGS);
 
+/*
+ * Refuses (22023) infinity and -infinity, which no clock shows.
+ */
+extern void wf_require_finite(TimestampTz time, const char *what);
+
+/*
+ * An argument of that name of a public function; otherwise, where it is null.
+ */
+extern TimestampTz wf_optional_time(FunctionCallInfo fcinfo, int argument, const char *name,
+									TimestampTz otherwise);
+
 extern bool wf_clock_check(char **newval, void **extra, GucSource source);
 extern void wf_clock_assign(const char *newval, void *extra);
 

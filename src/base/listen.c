@@ -48,6 +48,8 @@ init_block(void *memory)
 		pg_atomic_init_u64(&new_block->slots[i].news_until, (uint64) DT_NOBEGIN);
 		pg_atomic_init_u32(&new_block->slots[i].woken, 0);
 		pg_atomic_init_u32(&new_block->slots[i].will_fold, 0);
+		pg_atomic_init_u64(&new_block->slots[i].told, (uint64) DT_NOEND);
+		pg_atomic_init_u32(&new_block->slots[i].will_heed, 0);
 	}
 }
 
@@ -116,6 +118,64 @@ wf_wake_will_fold(bool will)
 	pg_atomic_write_u32(&wf_wake_block()->slots[wf_my_proc_number()].will_fold, will ? 1 : 0);
 	pg_memory_barrier();		/* who looks now sees what was committed
 								 * before */
+}
+
+/*
+ * This maintenance worker is awake: what ends at a time need not wake it, as it heeds
+ * what it is told before it sleeps.
+ */
+void
+wf_wake_will_heed(void)
+{
+	pg_atomic_write_u32(&wf_wake_block()->slots[wf_my_proc_number()].will_heed, 1);
+}
+
+/*
+ * It is about to look at all that has an end, and sees what it was told of so far.
+ */
+void
+wf_wake_forget_told(void)
+{
+	(void) pg_atomic_exchange_u64(&wf_wake_block()->slots[wf_my_proc_number()].told,
+								  (uint64) DT_NOEND);	/* a barrier, too */
+}
+
+/*
+ * It is going to sleep until then, unless for less long: returns the first end that
+ * it was told of.  Whoever commits an earlier one from now on wakes it.
+ */
+TimestampTz
+wf_wake_heed(TimestampTz until)
+{
+	Slot	   *slot = &wf_wake_block()->slots[wf_my_proc_number()];
+
+	pg_atomic_write_u64(&slot->until, (uint64) until);
+	pg_write_barrier();
+	pg_atomic_write_u32(&slot->will_heed, 0);
+	pg_memory_barrier();
+
+	return (TimestampTz) pg_atomic_read_u64(&slot->told);
+}
+
+/*
+ * Tells the process of a slot, which listens, of an end that was committed; whether
+ * that is not enough, as it may be asleep by now, and for longer.  Once it was told
+ * of an early end, who commits later ones only reads that.
+ */
+bool
+wf_wake_sleeps_beyond(Slot *slot, TimestampTz end)
+{
+	uint64		told = pg_atomic_read_u64(&slot->told);
+
+	while ((TimestampTz) told > end &&
+		   !pg_atomic_compare_exchange_u64(&slot->told, &told, (uint64) end))
+		;
+	pg_memory_barrier();		/* who says that it will not, reads it then */
+	if (pg_atomic_read_u32(&slot->will_heed) != 0)
+		return false;
+	pg_read_barrier();
+
+	return (TimestampTz) pg_atomic_read_u64(&slot->until) > end;
 }
 
 /*
@@ -295,6 +355,8 @@ wf_wake_listen_again(WfWakeSeat seat)
 	pg_atomic_write_u64(&slot->look_at, (uint64) DT_NOEND);
 	pg_atomic_write_u64(&slot->news_until, (uint64) DT_NOBEGIN);
 	pg_atomic_write_u32(&slot->will_fold, 0);
+	pg_atomic_write_u64(&slot->told, (uint64) DT_NOEND);
+	pg_atomic_write_u32(&slot->will_heed, 0);
 	slot->in_use = seat.in_use;
 	block->used_slots = Max(block->used_slots, me + 1);
 	LWLockRelease(&block->lock);

@@ -18,7 +18,8 @@
  * is told to look again until prepared transactions are gone.
  *
  * Who has claimed with a lease is waited for until that ends.  Each waiter says in
- * its slot until when it sleeps; a commit wakes those who would sleep for longer.
+ * its slot until when it sleeps; a commit wakes those who would sleep for longer, but
+ * a maintenance worker that is awake: that heeds what it was told before it sleeps.
  *
  * Whoever watches over the work, the maintenance worker, need not be woken for each
  * piece of it: it says until when work is news to it.  Where something has gone
@@ -185,7 +186,7 @@ wake_long_sleepers(const uint32 *queue_hash, TimestampTz end)
 		Slot	   *slot = &block->slots[i];
 
 		if (!slot->in_use || (queue_hash == NULL && slot->topic != WF_WAKE_MAINTENANCE) ||
-			(TimestampTz) pg_atomic_read_u64(&slot->until) <= end)
+			slot->database != MyDatabaseId || !wf_wake_sleeps_beyond(slot, end))
 			continue;
 		LWLockAcquire(&block->lock, LW_SHARED);
 		if (wf_wake_slot_listens(slot, WF_WAKE_MAINTENANCE, 0, MyDatabaseId) ||

@@ -4,8 +4,8 @@
  *
  * The registrations live in a block of shared memory with a slot for each
  * process of the server.  A slot is written by its own process only, under the
- * lock; "missed" and "woken" are written by others with atomics, "until" is read
- * so.
+ * lock; "missed", "told" and "woken" are written by others with atomics, "until" is
+ * read so.
  */
 #ifndef WF_BASE_WAKE_INTERNAL_H
 #define WF_BASE_WAKE_INTERNAL_H
@@ -23,10 +23,13 @@ typedef struct Slot
 	uint32		queue_hash;		/* 0: any queue */
 	pg_atomic_uint32 missed;	/* bits of WfWakeTopic nobody listened to */
 	pg_atomic_uint64 until;		/* when it wakes by itself */
+	pg_atomic_uint64 told;		/* the first end that it was told of since it
+								 * looked */
 	pg_atomic_uint64 look_at;	/* when it looks for what is late */
 	pg_atomic_uint64 news_until;	/* work that is committed before is news */
 	pg_atomic_uint32 woken;		/* 1: by one of us, since it slept last */
 	pg_atomic_uint32 will_fold; /* 1: it has planned to */
+	pg_atomic_uint32 will_heed; /* 1: it reads "told" before it sleeps */
 } Slot;
 
 #define QUEUE_COUNTS 256
@@ -53,6 +56,7 @@ typedef struct WakeBlock
 extern WakeBlock *wf_wake_block(void);
 extern uint32 wf_wake_hash(const char *queue);
 extern void wf_wake_slot(int number);
+extern bool wf_wake_sleeps_beyond(Slot *slot, TimestampTz end);
 extern int	wf_wake_watcher(void);
 extern bool wf_wake_is_folded(void);
 extern bool wf_wake_slot_listens(const Slot *slot, WfWakeTopic topic, uint32 queue_hash,

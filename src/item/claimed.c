@@ -233,6 +233,7 @@ fail(FunctionCallInfo fcinfo, const Claims *claims)
 	Jsonb	   *detail = PG_ARGISNULL(5) ? NULL : PG_GETARG_JSONB_P(5);
 	WfCaller	caller;
 
+	wf_queue_require_class(error_class);
 	wf_enter_owner(&caller);
 	SPI_connect();
 	for (int i = 0; i < claims->count; i++)

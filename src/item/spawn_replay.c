@@ -117,7 +117,7 @@ renew(const WfSpawn *old, const WfSpawn *new, Datum failed)
 		.sql = "UPDATE workflow.spawn SET version = $3, total = $4, needed = $5, children = $6, "
 		"redo = redo || $7, ended = ended - cardinality($7), replays = replays + 1, "
 		"verdict = NULL, decided_at = NULL, had_succeeded = NULL, had_failed = NULL, "
-		"failed_at = NULL, error_class = NULL, error_message = NULL "
+		"failed_at = NULL, failed_in = NULL, error_class = NULL, error_message = NULL "
 		"WHERE item_id = $1 AND seq = $2",
 	};
 	Datum		values[7];

@@ -204,13 +204,13 @@ wf_spawn_note_failed(const WfItem *item, const char *error_class, const char *me
 	static WfPlan plan = {
 		.name = "note failed spawn",
 		.expected = SPI_OK_UPDATE,
-		.nargs = 5,
-		.argtypes = {INT8OID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID},
-		.sql = "UPDATE workflow.spawn SET failed_at = $3, error_class = $4, "
+		.nargs = 6,
+		.argtypes = {INT8OID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID},
+		.sql = "UPDATE workflow.spawn SET failed_at = $3, failed_in = $6, error_class = $4, "
 		"error_message = coalesce($5, workflow._spawn_failure($1, $2)) WHERE item_id = $1 AND seq = $2",
 	};
-	Datum		values[5];
-	char		nulls[] = "     ";
+	Datum		values[6];
+	char		nulls[] = "      ";
 
 	values[0] = Int64GetDatum(item->item_id);
 	values[1] = Int32GetDatum(item->seq);
@@ -218,5 +218,6 @@ wf_spawn_note_failed(const WfItem *item, const char *error_class, const char *me
 	values[3] = CStringGetTextDatum(error_class);
 	values[4] = wf_text_datum(message);
 	nulls[4] = WF_NULL_FLAG(message);
+	values[5] = CStringGetTextDatum(psprintf("%s/%s", item->workflow, item->state));
 	wf_plan_execute(&plan, values, nulls);
 }

@@ -285,7 +285,7 @@ submission_from_arguments(FunctionCallInfo fcinfo)
 	submission.event_id = wf_optional_name(fcinfo, 4, "event_id");
 	if (submission.event_id != NULL && submission.source == NULL)
 		submission.source = "";
-	submission.run_at = PG_ARGISNULL(5) ? 0 : PG_GETARG_TIMESTAMPTZ(5);
+	submission.run_at = wf_optional_time(fcinfo, 5, "run_at", 0);
 	submission.priority = PG_ARGISNULL(6) ? 0 : PG_GETARG_INT32(6);
 	submission.labels = PG_ARGISNULL(7) ? wf_jsonb_empty_object() : PG_GETARG_JSONB_P(7);
 	submission.refuse_other_input = wf_refuses_other_input(wf_optional_text(fcinfo, 8));

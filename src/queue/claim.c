@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/context.h"
+#include "base/identity.h"
 #include "base/owner.h"
 #include "beats.h"
 #include "catalog/pg_type.h"
@@ -437,7 +438,8 @@ WF_PUBLIC_FUNCTION(wf_claim)
 	claim.kind = "task";
 	claim.queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	claim.worker = PG_ARGISNULL(1) ? wf_role_name(GetUserId()) :
-		text_to_cstring(PG_GETARG_TEXT_PP(1));
+		wf_require_name(text_to_cstring(PG_GETARG_TEXT_PP(1)), "worker of a claim",
+						"Give null for the name of your role.");
 	claim.limit = PG_ARGISNULL(2) ? 1 : PG_GETARG_INT32(2);
 	claim.is_lease_asked = !PG_ARGISNULL(3);
 	claim.lease_us = claim.is_lease_asked ? wf_interval_us(PG_GETARG_INTERVAL_P(3)) : 0;

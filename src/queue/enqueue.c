@@ -143,7 +143,18 @@ wf_queue_enqueue(const WfNewJob *job)
 }
 
 void
-wf_enqueue_require(bool is_null, const char *function, const char *argument)
+wf_enqueue_require_queue(bool is_null, const char *function)
+{
+	if (is_null)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("queue of workflow.%s() must not be null", function),
+				 errdetail("A job waits in a queue."),
+				 errhint("SELECT queue FROM workflow.queues shows the queues.")));
+}
+
+void
+wf_enqueue_require_payload(bool is_null, const char *function, const char *argument)
 {
 	if (is_null)
 		ereport(ERROR,
@@ -245,8 +256,8 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	bool		is_stored;
 	bool		is_new = true;
 
-	wf_enqueue_require(PG_ARGISNULL(0), "enqueue", "queue");
-	wf_enqueue_require(PG_ARGISNULL(1), "enqueue", "payload");
+	wf_enqueue_require_queue(PG_ARGISNULL(0), "enqueue");
+	wf_enqueue_require_payload(PG_ARGISNULL(1), "enqueue", "payload");
 	job.queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	job.kind = "task";
 	job.payload = PG_GETARG_JSONB_P(1);
@@ -263,7 +274,7 @@ WF_PUBLIC_FUNCTION(wf_enqueue)
 	is_stored = is_plain && wf_lanes_store_at_once(job.queue, &PG_GETARG_DATUM(1), 1, &id);
 	if (is_stored && !wf_queue_may_have_subscribers(job.queue))
 		PG_RETURN_DATUM(id);
-	job.run_at = PG_ARGISNULL(5) ? wf_now() : PG_GETARG_TIMESTAMPTZ(5);
+	job.run_at = wf_optional_time(fcinfo, 5, "run_at", wf_now());
 
 	wf_enter_owner(&caller);
 	SPI_connect();

@@ -131,6 +131,8 @@ require_sound(Trait trait, const Column *column, int count)
 			continue;
 		else if (trait == UNITS)
 			wf_enqueue_require_units(DatumGetInt32(column->values[i]));
+		else if (trait == RUN_AT)
+			wf_require_finite(DatumGetTimestampTz(column->values[i]), "run_at of a job");
 		else if (traits[trait].type == TEXTOID)
 			wf_require_short(TextDatumGetCString(column->values[i]),
 							 trait == TENANT ? "tenant of a job" :
@@ -171,10 +173,10 @@ read_many(FunctionCallInfo fcinfo, Many *many)
 {
 	ArrayType  *payloads;
 
-	wf_enqueue_require(PG_ARGISNULL(0), "enqueue_many", "queue");
-	wf_enqueue_require(PG_ARGISNULL(1), "enqueue_many", "payloads");
+	wf_enqueue_require_queue(PG_ARGISNULL(0), "enqueue_many");
+	wf_enqueue_require_payload(PG_ARGISNULL(1), "enqueue_many", "payloads");
 	payloads = PG_GETARG_ARRAYTYPE_P(1);
-	wf_enqueue_require(array_contains_nulls(payloads), "enqueue_many", "a payload");
+	wf_enqueue_require_payload(array_contains_nulls(payloads), "enqueue_many", "a payload");
 	many->payloads = PointerGetDatum(payloads);
 	deconstruct_array(payloads, JSONBOID, -1, false, TYPALIGN_INT, &many->elements, NULL,
 					  &many->count);

@@ -211,6 +211,31 @@ turn_of(const Ring *ring, const char *tenant)
 }
 
 /*
+ * Numbers the turns in which the jobs of a look are handed out: the first jobs of all
+ * tenants, then the second ones.  They come in the order of their tenants' places in the
+ * ring, those of one in their own.
+ */
+static void
+number_turns(Ring *ring, List *jobs)
+{
+	int			place = 0;
+	int			nth = 0;
+	int			most = 0;
+	ListCell   *cell;
+
+	foreach(cell, jobs)
+	{
+		WfJob	   *job = lfirst(cell);
+
+		nth = job->turn == place ? nth + 1 : 0;
+		place = job->turn;
+		most = Max(most, nth);
+		job->turn = ring->turns + nth * ring->ntenants + place;
+	}
+	ring->turns += (most + 1) * ring->ntenants;
+}
+
+/*
  * Takes jobs of those tenants, of each as many.
  */
 static List *
@@ -222,23 +247,19 @@ take_turns(Ring *ring, int wanted)
 		array_of(ring->froms, 0, ring->ntenants, TIMESTAMPTZOID)
 	};
 	List	   *jobs = wf_claim_mark(&take_plan, ring->claim, wanted, more);
-	int			furthest = 0;
 	ListCell   *cell;
 
 	foreach(cell, jobs)
 	{
 		WfJob	   *job = lfirst(cell);
-		int			turn = turn_of(ring, job->tenant);
 
-		if (turn > furthest)
-		{
-			furthest = turn;
-			ring->last = job->tenant;
-		}
-		job->turn = ring->turns + turn;
+		job->turn = turn_of(ring, job->tenant);
 	}
-	ring->turns += ring->ntenants;
 	wf_claim_sort(jobs);
+	number_turns(ring, jobs);
+	wf_claim_sort(jobs);
+	if (jobs != NIL)
+		ring->last = ((WfJob *) llast(jobs))->tenant;
 
 	return jobs;
 }

@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "lane/lane.h"
 #include "queue_internal.h"
+#include "retry/policy.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -290,4 +291,13 @@ wf_queue_lock_claimed(int64 job_id, const char *token)
 				 errhint("Claim again, with a longer lease or workflow.extend() in time.")));
 
 	return job;
+}
+
+/*
+ * See queue.h.
+ */
+void
+wf_queue_require_class(const char *error_class)
+{
+	wf_require_error_class(error_class);
 }

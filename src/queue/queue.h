@@ -247,6 +247,9 @@ extern TimestampTz wf_queue_write_claims(void);
  */
 extern TimestampTz wf_queue_tidy(void);
 
+/* Raises 22023 where there is no such error class. */
+extern void wf_queue_require_class(const char *error_class);
+
 /* Records an attempt that is not a job's own, for example of a sql batch. */
 typedef struct WfAttempt
 {

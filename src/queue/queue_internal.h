@@ -209,7 +209,8 @@ extern void wf_queue_require_still(const char *queue, int queue_no);
 extern bool wf_queue_takes_letters(const char *queue);
 
 /* spent.c */
-extern void wf_enqueue_require(bool is_null, const char *function, const char *argument);
+extern void wf_enqueue_require_queue(bool is_null, const char *function);
+extern void wf_enqueue_require_payload(bool is_null, const char *function, const char *argument);
 extern void wf_enqueue_require_units(int units);
 extern int64 wf_enqueue_with_copies(const WfNewJob *job);
 extern int64 wf_spent_find(const char *queue, const char *key);

@@ -98,6 +98,8 @@ look_at_prepared(void *argument)
 	for (int topic = WF_WAKE_TASK; topic <= WF_WAKE_HTTP; topic++)
 		wf_wake_at_commit(topic, NULL);
 	wf_wake_watch_at_commit();	/* what it brought may be late soon */
+	for (int what = 0; what < WF_AGINGS; what++)
+		wf_wake_aging_at_commit(what, DT_NOEND);	/* or come of age */
 }
 
 /*
@@ -182,6 +184,7 @@ count_workers(const Supervisor *self)
 static void
 provide(Supervisor *self)
 {
+	wf_wake_forget_told();
 	wf_ahead_look(&self->ahead);
 	self->lacks_process = false;
 	start_where_due(self, WF_WORKER_SQL, self->ahead.sql_due);
@@ -358,17 +361,24 @@ await_extension(const Supervisor *self)
 }
 
 /*
- * Sleeps; a lease that ends before that wakes it, to look until when.
+ * Sleeps until something is due, of what it has found or was told of since; a lease
+ * that ends before that wakes it, to look until when.
  */
 static void
-rest(long milliseconds, const char *why)
+rest(Supervisor *self, const char *why)
 {
-	TimestampTz until = time_after(milliseconds);
+	TimestampTz told = wf_wake_heed(time_after(until_due(self)));
+	TimestampTz until;
+	long		pause;
 
+	self->round_due = Min(self->round_due, told);
+	pause = until_due(self);
+	until = time_after(pause);
 	wf_wake_sleep_until(until);
 	wf_share_idle(until);
-	wf_worker_sleep(milliseconds, why);
+	wf_worker_sleep(pause, why);
 	wf_share_busy();
+	wf_wake_will_heed();
 	wf_wake_sleep_until(DT_NOEND);
 }
 
@@ -384,7 +394,6 @@ supervise(Supervisor *self)
 	{
 		uint32		missed = wf_wake_take_missed();
 		bool		rests = wf_share_is_asked_to_rest();
-		long		pause;
 
 		if (rests)
 			wf_rest_begin();
@@ -400,13 +409,12 @@ supervise(Supervisor *self)
 			run_round(self, missed);
 			self->round_due = time_after(time_to_sleep(self));
 		}
-		pause = until_due(self);
 		if (rests)
 		{
 			wf_rest_news_until(self->database, wf_alerts_news_until());
-			wf_share_rest(time_after(pause));
+			wf_share_rest(time_after(until_due(self)));
 		}
-		rest(pause, wf_parts_next() == 0 ? "waiting for what is due next" : "waiting after an error");
+		rest(self, wf_parts_next() == 0 ? "waiting for what is due next" : "waiting after an error");
 		if (!wf_workers_enabled && self->by_launcher)
 		{
 			(void) wf_registry_terminate(self->database, WF_SLOT_FREE);

@@ -20,7 +20,7 @@ SELECT payload FROM workflow.claim('mail', 'w', 10);
 SELECT workflow.complete_many(array_agg(job_id), array_agg(token)) FROM workflow.job;
 
 -- what is due later has waited for nothing; extremes fit
-SELECT put('tomorrow', now() + '1 day', -2147483648), put('now', now(), 2147483647), put('always', '-infinity'), put('never', 'infinity', 2147483647);
+SELECT put('tomorrow', now() + '1 day', -2147483648), put('now', now(), 2147483647), put('always', '4713-01-01 BC'), put('never', '294276-12-31', 2147483647);
 SELECT put('most', now(), -2147483648);
 SELECT payload FROM workflow.claim('mail', 'w', 10);
 SELECT priority - aged AS asked FROM workflow.job ORDER BY job_id;

@@ -30,7 +30,7 @@ SELECT workflow.cancel_jobs(array_agg(job_id), 'too late') FROM told;
 SELECT workflow.complete(job_id, token) FROM told WHERE name = 'lane1';
 SELECT workflow.extend(job_id, token, '1 hour') FROM told WHERE name = 'lane2';
 SELECT workflow.release(job_id, token) FROM told WHERE name = 'lane3';
-SELECT workflow.fail(job_id, token, 'transient', 'x') FROM told WHERE name = 'table4';
+SELECT workflow.fail(job_id, token, 'permanent', 'x') FROM told WHERE name = 'table4';
 SELECT workflow.complete_many(array_agg(job_id), array_agg(token)) FROM told;
 \set VERBOSITY default
 SELECT t.name, a.attempt, a.worker, a.outcome, a.message FROM told AS t JOIN workflow.attempts AS a USING (job_id) ORDER BY job_id;

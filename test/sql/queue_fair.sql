@@ -59,3 +59,12 @@ SELECT count(*) FROM workflow.claim('wide', 'w', 10);
 SELECT rows_read() < 1000 AS few;
 COMMIT;
 SELECT tenant FROM workflow.job WHERE queue = 'wide' AND status = 'running' ORDER BY tenant;
+
+-- a batch of a fair queue is in turn, and the next one goes on behind it
+SELECT workflow.create_queue('batch', 'ops', '1 hour', '{lead}', fair => true);
+SELECT count(workflow.enqueue('batch', to_jsonb(t || n), tenant => t))
+FROM (VALUES ('big', 12), ('small', 3), ('tiny', 1)) AS v (t, many), generate_series(1, many) AS n;
+SELECT string_agg(payload #>> '{}', ' ') FROM workflow.claim('batch', 'w', 8);
+SELECT count(workflow.enqueue('batch', to_jsonb('small' || n), tenant => 'small')) FROM generate_series(4, 5) AS n;
+SELECT string_agg(payload #>> '{}', ' ') FROM workflow.claim('batch', 'w', 1);
+SELECT string_agg(payload #>> '{}', ' ') FROM workflow.claim('batch', 'w', 20);

@@ -57,13 +57,13 @@ drain(7000);
 is(sql('SELECT count(*), count(DISTINCT n), max(n) FROM mine'), '51000|51000|51000', 'all are done, each once');
 is(sql(q{SELECT ready, running FROM workflow.queues WHERE queue = 'work'}), '0|0', 'and nothing is left');
 
-# Jobs that are due before all time come first, those that never are stay.
+# Jobs that have been due for ages come first, those that will be in ages stay.
 sql(q{
 	TRUNCATE mine;
-	SELECT workflow.enqueue('work', '1', run_at => '-infinity'), workflow.enqueue('work', '2', run_at => '1970-01-01'),
-	  workflow.enqueue('work', '3', run_at => 'infinity'), workflow.enqueue_many('work', '{4,5}'),
+	SELECT workflow.enqueue('work', '1', run_at => '4713-01-01 BC'), workflow.enqueue('work', '2', run_at => '1970-01-01'),
+	  workflow.enqueue('work', '3', run_at => '294276-12-31'), workflow.enqueue_many('work', '{4,5}'),
 	  workflow.enqueue('work', '6', priority => 2147483647), workflow.enqueue('work', '7', priority => -2147483648)});
-is(sql(q{SELECT ready, delayed, oldest_ready_at FROM workflow.queues WHERE queue = 'work'}), '6|1|-infinity', 'figures know them');
+is(sql(q{SELECT ready, delayed, oldest_ready_at < '4712-01-01 BC' FROM workflow.queues WHERE queue = 'work'}), '6|1|t', 'figures know them');
 is(sql(q{SELECT string_agg(payload::text, ',') FROM (SELECT payload FROM generate_series(1, 8) AS n, workflow.claim('work', 'w' || n, 1, '1 hour')) AS c}), '7,1,2,4,5,6',
 	'jobs of odd times and priorities are claimed in their order');
 
