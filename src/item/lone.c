@@ -329,22 +329,18 @@ enter_into_indexes(const Lone *lone)
  * What was known of a pause when the row was judged may be over: somebody may have
  * held the row since, and not changed it, so that it was not put together again.
  */
-static void
-require_running(Lone *lone)
+void
+wf_item_require_running_since(const WfItem *item, uint64 npauses)
 {
 	WfCaller	caller;
 
 	AcceptInvalidationMessages();
-	if (wf_pause_changes() == lone->npauses)
+	if (wf_pause_changes() == npauses)
 		return;
-
-	/* the graph, which they point to, may be read anew */
-	lone->move.event = pstrdup(lone->move.event);
-	lone->new.origin = lone->old.origin;
-	(void) wf_item_graph_as_owner(&lone->old);
+	(void) wf_item_graph_as_owner(item);
 	wf_enter_owner(&caller);
 	SPI_connect();
-	wf_item_require_running(wf_item_read(lone->old.item_id));
+	wf_item_require_running(wf_item_read(item->item_id));
 	SPI_finish();
 	wf_leave_owner(&caller);
 }
@@ -379,7 +375,7 @@ wf_lone_end(const QueryDesc *query)
 	enter_into_indexes(lone);
 	if (lone->is_judged)
 	{
-		require_running(lone);
+		wf_item_require_running_since(&lone->old, lone->npauses);
 		log_move(lone);
 	}
 	MemoryContextSwitchTo(caller);

@@ -63,6 +63,19 @@ wf_argument_item(FunctionCallInfo fcinfo, bool by_key)
 	return wf_result_int8(0, 1);
 }
 
+static HeapTuple
+make_row(FunctionCallInfo fcinfo, int ncolumns, const Datum *values, TupleDesc *description)
+{
+	bool	   *nulls = palloc0(sizeof(bool) * ncolumns);
+
+	if (get_call_result_type(fcinfo, NULL, description) != TYPEFUNC_COMPOSITE ||
+		(*description)->natts != ncolumns)
+		elog(ERROR, "the function does not return a row of %d columns", ncolumns);
+	*description = BlessTupleDesc(*description);
+
+	return heap_form_tuple(*description, unconstify(Datum *, values), nulls);
+}
+
 /*
  * Called while connected to SPI.
  */
@@ -70,16 +83,17 @@ Datum
 wf_return_row(FunctionCallInfo fcinfo, int ncolumns, const Datum *values)
 {
 	TupleDesc	description;
-	bool	   *nulls = palloc0(sizeof(bool) * ncolumns);
+	HeapTuple	row = make_row(fcinfo, ncolumns, values, &description);
 
-	if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE ||
-		description->natts != ncolumns)
-		elog(ERROR, "the function does not return a row of %d columns", ncolumns);
-	description = BlessTupleDesc(description);
+	return PointerGetDatum(SPI_returntuple(row, description));
+}
 
-	return PointerGetDatum(SPI_returntuple(heap_form_tuple(description,
-														   unconstify(Datum *, values), nulls),
-										   description));
+Datum
+wf_row_datum(FunctionCallInfo fcinfo, int ncolumns, const Datum *values)
+{
+	TupleDesc	description;
+
+	return HeapTupleGetDatum(make_row(fcinfo, ncolumns, values, &description));
 }
 
 bool
