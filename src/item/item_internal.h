@@ -126,6 +126,8 @@ typedef struct WfItemBefore
 	int32		seq;
 } WfItemBefore;
 extern bool wf_item_is_only_moved(const TriggerData *trigger, WfItemBefore *before);
+extern void wf_item_splice(TupleTableSlot *old_row, TupleTableSlot *new_row);
+extern void wf_item_values_of_row(TupleTableSlot *row);
 extern bool wf_item_stamp_in_place(const TriggerData *trigger, int seq, TimestampTz since);
 
 /* row.c */

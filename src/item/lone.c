@@ -172,7 +172,10 @@ stamp(const Lone *lone, TupleTableSlot *old_row, TupleTableSlot *new_row)
 	*seq = Int32GetDatum(lone->new.seq);
 	new_row->tts_nvalid = new_row->tts_tupleDescriptor->natts;	/* or none is read */
 	if (!wf_item_concerns_constraints(lone->frame.result->ri_RelationDesc, old_row, new_row))
+	{
+		wf_item_splice(old_row, new_row);
 		return true;
+	}
 	*since = TimestampTzGetDatum(lone->old.since);
 	*seq = Int32GetDatum(lone->old.seq);
 
@@ -321,8 +324,10 @@ enter_into_indexes(const Lone *lone)
 	TupleTableSlot *row = lone->frame.result->ri_newTupleSlot;
 	HeapTuple	tuple = ExecFetchSlotHeapTuple(row, false, NULL);
 
-	if (!HeapTupleIsHeapOnly(tuple))
-		wf_append_to_indexes(lone->frame.result->ri_RelationDesc, &row, 1);
+	if (HeapTupleIsHeapOnly(tuple))
+		return;
+	wf_item_values_of_row(row);
+	wf_append_to_indexes(lone->frame.result->ri_RelationDesc, &row, 1);
 }
 
 /*
