@@ -180,9 +180,9 @@ write_entries(const Entry *entries, int n)
 	int			month = wf_transaction_month();
 	int			nrows = Min(n, ROWS_AT_ONCE);
 	TupleTableSlot *rows[ROWS_AT_ONCE];
-	Relation	whole = table_open(wf_table_oid(&transition), RowExclusiveLock);
 	Relation	log = table_open(wf_table_oid(&partitions[month - 1]), RowExclusiveLock);
-	bool		at_once = wf_append_suffices(log) && wf_append_suffices(whole);
+	bool		at_once = wf_append_suffices_for(RelationGetRelid(log)) &&
+	wf_append_suffices_for(wf_table_oid(&transition));
 
 	for (int i = 0; i < nrows; i++)
 		rows[i] = MakeSingleTupleTableSlot(RelationGetDescr(log), &TTSOpsVirtual);
@@ -201,7 +201,6 @@ write_entries(const Entry *entries, int n)
 	for (int i = 0; i < Min(n, ROWS_AT_ONCE); i++)
 		ExecDropSingleTupleTableSlot(rows[i]);
 	table_close(log, NoLock);
-	table_close(whole, NoLock);
 }
 
 /* ----------------------------------------------------------------- statements */

@@ -4,8 +4,8 @@
  *
  * Most updates change a row's state and nothing else but what follows from that
  * in columns of a fixed length.  Then both rows differ in one place, and the new
- * one is stamped where it is: its columns need not be taken apart and put
- * together again one by one.
+ * one is stamped where it is, or copied from the old one: its columns need not be
+ * taken apart and put together again one by one.
  */
 #include "postgres.h"
 
@@ -151,4 +151,89 @@ wf_item_stamp_in_place(const TriggerData *trigger, int seq, TimestampTz since)
 	slot->tts_values[WF_ITEM_COLUMN_SEQ - 1] = Int32GetDatum(seq);
 
 	return true;
+}
+
+/*
+ * How long a text is with a header of one byte; 0 where it has to keep another one.
+ */
+static Size
+short_size(Datum text)
+{
+	const char *bytes = DatumGetPointer(text);
+
+	if (VARATT_IS_SHORT(bytes))
+		return VARSIZE_SHORT(bytes);
+
+	return VARATT_CAN_MAKE_SHORT(bytes) ? VARATT_CONVERTED_SHORT_SIZE(bytes) : 0;
+}
+
+static void
+put_short(char *place, Datum text, Size size)
+{
+	SET_VARSIZE_SHORT(place, size);
+	memcpy(place + VARHDRSZ_SHORT, VARDATA_ANY(DatumGetPointer(text)), size - VARHDRSZ_SHORT);
+}
+
+/*
+ * The old row as it lies in memory, with the state, since and seq of the new one: what
+ * is behind them moves by a multiple of what anything is aligned to.
+ */
+static HeapTuple
+spliced(HeapTuple old_row, const Image *old, TupleTableSlot *new_row, Size state_size)
+{
+	Datum		state = new_row->tts_values[WF_ITEM_COLUMN_STATE - 1];
+	TimestampTz since = DatumGetTimestampTz(new_row->tts_values[WF_ITEM_COLUMN_SINCE - 1]);
+	int32		seq = DatumGetInt32(new_row->tts_values[WF_ITEM_COLUMN_SEQ - 1]);
+	Size		before = old->state - (const char *) old_row->t_data;
+	Size		since_at = att_align_nominal(before + state_size, TYPALIGN_DOUBLE);
+	Size		rest = old->end - old->since;
+	HeapTuple	tuple = MemoryContextAlloc(new_row->tts_mcxt, HEAPTUPLESIZE + since_at + rest);
+	char	   *start = (char *) tuple + HEAPTUPLESIZE;
+
+	tuple->t_len = since_at + rest;
+	tuple->t_tableOid = InvalidOid;
+	ItemPointerSetInvalid(&tuple->t_self);
+	tuple->t_data = (HeapTupleHeader) start;
+	memcpy(start, old_row->t_data, before);
+	put_short(start + before, state, state_size);
+	memset(start + before + state_size, 0, since_at - before - state_size);
+	memcpy(start + since_at, old->since, rest);
+	memcpy(start + since_at, &since, sizeof(since));
+	memcpy(start + since_at + sizeof(since), &seq, sizeof(seq));
+
+	return tuple;
+}
+
+/*
+ * Gives a slot that was filled with the values of the old row, and another state,
+ * since and seq, the row to store, as it would be put together from them.  Nothing is
+ * done where that takes more than to copy the old one.
+ */
+void
+wf_item_splice(TupleTableSlot *old_row, TupleTableSlot *new_row)
+{
+	Size		state_size = short_size(new_row->tts_values[WF_ITEM_COLUMN_STATE - 1]);
+	HeapTupleTableSlot *holder = (HeapTupleTableSlot *) new_row;
+	HeapTuple	old_tuple;
+	Image		old;
+
+	if (state_size == 0 || !TTS_IS_BUFFERTUPLE(old_row) || !TTS_IS_BUFFERTUPLE(new_row) ||
+		holder->tuple != NULL)
+		return;
+	old_tuple = ((HeapTupleTableSlot *) old_row)->tuple;
+	if (old_tuple == NULL || !find(old_row, old_tuple, &old))
+		return;
+	holder->tuple = spliced(old_tuple, &old, new_row, state_size);
+	new_row->tts_flags |= TTS_FLAG_SHOULDFREE;
+}
+
+/*
+ * What such a slot says is read from its own row from now on, not from where it was
+ * put together of: that may be gone when the statement has ended.
+ */
+void
+wf_item_values_of_row(TupleTableSlot *row)
+{
+	row->tts_nvalid = 0;
+	((HeapTupleTableSlot *) row)->off = 0;
 }

@@ -83,10 +83,24 @@ extern void wf_item_complete_visit(const WfItem *item, const WfJob *job, const c
 
 /* lock.c */
 extern WfItem *wf_item_lock_row(int64 item_id, bool waits);
+extern bool wf_item_find_row(Relation table, int64 item_id, Snapshot snapshot,
+							 TupleTableSlot *row);
 
 /* move_row.c */
 extern bool wf_item_table_is_ours(Relation table);
 extern WfItem *wf_item_move_row(const WfActiveMove *move);
+extern void wf_item_fill_row(TupleTableSlot *row, TupleTableSlot *old, const WfActiveMove *move,
+							 const WfItem *stamps);
+extern bool wf_item_write_row(Relation table, ItemPointer place, TupleTableSlot *row);
+
+/* lone.c */
+extern void wf_item_require_running_since(const WfItem *item, uint64 npauses);
+
+/* quick.c */
+extern Jsonb *wf_item_data_after_event(const WfItem *item, const WfState *state,
+									   const WfMove *move);
+extern bool wf_item_send_quickly(int64 item_id, const int *expected_seq, WfMove *move, int *seq,
+								 const char **state);
 
 /* trigger.c */
 #define WF_ITEM_OWN_TRIGGERS 2
@@ -112,6 +126,8 @@ typedef struct WfItemBefore
 	int32		seq;
 } WfItemBefore;
 extern bool wf_item_is_only_moved(const TriggerData *trigger, WfItemBefore *before);
+extern void wf_item_splice(TupleTableSlot *old_row, TupleTableSlot *new_row);
+extern void wf_item_values_of_row(TupleTableSlot *row);
 extern bool wf_item_stamp_in_place(const TriggerData *trigger, int seq, TimestampTz since);
 
 /* row.c */
@@ -142,6 +158,7 @@ extern bool wf_item_event_is_answer(const char *event);
 extern void wf_item_require_right(const WfItem *item, const WfState *state, const char *event,
 								  const char *role);
 extern bool wf_item_event_is_outcome(const WfState *state, const char *event);
+extern bool wf_item_event_takes_right(const WfState *state, const char *event);
 
 /* open.c */
 typedef enum WfOpen

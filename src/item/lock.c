@@ -78,6 +78,26 @@ read_row(TupleTableSlot *row)
 }
 
 /*
+ * Finds the row of an item; false when there is none.
+ */
+bool
+wf_item_find_row(Relation table, int64 item_id, Snapshot snapshot, TupleTableSlot *row)
+{
+	Relation	index = index_open(wf_table_oid(&item_index), AccessShareLock);
+	IndexScanDesc scan = wf_index_beginscan(table, index, snapshot, 1);
+	ScanKeyData key;
+	bool		result;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(item_id));
+	index_rescan(scan, &key, 1, NULL, 0);
+	result = index_getnext_slot(scan, ForwardScanDirection, row);
+	index_endscan(scan);
+	index_close(index, NoLock);
+
+	return result;
+}
+
+/*
  * The item, locked until the transaction ends, and as the transaction before left
  * it; NULL when there is none, or somebody holds it who is not waited for.  Says
  * nothing of a pause of the whole workflow.
@@ -86,9 +106,6 @@ WfItem *
 wf_item_lock_row(int64 item_id, bool waits)
 {
 	Relation	table;
-	Relation	index;
-	IndexScanDesc scan;
-	ScanKeyData key;
 	Snapshot	snapshot;
 	TupleTableSlot *row;
 	WfItem	   *item = NULL;
@@ -96,19 +113,13 @@ wf_item_lock_row(int64 item_id, bool waits)
 	PreventCommandIfReadOnly("SELECT FOR NO KEY UPDATE");
 	CommandCounterIncrement();	/* as before a statement */
 	table = table_open(wf_table_oid(&item_table), RowShareLock);
-	index = index_open(wf_table_oid(&item_index), AccessShareLock);
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	row = table_slot_create(table, NULL);
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(item_id));
-	scan = wf_index_beginscan(table, index, snapshot, 1);
-	index_rescan(scan, &key, 1, NULL, 0);
-	if (index_getnext_slot(scan, ForwardScanDirection, row) &&
+	if (wf_item_find_row(table, item_id, snapshot, row) &&
 		lock_row(table, snapshot, row, waits ? LockWaitBlock : LockWaitSkip))
 		item = read_row(row);
-	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(row);
 	UnregisterSnapshot(snapshot);
-	index_close(index, NoLock);
 	table_close(table, NoLock);
 	CommandCounterIncrement();
 

@@ -172,7 +172,10 @@ stamp(const Lone *lone, TupleTableSlot *old_row, TupleTableSlot *new_row)
 	*seq = Int32GetDatum(lone->new.seq);
 	new_row->tts_nvalid = new_row->tts_tupleDescriptor->natts;	/* or none is read */
 	if (!wf_item_concerns_constraints(lone->frame.result->ri_RelationDesc, old_row, new_row))
+	{
+		wf_item_splice(old_row, new_row);
 		return true;
+	}
 	*since = TimestampTzGetDatum(lone->old.since);
 	*seq = Int32GetDatum(lone->old.seq);
 
@@ -321,30 +324,28 @@ enter_into_indexes(const Lone *lone)
 	TupleTableSlot *row = lone->frame.result->ri_newTupleSlot;
 	HeapTuple	tuple = ExecFetchSlotHeapTuple(row, false, NULL);
 
-	if (!HeapTupleIsHeapOnly(tuple))
-		wf_append_to_indexes(lone->frame.result->ri_RelationDesc, &row, 1);
+	if (HeapTupleIsHeapOnly(tuple))
+		return;
+	wf_item_values_of_row(row);
+	wf_append_to_indexes(lone->frame.result->ri_RelationDesc, &row, 1);
 }
 
 /*
  * What was known of a pause when the row was judged may be over: somebody may have
  * held the row since, and not changed it, so that it was not put together again.
  */
-static void
-require_running(Lone *lone)
+void
+wf_item_require_running_since(const WfItem *item, uint64 npauses)
 {
 	WfCaller	caller;
 
 	AcceptInvalidationMessages();
-	if (wf_pause_changes() == lone->npauses)
+	if (wf_pause_changes() == npauses)
 		return;
-
-	/* the graph, which they point to, may be read anew */
-	lone->move.event = pstrdup(lone->move.event);
-	lone->new.origin = lone->old.origin;
-	(void) wf_item_graph_as_owner(&lone->old);
+	(void) wf_item_graph_as_owner(item);
 	wf_enter_owner(&caller);
 	SPI_connect();
-	wf_item_require_running(wf_item_read(lone->old.item_id));
+	wf_item_require_running(wf_item_read(item->item_id));
 	SPI_finish();
 	wf_leave_owner(&caller);
 }
@@ -379,7 +380,7 @@ wf_lone_end(const QueryDesc *query)
 	enter_into_indexes(lone);
 	if (lone->is_judged)
 	{
-		require_running(lone);
+		wf_item_require_running_since(&lone->old, lone->npauses);
 		log_move(lone);
 	}
 	MemoryContextSwitchTo(caller);

@@ -53,6 +53,7 @@ stamp(const Many *many, TupleTableSlot *old_row, TupleTableSlot *new_row)
 		return false;
 	new_row->tts_values[WF_ITEM_COLUMN_SEQ - 1] = Int32GetDatum(stamps.seq);
 	new_row->tts_values[WF_ITEM_COLUMN_SINCE - 1] = TimestampTzGetDatum(stamps.since);
+	wf_item_splice(old_row, new_row);
 
 	return true;
 }

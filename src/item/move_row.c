@@ -88,8 +88,9 @@ set_text(TupleTableSlot *row, int column, const char *text)
 /*
  * The row in the state that the move leads to.
  */
-static void
-fill(TupleTableSlot *row, TupleTableSlot *old, const WfActiveMove *move, const WfItem *stamps)
+void
+wf_item_fill_row(TupleTableSlot *row, TupleTableSlot *old, const WfActiveMove *move,
+				 const WfItem *stamps)
 {
 	int			natts = row->tts_tupleDescriptor->natts;
 
@@ -111,8 +112,8 @@ fill(TupleTableSlot *row, TupleTableSlot *old, const WfActiveMove *move, const W
  * Writes the new row over the one at that place; false when that is not the
  * latest, or not the one that was read.
  */
-static bool
-write_row(Relation table, ItemPointer place, TupleTableSlot *row)
+bool
+wf_item_write_row(Relation table, ItemPointer place, TupleTableSlot *row)
 {
 	TM_FailureData failure;
 	LockTupleMode mode;
@@ -147,8 +148,8 @@ move_row(Relation table, const WfActiveMove *move)
 		wf_item_expected_stamps(before, move->from, move->to, NULL, &stamps);
 		if (before->item_id == item->item_id && before->seq == item->seq)
 		{
-			fill(row, old, move, &stamps);
-			if (!wf_item_concerns_constraints(table, old, row) && write_row(table, &place, row))
+			wf_item_fill_row(row, old, move, &stamps);
+			if (!wf_item_concerns_constraints(table, old, row) && wf_item_write_row(table, &place, row))
 			{
 				moved = wf_item_from_row(row, old, before);
 				moved->data = move->move->data != NULL ? move->move->data : wf_item_data_from_row(row);

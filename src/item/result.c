@@ -10,6 +10,10 @@
 #include "funcapi.h"
 #include "item/result.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
+
+/* So many functions at most; the first of a place stays there. */
+#define KEPT_ROWS 32
 
 void
 wf_require_argument(FunctionCallInfo fcinfo, int argument, const char *name)
@@ -64,22 +68,66 @@ wf_argument_item(FunctionCallInfo fcinfo, bool by_key)
 }
 
 /*
+ * What rows of a function are.  To look that up takes a twentieth of what a send takes, so
+ * it is kept where its OUT parameters say it, which no function can change.
+ */
+static TupleDesc
+result_row(FunctionCallInfo fcinfo)
+{
+	static struct
+	{
+		Oid			function;
+		TupleDesc	row;
+	}			kept[KEPT_ROWS];
+	Oid			function = fcinfo->flinfo->fn_oid;
+	int			place = function % KEPT_ROWS;
+	TupleDesc	row;
+	MemoryContext caller;
+
+	if (kept[place].row != NULL && kept[place].function == function)
+		return kept[place].row;
+	if (get_call_result_type(fcinfo, NULL, &row) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "the function does not return a row");
+	if (row->tdtypeid != RECORDOID || kept[place].row != NULL)
+		return BlessTupleDesc(row);
+	caller = MemoryContextSwitchTo(TopMemoryContext);
+	kept[place].row = BlessTupleDesc(CreateTupleDescCopy(row));
+	kept[place].function = function;
+	MemoryContextSwitchTo(caller);
+
+	return kept[place].row;
+}
+
+static HeapTuple
+make_row(FunctionCallInfo fcinfo, int ncolumns, const Datum *values, TupleDesc *description)
+{
+	bool	   *nulls = palloc0(sizeof(bool) * ncolumns);
+
+	*description = result_row(fcinfo);
+	if ((*description)->natts != ncolumns)
+		elog(ERROR, "the function does not return a row of %d columns", ncolumns);
+
+	return heap_form_tuple(*description, unconstify(Datum *, values), nulls);
+}
+
+/*
  * Called while connected to SPI.
  */
 Datum
 wf_return_row(FunctionCallInfo fcinfo, int ncolumns, const Datum *values)
 {
 	TupleDesc	description;
-	bool	   *nulls = palloc0(sizeof(bool) * ncolumns);
+	HeapTuple	row = make_row(fcinfo, ncolumns, values, &description);
 
-	if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE ||
-		description->natts != ncolumns)
-		elog(ERROR, "the function does not return a row of %d columns", ncolumns);
-	description = BlessTupleDesc(description);
+	return PointerGetDatum(SPI_returntuple(row, description));
+}
 
-	return PointerGetDatum(SPI_returntuple(heap_form_tuple(description,
-														   unconstify(Datum *, values), nulls),
-										   description));
+Datum
+wf_row_datum(FunctionCallInfo fcinfo, int ncolumns, const Datum *values)
+{
+	TupleDesc	description;
+
+	return HeapTupleGetDatum(make_row(fcinfo, ncolumns, values, &description));
 }
 
 bool

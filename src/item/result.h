@@ -17,8 +17,9 @@ extern bool wf_same_text(const char *left, const char *right);
 /* The id of the item that argument 0 names: a bigint, or 'workflow:key'. */
 extern int64 wf_argument_item(FunctionCallInfo fcinfo, bool by_key);
 
-/* A row without nulls, in the caller's memory. */
+/* A row without nulls, in the memory of who called while connected to SPI, or in this one. */
 extern Datum wf_return_row(FunctionCallInfo fcinfo, int ncolumns, const Datum *values);
+extern Datum wf_row_datum(FunctionCallInfo fcinfo, int ncolumns, const Datum *values);
 
 extern void wf_require_argument(FunctionCallInfo fcinfo, int argument, const char *name);
 

@@ -68,6 +68,15 @@ wf_item_event_is_answer(const char *event)
 }
 
 /*
+ * Whether sending the event takes another right than that to send.
+ */
+bool
+wf_item_event_takes_right(const WfState *state, const char *event)
+{
+	return has_own_function(event) || wf_item_event_is_outcome(state, event);
+}
+
+/*
  * Raises 42501 when the role may not send the event to an item in that state.
  */
 void

@@ -135,3 +135,24 @@ DROP ROLE image_two;
 SELECT bool_and(v.ok) AS verified FROM workflow.item AS i, workflow.verify(i.item_id) AS v;
 SELECT event, left(from_state, 8) AS from_state, left(to_state, 8) AS to_state, kind, count(*) FROM workflow.transition
  GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3;
+
+-- one by one, where no trigger fires: twice around, each from a state that was there before
+SELECT count(*) FROM workflow.submit_many('lengths',
+  ARRAY(SELECT jsonb_build_object('id', repeat('m', n), 'text', repeat('t', n)) FROM generate_series(1, 16) AS n));
+SET enable_seqscan = off;
+DO $$
+DECLARE
+  target text;
+  id bigint;
+BEGIN
+  FOR id IN SELECT i.item_id FROM workflow.item AS i WHERE i.key LIKE 'm%' LOOP
+    FOREACH target IN ARRAY ARRAY['AN', 'SEVENTY', 'LONG_' || repeat('X', 55), 'A', 'AN', 'SEVENTY', 'LONG_' || repeat('X', 55)] LOOP
+      UPDATE workflow.item SET state = target WHERE item_id = id;
+    END LOOP;
+  END LOOP;
+END $$;
+SELECT left(state, 8) AS state, seq, count(*),
+  bool_and(since = (SELECT t.at FROM workflow.transition AS t WHERE t.item_id = i.item_id AND t.seq = i.seq)) AS as_logged,
+  bool_and((SELECT bool_and(v.ok) FROM workflow.verify(i.item_id) AS v)) AS verified,
+  bool_and(i.data = i.input AND i.key = i.data ->> 'id' AND i.labels = '{}' AND NOT i.keeps_events) AS same_data
+FROM workflow.item AS i WHERE i.key LIKE 'm%' GROUP BY 1, 2;
