@@ -861,14 +861,15 @@ WHERE s.failed_at IS NOT NULL AND s.left_at IS NULL;
 COMMENT ON VIEW workflow._dead_letter IS 'Inner: dead letters with the visit and the effect of each';
 
 -- What an endpoint answered when it refused, for people to read: where it is the answer that a message
--- is about, and as long as it is kept.
+-- is about, and as long as it is kept.  What a model has said (200) is no refusal of its endpoint.
 CREATE FUNCTION workflow._refusal(message text, response jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   words text;
 BEGIN
-  IF message IS NULL OR response IS NULL OR NOT starts_with(message, format('HTTP %s: ', response ->> 'status')) THEN
+  IF message IS NULL OR response IS NULL OR (response ->> 'status')::int < 400
+     OR NOT starts_with(message, format('HTTP %s: ', response ->> 'status')) THEN
     RETURN NULL;
   END IF;
   words := btrim(regexp_replace(left(response ->> 'body', 1000), '[[:space:][:cntrl:]]+', ' ', 'g'));

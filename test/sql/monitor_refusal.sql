@@ -57,4 +57,7 @@ SET LOCAL pg_workflow.clock = '+10 minutes';
 CALL workflow.run();
 SELECT key, last_error, answer FROM stuck WHERE key = 'o-3';
 ROLLBACK;
+
+-- what a model has said is none
+SELECT workflow._refusal('HTTP 200: the model refused to answer', '{"status": 200, "body": {"stop_reason": "refusal"}}') IS NULL AS is_none;
 DROP EXTENSION pg_workflow CASCADE;
