@@ -412,18 +412,17 @@ receive_quickly(FunctionCallInfo fcinfo, const Sent *sent, Datum *result)
 	WfMove		move = move_of(sent);
 	int			seq;
 	const char *state;
+	Datum		values[3];
 
 	wf_require_argument(fcinfo, 0, "item");
 	if (sent->event_id != NULL ||
 		!wf_item_send_quickly(PG_GETARG_INT64(0), sent->has_expected_seq ? &sent->expected_seq : NULL,
 							  &move, &seq, &state))
 		return false;
-	*result = wf_row_datum(fcinfo, 3, (Datum[])
-/**INDENT** Error@416: Unbalanced parens */
-						   {
-		Int32GetDatum(seq), CStringGetTextDatum(state), BoolGetDatum(false)
-/**INDENT** Warning@418: Extra ) */
-	});
+	values[0] = Int32GetDatum(seq);
+	values[1] = CStringGetTextDatum(state);
+	values[2] = BoolGetDatum(false);
+	*result = wf_row_datum(fcinfo, 3, values);
 
 	return true;
 }
