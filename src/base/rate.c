@@ -8,8 +8,8 @@
  * walk over.  So a charge overwrites the timestamp where it stands, as a sequence
  * is: seen by all at once, logged for crashes and standbys, not undone by a rollback.
  *
- * The row of a limit is inserted frozen, which shows it to everybody, for good.
- * Whoever charges a limit holds its turn while he does so, and no longer.
+ * The row of a limit is frozen when it has been inserted, which shows it to everybody,
+ * for good.  Whoever charges a limit holds its turn while he does so, and no longer.
  */
 #include "postgres.h"
 
@@ -171,25 +171,36 @@ wf_rate_read(const WfRateKey *key)
 
 /* ------------------------------------------------------------------ writing */
 
-/*
- * Where the timestamp of the row stands on its page.
- */
-static TimestampTz *
-place_of(Page page, ItemPointer tid)
+static HeapTupleHeader
+row_on(Page page, ItemPointer tid)
 {
 	ItemId		id = PageGetItemId(page, ItemPointerGetOffsetNumber(tid));
-	HeapTupleHeader row = (HeapTupleHeader) PageGetItem(page, id);
 
 	Assert(ItemIdIsNormal(id));
 
-	return (TimestampTz *) ((char *) row + row->t_hoff);
+	return (HeapTupleHeader) PageGetItem(page, id);
+}
+
+typedef void (*Edit) (HeapTupleHeader row, TimestampTz next_at);
+
+static void
+set_next_at(HeapTupleHeader row, TimestampTz next_at)
+{
+	*(TimestampTz *) ((char *) row + row->t_hoff) = next_at;
+}
+
+static void
+freeze(HeapTupleHeader row, TimestampTz next_at)
+{
+	row->t_infomask |= HEAP_XMIN_FROZEN;
 }
 
 /*
- * The buffer has been pinned since the row was found: nothing moves it meanwhile.
+ * Nothing moves the row meanwhile: its buffer has been pinned since it was found, or we
+ * have just inserted it.
  */
 static void
-overwrite(const Rate *rate, TimestampTz next_at)
+write_in_place(const Rate *rate, Edit edit, TimestampTz next_at)
 {
 	ItemPointer tid = &rate->slot->tts_tid;
 	Buffer		buffer = ReadBuffer(rate->table, ItemPointerGetBlockNumber(tid));
@@ -197,7 +208,7 @@ overwrite(const Rate *rate, TimestampTz next_at)
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	log = GenericXLogStart(rate->table);
-	*place_of(GenericXLogRegisterBuffer(log, buffer, 0), tid) = next_at;
+	edit(row_on(GenericXLogRegisterBuffer(log, buffer, 0), tid), next_at);
 	(void) GenericXLogFinish(log);
 	UnlockReleaseBuffer(buffer);
 }
@@ -218,20 +229,25 @@ tell_sweeper(void)
 	wf_wake_at_commit(WF_WAKE_MAINTENANCE, NULL);
 }
 
+/*
+ * Frozen when all indexes have it: an error or a crash before that leaves a row of a
+ * transaction that is rolled back, as any other does.  Frozen at once, it would be there
+ * for good, and found by no charge.
+ */
 static void
 insert_frozen(const Rate *rate, TimestampTz next_at)
 {
 	TupleTableSlot *slot = rate->slot;
 
-	ExecClearTuple(slot);
+	ExecStoreAllNullTuple(slot);	/* somebody may have added columns */
 	slot->tts_values[RATE_NEXT_AT - 1] = TimestampTzGetDatum(next_at);
 	slot->tts_values[RATE_KIND - 1] = CStringGetTextDatum(rate->key->kind);
 	slot->tts_values[RATE_NAME - 1] = CStringGetTextDatum(rate->key->name);
 	slot->tts_values[RATE_TENANT - 1] = CStringGetTextDatum(rate->key->tenant);
 	memset(slot->tts_isnull, 0, sizeof(bool) * RATE_COLUMNS);
-	ExecStoreVirtualTuple(slot);
-	table_tuple_insert(rate->table, slot, GetCurrentCommandId(true), TABLE_INSERT_FROZEN, NULL);
+	table_tuple_insert(rate->table, slot, GetCurrentCommandId(true), 0, NULL);
 	wf_append_to_indexes(rate->table, &slot, 1);
+	write_in_place(rate, freeze, next_at);
 	tell_sweeper();
 }
 
@@ -252,7 +268,7 @@ write_rate(const Rate *rate, WfRateMode mode, TimestampTz next_at)
 	if (mode == WF_RATE_IS_UNDONE)
 		write_by_statement(rate->key, next_at);
 	else if (rate->is_found)
-		overwrite(rate, next_at);
+		write_in_place(rate, set_next_at, next_at);
 	else
 		insert_frozen(rate, next_at);
 }
