@@ -326,6 +326,19 @@ wf_rate_charge(const WfRateKey *key, WfRateMode mode, bool waits, WfRateCharge c
 /* --------------------------------------------------------------- forgetting */
 
 /*
+ * What somebody holds, or is about to change, is left for another time: who has the turn
+ * waits for nobody.
+ */
+static void
+delete_row(const Rate *rate)
+{
+	TM_FailureData failure;
+
+	(void) table_tuple_delete(rate->table, &rate->slot->tts_tid, GetCurrentCommandId(true),
+							  SnapshotAny, InvalidSnapshot, false, &failure, false);
+}
+
+/*
  * Who charges it after that waits until we have committed, or goes without.
  */
 static void
@@ -339,7 +352,7 @@ forget(const WfRateKey *key, TimestampTz until)
 	wf_await_turn(WF_TURN_RATE, of, part);
 	find_row(&rate);
 	if (rate.is_found && !TransactionIdIsValid(rate.writer) && next_at_of(&rate) <= until)
-		simple_table_tuple_delete(rate.table, &rate.slot->tts_tid, SnapshotAny);
+		delete_row(&rate);
 	wf_end_turn(WF_TURN_RATE, of, part);
 	close_rate(&rate);
 }

@@ -130,4 +130,19 @@ ok($node->poll_query_until('postgres', q{SELECT string_agg(DISTINCT name, ' ' OR
 is(sql(q{SELECT count(*) FROM workflow.claim('each', 'w', 2, '1 hour')}), '2', 'and charged anew');
 is(sql($charged), '200 1 1', 'from the beginning');
 
+# ----------------------------------------------------- beside who holds a row
+
+$node->append_conf('postgresql.conf', 'pg_workflow.workers = off');
+$node->restart;
+sql(q{UPDATE workflow.rate SET next_at = now() - interval '2 minutes' WHERE name = 'busy'});
+sql(q{UPDATE workflow.rate SET next_at = now() - interval '2 minutes' WHERE name = 'rated'});
+$held = $node->background_psql('postgres');
+$held->query_safe(q{BEGIN; SELECT FROM workflow.rate WHERE name = 'busy' FOR UPDATE});
+$node->append_conf('postgresql.conf', 'pg_workflow.workers = on');
+$node->reload;
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM workflow.rate WHERE name = 'rated'}), 'a row that is held does not hold up others');
+is(sql(q{SET statement_timeout = '60 s'; SELECT count(*) FROM workflow.claim('busy', 'w', 2, '1 hour')}), '2', 'nor who charges it');
+is(sql(q{SELECT next_at > now() FROM workflow.rate WHERE name = 'busy'}), 't', 'which stays');
+$held->quit;
+
 done_testing();
