@@ -144,6 +144,8 @@ find_row(Rate *rate)
 	rate->writer = !rate->is_found ? InvalidTransactionId :
 		TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
 	index_endscan(scan);
+	for (int i = 0; i < KEY_COLUMNS; i++)
+		pfree(DatumGetPointer(keys[i].sk_argument));	/* a claim may look at many */
 }
 
 static TimestampTz
@@ -215,7 +217,7 @@ write_in_place(const Rate *rate, Edit edit, TimestampTz next_at)
 
 /*
  * Whoever inserts the first row since there was none has to see that it is forgotten
- * one day.
+ * one day.  At once: the row stays when he is rolled back.
  */
 static void
 tell_sweeper(void)
@@ -226,7 +228,7 @@ tell_sweeper(void)
 	if (now < told_at + SWEEP_AFTER_US)
 		return;
 	told_at = now;
-	wf_wake_at_commit(WF_WAKE_MAINTENANCE, NULL);
+	wf_wake_now(WF_WAKE_MAINTENANCE, NULL);
 }
 
 /*
@@ -381,6 +383,7 @@ wf_rates_sweep(void)
 	if (count == SWEEP_LIMIT)
 		return now + USECS_PER_SEC;
 	wf_plan_execute(&first_plan, NULL, NULL);
+	again_at = now + SWEEP_AFTER_US;	/* what is charged from now on rests later */
 	if (wf_result_is_null(0, 1))
 		return DT_NOEND;
 	again_at = Max(now, DatumGetTimestampTz(wf_result_datum(0, 1, NULL))) + SWEEP_AFTER_US;
