@@ -145,7 +145,8 @@ find_row(Rate *rate)
 		TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
 	index_endscan(scan);
 	for (int i = 0; i < KEY_COLUMNS; i++)
-		pfree(DatumGetPointer(keys[i].sk_argument));	/* a claim may look at many */
+		pfree(DatumGetPointer(keys[i].sk_argument));	/* a claim may look at
+														 * many */
 }
 
 static TimestampTz
@@ -383,7 +384,8 @@ wf_rates_sweep(void)
 	if (count == SWEEP_LIMIT)
 		return now + USECS_PER_SEC;
 	wf_plan_execute(&first_plan, NULL, NULL);
-	again_at = now + SWEEP_AFTER_US;	/* what is charged from now on rests later */
+	again_at = now + SWEEP_AFTER_US;	/* what is charged from now on rests
+										 * later */
 	if (wf_result_is_null(0, 1))
 		return DT_NOEND;
 	again_at = Max(now, DatumGetTimestampTz(wf_result_datum(0, 1, NULL))) + SWEEP_AFTER_US;
