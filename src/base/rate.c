@@ -8,8 +8,8 @@
  * walk over.  So a charge overwrites the timestamp where it stands, as a sequence
  * is: seen by all at once, logged for crashes and standbys, not undone by a rollback.
  *
- * The row of a limit is inserted frozen, which shows it to everybody, for good.
- * Whoever charges a limit holds its turn while he does so, and no longer.
+ * The row of a limit is frozen when it has been inserted, which shows it to everybody,
+ * for good.  Whoever charges a limit holds its turn while he does so, and no longer.
  */
 #include "postgres.h"
 
@@ -144,6 +144,9 @@ find_row(Rate *rate)
 	rate->writer = !rate->is_found ? InvalidTransactionId :
 		TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
 	index_endscan(scan);
+	for (int i = 0; i < KEY_COLUMNS; i++)
+		pfree(DatumGetPointer(keys[i].sk_argument));	/* a claim may look at
+														 * many */
 }
 
 static TimestampTz
@@ -171,25 +174,36 @@ wf_rate_read(const WfRateKey *key)
 
 /* ------------------------------------------------------------------ writing */
 
-/*
- * Where the timestamp of the row stands on its page.
- */
-static TimestampTz *
-place_of(Page page, ItemPointer tid)
+static HeapTupleHeader
+row_on(Page page, ItemPointer tid)
 {
 	ItemId		id = PageGetItemId(page, ItemPointerGetOffsetNumber(tid));
-	HeapTupleHeader row = (HeapTupleHeader) PageGetItem(page, id);
 
 	Assert(ItemIdIsNormal(id));
 
-	return (TimestampTz *) ((char *) row + row->t_hoff);
+	return (HeapTupleHeader) PageGetItem(page, id);
+}
+
+typedef void (*Edit) (HeapTupleHeader row, TimestampTz next_at);
+
+static void
+set_next_at(HeapTupleHeader row, TimestampTz next_at)
+{
+	*(TimestampTz *) ((char *) row + row->t_hoff) = next_at;
+}
+
+static void
+freeze(HeapTupleHeader row, TimestampTz next_at)
+{
+	row->t_infomask |= HEAP_XMIN_FROZEN;
 }
 
 /*
- * The buffer has been pinned since the row was found: nothing moves it meanwhile.
+ * Nothing moves the row meanwhile: its buffer has been pinned since it was found, or we
+ * have just inserted it.
  */
 static void
-overwrite(const Rate *rate, TimestampTz next_at)
+write_in_place(const Rate *rate, Edit edit, TimestampTz next_at)
 {
 	ItemPointer tid = &rate->slot->tts_tid;
 	Buffer		buffer = ReadBuffer(rate->table, ItemPointerGetBlockNumber(tid));
@@ -197,14 +211,14 @@ overwrite(const Rate *rate, TimestampTz next_at)
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	log = GenericXLogStart(rate->table);
-	*place_of(GenericXLogRegisterBuffer(log, buffer, 0), tid) = next_at;
+	edit(row_on(GenericXLogRegisterBuffer(log, buffer, 0), tid), next_at);
 	(void) GenericXLogFinish(log);
 	UnlockReleaseBuffer(buffer);
 }
 
 /*
  * Whoever inserts the first row since there was none has to see that it is forgotten
- * one day.
+ * one day.  At once: the row stays when he is rolled back.
  */
 static void
 tell_sweeper(void)
@@ -215,23 +229,28 @@ tell_sweeper(void)
 	if (now < told_at + SWEEP_AFTER_US)
 		return;
 	told_at = now;
-	wf_wake_at_commit(WF_WAKE_MAINTENANCE, NULL);
+	wf_wake_now(WF_WAKE_MAINTENANCE, NULL);
 }
 
+/*
+ * Frozen when all indexes have it: an error or a crash before that leaves a row of a
+ * transaction that is rolled back, as any other does.  Frozen at once, it would be there
+ * for good, and found by no charge.
+ */
 static void
 insert_frozen(const Rate *rate, TimestampTz next_at)
 {
 	TupleTableSlot *slot = rate->slot;
 
-	ExecClearTuple(slot);
+	ExecStoreAllNullTuple(slot);	/* somebody may have added columns */
 	slot->tts_values[RATE_NEXT_AT - 1] = TimestampTzGetDatum(next_at);
 	slot->tts_values[RATE_KIND - 1] = CStringGetTextDatum(rate->key->kind);
 	slot->tts_values[RATE_NAME - 1] = CStringGetTextDatum(rate->key->name);
 	slot->tts_values[RATE_TENANT - 1] = CStringGetTextDatum(rate->key->tenant);
 	memset(slot->tts_isnull, 0, sizeof(bool) * RATE_COLUMNS);
-	ExecStoreVirtualTuple(slot);
-	table_tuple_insert(rate->table, slot, GetCurrentCommandId(true), TABLE_INSERT_FROZEN, NULL);
+	table_tuple_insert(rate->table, slot, GetCurrentCommandId(true), 0, NULL);
 	wf_append_to_indexes(rate->table, &slot, 1);
+	write_in_place(rate, freeze, next_at);
 	tell_sweeper();
 }
 
@@ -252,7 +271,7 @@ write_rate(const Rate *rate, WfRateMode mode, TimestampTz next_at)
 	if (mode == WF_RATE_IS_UNDONE)
 		write_by_statement(rate->key, next_at);
 	else if (rate->is_found)
-		overwrite(rate, next_at);
+		write_in_place(rate, set_next_at, next_at);
 	else
 		insert_frozen(rate, next_at);
 }
@@ -310,6 +329,19 @@ wf_rate_charge(const WfRateKey *key, WfRateMode mode, bool waits, WfRateCharge c
 /* --------------------------------------------------------------- forgetting */
 
 /*
+ * What somebody holds, or is about to change, is left for another time: who has the turn
+ * waits for nobody.
+ */
+static void
+delete_row(const Rate *rate)
+{
+	TM_FailureData failure;
+
+	(void) table_tuple_delete(rate->table, &rate->slot->tts_tid, GetCurrentCommandId(true),
+							  SnapshotAny, InvalidSnapshot, false, &failure, false);
+}
+
+/*
  * Who charges it after that waits until we have committed, or goes without.
  */
 static void
@@ -323,7 +355,7 @@ forget(const WfRateKey *key, TimestampTz until)
 	wf_await_turn(WF_TURN_RATE, of, part);
 	find_row(&rate);
 	if (rate.is_found && !TransactionIdIsValid(rate.writer) && next_at_of(&rate) <= until)
-		simple_table_tuple_delete(rate.table, &rate.slot->tts_tid, SnapshotAny);
+		delete_row(&rate);
 	wf_end_turn(WF_TURN_RATE, of, part);
 	close_rate(&rate);
 }
@@ -352,6 +384,8 @@ wf_rates_sweep(void)
 	if (count == SWEEP_LIMIT)
 		return now + USECS_PER_SEC;
 	wf_plan_execute(&first_plan, NULL, NULL);
+	again_at = now + SWEEP_AFTER_US;	/* what is charged from now on rests
+										 * later */
 	if (wf_result_is_null(0, 1))
 		return DT_NOEND;
 	again_at = Max(now, DatumGetTimestampTz(wf_result_datum(0, 1, NULL))) + SWEEP_AFTER_US;

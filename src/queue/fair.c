@@ -72,6 +72,7 @@ typedef struct Ring
 	int			turns;			/* that were taken */
 	int			ntenants;		/* whose turns are next, in order */
 	Datum	   *tenants;
+	char	  **names;			/* the same */
 	Datum	   *froms;			/* the times of their first jobs */
 	Datum	   *units;			/* of these */
 	int			room;			/* for so many */
@@ -124,16 +125,18 @@ find_level(Ring *ring)
 }
 
 static void
-add_turn(Ring *ring, const WfTenantTurn *turn)
+add_turn(Ring *ring, const WfTenantTurn *turn, char *name)
 {
 	if (ring->ntenants == ring->room)
 	{
 		ring->room *= 2;
 		ring->tenants = repalloc(ring->tenants, sizeof(Datum) * ring->room);
+		ring->names = repalloc(ring->names, sizeof(char *) * ring->room);
 		ring->froms = repalloc(ring->froms, sizeof(Datum) * ring->room);
 		ring->units = repalloc(ring->units, sizeof(Datum) * ring->room);
 	}
 	ring->tenants[ring->ntenants] = turn->tenant;
+	ring->names[ring->ntenants] = name;
 	ring->froms[ring->ntenants] = TimestampTzGetDatum(turn->from);
 	ring->units[ring->ntenants++] = Int32GetDatum(turn->units);
 }
@@ -151,10 +154,9 @@ array_of(Datum *elements, int from, int until, Oid type)
  * Whether the rate of the tenant, if he has one, is open to his next job.
  */
 static bool
-is_open(const Ring *ring, const WfTenantTurn *turn)
+is_open(const Ring *ring, const char *tenant, int units)
 {
-	return !ring->claim->is_tenant_rated ||
-		wf_claim_tenant_is_open(ring->claim, TextDatumGetCString(turn->tenant), turn->units);
+	return !ring->claim->is_tenant_rated || wf_claim_tenant_is_open(ring->claim, tenant, units);
 }
 
 /*
@@ -164,13 +166,17 @@ static bool
 add_turns(Ring *ring, WfTenants *tenants, const char *until, int at_most)
 {
 	WfTenantTurn turn;
+	char	   *name;
 
 	while (ring->ntenants < at_most)
 	{
 		if (!wf_tenants_next(tenants, until, &turn))
 			return false;
-		if (is_open(ring, &turn))
-			add_turn(ring, &turn);
+		name = TextDatumGetCString(turn.tenant);
+		if (is_open(ring, name, turn.units))
+			add_turn(ring, &turn, name);
+		else
+			pfree(name);
 	}
 
 	return true;
@@ -188,6 +194,7 @@ find_tenants(Ring *ring, int at_most)
 	ring->ntenants = 0;
 	ring->room = Min(at_most, 64);
 	ring->tenants = palloc(sizeof(Datum) * ring->room);
+	ring->names = palloc(sizeof(char *) * ring->room);
 	ring->froms = palloc(sizeof(Datum) * ring->room);
 	ring->units = palloc(sizeof(Datum) * ring->room);
 	wf_tenants_open(&tenants, ring->claim, ring->priority, ring->from);
@@ -201,12 +208,19 @@ find_tenants(Ring *ring, int at_most)
 	ring->head_units = ring->ntenants == 0 ? 0 : DatumGetInt32(ring->units[0]);
 }
 
+/*
+ * Looks from the last one found on: jobs mostly come in the order of the turns.
+ */
 static int
-turn_of(const Ring *ring, const char *tenant)
+turn_of(const Ring *ring, const char *tenant, int last)
 {
 	for (int i = 0; i < ring->ntenants; i++)
-		if (strcmp(TextDatumGetCString(ring->tenants[i]), tenant) == 0)
-			return i + 1;
+	{
+		int			at = (Max(last, 1) - 1 + i) % ring->ntenants;
+
+		if (strcmp(ring->names[at], tenant) == 0)
+			return at + 1;
+	}
 	elog(ERROR, "a job of tenant \"%s\" was taken out of turn", tenant);
 }
 
@@ -247,13 +261,14 @@ take_turns(Ring *ring, int wanted)
 		array_of(ring->froms, 0, ring->ntenants, TIMESTAMPTZOID)
 	};
 	List	   *jobs = wf_claim_mark(&take_plan, ring->claim, wanted, more);
+	int			turn = 0;
 	ListCell   *cell;
 
 	foreach(cell, jobs)
 	{
 		WfJob	   *job = lfirst(cell);
 
-		job->turn = turn_of(ring, job->tenant);
+		job->turn = turn = turn_of(ring, job->tenant, turn);
 	}
 	wf_claim_sort(jobs);
 	number_turns(ring, jobs);
