@@ -106,7 +106,7 @@ BEGIN
     RETURN NULL;
   END IF;
   SELECT r.next_at INTO next_at FROM workflow.rate AS r
-  WHERE r.kind = 'queue' AND r.name = (queue).queue
+  WHERE r.kind = CASE WHEN queue.rate_per_tenant THEN 'tenant' ELSE 'queue' END AND r.name = (queue).queue
     AND r.tenant = CASE WHEN queue.rate_per_tenant THEN coalesce(job.tenant, '') ELSE '' END;
   until := next_at - queue.rate_per + least(job.units, queue.rate_count) * (queue.rate_per / queue.rate_count);
   RETURN CASE WHEN until > workflow._now() THEN until END;

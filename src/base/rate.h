@@ -11,7 +11,8 @@
 
 #include "datatype/timestamp.h"
 
-#define WF_RATE_QUEUE "queue"
+#define WF_RATE_QUEUE "queue"	/* as a whole */
+#define WF_RATE_TENANT "tenant" /* of a queue, each by himself */
 #define WF_RATE_ENDPOINT "endpoint" /* by its endpoint_id */
 
 /* What is limited. */
@@ -19,7 +20,7 @@ typedef struct WfRateKey
 {
 	const char *kind;			/* WF_RATE_xxx */
 	const char *name;
-	const char *tenant;			/* "": of all */
+	const char *tenant;			/* of WF_RATE_TENANT; else "" */
 } WfRateKey;
 
 typedef enum WfRateMode

@@ -28,7 +28,7 @@ static WfPlan rates_plan = {
 	.passes = "rate",
 	.nargs = 1,
 	.argtypes = {TEXTOID},
-	.sql = "DELETE FROM workflow.rate WHERE kind = 'queue' AND name = $1",
+	.sql = "DELETE FROM workflow.rate WHERE kind IN ('queue', 'tenant') AND name = $1",
 };
 
 static WfPlan queue_plan = {

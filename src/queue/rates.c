@@ -155,9 +155,8 @@ charge_jobs(TimestampTz next_at, void *argument)
  * Charges jobs to a limit; how many of them fit.
  */
 static int
-charge_to(WfClaim *claim, const char *tenant, List *jobs)
+charge_to(WfClaim *claim, WfRateKey key, List *jobs)
 {
-	WfRateKey	key = {WF_RATE_QUEUE, claim->queue, tenant};
 	Charge		charge = {.claim = claim,.jobs = jobs};
 
 	if (!wf_rate_charge(&key, mode_of(claim->kind), false, charge_jobs, &charge))
@@ -173,7 +172,8 @@ charge_to(WfClaim *claim, const char *tenant, List *jobs)
 List *
 wf_claim_use_rate(WfClaim *claim, List *jobs)
 {
-	int			fit = jobs == NIL ? 0 : charge_to(claim, "", jobs);
+	WfRateKey	key = {WF_RATE_QUEUE, claim->queue, ""};
+	int			fit = jobs == NIL ? 0 : charge_to(claim, key, jobs);
 
 	return wf_claim_put_back(jobs, list_copy_tail(jobs, fit));
 }
@@ -185,7 +185,7 @@ wf_claim_use_rate(WfClaim *claim, List *jobs)
 bool
 wf_claim_tenant_is_open(WfClaim *claim, const char *tenant, int units)
 {
-	WfRateKey	key = {WF_RATE_QUEUE, claim->queue, tenant};
+	WfRateKey	key = {WF_RATE_TENANT, claim->queue, tenant};
 	TimestampTz next_at = Max(claim->now, wf_rate_read(&key));
 
 	return try_charge(claim, &next_at, units);
@@ -215,8 +215,9 @@ wf_claim_use_tenant_rates(WfClaim *claim, List *jobs)
 	foreach(cell, jobs)
 	{
 		WfJob	   *job = lfirst(cell);
+		WfRateKey	key = {WF_RATE_TENANT, claim->queue, job->tenant};
 
-		if (has_tenant(losers, job->tenant) || charge_to(claim, job->tenant, list_make1(job)) == 0)
+		if (has_tenant(losers, job->tenant) || charge_to(claim, key, list_make1(job)) == 0)
 			losers = lappend(losers, job);
 	}
 
@@ -260,7 +261,10 @@ wf_queue_settle_units(const WfJob *job, int units)
 		wf_result_int4(0, 1);
 	settlement.more_us = (TimestampTz) (units_us(units, interval) - units_us(job->units, interval));
 	if (DatumGetBool(wf_result_datum(0, 3, NULL)))
+	{
+		key.kind = WF_RATE_TENANT;
 		key.tenant = job->tenant == NULL ? "" : job->tenant;
+	}
 	wf_rate_charge(&key, mode_of(job->kind), true, settle, &settlement);
 	if (units < job->units)
 		wf_wake_at_commit(wf_job_topic(job->kind), job->queue);

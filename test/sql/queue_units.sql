@@ -57,6 +57,15 @@ DELETE FROM workflow.rate;
 SELECT put('fair', 'd1', 8, 'dan'), put('fair', 'd2', 4, 'dan'), put('fair', 'd3', 1, 'dan'), put('fair', 'e1', 1, 'eve');
 SELECT payload FROM workflow.claim('fair', 'w', 20, '1 hour') ORDER BY payload;
 
+-- what the whole queue has taken is not what jobs without a tenant have, nor the other way round
+SELECT workflow.create_queue('switched', 'ops', '10 minutes', '{ops-lead}', fair => true, rate_limit => '{"count": 2, "per": "1 day"}');
+SELECT count(put('switched', 'n' || n, 1)) FROM generate_series(1, 9) AS n;
+SELECT payload FROM workflow.claim('switched', 'w', 9, '1 hour');
+SELECT workflow.alter_queue('switched', '{"rate_limit": {"count": 2, "per": "1 day", "per_tenant": true}}');
+SELECT payload FROM workflow.claim('switched', 'w', 9, '1 hour');
+SELECT workflow.alter_queue('switched', '{"rate_limit": {"count": 4, "per": "2 days"}}');
+SELECT payload FROM workflow.claim('switched', 'w', 9, '1 hour');
+
 -- in a queue without a rate limit units are a label; settling them changes nothing
 SELECT workflow.create_queue('plain', 'ops', '10 minutes', '{ops-lead}');
 SELECT put('plain', 'a', 5), put('plain', 'b', 1);
