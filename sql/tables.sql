@@ -437,7 +437,8 @@ CREATE INDEX job_effect ON workflow.job (effect_id) WHERE effect_id IS NOT NULL;
 CREATE UNIQUE INDEX job_key ON workflow.job (queue, key) WHERE key IS NOT NULL;
 CREATE INDEX job_group ON workflow.job (queue, group_key, job_id) WHERE group_key IS NOT NULL AND status || '' <> 'dead';
 CREATE INDEX job_behind ON workflow.job (queue, group_key, job_id) WHERE behind;
-CREATE INDEX job_tenant ON workflow.job (queue, kind, priority, tenant, run_at, job_id) WHERE status = 'ready' AND NOT behind AND tenant IS NOT NULL;
+-- claims of a fair queue ask for this status, so that no plan takes job_ready for them
+CREATE INDEX job_tenant ON workflow.job (queue, kind, priority, tenant, run_at, job_id) WHERE tenant IS NOT NULL AND status || '' = 'ready' AND NOT behind;
 CREATE INDEX job_group_running ON workflow.job (queue, group_key, job_id) WHERE status || '' = 'running' AND group_key IS NOT NULL;
 CREATE INDEX job_grouped ON workflow.job (queue, job_id) WHERE group_key IS NOT NULL AND status <> 'dead';
 CREATE INDEX job_waiting ON workflow.job (effect_id) WHERE status = 'waiting' AND waiting_on IN ('effect', 'blocked');

@@ -45,7 +45,7 @@ static WfPlan take_plan = {
 	"  SELECT p.job_id FROM ROWS FROM (pg_catalog.unnest($12), pg_catalog.unnest($14)) WITH ORDINALITY "
 	"    AS t (tenant, run_at, n), "
 	"  LATERAL (SELECT j.job_id FROM workflow.job AS j "
-	"    WHERE j.queue = $2 AND j.kind = $1 AND j.status = 'ready' AND NOT j.behind AND j.tenant IS NOT NULL "
+	"    WHERE j.queue = $2 AND j.kind = $1 AND j.status || '' = 'ready' AND NOT j.behind AND j.tenant IS NOT NULL "
 	"      AND j.priority = $11 AND j.tenant = t.tenant AND j.run_at <= $3 AND j.run_at >= t.run_at "
 	"      AND (j.group_key IS NULL OR NOT " WF_GROUP_IS_BUSY("$13") ") "
 	"    ORDER BY j.run_at, j.job_id "
