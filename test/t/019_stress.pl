@@ -181,6 +181,7 @@ my $holders = 0;
 sub hold
 {
 	my $holder = $node->background_psql('postgres');
+	$holder->set_query_timer_restart;	# it waits for as long as a million jobs take
 	$holder->query_safe("BEGIN; SELECT store(true, 1), store(false, 1), store(false, 6)");
 	$holders++;
 	return $holder;
