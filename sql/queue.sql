@@ -466,8 +466,17 @@ COMMENT ON FUNCTION workflow._create_queue(text, text, text, interval, text[], j
 CREATE FUNCTION workflow._change_queue(wanted workflow.queue) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  slower float8 := (SELECT extract(epoch FROM wanted.rate_per)::float8 / wanted.rate_count
+                           / (extract(epoch FROM q.rate_per)::float8 / q.rate_count)
+                    FROM workflow.queue AS q WHERE q.queue = wanted.queue);
+  now timestamptz := workflow._now();
 BEGIN
   PERFORM workflow._check_queue(wanted);
+  -- units were charged, which take another time from now on; at most a hundred years
+  UPDATE workflow.rate AS r
+  SET next_at = now + least(extract(epoch FROM r.next_at - now)::float8 * slower, 3155760000) * interval '1 second'
+  WHERE slower <> 1 AND r.kind IN ('queue', 'tenant') AND r.name = wanted.queue AND r.next_at > now;
   UPDATE workflow.queue AS q
   SET owner = wanted.owner, sla = wanted.sla, escalate_to = wanted.escalate_to,
       rate_count = wanted.rate_count, rate_per = wanted.rate_per, rate_per_tenant = wanted.rate_per_tenant,

@@ -66,6 +66,20 @@ SELECT payload FROM workflow.claim('switched', 'w', 9, '1 hour');
 SELECT workflow.alter_queue('switched', '{"rate_limit": {"count": 4, "per": "2 days"}}');
 SELECT payload FROM workflow.claim('switched', 'w', 9, '1 hour');
 
+-- what was charged takes another time when the rate is another one, of the queue and of each tenant
+SELECT workflow.create_queue('slow', 'ops', '10 minutes', '{ops-lead}', rate_limit => '{"count": 2, "per": "1 day"}');
+SELECT put('slow', 's1', 2), put('slow', 's2', 2);
+SELECT payload FROM workflow.claim('slow', 'w', 5, '1 hour');
+SELECT workflow.alter_queue('slow', '{"rate_limit": {"count": 4, "per": "1 day"}}');
+SELECT payload FROM workflow.claim('slow', 'w', 5, '1 hour');
+SELECT round(extract(epoch FROM next_at - now()) / 3600) AS hours FROM workflow.rate WHERE name = 'slow';
+SELECT workflow.alter_queue('slow', '{"rate_limit": {"count": 1, "per": "1 day"}}');
+SELECT round(extract(epoch FROM next_at - now()) / 3600) AS hours FROM workflow.rate WHERE name = 'slow';
+SELECT workflow.alter_queue('slow', '{"rate_limit": {"count": 1000, "per": "1 ms"}}');
+SELECT next_at < now() + interval '1 s' AS is_open FROM workflow.rate WHERE name = 'slow';
+SELECT workflow.alter_queue('fair', '{"rate_limit": {"count": 20, "per": "1 day", "per_tenant": true}}');
+SELECT payload FROM workflow.claim('fair', 'w', 20, '1 hour') ORDER BY payload;
+
 -- in a queue without a rate limit units are a label; settling them changes nothing
 SELECT workflow.create_queue('plain', 'ops', '10 minutes', '{ops-lead}');
 SELECT put('plain', 'a', 5), put('plain', 'b', 1);
