@@ -30,16 +30,21 @@ static WfPlan extend_plan = {
 	"  AND (lease_until IS NULL OR workflow._lease_end(job_id, token, lease_until) > $3)",
 };
 
+/* What a function here is given: one claim, or many. */
+static const char *const of_one[] = {"job_id", "token", "lease"};
+static const char *const of_many[] = {"job_ids", "tokens", "lease"};
+
 static void
-require_arguments(FunctionCallInfo fcinfo, const char *function)
+require_arguments(FunctionCallInfo fcinfo, const char *function, const char *const *names)
 {
 	for (int i = 0; i < PG_NARGS(); i++)
 		if (PG_ARGISNULL(i))
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("arguments of workflow.%s() must not be null", function),
-					 errdetail("A claim is named by its job and its token."),
-					 errhint("Pass job_id and token as workflow.claim() returned them.")));
+					 errmsg("argument \"%s\" must not be null", names[i]),
+					 errdetail("workflow.%s() was called with null for it.", function),
+					 i < 2 ? errhint("Pass what workflow.claim() returned.") :
+					 errhint("Say how long the claim is to last from now on, as '5 minutes'.")));
 }
 
 /*
@@ -176,7 +181,7 @@ WF_PUBLIC_FUNCTION(wf_extend)
 	Datum		id;
 	char	   *token;
 
-	require_arguments(fcinfo, "extend");
+	require_arguments(fcinfo, "extend", of_one);
 	until = lease_end(now, PG_GETARG_INTERVAL_P(2));
 
 	wf_enter_owner(&caller);
@@ -204,7 +209,7 @@ WF_PUBLIC_FUNCTION(wf_extend_many)
 	char	  **texts;
 	int			count;
 
-	require_arguments(fcinfo, "extend_many");
+	require_arguments(fcinfo, "extend_many", of_many);
 	until = lease_end(now, PG_GETARG_INTERVAL_P(2));
 	count = read_claims(fcinfo, &ids, &tokens);
 
@@ -227,7 +232,7 @@ WF_PUBLIC_FUNCTION(wf_release)
 {
 	WfCaller	caller;
 
-	require_arguments(fcinfo, "release");
+	require_arguments(fcinfo, "release", of_one);
 
 	wf_enter_owner(&caller);
 	SPI_connect();
@@ -248,7 +253,7 @@ WF_PUBLIC_FUNCTION(wf_release_many)
 	Datum	   *tokens;
 	int			count;
 
-	require_arguments(fcinfo, "release_many");
+	require_arguments(fcinfo, "release_many", of_many);
 	count = read_claims(fcinfo, &ids, &tokens);
 
 	wf_enter_owner(&caller);

@@ -10,6 +10,10 @@ SELECT workflow.enqueue(NULL, '{}');
 SELECT workflow.enqueue('q', NULL);
 SELECT workflow.enqueue_many(NULL, '{}');
 SELECT workflow.enqueue_many('q', NULL);
+SELECT workflow.extend(1, 'token', NULL);
+SELECT workflow.extend_many(NULL, '{token}', '1 minute');
+SELECT workflow.release(1, NULL);
+SELECT workflow.release_many('{1}', NULL);
 SELECT workflow.enqueue_many('q', '{1,NULL}');
 
 -- the class of an error, before the claim is looked for
