@@ -197,7 +197,7 @@ extern void wf_request_shared_block(Size (*size) (void));
 
 /*
  * Whether the server asserts a snapshot for each row of a table that might be
- * toasted: one with assertions, from 18 on.
+ * toasted: one with assertions, from 18 on, and in later minor versions of older ones.
  */
 #ifdef USE_ASSERT_CHECKING
 #define wf_server_asserts_snapshot(table) OidIsValid((table)->rd_rel->reltoastrelid)

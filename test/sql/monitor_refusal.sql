@@ -55,7 +55,8 @@ CALL workflow.run();
 SELECT key, last_error_class, length(last_error), left(last_error, 60) AS begins, right(last_error, 10) AS ends, answer = right(last_error, 303) AS answer FROM stuck;
 SET LOCAL pg_workflow.clock = '+10 minutes';
 CALL workflow.run();
-SELECT key, last_error, answer FROM stuck WHERE key = 'o-3';
+-- the rest is libcurl's, and each of its versions words it anew
+SELECT key, split_part(last_error, ':', 1) AS begins, answer FROM stuck WHERE key = 'o-3';
 ROLLBACK;
 
 -- what a model has said is none
