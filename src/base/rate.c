@@ -366,12 +366,14 @@ wf_rates_sweep(void)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz until = now - SWEEP_AFTER_US;
 	static TimestampTz again_at = 0;
+	static bool is_empty = false;	/* as it was then; what comes is forgotten
+									 * in some round after that */
 	Datum		values[] = {TimestampTzGetDatum(until), Int64GetDatum(SWEEP_LIMIT)};
 	uint64		count;
 	WfRateKey  *keys;
 
 	if (now < again_at)
-		return again_at;
+		return is_empty ? DT_NOEND : again_at;
 	count = wf_plan_execute(&rested_plan, values, NULL);
 	keys = palloc(sizeof(WfRateKey) * Max(count, 1));
 	for (uint64 i = 0; i < count; i++)
@@ -386,7 +388,8 @@ wf_rates_sweep(void)
 	wf_plan_execute(&first_plan, NULL, NULL);
 	again_at = now + SWEEP_AFTER_US;	/* what is charged from now on rests
 										 * later */
-	if (wf_result_is_null(0, 1))
+	is_empty = wf_result_is_null(0, 1);
+	if (is_empty)
 		return DT_NOEND;
 	again_at = Max(now, DatumGetTimestampTz(wf_result_datum(0, 1, NULL))) + SWEEP_AFTER_US;
 	again_at = Min(again_at, now + SWEEP_AT_LEAST_US);
