@@ -95,6 +95,8 @@ typedef struct Rate
 	TupleTableSlot *slot;
 	bool		is_found;
 	TransactionId writer;		/* another transaction that is writing the row */
+	uint32		of;				/* its turn */
+	uint32		part;
 } Rate;
 
 /* ------------------------------------------------------------------ the row */
@@ -283,19 +285,33 @@ hash_of(const char *text, uint32 seed)
 }
 
 /*
+ * Takes the turn of the limit, and finds its row as it stays until the turn ends.
  * Nobody who has the turn waits for anybody.
  */
+static void
+begin_turn(Rate *rate)
+{
+	const WfRateKey *key = rate->key;
+
+	rate->of = hash_of(key->name, hash_of(key->kind, 0));
+	rate->part = hash_of(key->tenant, rate->of);
+	wf_await_turn(WF_TURN_RATE, rate->of, rate->part);
+	find_row(rate);
+}
+
+static void
+end_turn(const Rate *rate)
+{
+	wf_end_turn(WF_TURN_RATE, rate->of, rate->part);
+}
+
 static bool
 try_charge(Rate *rate, WfRateMode mode, WfRateCharge charge, void *argument)
 {
-	const WfRateKey *key = rate->key;
-	uint32		of = hash_of(key->name, hash_of(key->kind, 0));
-	uint32		part = hash_of(key->tenant, of);
 	TimestampTz was;
 	TimestampTz next_at;
 
-	wf_await_turn(WF_TURN_RATE, of, part);
-	find_row(rate);
+	begin_turn(rate);
 	if (!TransactionIdIsValid(rate->writer))
 	{
 		was = next_at_of(rate);
@@ -303,7 +319,7 @@ try_charge(Rate *rate, WfRateMode mode, WfRateCharge charge, void *argument)
 		if (next_at != was)
 			write_rate(rate, mode, next_at);
 	}
-	wf_end_turn(WF_TURN_RATE, of, part);
+	end_turn(rate);
 
 	return !TransactionIdIsValid(rate->writer);
 }
@@ -347,16 +363,13 @@ delete_row(const Rate *rate)
 static void
 forget(const WfRateKey *key, TimestampTz until)
 {
-	uint32		of = hash_of(key->name, hash_of(key->kind, 0));
-	uint32		part = hash_of(key->tenant, of);
 	Rate		rate;
 
 	open_rate(&rate, key, RowExclusiveLock);
-	wf_await_turn(WF_TURN_RATE, of, part);
-	find_row(&rate);
+	begin_turn(&rate);
 	if (rate.is_found && !TransactionIdIsValid(rate.writer) && next_at_of(&rate) <= until)
 		delete_row(&rate);
-	wf_end_turn(WF_TURN_RATE, of, part);
+	end_turn(&rate);
 	close_rate(&rate);
 }
 

@@ -102,7 +102,6 @@ void
 wf_claim_read_limits(WfClaim *claim, uint64 row, int column)
 {
 	bool		has_rate = !wf_result_is_null(row, column);
-
 	bool		is_in_order;
 
 	claim->is_tenant_rated = has_rate && DatumGetBool(wf_result_datum(row, column + 6, NULL));
